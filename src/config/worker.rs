@@ -1,0 +1,119 @@
+//! The part of the configuration that a worker receives, in its meaning.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything a worker is told, sent as the first message on its control socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerConfig {
+    /// `module:attribute[.attribute…]`, as typed; the worker checks and imports it.
+    pub app: String,
+    /// Call the attribute to obtain the application.
+    pub factory: bool,
+    /// Put first on `sys.path`; absolute.
+    pub app_dir: PathBuf,
+    /// What the application sees as `sys.argv`: argv as lowmem-serve was called.
+    pub argv: Vec<String>,
+    /// Which event loop serves.
+    pub event_loop: Loop,
+    /// Whether the lifespan protocol is spoken.
+    pub lifespan: Lifespan,
+    /// ASGI `root_path`, prefixed to `path` as Uvicorn does; no trailing slash.
+    pub root_path: String,
+    /// Write a line to stdout for each response.
+    pub access_log: bool,
+    /// How log lines look and which are written.
+    pub log: LogSettings,
+    /// Send a `server` header unless the application does.
+    pub server_header: bool,
+    /// Send a `date` header unless the application does.
+    pub date_header: bool,
+    /// Headers added to each response, in order.
+    pub headers: Vec<(String, String)>,
+    /// How long an idle keep-alive connection is held.
+    pub keep_alive: Duration,
+    /// How long a request head may take, from its first byte or from the connection's start.
+    pub header_read: Duration,
+    /// How long a drain may take before open requests are cut.
+    pub graceful_shutdown: Duration,
+    /// Answer 503 while this many requests are in flight.
+    pub limit_concurrency: Option<usize>,
+    /// Largest accepted request head in bytes; beyond it the answer is 431.
+    pub max_head_size: usize,
+    /// What each received listener is, in the order of the descriptors.
+    pub listeners: Vec<BoundListener>,
+}
+
+/// An inherited listening socket, as the worker must know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BoundListener {
+    /// A TCP socket.
+    Tcp,
+    /// A Unix socket and its path (ASGI `server` is `[path, None]`).
+    Unix(String),
+}
+
+/// `--loop`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loop {
+    /// asyncio with its hot queue in Rust, turned by the worker itself.
+    Auto,
+    /// The standard library's loop, unchanged.
+    Asyncio,
+    /// uvloop, which must be installed.
+    Uvloop,
+    /// `module:factory`, called without arguments.
+    Factory(String),
+}
+
+/// `--lifespan`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lifespan {
+    /// Speak it; an application that raises does not support it.
+    Auto,
+    /// Speak it; an exception during startup is fatal.
+    On,
+    /// Do not speak it.
+    Off,
+}
+
+/// How log lines look and which are written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogSettings {
+    /// The least severe level that is written.
+    pub level: LogLevel,
+    /// Human lines or JSON objects.
+    pub format: LogFormat,
+    /// Colour on stderr (decided by the supervisor: flag, `NO_COLOR`, tty).
+    pub stderr_colors: bool,
+    /// Colour on stdout.
+    pub stdout_colors: bool,
+}
+
+/// Uvicorn's level names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum LogLevel {
+    Critical,
+    Error,
+    Warning,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// `--log-format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// `INFO:     Started server process [123]`, as Uvicorn writes.
+    Human,
+    /// One JSON object a line.
+    Json,
+}

@@ -1,0 +1,31 @@
+//! What supervisor and worker say to each other.
+//!
+//! The transport is a `SOCK_SEQPACKET` pair, one JSON message a packet; listening descriptors ride
+//! on the first one (SCM_RIGHTS). The worker ends when its end reports a hang-up: no worker
+//! outlives its supervisor.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::WorkerConfig;
+
+/// From the supervisor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToWorker {
+    /// The first message. The listeners are attached to it.
+    Start(Box<WorkerConfig>),
+    /// Stop accepting, finish what is in flight within the configured grace period, exit 0.
+    Drain,
+    /// Stop now: cut what is in flight, still run lifespan shutdown, exit 0.
+    Quit,
+}
+
+/// From the worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FromWorker {
+    /// Lifespan startup is complete and the worker accepts.
+    Ready,
+    /// It has stopped accepting and its last request is done; lifespan shutdown follows.
+    Drained,
+}

@@ -1,0 +1,12 @@
+//! lowmem-serve without Python: everything but the bridge.
+//!
+//! The `lowmem-serve` executable (supervisor) and the worker's shared object are both built on this
+//! crate; neither the crate nor the executable knows of an interpreter. ARCHITECTURE.md has the map.
+
+pub mod config;
+pub mod control;
+pub mod net;
+pub mod supervisor;
+pub mod sys;
+pub mod telemetry;
+pub mod worker;

@@ -1,0 +1,3 @@
+//! The executable: reads argv and the environment, decides, and exits.
+
+fn main() {}
