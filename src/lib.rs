@@ -3,8 +3,12 @@
 //! The `lowmem-serve` executable (supervisor) and the worker's shared object are both built on this
 //! crate; neither the crate nor the executable knows of an interpreter. ARCHITECTURE.md has the map.
 
+pub mod cli;
 pub mod config;
 pub mod control;
+pub mod environment;
+pub mod exit;
+pub mod launch;
 pub mod net;
 pub mod supervisor;
 pub mod sys;

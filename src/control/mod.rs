@@ -4,9 +4,13 @@
 //! on the first one (SCM_RIGHTS). The worker ends when its end reports a hang-up: no worker
 //! outlives its supervisor.
 
+mod channel;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::WorkerConfig;
+
+pub use channel::{Channel, MAX_DESCRIPTORS, Received, SupervisorEnd, WorkerEnd};
 
 /// From the supervisor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,1 +1,7 @@
-//! sys
+//! The operating system where Rust's types end: descriptors known only by number, fork and exec,
+//! the dynamic linker. One of the two rooms in which `unsafe` is allowed.
+#![allow(unsafe_code)]
+
+pub mod descriptor;
+pub mod library;
+pub mod process;

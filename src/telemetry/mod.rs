@@ -1,1 +1,23 @@
-//! telemetry
+//! What the server writes: log lines to stderr (through `tracing`), access lines to stdout.
+//!
+//! One line is one `write(2)`, so that the lines of several processes on one pipe do not mix. The
+//! shape is Uvicorn's, or one JSON object a line. Supervisor and worker use the same code; there is
+//! no filter language and no span, which keeps the supervisor small.
+
+mod access;
+mod json;
+mod lines;
+pub mod paint;
+mod time;
+
+use tracing::subscriber::SetGlobalDefaultError;
+
+use crate::config::{LogFormat, LogSettings};
+
+pub use access::{AccessLine, AccessLog};
+
+/// Starts logging in this process. Fails when something has already set a subscriber.
+pub fn init(settings: &LogSettings) -> Result<(), SetGlobalDefaultError> {
+    paint::enable(settings.stderr_colors && settings.format == LogFormat::Human);
+    tracing::subscriber::set_global_default(lines::Lines::new(settings))
+}

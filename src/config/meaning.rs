@@ -1,0 +1,314 @@
+//! From typed to meant: the one place that turns words and variables into a [`Config`].
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use super::{
+    Config, Lifespan, Listen, LogFormat, LogLevel, LogSettings, Loop, Surroundings, WorkerConfig,
+    header,
+};
+use crate::cli::{Application, Cli, FormatWord, LevelWord, LifespanWord, Listening, Logging};
+
+/// Something that was typed and makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    option: &'static str,
+    why: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.option, self.why)
+    }
+}
+
+/// The mistakes met so far, so that they are reported together.
+#[derive(Default)]
+struct Mistakes(Vec<Mistake>);
+
+impl Mistakes {
+    fn add(&mut self, option: &'static str, why: impl Into<String>) {
+        let why = why.into();
+        self.0.push(Mistake { option, why });
+    }
+}
+
+/// Says what the flags mean here, or everything that is wrong with them.
+pub fn meant(cli: &Cli, around: &Surroundings) -> Result<Config, Vec<Mistake>> {
+    let mut mistakes = Mistakes::default();
+    let environment = environment(cli.application.env_file.as_deref(), around, &mut mistakes);
+    let config = Config {
+        listen: listen(&cli.listening, &mut mistakes),
+        backlog: i32::try_from(cli.listening.backlog).unwrap_or(i32::MAX),
+        workers: workers(cli.processes.workers, around, &environment, &mut mistakes),
+        worker_startup: cli.processes.timeout_worker_startup,
+        environment,
+        env_file: cli.application.env_file.clone(),
+        worker: worker(cli, around, &mut mistakes),
+    };
+    if mistakes.0.is_empty() {
+        Ok(config)
+    } else {
+        Err(mistakes.0)
+    }
+}
+
+fn worker(cli: &Cli, around: &Surroundings, mistakes: &mut Mistakes) -> WorkerConfig {
+    let Application {
+        app_dir, root_path, ..
+    } = &cli.application;
+    let http = &cli.http;
+    if http.limit_concurrency == Some(0) {
+        mistakes.add(
+            "--limit-concurrency",
+            "at least 1, or nothing would be answered",
+        );
+    }
+    WorkerConfig {
+        app: cli.app.clone().unwrap_or_default(),
+        factory: cli.application.factory,
+        app_dir: match app_dir {
+            Some(path) => around.directory.join(path),
+            None => around.directory.clone(),
+        },
+        argv: around.argv.clone(),
+        event_loop: event_loop(&cli.application.event_loop, mistakes),
+        lifespan: match cli.application.lifespan {
+            LifespanWord::Auto => Lifespan::Auto,
+            LifespanWord::On => Lifespan::On,
+            LifespanWord::Off => Lifespan::Off,
+        },
+        root_path: root_path.trim_end_matches('/').to_owned(),
+        access_log: unless(cli.logging.no_access_log, cli.logging.access_log),
+        log: log(&cli.logging, around),
+        server_header: unless(http.no_server_header, http.server_header),
+        date_header: unless(http.no_date_header, http.date_header),
+        headers: headers(&http.headers, mistakes),
+        keep_alive: http.timeout_keep_alive,
+        header_read: http.timeout_header_read,
+        graceful_shutdown: cli.processes.timeout_graceful_shutdown,
+        limit_concurrency: http.limit_concurrency,
+        max_head_size: http.max_head_size,
+        listeners: Vec::new(),
+    }
+}
+
+/// A pair of flags, `--x` and `--no-x`, that is on by default.
+fn unless(no: bool, yes: Option<bool>) -> bool {
+    !no && yes.unwrap_or(true)
+}
+
+fn listen(typed: &Listening, mistakes: &mut Mistakes) -> Listen {
+    match (typed.fd, &typed.uds) {
+        (Some(_), Some(_)) => {
+            mistakes.add("--fd", "not together with --uds");
+            Listen::Inherited(-1)
+        }
+        (Some(number), None) => Listen::Inherited(number),
+        (None, Some(path)) => Listen::Unix(path.clone()),
+        (None, None) => Listen::Tcp {
+            host: typed.host.clone(),
+            port: typed.port,
+        },
+    }
+}
+
+fn workers(
+    typed: Option<usize>,
+    around: &Surroundings,
+    environment: &[(String, String)],
+    mistakes: &mut Mistakes,
+) -> NonZeroUsize {
+    let from_file = || {
+        environment
+            .iter()
+            .find(|(name, _)| name == "WEB_CONCURRENCY")
+    };
+    let variable = || {
+        around
+            .variable("WEB_CONCURRENCY")
+            .or_else(|| from_file().map(|(_, v)| v.clone()))
+    };
+    let (option, number) = match (typed, variable) {
+        (Some(number), _) => ("--workers", number),
+        (None, variable) => match variable() {
+            // What is no number is as wrong as 0.
+            Some(text) => ("WEB_CONCURRENCY", text.trim().parse().unwrap_or(0)),
+            None => return NonZeroUsize::MIN,
+        },
+    };
+    NonZeroUsize::new(number).unwrap_or_else(|| {
+        mistakes.add(option, "a number of workers, at least 1");
+        NonZeroUsize::MIN
+    })
+}
+
+fn event_loop(word: &str, mistakes: &mut Mistakes) -> Loop {
+    match word {
+        "auto" => Loop::Auto,
+        // Uvicorn's word for leaving asyncio as it is.
+        "asyncio" | "none" => Loop::Asyncio,
+        "uvloop" => Loop::Uvloop,
+        factory if factory.split(':').filter(|part| !part.is_empty()).count() == 2 => {
+            Loop::Factory(factory.to_owned())
+        }
+        other => {
+            let why = format!("\"{other}\" is not auto, asyncio, uvloop or module:factory");
+            mistakes.add("--loop", why);
+            Loop::Auto
+        }
+    }
+}
+
+fn headers(typed: &[String], mistakes: &mut Mistakes) -> Vec<(String, String)> {
+    let mut headers = Vec::with_capacity(typed.len());
+    for text in typed {
+        match header::parse(text) {
+            Ok(header) => headers.push(header),
+            Err(why) => mistakes.add("--header", format!("{text:?}: {why}")),
+        }
+    }
+    headers
+}
+
+fn log(typed: &Logging, around: &Surroundings) -> LogSettings {
+    let asked = if typed.no_use_colors {
+        Some(false)
+    } else {
+        typed.use_colors
+    };
+    let allowed = around.variable("NO_COLOR").is_none();
+    let human = typed.log_format == FormatWord::Human;
+    let colors = |is_terminal: bool| human && asked.unwrap_or(allowed && is_terminal);
+    LogSettings {
+        level: match typed.log_level {
+            LevelWord::Critical => LogLevel::Critical,
+            LevelWord::Error => LogLevel::Error,
+            LevelWord::Warning => LogLevel::Warning,
+            LevelWord::Info => LogLevel::Info,
+            LevelWord::Debug => LogLevel::Debug,
+            LevelWord::Trace => LogLevel::Trace,
+        },
+        format: match typed.log_format {
+            FormatWord::Human => LogFormat::Human,
+            FormatWord::Json => LogFormat::Json,
+        },
+        stderr_colors: colors(around.stderr_is_terminal),
+        stdout_colors: colors(around.stdout_is_terminal),
+    }
+}
+
+/// The variables of `--env-file` that are not set already.
+fn environment(
+    file: Option<&Path>,
+    around: &Surroundings,
+    mistakes: &mut Mistakes,
+) -> Vec<(String, String)> {
+    let Some(file) = file else {
+        return Vec::new();
+    };
+    let mut variables = Vec::new();
+    match dotenvy::from_path_iter(file) {
+        Err(error) => mistakes.add("--env-file", format!("{}: {error}", file.display())),
+        Ok(lines) => {
+            for line in lines {
+                match line {
+                    Ok((name, value)) => variables.push((name, value)),
+                    Err(error) => mistakes.add("--env-file", error.to_string()),
+                }
+            }
+        }
+    }
+    variables.retain(|(name, _)| !around.variables.contains_key(std::ffi::OsStr::new(name)));
+    variables
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::cli;
+
+    fn around() -> Surroundings {
+        Surroundings {
+            directory: PathBuf::from("/srv"),
+            stderr_is_terminal: true,
+            ..Surroundings::default()
+        }
+    }
+
+    fn config_in(around: &Surroundings, argv: &[&str]) -> Result<Config, Vec<Mistake>> {
+        let argv = ["lowmem-serve", "app:app"].iter().chain(argv);
+        let cli = cli::parse(argv.map(OsString::from), |_| None).unwrap();
+        meant(&cli, around)
+    }
+
+    fn config(argv: &[&str]) -> Config {
+        config_in(&around(), argv).unwrap()
+    }
+
+    #[test]
+    fn without_flags_it_is_uvicorn() {
+        let config = config(&[]);
+        let host = "127.0.0.1".to_owned();
+        assert_eq!(config.listen, Listen::Tcp { host, port: 8000 });
+        assert_eq!(config.workers.get(), 1);
+        assert_eq!(config.worker.app_dir, PathBuf::from("/srv"));
+        assert!(
+            config.worker.access_log && config.worker.server_header && config.worker.date_header
+        );
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_together() {
+        let argv = [
+            "--workers=0",
+            "--loop=x",
+            "--header=x",
+            "--fd=3",
+            "--uds=/x",
+        ];
+        let mistakes = config_in(&around(), &argv).unwrap_err();
+        assert_eq!(mistakes.len(), 4, "{mistakes:?}");
+    }
+
+    #[test]
+    fn colours_need_a_terminal_or_a_flag_and_no_veto() {
+        let colors = |around: &Surroundings, argv: &[&str]| {
+            let log = config_in(around, argv).unwrap().worker.log;
+            (log.stderr_colors, log.stdout_colors)
+        };
+        assert_eq!(colors(&around(), &[]), (true, false));
+        assert_eq!(colors(&around(), &["--use-colors"]), (true, true));
+        assert_eq!(colors(&around(), &["--no-use-colors"]), (false, false));
+        assert_eq!(
+            colors(&around(), &["--use-colors", "--log-format=json"]),
+            (false, false)
+        );
+        let mut vetoed = around();
+        vetoed.variables.insert("NO_COLOR".into(), "1".into());
+        assert_eq!(colors(&vetoed, &[]), (false, false));
+    }
+
+    #[test]
+    fn an_env_file_adds_and_never_overrides() {
+        let file = std::env::temp_dir().join(format!("lowmem-serve-{}.env", std::process::id()));
+        std::fs::write(&file, "SET=file\nNEW='a b'\nWEB_CONCURRENCY=3\n").unwrap();
+        let mut around = around();
+        around.variables.insert("SET".into(), "outside".into());
+        let flag = format!("--env-file={}", file.display());
+        let config = config_in(&around, &[&flag]).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(config.environment[0], ("NEW".to_owned(), "a b".to_owned()));
+        assert_eq!(config.environment.len(), 2);
+        assert_eq!(config.workers.get(), 3);
+    }
+
+    #[test]
+    fn a_missing_env_file_is_a_mistake() {
+        assert!(config_in(&around(), &["--env-file=/nowhere"]).is_err());
+    }
+}

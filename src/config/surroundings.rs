@@ -1,0 +1,28 @@
+//! What is around the process, gathered by `main` so that nothing here asks the system.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// The facts besides the flags that decide what the flags mean.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// argv as lowmem-serve was called.
+    pub argv: Vec<String>,
+    /// The environment.
+    pub variables: BTreeMap<OsString, OsString>,
+    /// The working directory.
+    pub directory: PathBuf,
+    /// Whether stdout is a terminal.
+    pub stdout_is_terminal: bool,
+    /// Whether stderr is a terminal.
+    pub stderr_is_terminal: bool,
+}
+
+impl Surroundings {
+    /// A variable that is set and not empty.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        let value = self.variables.get(&OsString::from(name))?;
+        Some(value.to_string_lossy().into_owned()).filter(|value| !value.is_empty())
+    }
+}

@@ -1,0 +1,32 @@
+//! The exit codes of lowmem-serve, documented in this one place.
+
+use std::process::ExitCode;
+
+/// Why lowmem-serve ended. The discriminant is the exit code; the codes are Uvicorn's where it has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Stopped as asked (SIGTERM, SIGINT, SIGQUIT), gracefully or not.
+    Stopped = 0,
+    /// Importing the application raised; the traceback is on stderr.
+    ImportRaised = 1,
+    /// What was asked for on the command line or in the environment makes no sense.
+    Usage = 2,
+    /// It could not start: no Python, address in use, application not found, lifespan startup
+    /// failed, a worker that dies before it is ready. Also a crash loop later on.
+    CouldNotStart = 3,
+}
+
+/// The same for `--help`.
+pub const HELP: &str = "\
+Exit codes:
+  0  stopped as asked
+  1  importing the application raised
+  2  wrong usage
+  3  could not start (environment, address, application, lifespan), or its workers kept dying";
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}

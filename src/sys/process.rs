@@ -1,0 +1,80 @@
+//! Starting, reaping and killing worker processes.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use rustix::process::{
+    Pid, Signal, WaitOptions, getpid, getppid, kill_process, set_parent_process_death_signal, wait,
+};
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It exited with this code.
+    Code(i32),
+    /// A signal with this number killed it.
+    Signal(i32),
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Ending::Code(code) => write!(f, "exited with code {code}"),
+            Ending::Signal(number) => match signal_hook::low_level::signal_name(number) {
+                Some(name) => write!(f, "was killed by {name}"),
+                None => write!(f, "was killed by signal {number}"),
+            },
+        }
+    }
+}
+
+/// Starts a process that inherits `control` and that the kernel kills when this one dies.
+///
+/// It stays in this process group, so that a debugger in it can read the terminal.
+pub fn start(mut command: Command, control: OwnedFd) -> io::Result<Pid> {
+    let parent = getpid();
+    let inherited = control.as_raw_fd();
+    let in_child = move || {
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        // Had the parent died before the line above, no signal would come.
+        if getppid() != Some(parent) {
+            return Err(Errno::SRCH.into());
+        }
+        // SAFETY: `control` is open in the parent until the child has called exec.
+        let control = unsafe { BorrowedFd::borrow_raw(inherited) };
+        fcntl_setfd(control, FdFlags::empty())?;
+        Ok(())
+    };
+    // SAFETY: between fork and exec it makes four system calls and nothing that locks or allocates.
+    unsafe { command.pre_exec(in_child) };
+    let child = command.spawn()?;
+    drop(control);
+    Ok(Pid::from_child(&child))
+}
+
+/// Collects one ended child, its own or adopted (an init gets orphans), if there is one.
+pub fn reap() -> Option<(Pid, Ending)> {
+    loop {
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some((pid, status))) => match (status.exit_status(), status.terminating_signal()) {
+                (Some(code), _) => return Some((pid, Ending::Code(code))),
+                (_, Some(signal)) => return Some((pid, Ending::Signal(signal))),
+                // Stopped or continued: not an end.
+                (None, None) => continue,
+            },
+            Err(Errno::INTR) => continue,
+            // ECHILD: no children.
+            Ok(None) | Err(_) => return None,
+        }
+    }
+}
+
+/// Ends a child that does not end by itself. The child is not reaped yet, so the pid is still its own.
+pub fn kill(pid: Pid) {
+    // ESRCH cannot happen to an unreaped child, and there is nothing else to be done about it.
+    let _ = kill_process(pid, Signal::KILL);
+}

@@ -1,0 +1,281 @@
+//! Log lines: a `tracing` subscriber that writes each event to stderr.
+//!
+//! Spans are accepted and ignored: nothing here measures, and a line carries its own fields.
+
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
+use std::time::SystemTime;
+
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+use super::json::Object;
+use super::paint::RESET;
+use super::time::Rfc3339;
+use crate::config::{LogFormat, LogLevel, LogSettings};
+
+/// `CRITICAL: ` is the longest; every level is padded to it.
+const PREFIX_WIDTH: usize = 10;
+
+/// An error with this field is critical.
+const CRITICAL: &str = "critical";
+
+/// The targets of this server. What libraries say below INFO is of no use to its operator.
+const OWN_TARGETS: [&str; 2] = ["lowmem_serve", "_core"];
+
+pub(super) struct Lines {
+    level: LevelFilter,
+    only_critical: bool,
+    format: LogFormat,
+    colors: bool,
+}
+
+impl Lines {
+    pub(super) fn new(settings: &LogSettings) -> Self {
+        let level = match settings.level {
+            LogLevel::Critical | LogLevel::Error => LevelFilter::ERROR,
+            LogLevel::Warning => LevelFilter::WARN,
+            LogLevel::Info => LevelFilter::INFO,
+            LogLevel::Debug => LevelFilter::DEBUG,
+            LogLevel::Trace => LevelFilter::TRACE,
+        };
+        Self {
+            level,
+            only_critical: settings.level == LogLevel::Critical,
+            format: settings.format,
+            colors: settings.stderr_colors,
+        }
+    }
+
+    fn line(&self, level: Level, said: &Said, time: SystemTime) -> Vec<u8> {
+        let mut line = Vec::with_capacity(128);
+        let name = Name::of(level, said.critical);
+        match self.format {
+            LogFormat::Human => human(&mut line, name, self.colors, said),
+            LogFormat::Json => json(&mut line, name, said, time),
+        }
+        line
+    }
+}
+
+impl Subscriber for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        let level = *metadata.level();
+        metadata.is_event()
+            && level <= self.level
+            && (level <= Level::INFO
+                || OWN_TARGETS.iter().any(|t| metadata.target().starts_with(t)))
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.level)
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut said = Said::default();
+        event.record(&mut said);
+        if self.only_critical && !said.critical {
+            return;
+        }
+        let line = self.line(*event.metadata().level(), &said, SystemTime::now());
+        // There is nowhere to report that stderr is closed.
+        let _ = std::io::stderr().write_all(&line);
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+/// A level's name and colour, both Uvicorn's.
+#[derive(Clone, Copy)]
+struct Name {
+    upper: &'static str,
+    lower: &'static str,
+    color: &'static str,
+}
+
+impl Name {
+    fn of(level: Level, critical: bool) -> Self {
+        let (upper, lower, color) = match level {
+            Level::ERROR if critical => ("CRITICAL", "critical", "\x1b[91m"),
+            Level::ERROR => ("ERROR", "error", "\x1b[31m"),
+            Level::WARN => ("WARNING", "warning", "\x1b[33m"),
+            Level::INFO => ("INFO", "info", "\x1b[32m"),
+            Level::DEBUG => ("DEBUG", "debug", "\x1b[36m"),
+            Level::TRACE => ("TRACE", "trace", "\x1b[34m"),
+        };
+        Self {
+            upper,
+            lower,
+            color,
+        }
+    }
+}
+
+/// An event's message and fields.
+#[derive(Default)]
+struct Said {
+    message: String,
+    fields: Vec<(&'static str, Value)>,
+    critical: bool,
+}
+
+enum Value {
+    Text(String),
+    /// Its text is valid JSON.
+    Bare(String),
+}
+
+impl Visit for Said {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            // Formatting into memory fails only if the value's own formatting does.
+            let _ = write!(self.message, "{value:?}");
+        } else {
+            self.fields
+                .push((field.name(), Value::Text(format!("{value:?}"))));
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            self.message.push_str(value);
+        } else {
+            self.fields
+                .push((field.name(), Value::Text(value.to_owned())));
+        }
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        if field.name() == CRITICAL {
+            self.critical = value;
+        } else {
+            self.bare(field, value);
+        }
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.bare(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.bare(field, value);
+    }
+}
+
+impl Said {
+    fn bare(&mut self, field: &Field, value: impl fmt::Display) {
+        self.fields
+            .push((field.name(), Value::Bare(value.to_string())));
+    }
+}
+
+/// Writes `LEVEL:` and its padding, the start of every human line on stderr and stdout.
+pub(super) fn prefix(line: &mut Vec<u8>, upper: &str, color: Option<&str>) {
+    let color_codes = color.map_or(("", ""), |color| (color, RESET));
+    line.extend_from_slice(color_codes.0.as_bytes());
+    line.extend_from_slice(upper.as_bytes());
+    line.extend_from_slice(color_codes.1.as_bytes());
+    line.push(b':');
+    line.resize(line.len() + PREFIX_WIDTH - upper.len() - 1, b' ');
+}
+
+fn human(line: &mut Vec<u8>, name: Name, colors: bool, said: &Said) {
+    prefix(line, name.upper, colors.then_some(name.color));
+    line.extend_from_slice(said.message.as_bytes());
+    for (key, value) in &said.fields {
+        let (Value::Text(value) | Value::Bare(value)) = value;
+        // Writing into memory does not fail.
+        let _ = write!(line, " {key}={value}");
+    }
+    line.push(b'\n');
+}
+
+fn json(line: &mut Vec<u8>, name: Name, said: &Said, time: SystemTime) {
+    let mut object = Object::begin(line);
+    object.text("time", &Rfc3339(time).to_string());
+    object.text("level", name.lower);
+    object.text("message", &said.message);
+    for (key, value) in &said.fields {
+        match value {
+            Value::Text(value) => object.text(key, value),
+            Value::Bare(value) => object.bare(key, value),
+        }
+    }
+    object.bare("pid", std::process::id());
+    object.end();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+
+    fn lines(format: LogFormat, stderr_colors: bool) -> Lines {
+        Lines::new(&LogSettings {
+            level: LogLevel::Info,
+            format,
+            stderr_colors,
+            stdout_colors: false,
+        })
+    }
+
+    fn said(message: &str) -> Said {
+        Said {
+            message: message.to_owned(),
+            fields: vec![
+                ("worker", Value::Bare("7".to_owned())),
+                ("why", Value::Text("a \"b\"".to_owned())),
+            ],
+            critical: false,
+        }
+    }
+
+    fn written(lines: &Lines, level: Level, said: &Said) -> String {
+        String::from_utf8(lines.line(level, said, UNIX_EPOCH)).unwrap()
+    }
+
+    #[test]
+    fn a_human_line_is_uvicorns() {
+        let plain = lines(LogFormat::Human, false);
+        assert_eq!(
+            written(&plain, Level::WARN, &said("Hm.")),
+            "WARNING:  Hm. worker=7 why=a \"b\"\n"
+        );
+        let coloured = lines(LogFormat::Human, true);
+        let line = written(&coloured, Level::INFO, &said("Hm."));
+        assert!(line.starts_with("\x1b[32mINFO\x1b[0m:     Hm."));
+    }
+
+    #[test]
+    fn a_json_line_keeps_numbers_as_numbers() {
+        let json = lines(LogFormat::Json, false);
+        let line = written(&json, Level::ERROR, &said("two\nlines"));
+        assert_eq!(
+            line,
+            format!(
+                "{{\"time\": \"1970-01-01T00:00:00.000Z\", \"level\": \"error\", \"message\": \"two\\nlines\", \
+                 \"worker\": 7, \"why\": \"a \\\"b\\\"\", \"pid\": {}}}\n",
+                std::process::id()
+            )
+        );
+    }
+
+    #[test]
+    fn critical_is_an_error_with_a_field() {
+        let name = Name::of(Level::ERROR, true);
+        assert_eq!(name.upper, "CRITICAL");
+    }
+}
