@@ -2,6 +2,7 @@
 //! the dynamic linker. One of the two rooms in which `unsafe` is allowed.
 #![allow(unsafe_code)]
 
+pub mod clock;
 pub mod descriptor;
 pub mod library;
 pub mod process;

@@ -1,1 +1,9 @@
-//! One CPython: the HTTP server, the ASGI protocols, and the seam to the bridge.
+//! The worker without its Python: the HTTP server, the ASGI protocols as values, and the seam.
+//!
+//! `server` knows no Python, `asgi` knows no tokio, and neither knows the bridge, which is a crate
+//! of its own (`bridge/`) and implements [`application::Application`].
+
+pub mod application;
+pub mod asgi;
+pub mod server;
+pub mod tasks;

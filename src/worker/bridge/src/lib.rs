@@ -1,17 +1,34 @@
-//! The bridge: the only room that says pyo3.
+//! The bridge: the only room that says pyo3. ARCHITECTURE.md, "The bridge", has its contract:
+//! threads, the GIL, ownership, wake-ups, cancellation, shutdown.
 #![allow(unsafe_code)]
+
+mod application;
+mod awaitable;
+mod event_loop;
+mod http;
+mod interpreter;
+mod lifespan;
+mod report;
+mod runtime;
+mod scope;
+mod signals;
+mod tasks;
+mod worker;
 
 use pyo3::prelude::*;
 
 /// The worker's shared object, loaded by the launcher in either way of starting.
 #[pymodule]
 mod _core {
+    use std::os::fd::{FromRawFd, OwnedFd};
+
     use super::*;
 
     /// Runs the worker on the control socket with this descriptor; returns its exit code.
     #[pyfunction]
-    fn main(_py: Python<'_>, control: i32) -> PyResult<i32> {
-        let _ = control;
-        Ok(0)
+    fn main(py: Python<'_>, control: i32) -> PyResult<i32> {
+        // SAFETY: the launcher passes this descriptor to the worker and to nobody else.
+        let control = unsafe { OwnedFd::from_raw_fd(control) };
+        worker::main(py, control)
     }
 }

@@ -1,0 +1,267 @@
+//! The response half of the HTTP protocol as a value (ASGI "HTTP & WebSocket" 2.3).
+//!
+//! [`Response`] says which messages are legal when, and how the body is framed (RFC 9112 section
+//! 6). It writes nothing: [`Framing`] tells the encoder what to write.
+
+/// What is known of the request that decides how its response is framed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request {
+    /// A HEAD request: the response has no body, whatever its headers say.
+    pub head: bool,
+    /// HTTP/1.0: no chunked coding; the end of the connection ends an unsized body.
+    pub http10: bool,
+}
+
+/// What the application's headers said about the body.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Declared {
+    /// `content-length`
+    pub length: Option<u64>,
+    /// `transfer-encoding: chunked`
+    pub chunked: bool,
+}
+
+/// How the body goes over the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// Exactly as many bytes as announced.
+    Length(u64),
+    /// `transfer-encoding: chunked`
+    Chunked,
+    /// Bytes until the connection ends.
+    UntilClose,
+    /// No body is sent; a length is announced if known (HEAD, 304).
+    Bodiless(Option<u64>),
+}
+
+/// A response as its application tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Response {
+    /// Nothing has been sent.
+    Awaited,
+    /// `http.response.start` was sent; the head waits for the first body message, as the
+    /// specification asks.
+    Started {
+        /// The final status.
+        status: u16,
+        /// What its headers say of the body.
+        declared: Declared,
+    },
+    /// The head is out; the body is being sent.
+    Body {
+        /// How.
+        framing: Framing,
+        /// Bytes sent of it.
+        sent: u64,
+    },
+    /// The last body message was sent.
+    Complete,
+}
+
+/// What to do about a body message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub struct BodyStep {
+    /// Write the head with this framing first.
+    pub head: Option<Framing>,
+    /// How to write this piece.
+    pub framing: Framing,
+    /// The response ends with it.
+    pub last: bool,
+}
+
+/// Why a message was refused; the text is for the application's developer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// `http.response.start` twice.
+    AlreadyStarted,
+    /// A body without a start.
+    NotStarted,
+    /// Anything after the end.
+    AlreadyComplete,
+    /// Not a final status.
+    Status(i64),
+    /// The body would be longer than `content-length`.
+    TooLong,
+    /// The body ended before `content-length` was reached.
+    TooShort,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::AlreadyStarted => f.write_str(
+                "Expected ASGI message 'http.response.body', but got 'http.response.start'.",
+            ),
+            Self::NotStarted => f.write_str(
+                "Expected ASGI message 'http.response.start', but got 'http.response.body'.",
+            ),
+            Self::AlreadyComplete => {
+                f.write_str("Unexpected ASGI message sent, after response already completed.")
+            }
+            Self::Status(status) => write!(
+                f,
+                "{status} is not a final HTTP status: it must be an int from 200 to 999."
+            ),
+            Self::TooLong => f.write_str("Response content longer than Content-Length"),
+            Self::TooShort => f.write_str("Response content shorter than Content-Length"),
+        }
+    }
+}
+
+impl Response {
+    /// Takes `http.response.start`.
+    ///
+    /// # Errors
+    /// Out of order, or not a final status (RFC 9110 section 15: 1xx are interim).
+    pub fn start(&mut self, status: i64, declared: Declared) -> Result<(), Refusal> {
+        self.may_start()?;
+        let Some(status) = u16::try_from(status).ok().filter(|s| (200..=999).contains(s)) else {
+            return Err(Refusal::Status(status));
+        };
+        *self = Self::Started { status, declared };
+        Ok(())
+    }
+
+    /// Whether `http.response.start` would be legal now.
+    ///
+    /// # Errors
+    /// It would not; why.
+    pub fn may_start(&self) -> Result<(), Refusal> {
+        match self {
+            Self::Awaited => Ok(()),
+            Self::Started { .. } | Self::Body { .. } => Err(Refusal::AlreadyStarted),
+            Self::Complete => Err(Refusal::AlreadyComplete),
+        }
+    }
+
+    /// Takes `http.response.body` with `len` bytes.
+    ///
+    /// # Errors
+    /// Out of order, or at odds with the announced length. After [`Refusal::TooShort`] and
+    /// [`Refusal::TooLong`] the connection can't be used again.
+    pub fn body(&mut self, request: Request, len: u64, more: bool) -> Result<BodyStep, Refusal> {
+        let (head, framing, before) = match *self {
+            Self::Awaited => return Err(Refusal::NotStarted),
+            Self::Complete => return Err(Refusal::AlreadyComplete),
+            Self::Started { status, declared } => {
+                let framing = frame(request, status, declared, (!more).then_some(len));
+                (Some(framing), framing, 0)
+            }
+            Self::Body { framing, sent } => (None, framing, sent),
+        };
+        let sent = before + len;
+        if let Framing::Length(length) = framing {
+            if sent > length {
+                return Err(Refusal::TooLong);
+            }
+            if !more && sent < length {
+                return Err(Refusal::TooShort);
+            }
+        }
+        *self = if more { Self::Body { framing, sent } } else { Self::Complete };
+        Ok(BodyStep { head, framing, last: !more })
+    }
+
+    /// Whether the application has said anything yet.
+    #[must_use]
+    pub fn is_started(&self) -> bool {
+        !matches!(self, Self::Awaited)
+    }
+
+    /// Whether the application has said everything.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        matches!(self, Self::Complete)
+    }
+}
+
+/// How a response is framed; `whole` is the body's length where it came in one message.
+fn frame(request: Request, status: u16, declared: Declared, whole: Option<u64>) -> Framing {
+    let length = if declared.chunked { None } else { declared.length };
+    match status {
+        // RFC 9110 section 8.6: no content-length on a 204.
+        204 => Framing::Bodiless(None),
+        304 => Framing::Bodiless(length),
+        // RFC 9110 section 9.3.2: the header fields that a GET would have had, where they are known.
+        _ if request.head => Framing::Bodiless(length.or(whole.filter(|len| *len > 0))),
+        _ => match length.or(if declared.chunked { None } else { whole }) {
+            Some(length) => Framing::Length(length),
+            None if request.http10 => Framing::UntilClose,
+            None => Framing::Chunked,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GET: Request = Request { head: false, http10: false };
+    const HEAD: Request = Request { head: true, http10: false };
+    const OLD: Request = Request { head: false, http10: true };
+
+    fn started(declared: Declared) -> Response {
+        let mut response = Response::Awaited;
+        response.start(200, declared).expect("a start is legal first");
+        response
+    }
+
+    fn length(length: u64) -> Declared {
+        Declared { length: Some(length), chunked: false }
+    }
+
+    #[test]
+    fn a_body_in_one_message_gets_its_length() {
+        let step = started(Declared::default()).body(GET, 5, false);
+        assert_eq!(step.map(|s| s.framing), Ok(Framing::Length(5)));
+    }
+
+    #[test]
+    fn a_streamed_body_is_chunked_or_ends_with_an_old_connection() {
+        let chunked = started(Declared::default()).body(GET, 5, true);
+        assert_eq!(chunked.map(|s| s.framing), Ok(Framing::Chunked));
+        let old = started(Declared::default()).body(OLD, 5, true);
+        assert_eq!(old.map(|s| s.framing), Ok(Framing::UntilClose));
+    }
+
+    #[test]
+    fn the_announced_length_is_a_promise() {
+        let mut response = started(length(5));
+        assert!(response.body(GET, 3, true).is_ok());
+        assert_eq!(response.body(GET, 3, true), Err(Refusal::TooLong));
+        assert_eq!(response.body(GET, 1, false), Err(Refusal::TooShort));
+        assert!(response.body(GET, 2, false).is_ok());
+        assert!(response.is_complete());
+    }
+
+    #[test]
+    fn head_204_and_304_have_no_body() {
+        let head = started(Declared::default()).body(HEAD, 13, false);
+        assert_eq!(head.map(|s| s.framing), Ok(Framing::Bodiless(Some(13))));
+        for (status, announced) in [(204, None), (304, Some(7))] {
+            let mut response = Response::Awaited;
+            response.start(status, length(7)).expect("legal");
+            let step = response.body(GET, 0, false);
+            assert_eq!(step.map(|s| s.framing), Ok(Framing::Bodiless(announced)));
+        }
+    }
+
+    #[test]
+    fn messages_out_of_order_are_refused() {
+        assert_eq!(Response::Awaited.body(GET, 0, false), Err(Refusal::NotStarted));
+        let mut response = started(Declared::default());
+        assert_eq!(response.start(200, Declared::default()), Err(Refusal::AlreadyStarted));
+        assert!(response.body(GET, 0, false).is_ok());
+        assert_eq!(response.body(GET, 0, false), Err(Refusal::AlreadyComplete));
+        assert_eq!(response.start(200, Declared::default()), Err(Refusal::AlreadyComplete));
+    }
+
+    #[test]
+    fn only_final_statuses_are_taken() {
+        for status in [-1, 0, 99, 100, 101, 199, 1000, 70_000] {
+            let refused = Response::Awaited.start(status, Declared::default());
+            assert_eq!(refused, Err(Refusal::Status(status)));
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What `receive()` and `send()` return.
+//!
+//! An awaitable that is ready never suspends its coroutine. One that is not yields a real asyncio
+//! future, so that tasks, `wait_for`, anyio, and code that steps coroutines by hand all work, and
+//! takes its message only when the coroutine runs again: a cancelled `receive()` loses nothing.
+//!
+//! Both have the methods of a coroutine (`collections.abc.Coroutine`), so `create_task(receive())`
+//! works as it does with servers written in Python.
+
+use std::sync::Arc;
+use std::task::{Poll, Wake, Waker};
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use crate::event_loop;
+
+/// An awaitable whose result is `None` and there.
+#[pyclass(frozen, module = "lowmem_serve")]
+pub struct Done;
+
+#[pymethods]
+impl Done {
+    fn __await__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__(&self) -> Option<Py<PyAny>> {
+        None
+    }
+
+    fn send(&self, py: Python<'_>, _value: Py<PyAny>) -> PyResult<Py<PyAny>> {
+        Err(stop_iteration(py, py.None()))
+    }
+
+    #[pyo3(signature = (kind, value=None, traceback=None))]
+    fn throw(
+        &self,
+        kind: Bound<'_, PyAny>,
+        value: Option<Bound<'_, PyAny>>,
+        traceback: Option<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        Err(thrown(kind, value, traceback))
+    }
+
+    fn close(&self) {}
+}
+
+/// What a pending awaitable waits for: its result, or `Pending` with the waker registered.
+pub type Source = Box<dyn Fn(Python<'_>, Option<&Waker>) -> Poll<PyResult<Py<PyAny>>> + Send + Sync>;
+
+/// An awaitable that asks its source each time the coroutine runs.
+#[pyclass(frozen, module = "lowmem_serve")]
+pub struct Pending {
+    source: Source,
+}
+
+impl Pending {
+    pub fn new(source: Source) -> Self {
+        Self { source }
+    }
+
+    fn step(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        if let Poll::Ready(result) = (self.source)(py, None) {
+            return Err(stop_iteration(py, result?));
+        }
+        let future = event_loop::create_future(py)?;
+        let waker = Waker::from(Arc::new(FutureWaker { future: future.clone().unbind() }));
+        if let Poll::Ready(result) = (self.source)(py, Some(&waker)) {
+            return Err(stop_iteration(py, result?));
+        }
+        // What `await future` does before it yields the future to its task.
+        future.setattr(intern!(py, "_asyncio_future_blocking"), true)?;
+        Ok(future.unbind())
+    }
+}
+
+#[pymethods]
+impl Pending {
+    fn __await__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.step(py)
+    }
+
+    fn send(&self, py: Python<'_>, _value: Py<PyAny>) -> PyResult<Py<PyAny>> {
+        self.step(py)
+    }
+
+    #[pyo3(signature = (kind, value=None, traceback=None))]
+    fn throw(
+        &self,
+        kind: Bound<'_, PyAny>,
+        value: Option<Bound<'_, PyAny>>,
+        traceback: Option<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        Err(thrown(kind, value, traceback))
+    }
+
+    fn close(&self) {}
+}
+
+/// Ends a wait with `value`.
+fn stop_iteration(py: Python<'_>, value: Py<PyAny>) -> PyErr {
+    // A tuple or an exception as the one argument would be taken apart: it is wrapped.
+    match py.get_type::<pyo3::exceptions::PyStopIteration>().call1((value,)) {
+        Ok(stop) => PyErr::from_value(stop),
+        Err(error) => error,
+    }
+}
+
+/// The exception that a coroutine's `throw()` was given, in either of its forms.
+fn thrown(
+    kind: Bound<'_, PyAny>,
+    value: Option<Bound<'_, PyAny>>,
+    _traceback: Option<Py<PyAny>>,
+) -> PyErr {
+    let exception = match value {
+        Some(value) if !value.is_none() => value,
+        _ => kind,
+    };
+    if exception.is_instance_of::<pyo3::exceptions::PyBaseException>() {
+        return PyErr::from_value(exception);
+    }
+    match exception.call0() {
+        Ok(instance) => PyErr::from_value(instance),
+        Err(_) => PyRuntimeError::new_err("exceptions must derive from BaseException"),
+    }
+}
+
+/// Ends a future's wait. The result does not matter: the awaitable asks its source again.
+struct FutureWaker {
+    future: Py<PyAny>,
+}
+
+impl Wake for FutureWaker {
+    fn wake(self: Arc<Self>) {
+        Python::attach(|py| {
+            let future = self.future.bind(py);
+            let done = future.call_method0(intern!(py, "done")).and_then(|d| d.is_truthy());
+            if let Ok(false) = done
+                && let Err(error) = future.call_method1(intern!(py, "set_result"), (py.None(),))
+            {
+                error.write_unraisable(py, Some(future));
+            }
+        });
+    }
+}

@@ -1,0 +1,414 @@
+//! The standard library's loop with its hot queue in Rust, turned by tokio.
+//!
+//! The loop is an ordinary `asyncio.SelectorEventLoop`; on the instance, `call_soon`, `_ready`,
+//! `_run_once`, `stop` and `set_debug` are ours. `run_forever` and all else stay the library's.
+//!
+//! `_run_once` does not return between turns: it turns tokio until the loop is stopped, with a
+//! task, the *driver*, that runs asyncio's callbacks. The driver's contract, who wakes it and when:
+//!
+//! * `call_soon` and `_ready.append` on any thread: they wake it if it waits;
+//! * a timer that comes due, or one scheduled earlier than those before: a callback scheduled it,
+//!   so either the driver is running, or a request task ran Python and [`Native::nudge`] was called;
+//! * a file descriptor: the library's epoll instance is watched by tokio, as one descriptor. Tokio
+//!   watches edges, so it counts as ready until a look at it found nothing;
+//! * a signal: its Python handler runs when the wait is interrupted, and what it does wakes us.
+//!
+//! Between two batches of callbacks the driver goes to the end of tokio's queue: requests and
+//! callbacks take turns, and nobody waits for a system call that is not needed.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use pyo3::exceptions::{PyIndexError, PyKeyboardInterrupt, PyRuntimeError, PySystemExit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use tokio::io::unix::AsyncFd;
+use tokio::time::Sleep;
+
+use super::handle::{Handle, run_foreign};
+use super::timers;
+use crate::runtime;
+
+/// Our half of the loop.
+#[pyclass(frozen, module = "lowmem_serve")]
+pub struct Native {
+    state: Mutex<State>,
+    debug: AtomicBool,
+    event_loop: Mutex<Option<Py<PyAny>>>,
+}
+
+#[derive(Default)]
+struct State {
+    ready: VecDeque<Entry>,
+    /// The driver, while it waits.
+    waiting: Option<Waker>,
+    /// Timers the driver has seen, to notice a new one.
+    scheduled: usize,
+    stopping: bool,
+    /// The next `call_soon` is not queued but kept here.
+    capture: Capture,
+}
+
+/// A callback that is due.
+enum Entry {
+    /// One of ours.
+    Own(Py<Handle>),
+    /// One that the library made: a timer, a reader, or from another thread.
+    Foreign(Py<PyAny>),
+}
+
+#[derive(Default)]
+enum Capture {
+    #[default]
+    Off,
+    Armed,
+    Caught(Py<Handle>),
+}
+
+thread_local! {
+    static PARTS: RefCell<Option<Parts>> = const { RefCell::new(None) };
+}
+
+/// What the driver keeps between runs of the loop.
+struct Parts {
+    /// The library's epoll instance: a duplicate of the descriptor that its selector owns.
+    descriptors: AsyncFd<OwnedFd>,
+    timer: Pin<Box<Sleep>>,
+}
+
+/// Creates the loop and our half of it.
+///
+/// # Errors
+/// What the library raised, or no descriptor was left.
+pub fn create(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Bound<'_, Native>)> {
+    let event_loop = py.import("asyncio")?.call_method0("SelectorEventLoop")?;
+    let debug = event_loop.call_method0("get_debug")?.is_truthy()?;
+    let native = Bound::new(
+        py,
+        Native {
+            state: Mutex::default(),
+            debug: AtomicBool::new(debug),
+            event_loop: Mutex::new(Some(event_loop.clone().unbind())),
+        },
+    )?;
+    let epoll: RawFd = event_loop.getattr("_selector")?.call_method0("fileno")?.extract()?;
+    // SAFETY: the selector keeps the descriptor open for as long as the loop lives.
+    let epoll = unsafe { BorrowedFd::borrow_raw(epoll) }.try_clone_to_owned()?;
+    let parts = runtime::enter(|| -> PyResult<Parts> {
+        Ok(Parts {
+            descriptors: runtime::watch(epoll)?,
+            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+        })
+    })?;
+    PARTS.set(Some(parts));
+    for name in ["call_soon", "stop", "set_debug"] {
+        event_loop.setattr(name, native.getattr(name)?)?;
+    }
+    event_loop.setattr("_run_once", native.getattr("run_once")?)?;
+    event_loop.setattr("_ready", &native)?;
+    Ok((event_loop, native))
+}
+
+impl Native {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn event_loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let slot = self.event_loop.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*slot {
+            Some(event_loop) => Ok(event_loop.bind(py).clone()),
+            None => Err(PyRuntimeError::new_err("Event loop is closed")),
+        }
+    }
+
+    /// The method that ours stands in front of.
+    fn library<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+        let event_loop = self.event_loop(py)?;
+        event_loop.get_type().getattr(name)
+    }
+
+    fn push(&self, entry: Entry) {
+        let mut state = self.lock();
+        state.ready.push_back(entry);
+        let waiting = state.waiting.take();
+        drop(state);
+        if let Some(waker) = waiting {
+            waker.wake();
+        }
+    }
+
+    /// Calls `make`, and at once the first callback it gives to `call_soon`.
+    pub fn run_first_call<'py>(
+        &self,
+        py: Python<'py>,
+        make: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if self.debug.load(Ordering::Relaxed) {
+            return make();
+        }
+        self.lock().capture = Capture::Armed;
+        let made = make();
+        let caught = std::mem::take(&mut self.lock().capture);
+        let made = made?;
+        if let Capture::Caught(handle) = caught {
+            self.run_own(py, &handle)?;
+        }
+        Ok(made)
+    }
+
+    /// Has the driver look at the timers, if Python code that just ran outside of it set one.
+    pub fn nudge(&self, py: Python<'_>) -> PyResult<()> {
+        let scheduled = self.event_loop(py)?.getattr(intern!(py, "_scheduled"))?.len()?;
+        let mut state = self.lock();
+        let waiting = if scheduled > state.scheduled { state.waiting.take() } else { None };
+        drop(state);
+        if let Some(waker) = waiting {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    fn run_own(&self, py: Python<'_>, handle: &Py<Handle>) -> PyResult<()> {
+        let Err((error, callback)) = handle.get().run(py) else { return Ok(()) };
+        if error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py)
+        {
+            return Err(error);
+        }
+        let context = PyDict::new(py);
+        let message = format!("Exception in callback {}", callback.bind(py));
+        context.set_item("message", message)?;
+        context.set_item("exception", error.value(py))?;
+        context.set_item("handle", handle)?;
+        self.event_loop(py)?.call_method1("call_exception_handler", (context,))?;
+        Ok(())
+    }
+
+    /// Runs the callbacks that are due now, not those they add.
+    fn run_batch(&self, py: Python<'_>) -> PyResult<()> {
+        let debug = self.debug.load(Ordering::Relaxed);
+        let count = self.lock().ready.len();
+        for _ in 0..count {
+            let Some(entry) = self.lock().ready.pop_front() else { break };
+            match entry {
+                Entry::Own(handle) => self.run_own(py, &handle)?,
+                Entry::Foreign(handle) if debug => self.run_timed(handle.bind(py))?,
+                Entry::Foreign(handle) => run_foreign(handle.bind(py))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Debug mode: asyncio's warning about slow callbacks.
+    fn run_timed(&self, handle: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = handle.py();
+        let event_loop = self.event_loop(py)?;
+        event_loop.setattr("_current_handle", handle)?;
+        let start = Instant::now();
+        let ran = run_foreign(handle);
+        let took = start.elapsed().as_secs_f64();
+        event_loop.setattr("_current_handle", py.None())?;
+        let slow: f64 = event_loop.getattr("slow_callback_duration")?.extract()?;
+        if took >= slow {
+            let text = py
+                .import("asyncio.base_events")?
+                .call_method1("_format_handle", (handle,))?;
+            py.import("asyncio.log")?.getattr("logger")?.call_method1(
+                "warning",
+                ("Executing %s took %.3f seconds", text, took),
+            )?;
+        }
+        ran
+    }
+
+    /// Gives the loop its own methods back.
+    pub fn detach(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
+        for name in ["call_soon", "stop", "set_debug", "_run_once"] {
+            event_loop.delattr(name)?;
+        }
+        PARTS.set(None);
+        self.lock().ready.clear();
+        *self.event_loop.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(())
+    }
+}
+
+#[pymethods]
+impl Native {
+    /// `loop.call_soon`
+    #[pyo3(signature = (callback, *args, context=None))]
+    fn call_soon(
+        &self,
+        callback: &Bound<'_, PyAny>,
+        args: &Bound<'_, PyTuple>,
+        context: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = callback.py();
+        if self.debug.load(Ordering::Relaxed) {
+            // The library's checks, and its handle with a traceback; it ends in `append`.
+            let arguments = PyDict::new(py);
+            arguments.set_item("context", context)?;
+            let mut all = vec![self.event_loop(py)?, callback.clone()];
+            all.extend(args.iter());
+            let call = self.library(py, "call_soon")?;
+            return Ok(call.call(PyTuple::new(py, all)?, Some(&arguments))?.unbind());
+        }
+        let handle = Py::new(py, Handle::new(callback, args, context)?)?;
+        let mut state = self.lock();
+        if let Capture::Armed = state.capture {
+            state.capture = Capture::Caught(handle.clone_ref(py));
+            return Ok(handle.into_any());
+        }
+        drop(state);
+        self.push(Entry::Own(handle.clone_ref(py)));
+        Ok(handle.into_any())
+    }
+
+    /// `loop.stop`
+    fn stop(&self, py: Python<'_>) -> PyResult<()> {
+        self.event_loop(py)?.setattr(intern!(py, "_stopping"), true)?;
+        let mut state = self.lock();
+        state.stopping = true;
+        let waiting = state.waiting.take();
+        drop(state);
+        if let Some(waker) = waiting {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    /// `loop.set_debug`
+    fn set_debug(&self, py: Python<'_>, enabled: bool) -> PyResult<()> {
+        self.library(py, "set_debug")?.call1((self.event_loop(py)?, enabled))?;
+        self.debug.store(enabled, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// `loop._run_once`: all turns until the loop is stopped.
+    fn run_once(slf: Py<Self>, py: Python<'_>) -> PyResult<()> {
+        let parts = PARTS.take();
+        let Some(parts) = parts else {
+            return Err(PyRuntimeError::new_err("This event loop is already running"));
+        };
+        let event_loop = slf.get().event_loop(py)?.unbind();
+        let driver = Driver { native: slf, event_loop, parts: Some(parts) };
+        runtime::block_on(async {
+            match tokio::task::spawn_local(driver).await {
+                Ok(result) => result,
+                Err(failure) => Err(PyRuntimeError::new_err(failure.to_string())),
+            }
+        })
+    }
+
+    // `_ready`, as the library's own methods use it.
+
+    fn append(&self, handle: Py<PyAny>) {
+        self.push(Entry::Foreign(handle));
+    }
+
+    fn popleft(&self) -> PyResult<Py<PyAny>> {
+        match self.lock().ready.pop_front() {
+            Some(Entry::Own(handle)) => Ok(handle.into_any()),
+            Some(Entry::Foreign(handle)) => Ok(handle),
+            None => Err(PyIndexError::new_err("pop from an empty deque")),
+        }
+    }
+
+    fn clear(&self) {
+        let ready = std::mem::take(&mut self.lock().ready);
+        drop(ready);
+    }
+
+    fn __len__(&self) -> usize {
+        self.lock().ready.len()
+    }
+}
+
+/// Runs asyncio's callbacks; ready when the loop is stopped.
+struct Driver {
+    native: Py<Native>,
+    event_loop: Py<PyAny>,
+    parts: Option<Parts>,
+}
+
+impl Driver {
+    /// `Ok(true)`: stopped. `Ok(false)`: to be polled again when woken.
+    fn turn(&mut self, py: Python<'_>, cx: &mut Context<'_>) -> PyResult<bool> {
+        if let Some(error) = runtime::take_signal_error() {
+            return Err(error);
+        }
+        let native = self.native.get();
+        let event_loop = self.event_loop.bind(py);
+        // A driver whose parts are gone has finished and is not polled again.
+        let Some(parts) = &mut self.parts else { return Ok(true) };
+        collect_descriptors(event_loop, &parts.descriptors, cx)?;
+        let next = timers::due(event_loop, |timer| native.push(Entry::Foreign(timer)))?;
+        let scheduled = event_loop.getattr(intern!(py, "_scheduled"))?.len()?;
+        {
+            let mut state = native.lock();
+            state.scheduled = scheduled;
+            if state.ready.is_empty() && !state.stopping {
+                state.waiting = Some(cx.waker().clone());
+                drop(state);
+                if let Some(wait) = next {
+                    parts.timer.as_mut().reset(tokio::time::Instant::now() + wait);
+                    if parts.timer.as_mut().poll(cx).is_ready() {
+                        cx.waker().wake_by_ref();
+                    }
+                }
+                return Ok(false);
+            }
+        }
+        native.run_batch(py)?;
+        if native.lock().stopping {
+            return Ok(true);
+        }
+        cx.waker().wake_by_ref();
+        Ok(false)
+    }
+}
+
+/// Gives the library the descriptors that are ready; their callbacks are in `_ready` afterwards.
+fn collect_descriptors(
+    event_loop: &Bound<'_, PyAny>,
+    descriptors: &AsyncFd<OwnedFd>,
+    cx: &mut Context<'_>,
+) -> PyResult<()> {
+    let py = event_loop.py();
+    while let Poll::Ready(ready) = descriptors.poll_read_ready(cx) {
+        let mut ready = ready?;
+        let selector = event_loop.getattr(intern!(py, "_selector"))?;
+        let events = selector.call_method1(intern!(py, "select"), (0,))?;
+        if events.is_empty()? {
+            ready.clear_ready();
+            continue;
+        }
+        event_loop.call_method1(intern!(py, "_process_events"), (events,))?;
+        break;
+    }
+    Ok(())
+}
+
+impl Future for Driver {
+    type Output = PyResult<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<PyResult<()>> {
+        let result = Python::attach(|py| self.turn(py, cx));
+        let ended = match result {
+            Ok(false) => return Poll::Pending,
+            Ok(true) => Ok(()),
+            Err(error) => Err(error),
+        };
+        self.native.get().lock().stopping = false;
+        PARTS.set(self.parts.take());
+        Poll::Ready(ended)
+    }
+}

@@ -1,0 +1,217 @@
+//! `receive` and `send` of a request.
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple};
+
+use lowmem_serve::worker::server::{Exchange, Piece, Received, Refused, ResponseHead};
+
+use crate::awaitable::{Done, Pending};
+
+/// A piece of a body this long is written from the bytes object itself; copying a shorter one
+/// costs less than the bookkeeping.
+const SHARED_FROM: usize = 16 * 1024;
+
+/// One request as its application holds it: `receive` and `send` are bound methods of it.
+#[pyclass(frozen, module = "lowmem_serve")]
+pub struct HttpCycle {
+    exchange: Arc<Exchange>,
+}
+
+impl HttpCycle {
+    pub fn new(exchange: Arc<Exchange>) -> Self {
+        Self { exchange }
+    }
+}
+
+#[pymethods]
+impl HttpCycle {
+    fn receive(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let exchange = Arc::clone(&self.exchange);
+        let pending = Pending::new(Box::new(move |py, waker| {
+            exchange.poll_receive(waker).map(|received| message(py, received))
+        }));
+        Ok(Py::new(py, pending)?.into_any())
+    }
+
+    fn send(&self, py: Python<'_>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let message = message.cast::<PyDict>().map_err(|_| {
+            PyTypeError::new_err("an ASGI message must be a dict")
+        })?;
+        let kind = message
+            .get_item(intern!(py, "type"))?
+            .ok_or_else(|| PyRuntimeError::new_err("an ASGI message must have a \"type\""))?;
+        if is(&kind, intern!(py, "http.response.body")) {
+            self.body(message)?;
+            if !self.exchange.has_room() {
+                let exchange = Arc::clone(&self.exchange);
+                let pending = Pending::new(Box::new(move |py, waker| match waker {
+                    Some(waker) => exchange.poll_sent(waker).map(|()| Ok(py.None())),
+                    None if exchange.has_room() => Poll::Ready(Ok(py.None())),
+                    None => Poll::Pending,
+                }));
+                return Ok(Py::new(py, pending)?.into_any());
+            }
+        } else if is(&kind, intern!(py, "http.response.start")) {
+            self.start(message)?;
+        } else if !is(&kind, intern!(py, "http.response.trailers")) {
+            // Trailers are not announced as an extension; an application that sends them all the
+            // same loses nothing but them.
+            let expected = self.exchange.expected();
+            return Err(PyRuntimeError::new_err(format!(
+                "Expected ASGI message '{expected}', but got '{kind}'."
+            )));
+        }
+        done(py)
+    }
+}
+
+impl HttpCycle {
+    fn start(&self, message: &Bound<'_, PyDict>) -> PyResult<()> {
+        let py = message.py();
+        let status = message
+            .get_item(intern!(py, "status"))?
+            .ok_or_else(|| PyValueError::new_err("http.response.start has no \"status\""))?;
+        let status: i64 = status.extract().map_err(|_| {
+            PyTypeError::new_err(format!("an HTTP status must be an int, not {status:?}"))
+        })?;
+        let headers = message.get_item(intern!(py, "headers"))?;
+        let buffer = self.exchange.begin().map_err(|r| PyRuntimeError::new_err(r.to_string()))?;
+        let mut head = ResponseHead::new(buffer, status);
+        if let Some(headers) = headers {
+            if let Ok(list) = headers.cast_exact::<PyList>() {
+                for pair in list.iter() {
+                    field(&mut head, &pair)?;
+                }
+            } else {
+                for pair in headers.try_iter()? {
+                    field(&mut head, &pair?)?;
+                }
+            }
+        }
+        self.exchange.start(head).map_err(|r| PyValueError::new_err(r.to_string()))
+    }
+
+    fn body(&self, message: &Bound<'_, PyDict>) -> PyResult<()> {
+        let py = message.py();
+        let more = match message.get_item(intern!(py, "more_body"))? {
+            Some(more) => more.is_truthy()?,
+            None => false,
+        };
+        let body = message.get_item(intern!(py, "body"))?;
+        let sent = match &body {
+            None => self.exchange.body(Piece::Small(b""), more),
+            Some(body) => match body.cast::<PyBytes>() {
+                Ok(bytes) if bytes.as_bytes().len() >= SHARED_FROM => {
+                    let shared = Bytes::from_owner(SharedBytes::new(bytes));
+                    self.exchange.body(Piece::Shared(shared), more)
+                }
+                Ok(bytes) => self.exchange.body(Piece::Small(bytes.as_bytes()), more),
+                Err(_) => self.exchange.body(Piece::Small(&buffer(body)?), more),
+            },
+        };
+        sent.map_err(|refused| match refused {
+            Refused::Message(refusal) => PyRuntimeError::new_err(refusal.to_string()),
+            Refused::Field(bad) => PyValueError::new_err(bad.to_string()),
+        })
+    }
+}
+
+/// Whether a message's type is this one. Most come from literals, which Python interns.
+fn is(kind: &Bound<'_, PyAny>, name: &Bound<'_, PyString>) -> bool {
+    kind.is(name) || kind.eq(name).unwrap_or(false)
+}
+
+fn field(head: &mut ResponseHead, pair: &Bound<'_, PyAny>) -> PyResult<()> {
+    let (name, value);
+    if let Ok(tuple) = pair.cast_exact::<PyTuple>()
+        && tuple.len() == 2
+    {
+        (name, value) = (tuple.get_item(0)?, tuple.get_item(1)?);
+    } else {
+        (name, value) = pair.extract().map_err(|_| {
+            PyTypeError::new_err(format!("a header must be a pair of bytes, not {pair:?}"))
+        })?;
+    }
+    let (name, value) = (bytes(&name, "name")?, bytes(&value, "value")?);
+    head.field(name.as_bytes(), value.as_bytes()).map_err(|bad| {
+        PyValueError::new_err(format!("{bad}: {:?}: {:?}", name.as_bytes(), value.as_bytes()))
+    })
+}
+
+fn bytes<'a, 'py>(object: &'a Bound<'py, PyAny>, what: &str) -> PyResult<&'a Bound<'py, PyBytes>> {
+    object.cast::<PyBytes>().map_err(|_| {
+        PyTypeError::new_err(format!("a header's {what} must be bytes, not {object:?}"))
+    })
+}
+
+/// The content of a bytearray, memoryview or other buffer.
+fn buffer(object: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    if let Ok(array) = object.cast::<PyByteArray>() {
+        return Ok(array.to_vec());
+    }
+    let py = object.py();
+    let wrong = || PyTypeError::new_err(format!("a body must be bytes, not {:?}", object.get_type()));
+    let view = py
+        .get_type::<pyo3::types::PyMemoryView>()
+        .call1((object,))
+        .and_then(|view| view.call_method0(intern!(py, "tobytes")))
+        .map_err(|_| wrong())?;
+    Ok(view.cast::<PyBytes>().map_err(|_| wrong())?.as_bytes().to_vec())
+}
+
+/// The message that `receive()` brings.
+fn message(py: Python<'_>, received: Received) -> PyResult<Py<PyAny>> {
+    let message = PyDict::new(py);
+    match received {
+        Received::Body { data, more } => {
+            message.set_item(intern!(py, "type"), intern!(py, "http.request"))?;
+            message.set_item(intern!(py, "body"), PyBytes::new(py, &data))?;
+            message.set_item(intern!(py, "more_body"), more)?;
+        }
+        Received::Disconnect => {
+            message.set_item(intern!(py, "type"), intern!(py, "http.disconnect"))?;
+        }
+    }
+    Ok(message.into_any().unbind())
+}
+
+/// The awaitable of a `send()` that has nothing to wait for: one for all.
+fn done(py: Python<'_>) -> PyResult<Py<PyAny>> {
+    static DONE: PyOnceLock<Py<Done>> = PyOnceLock::new();
+    Ok(DONE.get_or_try_init(py, || Py::new(py, Done))?.clone_ref(py).into_any())
+}
+
+/// A bytes object that a write is made from. Bytes never change, so the slice stays good for as
+/// long as the object is held.
+struct SharedBytes {
+    data: *const u8,
+    len: usize,
+    _owner: Py<PyBytes>,
+}
+
+// SAFETY: the memory is that of an immutable bytes object, kept alive by `_owner`, which may be
+// dropped on any thread (pyo3 defers the decrement where the thread is not attached).
+unsafe impl Send for SharedBytes {}
+// SAFETY: as above; nobody writes.
+unsafe impl Sync for SharedBytes {}
+
+impl SharedBytes {
+    fn new(bytes: &Bound<'_, PyBytes>) -> Self {
+        let slice = bytes.as_bytes();
+        Self { data: slice.as_ptr(), len: slice.len(), _owner: bytes.clone().unbind() }
+    }
+}
+
+impl AsRef<[u8]> for SharedBytes {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: `data` and `len` are those of `_owner`, which is immutable and alive.
+        unsafe { std::slice::from_raw_parts(self.data, self.len) }
+    }
+}

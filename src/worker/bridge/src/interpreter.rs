@@ -1,0 +1,125 @@
+//! Making the interpreter the application's: its argv and path, its import.
+
+use pyo3::exceptions::{PyAttributeError, PyModuleNotFoundError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use lowmem_serve::config::WorkerConfig;
+
+use crate::report;
+
+/// Why an application can't be served; the text is for the operator.
+#[derive(Debug)]
+pub enum LoadError {
+    /// The import string is wrong: exit code 3.
+    Named(String),
+    /// Importing raised: exit code 1.
+    Raised(PyErr),
+}
+
+impl LoadError {
+    /// Tells the operator, and says which exit code the worker ends with.
+    pub fn report(&self, py: Python<'_>) -> i32 {
+        match self {
+            Self::Named(text) => {
+                tracing::error!("{text}");
+                3
+            }
+            Self::Raised(error) => {
+                report::exception(py, "Error loading ASGI app.", error);
+                1
+            }
+        }
+    }
+}
+
+/// Sets `sys.argv` and `sys.path` as if Python had been started for the application.
+///
+/// # Errors
+/// The `sys` module is not as expected.
+pub fn prepare(py: Python<'_>, config: &WorkerConfig) -> PyResult<()> {
+    let sys = py.import("sys")?;
+    sys.setattr("argv", PyList::new(py, &config.argv)?)?;
+    let path = sys.getattr("path")?.cast_into::<PyList>()?;
+    let app_dir = config.app_dir.to_string_lossy();
+    // `python -c` puts an empty string there, for the directory at the time of each import.
+    match path.get_item(0) {
+        Ok(first) if first.to_string().is_empty() => path.set_item(0, app_dir)?,
+        _ => path.insert(0, app_dir)?,
+    }
+    Ok(())
+}
+
+/// Imports the application.
+///
+/// # Errors
+/// The import string names nothing, or importing raised.
+pub fn load(py: Python<'_>, config: &WorkerConfig) -> Result<Py<PyAny>, LoadError> {
+    let named = |text: String| LoadError::Named(format!("Error loading ASGI app. {text}"));
+    let (module_name, attributes) = match config.app.split_once(':') {
+        Some((module, attributes)) if !module.is_empty() && !attributes.is_empty() => {
+            (module, attributes)
+        }
+        _ => {
+            return Err(named(format!(
+                "Import string \"{}\" must be in format \"<module>:<attribute>\".",
+                config.app
+            )));
+        }
+    };
+    let module = py
+        .import("importlib")
+        .and_then(|importlib| importlib.call_method1("import_module", (module_name,)))
+        .map_err(|error| {
+            if names_missing_module(py, &error, module_name) {
+                named(format!("Could not import module \"{module_name}\"."))
+            } else {
+                LoadError::Raised(error)
+            }
+        })?;
+    let mut object = module;
+    for name in attributes.split('.') {
+        object = object.getattr(name).map_err(|error| {
+            if error.is_instance_of::<PyAttributeError>(py) {
+                named(format!("Attribute \"{attributes}\" not found in module \"{module_name}\"."))
+            } else {
+                LoadError::Raised(error)
+            }
+        })?;
+    }
+    call_factory(object, config.factory).map(Bound::unbind)
+}
+
+/// Whether the import failed because the module itself (or its package) is not there, rather than
+/// one that it imports.
+fn names_missing_module(py: Python<'_>, error: &PyErr, module: &str) -> bool {
+    if !error.is_instance_of::<PyModuleNotFoundError>(py) {
+        return false;
+    }
+    let name = error.value(py).getattr("name").and_then(|name| name.extract::<String>());
+    name.is_ok_and(|name| {
+        module == name || module.strip_prefix(&name).is_some_and(|rest| rest.starts_with('.'))
+    })
+}
+
+/// Uvicorn tries every application as a factory, with or without `--factory`.
+fn call_factory(object: Bound<'_, PyAny>, factory: bool) -> Result<Bound<'_, PyAny>, LoadError> {
+    let py = object.py();
+    match object.call0() {
+        Ok(app) => {
+            if !factory {
+                tracing::warn!(
+                    "ASGI app factory detected. Using it, but please consider setting the --factory \
+                     flag explicitly."
+                );
+            }
+            Ok(app)
+        }
+        Err(error) if !error.is_instance_of::<PyTypeError>(py) => Err(LoadError::Raised(error)),
+        Err(error) if factory => {
+            let text = format!("Error loading ASGI app factory: {}", error.value(py));
+            Err(LoadError::Named(text))
+        }
+        Err(_) => Ok(object),
+    }
+}

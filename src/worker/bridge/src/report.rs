@@ -1,0 +1,27 @@
+//! Telling the operator what Python raised: logged once, with its traceback.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+
+/// The traceback as Python prints it, without the last newline.
+pub fn traceback(py: Python<'_>, error: &PyErr) -> String {
+    let formatted = py
+        .import(intern!(py, "traceback"))
+        .and_then(|module| module.call_method1(intern!(py, "format_exception"), (error.value(py),)))
+        .and_then(|lines| lines.extract::<Vec<String>>());
+    match formatted {
+        Ok(lines) => lines.concat().trim_end().to_owned(),
+        // No memory, or a broken __str__: the type says more than nothing.
+        Err(_) => name(&error.get_type(py)),
+    }
+}
+
+fn name(kind: &Bound<'_, PyType>) -> String {
+    kind.name().map_or_else(|_| "an exception".to_owned(), |name| name.to_string())
+}
+
+/// Logs `what` and the traceback of `error`.
+pub fn exception(py: Python<'_>, what: &str, error: &PyErr) {
+    tracing::error!("{what}\n{}", traceback(py, error));
+}

@@ -1,0 +1,135 @@
+//! The worker's tokio runtime: one thread, and the GIL held while it turns.
+//!
+//! The runtime is turned from inside Python (a method of the event loop), so the thread is attached
+//! to the interpreter all the time; only when tokio is about to wait in the kernel does it let go,
+//! and takes the GIL again before any task runs. In between no Rust code touches Python: tokio only
+//! dispatches readiness to wakers, and those of asyncio's futures are never registered with it.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::fs;
+use std::io;
+use std::os::fd::{OwnedFd, RawFd};
+use std::rc::Rc;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+
+thread_local! {
+    static RUNTIME: OnceCell<LocalRuntime> = const { OnceCell::new() };
+    static SAVED: Cell<*mut ffi::PyThreadState> = const { Cell::new(std::ptr::null_mut()) };
+    static EPOLL: Cell<Option<RawFd>> = const { Cell::new(None) };
+    static BEFORE_WAIT: RefCell<Option<Rc<dyn Fn()>>> = const { RefCell::new(None) };
+    static SIGNAL_ERROR: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+}
+
+/// Builds this thread's runtime. Called once.
+///
+/// # Errors
+/// The kernel gives no epoll instance or eventfd.
+pub fn build() -> io::Result<()> {
+    let before = epoll_descriptors()?;
+    let runtime = Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .on_thread_park(release)
+        .on_thread_unpark(acquire)
+        .build_local(LocalOptions::default())?;
+    let ours = epoll_descriptors()?.into_iter().find(|fd| !before.contains(fd));
+    EPOLL.set(ours);
+    RUNTIME.with(|slot| {
+        let again = slot.set(runtime);
+        debug_assert!(again.is_ok(), "the runtime is built once");
+    });
+    Ok(())
+}
+
+/// Turns the runtime until `future` is ready.
+///
+/// # Panics
+/// Before [`build`], or from within a turn.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    RUNTIME.with(|runtime| runtime.get().expect("built at start").block_on(future))
+}
+
+/// Runs `then` in the runtime's context, where tasks and sockets can be created.
+///
+/// # Panics
+/// Before [`build`].
+pub fn enter<R>(then: impl FnOnce() -> R) -> R {
+    RUNTIME.with(|runtime| {
+        let _context = runtime.get().expect("built at start").enter();
+        then()
+    })
+}
+
+/// Watches a descriptor for input. Called in the runtime's context.
+///
+/// # Errors
+/// The kernel can't watch it, or no memory is left.
+pub fn watch(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the `AsyncFd` owns the descriptor, so it stays open, and the same, while registered.
+    unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }
+        .map_err(io::Error::from)
+}
+
+/// Has `run` called each time before the thread waits, with the GIL held.
+pub fn before_wait(run: Rc<dyn Fn()>) {
+    BEFORE_WAIT.set(Some(run));
+}
+
+/// What a Python signal handler raised while the thread waited, if any did.
+pub fn take_signal_error() -> Option<PyErr> {
+    SIGNAL_ERROR.take()
+}
+
+/// The runtime's own epoll instance, which tokio does not tell: the one that appeared with it.
+pub fn epoll() -> Option<RawFd> {
+    EPOLL.get()
+}
+
+fn epoll_descriptors() -> io::Result<Vec<RawFd>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc/self/fd")? {
+        let entry = entry?;
+        let target = fs::read_link(entry.path());
+        if target.is_ok_and(|target| target.as_os_str() == "anon_inode:[eventpoll]")
+            && let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok())
+        {
+            found.push(number);
+        }
+    }
+    Ok(found)
+}
+
+/// Calls what [`before_wait`] was given.
+pub fn run_before_wait() {
+    let run = BEFORE_WAIT.with_borrow(Clone::clone);
+    if let Some(run) = run {
+        run();
+    }
+}
+
+fn release() {
+    run_before_wait();
+    // SAFETY: this hook runs on the thread that turns the runtime, which is attached; the state is
+    // restored by `acquire` before anything else runs on it.
+    SAVED.set(unsafe { ffi::PyEval_SaveThread() });
+}
+
+fn acquire() {
+    let saved = SAVED.replace(std::ptr::null_mut());
+    if saved.is_null() {
+        return;
+    }
+    // SAFETY: `saved` is this thread's own state, from the `PyEval_SaveThread` in `release`.
+    unsafe { ffi::PyEval_RestoreThread(saved) };
+    // A signal interrupts the wait without waking anyone: its Python handler is due now.
+    Python::attach(|py| {
+        if let Err(error) = py.check_signals() {
+            SIGNAL_ERROR.set(Some(error));
+        }
+    });
+}

@@ -1,0 +1,233 @@
+//! Building an HTTP request's scope (ASGI "HTTP Connection Scope").
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+
+use lowmem_serve::worker::application::{Peers, ServerAddress};
+use lowmem_serve::worker::server::RequestHead;
+
+/// What all scopes of a worker share.
+pub struct Scopes {
+    asgi: Py<PyDict>,
+    root_path: Py<PyString>,
+    root: String,
+    http11: Py<PyString>,
+    http10: Py<PyString>,
+    methods: Vec<(&'static str, Py<PyString>)>,
+    names: Names,
+    state: Option<Py<PyDict>>,
+}
+
+/// The keys of a scope that stay the same for a connection.
+pub struct Template(Py<PyDict>);
+
+impl Scopes {
+    /// `state` is what lifespan startup left there, or `None` without lifespan.
+    pub fn new(py: Python<'_>, root_path: &str, state: Option<Py<PyDict>>) -> PyResult<Self> {
+        let asgi = PyDict::new(py);
+        asgi.set_item("version", "3.0")?;
+        asgi.set_item("spec_version", "2.3")?;
+        let methods = ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"];
+        Ok(Self {
+            asgi: asgi.unbind(),
+            root_path: PyString::new(py, root_path).unbind(),
+            root: root_path.to_owned(),
+            http11: PyString::new(py, "1.1").unbind(),
+            http10: PyString::new(py, "1.0").unbind(),
+            methods: methods.map(|m| (m, PyString::intern(py, m).unbind())).into(),
+            names: Names::new(py),
+            state,
+        })
+    }
+
+    /// The part that a connection's requests share.
+    pub fn template(&self, py: Python<'_>, peers: &Peers) -> PyResult<Template> {
+        let scope = PyDict::new(py);
+        scope.set_item(intern!(py, "type"), intern!(py, "http"))?;
+        scope.set_item(intern!(py, "http_version"), &self.http11)?;
+        scope.set_item(intern!(py, "scheme"), intern!(py, "http"))?;
+        scope.set_item(intern!(py, "root_path"), &self.root_path)?;
+        let client = peers.client.map(|peer| (peer.ip().to_string(), peer.port()));
+        scope.set_item(intern!(py, "client"), client)?;
+        match &peers.server {
+            ServerAddress::Tcp(address) => {
+                let server = (address.ip().to_string(), address.port());
+                scope.set_item(intern!(py, "server"), server)?;
+            }
+            ServerAddress::Unix(path) => {
+                scope.set_item(intern!(py, "server"), (path, py.None()))?;
+            }
+        }
+        Ok(Template(scope.unbind()))
+    }
+
+    /// The scope of one request. Everything that an application may change is its own.
+    pub fn http<'py>(
+        &self,
+        py: Python<'py>,
+        template: &Template,
+        head: &RequestHead<'_>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let scope = template.0.bind(py).copy()?;
+        scope.set_item(intern!(py, "asgi"), self.asgi.bind(py).copy()?)?;
+        scope.set_item(intern!(py, "extensions"), PyDict::new(py))?;
+        if head.http10 {
+            scope.set_item(intern!(py, "http_version"), &self.http10)?;
+        }
+        match self.methods.iter().find(|(name, _)| *name == head.method) {
+            Some((_, method)) => scope.set_item(intern!(py, "method"), method)?,
+            None => scope.set_item(intern!(py, "method"), head.method.to_ascii_uppercase())?,
+        }
+        self.set_path(&scope, head.path)?;
+        scope.set_item(intern!(py, "query_string"), PyBytes::new(py, head.query))?;
+        scope.set_item(intern!(py, "headers"), self.headers(py, head)?)?;
+        if let Some(state) = &self.state {
+            scope.set_item(intern!(py, "state"), state.bind(py).copy()?)?;
+        }
+        Ok(scope)
+    }
+
+    /// `path` and `raw_path`, behind `root_path` as Uvicorn has them since 0.26.
+    fn set_path(&self, scope: &Bound<'_, PyDict>, raw: &[u8]) -> PyResult<()> {
+        let py = scope.py();
+        let decoded = percent_decoded(raw);
+        let raw_path;
+        let path;
+        if self.root.is_empty() {
+            raw_path = PyBytes::new(py, raw);
+            path = PyString::new(py, &decoded);
+        } else {
+            raw_path = PyBytes::new(py, &[self.root.as_bytes(), raw].concat());
+            path = PyString::new(py, &[self.root.as_str(), &decoded].concat());
+        }
+        scope.set_item(intern!(py, "path"), path)?;
+        scope.set_item(intern!(py, "raw_path"), raw_path)
+    }
+
+    fn headers<'py>(
+        &self,
+        py: Python<'py>,
+        head: &RequestHead<'_>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let pairs = head.headers.iter().map(|field| {
+            let name = self.names.get(py, field.name);
+            let value = match head.authority {
+                Some(authority) if field.name.eq_ignore_ascii_case("host") => authority,
+                _ => field.value.trim_ascii(),
+            };
+            PyTuple::new(py, [name, PyBytes::new(py, value)])
+        });
+        let list = PyList::empty(py);
+        for pair in pairs {
+            list.append(pair?)?;
+        }
+        Ok(list)
+    }
+}
+
+/// RFC 3986 section 2.1; what is not UTF-8 becomes U+FFFD, as `urllib.parse.unquote` has it.
+fn percent_decoded(raw: &[u8]) -> std::borrow::Cow<'_, str> {
+    if !raw.contains(&b'%') {
+        return String::from_utf8_lossy(raw);
+    }
+    let mut decoded = Vec::with_capacity(raw.len());
+    let mut rest = raw;
+    while let [byte, tail @ ..] = rest {
+        rest = tail;
+        match (byte, tail) {
+            (b'%', [high, low, after @ ..])
+                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+            {
+                decoded.push(nibble(*high) << 4 | nibble(*low));
+                rest = after;
+            }
+            _ => decoded.push(*byte),
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned().into()
+}
+
+fn nibble(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        _ => (digit | 0x20) - b'a' + 10,
+    }
+}
+
+/// Names that most requests carry, as bytes objects made once. Found by length first.
+struct Names {
+    by_length: Vec<Vec<(&'static str, Py<PyBytes>)>>,
+}
+
+impl Names {
+    const COMMON: [&'static str; 47] = [
+        "accept",
+        "accept-charset",
+        "accept-encoding",
+        "accept-language",
+        "authorization",
+        "cache-control",
+        "connection",
+        "content-disposition",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "cookie",
+        "dnt",
+        "expect",
+        "forwarded",
+        "from",
+        "host",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-range",
+        "if-unmodified-since",
+        "keep-alive",
+        "origin",
+        "pragma",
+        "priority",
+        "range",
+        "referer",
+        "sec-ch-ua",
+        "sec-ch-ua-mobile",
+        "sec-ch-ua-platform",
+        "sec-fetch-dest",
+        "sec-fetch-mode",
+        "sec-fetch-site",
+        "sec-fetch-user",
+        "te",
+        "traceparent",
+        "transfer-encoding",
+        "upgrade",
+        "upgrade-insecure-requests",
+        "user-agent",
+        "via",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-real-ip",
+        "x-request-id",
+    ];
+
+    fn new(py: Python<'_>) -> Self {
+        let longest = Self::COMMON.iter().map(|name| name.len()).max().unwrap_or(0);
+        let mut by_length: Vec<Vec<_>> = (0..=longest).map(|_| Vec::new()).collect();
+        for name in Self::COMMON {
+            by_length[name.len()].push((name, PyBytes::new(py, name.as_bytes()).unbind()));
+        }
+        Self { by_length }
+    }
+
+    /// The name in lower case.
+    fn get<'py>(&self, py: Python<'py>, name: &str) -> Bound<'py, PyBytes> {
+        let common = self.by_length.get(name.len()).into_iter().flatten();
+        for (known, bytes) in common {
+            if name.eq_ignore_ascii_case(known) {
+                return bytes.bind(py).clone();
+            }
+        }
+        PyBytes::new(py, name.to_ascii_lowercase().as_bytes())
+    }
+}

@@ -1,0 +1,252 @@
+//! Decoding a request body, without I/O (RFC 9112 sections 6 and 7).
+
+use super::head::BodyLength;
+
+/// Bytes of chunk extensions and trailer fields that a body may bring; they are dropped, so more
+/// is only an attack.
+const MAX_OVERHEAD: usize = 16 * 1024;
+
+/// A body that is being received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyDecoder {
+    /// So many bytes are still to come.
+    Sized(u64),
+    /// In the chunked coding.
+    Chunked {
+        /// Where in the coding.
+        at: Chunk,
+        /// Bytes of extensions and trailers so far.
+        overhead: usize,
+    },
+    /// All of it has been decoded.
+    Done,
+}
+
+/// A place in the chunked coding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chunk {
+    /// In the size, with this value after so many digits.
+    Size(u64, u8),
+    /// In a chunk extension.
+    Extension(u64),
+    /// At the LF of the size line.
+    SizeLf(u64),
+    /// In the data, with so many bytes to come.
+    Data(u64),
+    /// At the CR after the data.
+    DataCr,
+    /// At the LF after the data.
+    DataLf,
+    /// At the start of a trailer line, or of the last line.
+    TrailerStart,
+    /// In a trailer line.
+    Trailer,
+    /// At the LF of a trailer line.
+    TrailerLf,
+    /// At the LF of the last line.
+    EndLf,
+}
+
+/// The body is not framed as the RFC writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BrokenFraming(pub &'static str);
+
+impl From<BodyLength> for BodyDecoder {
+    fn from(length: BodyLength) -> Self {
+        match length {
+            BodyLength::Sized(0) => Self::Done,
+            BodyLength::Sized(length) => Self::Sized(length),
+            BodyLength::Chunked => Self::Chunked { at: Chunk::Size(0, 0), overhead: 0 },
+        }
+    }
+}
+
+impl BodyDecoder {
+    /// Whether the whole body has been decoded.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        matches!(self, Self::Done)
+    }
+
+    /// Decodes from `input`, appending at most `room` bytes to `body`; says how much was consumed.
+    ///
+    /// # Errors
+    /// The framing is broken; the connection can't be used again.
+    pub fn decode(
+        &mut self,
+        input: &[u8],
+        body: &mut Vec<u8>,
+        room: usize,
+    ) -> Result<usize, BrokenFraming> {
+        match self {
+            Self::Done => Ok(0),
+            Self::Sized(left) => {
+                let take = take(input, *left, room);
+                body.extend_from_slice(&input[..take]);
+                *left -= take as u64;
+                if *left == 0 {
+                    *self = Self::Done;
+                }
+                Ok(take)
+            }
+            Self::Chunked { .. } => self.decode_chunked(input, body, room),
+        }
+    }
+
+    fn decode_chunked(
+        &mut self,
+        input: &[u8],
+        body: &mut Vec<u8>,
+        room: usize,
+    ) -> Result<usize, BrokenFraming> {
+        let full = body.len().saturating_add(room);
+        let mut pos = 0;
+        while let Self::Chunked { at, overhead } = self {
+            if pos == input.len() {
+                break;
+            }
+            if let Chunk::Data(left) = *at {
+                let take = take(&input[pos..], left, full - body.len());
+                if take == 0 {
+                    break;
+                }
+                body.extend_from_slice(&input[pos..pos + take]);
+                pos += take;
+                let left = left - take as u64;
+                *at = if left == 0 { Chunk::DataCr } else { Chunk::Data(left) };
+                continue;
+            }
+            if matches!(at, Chunk::Extension(_) | Chunk::Trailer | Chunk::TrailerLf) {
+                *overhead += 1;
+                if *overhead > MAX_OVERHEAD {
+                    return Err(BrokenFraming("chunk extensions or trailers are too large"));
+                }
+            }
+            match at.step(input[pos])? {
+                Some(next) => *at = next,
+                None => *self = Self::Done,
+            }
+            pos += 1;
+        }
+        Ok(pos)
+    }
+}
+
+impl Chunk {
+    /// The place after `byte`, or `None` after the last one. Never called within data.
+    fn step(self, byte: u8) -> Result<Option<Self>, BrokenFraming> {
+        let next = match (self, byte) {
+            (Self::Size(size, digits), _) if byte.is_ascii_hexdigit() => {
+                // 15 hex digits are beyond any chunk and cannot overflow.
+                if digits == 15 {
+                    return Err(BrokenFraming("a chunk size is too large"));
+                }
+                let digit = (byte as char).to_digit(16).unwrap_or(0);
+                Self::Size(size * 16 + u64::from(digit), digits + 1)
+            }
+            (Self::Size(_, 0), _) => return Err(BrokenFraming("a chunk size is missing")),
+            (Self::Size(size, _), b'\r') => Self::SizeLf(size),
+            (Self::Size(size, _), b';' | b' ' | b'\t') => Self::Extension(size),
+            (Self::Size(..), _) => return Err(BrokenFraming("a chunk size is malformed")),
+            (Self::Extension(size), b'\r') => Self::SizeLf(size),
+            (Self::Extension(_) | Self::Trailer | Self::TrailerStart, b'\n') => {
+                return Err(BrokenFraming("a line ends with a bare LF"));
+            }
+            (Self::Extension(size), _) => Self::Extension(size),
+            (Self::SizeLf(0), b'\n') => Self::TrailerStart,
+            (Self::SizeLf(size), b'\n') => Self::Data(size),
+            (Self::DataCr, b'\r') => Self::DataLf,
+            (Self::DataLf, b'\n') => Self::Size(0, 0),
+            (Self::DataCr | Self::DataLf, _) => {
+                return Err(BrokenFraming("chunk data does not end where its size says"));
+            }
+            (Self::TrailerStart, b'\r') => Self::EndLf,
+            (Self::Trailer, b'\r') => Self::TrailerLf,
+            (Self::TrailerStart | Self::Trailer, _) => Self::Trailer,
+            (Self::TrailerLf, b'\n') => Self::TrailerStart,
+            (Self::EndLf, b'\n') => return Ok(None),
+            (Self::SizeLf(_) | Self::TrailerLf | Self::EndLf, _) => {
+                return Err(BrokenFraming("a CR is not followed by an LF"));
+            }
+            (Self::Data(_), _) => return Err(BrokenFraming("chunk data out of place")),
+        };
+        Ok(Some(next))
+    }
+}
+
+fn take(input: &[u8], left: u64, room: usize) -> usize {
+    usize::try_from(left).unwrap_or(usize::MAX).min(input.len()).min(room)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunked(input: &[u8]) -> Result<(Vec<u8>, usize, bool), BrokenFraming> {
+        let mut decoder = BodyDecoder::from(BodyLength::Chunked);
+        let mut body = Vec::new();
+        let consumed = decoder.decode(input, &mut body, usize::MAX)?;
+        Ok((body, consumed, decoder.is_done()))
+    }
+
+    #[test]
+    fn a_sized_body_ends_at_its_length() {
+        let mut decoder = BodyDecoder::from(BodyLength::Sized(5));
+        let mut body = Vec::new();
+        assert_eq!(decoder.decode(b"abc", &mut body, 2), Ok(2));
+        assert_eq!(decoder.decode(b"cdeGET", &mut body, 100), Ok(3));
+        assert!(decoder.is_done());
+        assert_eq!(body, b"abcde");
+    }
+
+    #[test]
+    fn chunks_extensions_and_trailers_are_decoded() {
+        let input = b"3;x=\"y\"\r\nabc\r\nA\r\n0123456789\r\n0\r\nt: v\r\n\r\nGET";
+        assert_eq!(chunked(input), Ok((b"abc0123456789".to_vec(), input.len() - 3, true)));
+    }
+
+    #[test]
+    fn the_split_of_the_input_does_not_matter() {
+        let input = b"3\r\nabc\r\n2;e\r\nde\r\n0\r\nt: v\r\n\r\n";
+        let mut decoder = BodyDecoder::from(BodyLength::Chunked);
+        let mut body = Vec::new();
+        for byte in input {
+            let consumed = decoder.decode(&[*byte], &mut body, usize::MAX);
+            assert_eq!(consumed, Ok(1));
+        }
+        assert!(decoder.is_done());
+        assert_eq!(body, b"abcde");
+    }
+
+    #[test]
+    fn data_waits_for_room() {
+        let mut decoder = BodyDecoder::from(BodyLength::Chunked);
+        let mut body = Vec::new();
+        assert_eq!(decoder.decode(b"5\r\nabcde\r\n", &mut body, 2), Ok(5));
+        assert_eq!(decoder.decode(b"cde\r\n0\r\n\r\n", &mut body, 100), Ok(10));
+        assert!(decoder.is_done());
+    }
+
+    #[test]
+    fn broken_framing_is_refused() {
+        for input in [
+            &b"\r\n"[..],
+            b"x\r\n",
+            b" 3\r\nabc\r\n",
+            b"+3\r\nabc\r\n",
+            b"0x3\r\nabc\r\n",
+            b"3\nabc\r\n",
+            b"3\r\nabcd\r\n",
+            b"3\r\nabc\n",
+            b"3;a\nabc\r\n",
+            b"1234567890123456\r\n",
+            b"0\r\n\n",
+            b"0\r\nt: v\n\r\n",
+            b"3\rxabc",
+        ] {
+            assert!(chunked(input).is_err(), "{:?}", String::from_utf8_lossy(input));
+        }
+        let long = [b"3;".as_slice(), &[b'x'; MAX_OVERHEAD + 1]].concat();
+        assert!(chunked(&long).is_err());
+    }
+}

@@ -1,0 +1,30 @@
+//! Read and write buffers that connections share: an idle connection holds none.
+
+use std::cell::RefCell;
+
+/// A buffer's capacity in bytes: most heads and small bodies in one read.
+pub(super) const SIZE: usize = 16 * 1024;
+
+/// Buffers kept for the next use. Only connections in the middle of a request hold one, so few
+/// are ever needed at once; what a burst needed beyond that goes back to the allocator.
+const KEPT: usize = 8;
+
+/// The buffers nobody uses now.
+#[derive(Debug, Default)]
+pub(super) struct Buffers(RefCell<Vec<Vec<u8>>>);
+
+impl Buffers {
+    /// An empty buffer with room for [`SIZE`] bytes.
+    pub(super) fn take(&self) -> Vec<u8> {
+        self.0.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(SIZE))
+    }
+
+    /// Takes a buffer back; one that has grown is freed.
+    pub(super) fn give(&self, mut buffer: Vec<u8>) {
+        let mut kept = self.0.borrow_mut();
+        if buffer.capacity() == SIZE && kept.len() < KEPT {
+            buffer.clear();
+            kept.push(buffer);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The open connections: what each is doing, and what can end it from outside.
+//!
+//! Deadlines are swept, not armed: a request only stores an instant, where a timer per request
+//! would cost two turns of the timer wheel. The sweep runs while there are connections and is
+//! late by a quarter of the shortest limit at most.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use super::exchange::Exchange;
+
+/// All open connections of a worker.
+#[derive(Debug)]
+pub(super) struct Connections {
+    slots: RefCell<Vec<Option<Rc<Entry>>>>,
+    free: RefCell<Vec<usize>>,
+    open: Cell<usize>,
+    /// Wakes the sweep, or whoever waits for the last connection to end.
+    sweep: RefCell<Option<Waker>>,
+    waiting: RefCell<Option<Waker>>,
+    /// The accepting tasks.
+    listening: RefCell<Vec<Waker>>,
+    interval: Duration,
+}
+
+/// What the rest of the server knows of one connection.
+#[derive(Debug)]
+pub(super) struct Entry {
+    waker: RefCell<Option<Waker>>,
+    deadline: Cell<Option<Instant>>,
+    expired: Cell<bool>,
+    cut: Cell<bool>,
+    exchange: RefCell<Option<Arc<Exchange>>>,
+}
+
+/// Keeps a connection in the list while it lives.
+#[derive(Debug)]
+pub(super) struct Guard<'a> {
+    connections: &'a Connections,
+    slot: usize,
+    pub(super) entry: Rc<Entry>,
+}
+
+impl Connections {
+    /// `shortest` is the shortest limit that any connection is held to.
+    pub(super) fn new(shortest: Duration) -> Self {
+        Self {
+            slots: RefCell::default(),
+            free: RefCell::default(),
+            open: Cell::new(0),
+            sweep: RefCell::default(),
+            waiting: RefCell::default(),
+            listening: RefCell::default(),
+            interval: (shortest / 4).clamp(Duration::from_millis(25), Duration::from_secs(1)),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.open.get()
+    }
+
+    pub(super) fn add(&self) -> Guard<'_> {
+        let entry = Rc::new(Entry {
+            waker: RefCell::default(),
+            deadline: Cell::new(None),
+            expired: Cell::new(false),
+            cut: Cell::new(false),
+            exchange: RefCell::default(),
+        });
+        let mut slots = self.slots.borrow_mut();
+        let slot = self.free.borrow_mut().pop().unwrap_or_else(|| {
+            slots.push(None);
+            slots.len() - 1
+        });
+        slots[slot] = Some(Rc::clone(&entry));
+        self.open.set(self.open.get() + 1);
+        if let Some(waker) = self.sweep.take() {
+            waker.wake();
+        }
+        Guard { connections: self, slot, entry }
+    }
+
+    fn entries(&self) -> Vec<Rc<Entry>> {
+        self.slots.borrow().iter().flatten().map(Rc::clone).collect()
+    }
+
+    /// Wakes each connection, to look at what has changed around it.
+    pub(super) fn wake_all(&self) {
+        self.entries().iter().for_each(|entry| entry.wake());
+        self.listening.borrow().iter().for_each(Waker::wake_by_ref);
+    }
+
+    /// Adds a task that [`Self::wake_all`] wakes, too.
+    pub(super) fn also_wake(&self, waker: &Waker) {
+        let mut listening = self.listening.borrow_mut();
+        if !listening.iter().any(|other| other.will_wake(waker)) {
+            listening.push(waker.clone());
+        }
+    }
+
+    pub(super) fn disconnect_all(&self) {
+        for entry in self.entries() {
+            let exchange = entry.exchange.borrow().clone();
+            if let Some(exchange) = exchange {
+                exchange.half_close();
+            }
+        }
+    }
+
+    pub(super) fn cut_all(&self) {
+        for entry in self.entries() {
+            entry.cut.set(true);
+            entry.wake();
+        }
+    }
+
+    /// Ready when no connection is open.
+    pub(super) async fn empty(&self) {
+        std::future::poll_fn(|cx| {
+            if self.open.get() == 0 {
+                return Poll::Ready(());
+            }
+            *self.waiting.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Ends connections whose time is up; runs as long as the server.
+    pub(super) async fn sweep(&self) {
+        loop {
+            std::future::poll_fn(|cx| {
+                if self.open.get() > 0 {
+                    return Poll::Ready(());
+                }
+                *self.sweep.borrow_mut() = Some(cx.waker().clone());
+                Poll::Pending
+            })
+            .await;
+            tokio::time::sleep(self.interval).await;
+            let now = Instant::now();
+            for entry in self.slots.borrow().iter().flatten() {
+                if entry.deadline.get().is_some_and(|deadline| deadline <= now) {
+                    entry.expired.set(true);
+                    entry.wake();
+                }
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Remembers how to wake the connection's task.
+    pub(super) fn set_waker(&self, waker: &Waker) {
+        let mut slot = self.waker.borrow_mut();
+        if !slot.as_ref().is_some_and(|old| old.will_wake(waker)) {
+            *slot = Some(waker.clone());
+        }
+    }
+
+    /// From now on the connection has until `deadline`, or all the time it wants.
+    pub(super) fn set_deadline(&self, deadline: Option<Instant>) {
+        self.deadline.set(deadline);
+        self.expired.set(false);
+    }
+
+    pub(super) fn is_expired(&self) -> bool {
+        self.expired.get()
+    }
+
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut.get()
+    }
+
+    pub(super) fn set_exchange(&self, exchange: Option<Arc<Exchange>>) {
+        *self.exchange.borrow_mut() = exchange;
+    }
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.connections.slots.borrow_mut()[self.slot] = None;
+        self.connections.free.borrow_mut().push(self.slot);
+        self.connections.open.set(self.connections.open.get() - 1);
+        if self.connections.open.get() == 0 {
+            let mut slots = self.connections.slots.borrow_mut();
+            // After a burst: the lists go back to the allocator.
+            slots.clear();
+            slots.shrink_to(64);
+            let mut free = self.connections.free.borrow_mut();
+            free.clear();
+            free.shrink_to(64);
+            if let Some(waker) = self.connections.waiting.take() {
+                waker.wake();
+            }
+        }
+    }
+}

@@ -1,0 +1,440 @@
+//! One request and its response, between the connection and the application.
+//!
+//! The connection task and the application meet here and nowhere else. Both run on the worker's
+//! one thread, but Python may drop its half on any thread (its garbage collector runs wherever it
+//! likes), so the state is behind a mutex that is never contended, and never held while a waker is
+//! called: waking an asyncio future runs Python.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+use super::body::BodyDecoder;
+use super::response::{self, Defaults, Outgoing, Persist, Piece, Refused, ResponseHead};
+use crate::worker::asgi::http::{Framing, Refusal, Request, Response};
+
+/// Unread request body beyond which the connection stops reading; asyncio's and Uvicorn's figure.
+pub(super) const READ_HIGH_WATER: usize = 64 * 1024;
+
+/// Unsent response beyond which `send()` waits; asyncio's and Uvicorn's figure.
+const WRITE_HIGH_WATER: usize = 64 * 1024;
+
+/// What `receive()` brings.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received {
+    /// `http.request`
+    Body {
+        /// What has arrived since the last one.
+        data: Vec<u8>,
+        /// There is more to come.
+        more: bool,
+    },
+    /// `http.disconnect`
+    Disconnect,
+}
+
+/// One request and its response.
+#[derive(Debug)]
+pub struct Exchange {
+    defaults: Arc<Defaults>,
+    request: Request,
+    keep_alive: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The response as the application tells it.
+    response: Response,
+    /// Its head, until the first body message.
+    head: Option<ResponseHead>,
+    /// What the connection has not taken yet.
+    out: Outgoing,
+    /// Bytes that the connection has taken and not written.
+    taken: usize,
+    /// The status, once the head is in `out`; taken by the connection for the access log.
+    status: Option<u16>,
+    /// How the connection ends after this response.
+    ending: Ending,
+    /// The request body that has arrived and was not received.
+    body: Vec<u8>,
+    /// Whether more is to come, and how that was told.
+    arrival: Arrival,
+    /// The application waits in `receive()` or has called it: send `100 Continue`.
+    received_once: bool,
+    /// Whether anybody is there to talk to.
+    peer: Peer,
+    /// Waits for the request body, or for the disconnect.
+    receiver: Option<Waker>,
+    /// Wait until enough has been written.
+    senders: Vec<Waker>,
+    /// The connection task, while it waits for the application.
+    connection: Option<Waker>,
+}
+
+/// How far the request body has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Arrival {
+    /// More is to come.
+    Arriving,
+    /// All has arrived, but the application has not received the end.
+    Arrived,
+    /// The application has received the end.
+    Received,
+}
+
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Peer {
+    /// A client that reads and writes.
+    Present,
+    /// One that has ended its side, though it may still read: `receive()` tells, sends go on.
+    Ended,
+    /// Nobody: sends are dropped.
+    Gone,
+}
+
+/// What becomes of the connection after the response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// It takes the next request.
+    KeepAlive,
+    /// It closes once everything is written.
+    Close,
+    /// It is cut: the response is broken, and the client must see that.
+    Cut,
+}
+
+/// What the connection finds when it looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct View {
+    /// The response's status, once, when its head is there.
+    pub(super) status: Option<u16>,
+    /// The whole response is in the output.
+    pub(super) complete: bool,
+    /// What becomes of the connection.
+    pub(super) ending: Ending,
+    /// Room for more of the request body.
+    pub(super) room: usize,
+    /// The application has called `receive()`, and no head has been written.
+    pub(super) wants_continue: bool,
+}
+
+impl Exchange {
+    pub(super) fn new(
+        defaults: Arc<Defaults>,
+        request: Request,
+        keep_alive: bool,
+        buffer: Vec<u8>,
+    ) -> Self {
+        Self {
+            defaults,
+            request,
+            keep_alive,
+            state: Mutex::new(State {
+                response: Response::Awaited,
+                head: None,
+                out: Outgoing::with_buffer(buffer),
+                taken: 0,
+                status: None,
+                ending: Ending::KeepAlive,
+                body: Vec::new(),
+                arrival: Arrival::Arriving,
+                received_once: false,
+                peer: Peer::Present,
+                receiver: None,
+                senders: Vec::new(),
+                connection: None,
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere can't leave the state half-changed in a way that matters here.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // ---- the application's half -------------------------------------------------------------
+
+    /// The type of the message that is due next.
+    #[must_use]
+    pub fn expected(&self) -> &'static str {
+        match self.lock().response {
+            Response::Awaited => "http.response.start",
+            _ => "http.response.body",
+        }
+    }
+
+    /// A buffer to write the response's head into.
+    ///
+    /// # Errors
+    /// `http.response.start` is not legal now.
+    pub fn begin(&self) -> Result<Vec<u8>, Refusal> {
+        let mut state = self.lock();
+        state.response.may_start()?;
+        Ok(state.out.take_buffer())
+    }
+
+    /// Takes `http.response.start`. Nothing is written before the first body message.
+    ///
+    /// # Errors
+    /// Out of order, or not a final status.
+    pub fn start(&self, head: ResponseHead) -> Result<(), Refusal> {
+        let mut state = self.lock();
+        state.response.start(head.status, head.declared())?;
+        state.head = Some(head);
+        Ok(())
+    }
+
+    /// Takes `http.response.body`. After a disconnect it is dropped (ASGI HTTP 2.3).
+    ///
+    /// # Errors
+    /// Out of order, or at odds with the announced length; the latter cuts the connection.
+    pub fn body(&self, piece: Piece<'_>, more: bool) -> Result<(), Refused> {
+        let mut state = self.lock();
+        let step = match state.response.body(self.request, piece.len() as u64, more) {
+            Ok(step) => step,
+            Err(refusal) => {
+                if matches!(refusal, Refusal::TooLong | Refusal::TooShort) {
+                    state.ending = Ending::Cut;
+                    let waker = state.connection.take();
+                    drop(state);
+                    wake(waker);
+                }
+                return Err(refusal.into());
+            }
+        };
+        if state.peer == Peer::Gone {
+            return Ok(());
+        }
+        if let (Some(framing), Some(head)) = (step.head, state.head.take()) {
+            self.write_head(&mut state, framing, head);
+        }
+        state.out.put_body(step.framing, piece, step.last);
+        let receiver = if step.last { state.receiver.take() } else { None };
+        let waker = state.connection.take();
+        drop(state);
+        wake(receiver);
+        wake(waker);
+        Ok(())
+    }
+
+    fn write_head(&self, state: &mut State, framing: Framing, head: ResponseHead) {
+        let close = !self.keep_alive
+            || head.wants_close()
+            || framing == Framing::UntilClose
+            || self.defaults.draining.load(Ordering::Relaxed);
+        let option = match (close, self.request.http10) {
+            (true, _) => Persist::Close,
+            (false, true) => Persist::KeepAlive,
+            (false, false) => Persist::Default,
+        };
+        if close {
+            state.ending = Ending::Close;
+        }
+        state.status = u16::try_from(head.status).ok();
+        let bytes = head.finish(framing, &self.defaults, option);
+        state.out.put_head(bytes);
+    }
+
+    /// Ready when little enough is unsent for the next `send()`, or nobody reads it any more.
+    pub fn poll_sent(&self, waker: &Waker) -> Poll<()> {
+        let mut state = self.lock();
+        if state.has_room() {
+            return Poll::Ready(());
+        }
+        state.senders.push(waker.clone());
+        Poll::Pending
+    }
+
+    /// Whether [`Self::poll_sent`] would be ready.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.lock().has_room()
+    }
+
+    /// What `receive()` brings, if it is there.
+    pub fn poll_receive(&self, waker: Option<&Waker>) -> Poll<Received> {
+        let mut state = self.lock();
+        if state.arrival == Arrival::Arrived {
+            state.arrival = Arrival::Received;
+            let data = std::mem::take(&mut state.body);
+            return Poll::Ready(Received::Body { data, more: false });
+        }
+        if state.peer != Peer::Present || state.response.is_complete() {
+            return Poll::Ready(Received::Disconnect);
+        }
+        if !state.body.is_empty() {
+            let full = state.body.len() >= READ_HIGH_WATER;
+            let data = std::mem::take(&mut state.body);
+            let connection = if full { state.connection.take() } else { None };
+            drop(state);
+            wake(connection);
+            return Poll::Ready(Received::Body { data, more: true });
+        }
+        if let Some(waker) = waker {
+            state.receiver = Some(waker.clone());
+        }
+        if !state.received_once {
+            state.received_once = true;
+            let connection = state.connection.take();
+            drop(state);
+            wake(connection);
+        }
+        Poll::Pending
+    }
+
+    /// The application has returned or raised. Says whether its response was whole.
+    pub fn finish(&self) -> Finish {
+        let mut state = self.lock();
+        let finish = match state.response {
+            _ if state.peer == Peer::Gone => Finish::Complete,
+            Response::Complete => Finish::Complete,
+            Response::Awaited => Finish::NotStarted,
+            Response::Started { .. } | Response::Body { .. } => Finish::Incomplete,
+        };
+        match finish {
+            Finish::Complete => {}
+            // A head that was never written is as good as none.
+            Finish::NotStarted => self.fail(&mut state, 500, "Internal Server Error"),
+            Finish::Incomplete if state.head.is_some() => {
+                self.fail(&mut state, 500, "Internal Server Error");
+            }
+            Finish::Incomplete => state.ending = Ending::Cut,
+        }
+        let waker = state.connection.take();
+        drop(state);
+        wake(waker);
+        finish
+    }
+
+    // ---- the connection's half --------------------------------------------------------------
+
+    /// Moves what is to be written to `out` and says how things stand; wakes `waker` at the next
+    /// change.
+    pub(super) fn look(&self, out: &mut Outgoing, waker: Option<&Waker>) -> View {
+        let mut state = self.lock();
+        if !state.out.is_empty() {
+            out.append(&mut state.out);
+        }
+        if let Some(waker) = waker {
+            match &mut state.connection {
+                Some(old) if old.will_wake(waker) => {}
+                slot => *slot = Some(waker.clone()),
+            }
+        }
+        View {
+            status: state.status.take(),
+            complete: state.response.is_complete(),
+            ending: state.ending,
+            room: READ_HIGH_WATER.saturating_sub(state.body.len()),
+            wants_continue: state.received_once && !state.response.is_started(),
+        }
+    }
+
+    /// So many bytes of what was taken are still to be written.
+    pub(super) fn set_taken(&self, taken: usize) {
+        let mut state = self.lock();
+        state.taken = taken;
+        if !state.has_room() {
+            return;
+        }
+        let senders = std::mem::take(&mut state.senders);
+        drop(state);
+        senders.into_iter().for_each(Waker::wake);
+    }
+
+    /// Decodes `input` into the body; says how much was consumed.
+    ///
+    /// # Errors
+    /// The framing is broken.
+    pub(super) fn arrived(
+        &self,
+        decoder: &mut BodyDecoder,
+        input: &[u8],
+    ) -> Result<usize, super::body::BrokenFraming> {
+        let mut state = self.lock();
+        let before = state.body.len();
+        let room = READ_HIGH_WATER.saturating_sub(before);
+        let consumed = decoder.decode(input, &mut state.body, room)?;
+        if decoder.is_done() {
+            state.arrival = Arrival::Arrived;
+        }
+        let news = decoder.is_done() || state.body.len() > before;
+        let receiver = if news { state.receiver.take() } else { None };
+        drop(state);
+        wake(receiver);
+        Ok(consumed)
+    }
+
+    /// The peer is gone, or the connection is about to be.
+    pub fn disconnect(&self) {
+        let mut state = self.lock();
+        state.peer = Peer::Gone;
+        state.out = Outgoing::default();
+        state.taken = 0;
+        let senders = std::mem::take(&mut state.senders);
+        let receiver = state.receiver.take();
+        drop(state);
+        wake(receiver);
+        senders.into_iter().for_each(Waker::wake);
+    }
+
+    /// The peer has ended its side of the connection.
+    pub(super) fn half_close(&self) {
+        let mut state = self.lock();
+        if state.peer == Peer::Present {
+            state.peer = Peer::Ended;
+        }
+        if state.ending == Ending::KeepAlive {
+            state.ending = Ending::Close;
+        }
+        let receiver = state.receiver.take();
+        drop(state);
+        wake(receiver);
+    }
+
+    /// Answers in the application's place, or cuts where it has begun to answer.
+    pub(super) fn refuse(&self, status: u16, text: &str) {
+        let mut state = self.lock();
+        if matches!(state.response, Response::Body { .. } | Response::Complete) {
+            state.ending = Ending::Cut;
+        } else {
+            self.fail(&mut state, status, text);
+        }
+    }
+
+    fn fail(&self, state: &mut State, status: u16, text: &str) {
+        state.head = None;
+        state.response = Response::Complete;
+        state.ending = Ending::Close;
+        state.status = Some(status);
+        let bytes = response::plain(status, text, &self.defaults, self.request.head);
+        state.out.put(Piece::Small(&bytes));
+    }
+}
+
+impl State {
+    /// Whether `send()` may go on: little is unsent, or nobody reads it any more.
+    fn has_room(&self) -> bool {
+        self.peer == Peer::Gone || self.taken + self.out.len() <= WRITE_HIGH_WATER
+    }
+}
+
+/// How an application left its response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Finish {
+    /// Whole, or nobody was there to read it.
+    Complete,
+    /// It never sent `http.response.start`: the client is answered 500.
+    NotStarted,
+    /// It stopped in the middle: the connection is cut.
+    Incomplete,
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}

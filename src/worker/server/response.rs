@@ -1,0 +1,556 @@
+//! Writing a response: its head, its framing, and what waits to be written.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::sync::atomic::AtomicBool;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::{Buf, Bytes};
+
+use crate::worker::asgi::http::{Declared, Framing, Refusal};
+
+/// What every response of this worker gets, unless its application says otherwise.
+#[derive(Debug)]
+pub struct Defaults {
+    /// `server: lowmem-serve`
+    pub server: bool,
+    /// `date: …`
+    pub date: bool,
+    /// Further fields, as they stand on the wire.
+    pub fields: Vec<u8>,
+    /// The worker drains: each response closes its connection.
+    pub draining: AtomicBool,
+}
+
+/// Why a header field of the application is refused (RFC 9110 section 5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadField {
+    /// The name is no token.
+    Name,
+    /// The value has a control character, such as CR, LF or NUL.
+    Value,
+    /// A `content-length` that is no number, or two that differ.
+    Length,
+}
+
+impl std::fmt::Display for BadField {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Name => "Invalid HTTP header name",
+            Self::Value => "Invalid HTTP header value",
+            Self::Length => "Invalid HTTP content-length header",
+        })
+    }
+}
+
+/// The head of a response while its application's fields are added.
+#[derive(Debug)]
+pub struct ResponseHead {
+    bytes: Vec<u8>,
+    /// The status, not checked yet.
+    pub(super) status: i64,
+    declared: Declared,
+    close: bool,
+    has_date: bool,
+    has_server: bool,
+}
+
+impl ResponseHead {
+    /// Writes the status line into `buffer`, which must be empty.
+    #[must_use]
+    pub fn new(mut buffer: Vec<u8>, status: i64) -> Self {
+        buffer.extend_from_slice(b"HTTP/1.1 ");
+        buffer.extend_from_slice(itoa::Buffer::new().format(status).as_bytes());
+        buffer.push(b' ');
+        buffer.extend_from_slice(reason_phrase(status).as_bytes());
+        buffer.extend_from_slice(b"\r\n");
+        Self {
+            bytes: buffer,
+            status,
+            declared: Declared::default(),
+            close: false,
+            has_date: false,
+            has_server: false,
+        }
+    }
+
+    /// Adds a field. Those that frame the body are remembered, and written by [`Self::finish`].
+    ///
+    /// # Errors
+    /// The field could not stand on the wire.
+    pub fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), BadField> {
+        if name.is_empty() || !name.iter().all(|b| TOKEN[usize::from(*b)]) {
+            return Err(BadField::Name);
+        }
+        if !value.iter().all(|b| *b >= b' ' && *b != 0x7f || *b == b'\t') {
+            return Err(BadField::Value);
+        }
+        let value = value.trim_ascii();
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"date") => self.has_date = true,
+            6 if name.eq_ignore_ascii_case(b"server") => self.has_server = true,
+            10 if name.eq_ignore_ascii_case(b"connection") => {
+                // We say `close` ourselves, once; `keep-alive` is ours to decide.
+                let mut options = value.split(|b| *b == b',').map(<[u8]>::trim_ascii);
+                self.close |= options.clone().any(|o| o.eq_ignore_ascii_case(b"close"));
+                if options.all(|o| {
+                    o.eq_ignore_ascii_case(b"close") || o.eq_ignore_ascii_case(b"keep-alive")
+                }) {
+                    return Ok(());
+                }
+            }
+            14 if name.eq_ignore_ascii_case(b"content-length") => return self.length(value),
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                self.declared.chunked = true;
+                return Ok(());
+            }
+            _ => {}
+        }
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(b": ");
+        self.bytes.extend_from_slice(value);
+        self.bytes.extend_from_slice(b"\r\n");
+        Ok(())
+    }
+
+    fn length(&mut self, value: &[u8]) -> Result<(), BadField> {
+        let length = std::str::from_utf8(value).ok().filter(|v| !v.starts_with('+'));
+        let length = length.and_then(|v| v.parse().ok()).ok_or(BadField::Length)?;
+        match self.declared.length.replace(length) {
+            Some(other) if other != length => Err(BadField::Length),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the fields said of the body.
+    pub(super) fn declared(&self) -> Declared {
+        self.declared
+    }
+
+    /// Whether the application wants the connection closed.
+    pub(super) fn wants_close(&self) -> bool {
+        self.close
+    }
+
+    /// Ends the head: framing, defaults, the connection option.
+    pub(super) fn finish(self, framing: Framing, defaults: &Defaults, option: Persist) -> Vec<u8> {
+        let mut bytes = self.bytes;
+        match framing {
+            Framing::Length(length) | Framing::Bodiless(Some(length)) => {
+                bytes.extend_from_slice(b"content-length: ");
+                bytes.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+                bytes.extend_from_slice(b"\r\n");
+            }
+            Framing::Chunked => bytes.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+            Framing::UntilClose | Framing::Bodiless(None) => {}
+        }
+        if defaults.date && !self.has_date {
+            write_date(&mut bytes);
+        }
+        if defaults.server && !self.has_server {
+            bytes.extend_from_slice(b"server: lowmem-serve\r\n");
+        }
+        bytes.extend_from_slice(&defaults.fields);
+        bytes.extend_from_slice(match option {
+            Persist::Default => b"",
+            Persist::Close => b"connection: close\r\n",
+            Persist::KeepAlive => b"connection: keep-alive\r\n",
+        });
+        bytes.extend_from_slice(b"\r\n");
+        bytes
+    }
+}
+
+/// What the head says of the connection (RFC 9112 section 9.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Persist {
+    /// Nothing: HTTP/1.1 stays open.
+    Default,
+    /// It closes.
+    Close,
+    /// An HTTP/1.0 connection that stays open.
+    KeepAlive,
+}
+
+/// RFC 9110 section 5.6.2: the characters of a token.
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        table[byte] = b.is_ascii_alphanumeric()
+            || matches!(
+                b,
+                b'!' | b'#'
+                    | b'$'
+                    | b'%'
+                    | b'&'
+                    | b'\''
+                    | b'*'
+                    | b'+'
+                    | b'-'
+                    | b'.'
+                    | b'^'
+                    | b'_'
+                    | b'`'
+                    | b'|'
+                    | b'~'
+            );
+        byte += 1;
+    }
+    table
+};
+
+thread_local! {
+    /// The date line of the current second: formatting it takes longer than all else in a head.
+    static DATE: RefCell<(u64, Vec<u8>)> = const { RefCell::new((0, Vec::new())) };
+}
+
+fn write_date(bytes: &mut Vec<u8>) {
+    let now = SystemTime::now();
+    let second = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    DATE.with_borrow_mut(|(cached, line)| {
+        if *cached != second || line.is_empty() {
+            *cached = second;
+            *line = format!("date: {}\r\n", httpdate::fmt_http_date(now)).into_bytes();
+        }
+        bytes.extend_from_slice(line);
+    });
+}
+
+/// What waits to be written to a connection, in order.
+#[derive(Debug, Default)]
+pub(super) struct Outgoing {
+    /// Pieces large enough not to be copied, with what stood before each.
+    queue: VecDeque<Bytes>,
+    /// The end of it.
+    tail: Vec<u8>,
+    /// Bytes of `tail` already written (only while `queue` is empty).
+    written: usize,
+}
+
+/// At most this many pieces go into one `writev`; more would be waiting for the socket anyway.
+const MAX_SLICES: usize = 16;
+
+impl Outgoing {
+    pub(super) fn with_buffer(tail: Vec<u8>) -> Self {
+        Self { tail, ..Self::default() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.written == self.tail.len()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.queue.iter().map(Bytes::len).sum::<usize>() + self.tail.len() - self.written
+    }
+
+    /// Takes the buffer to write a head into it; give it back by [`Self::put_head`].
+    pub(super) fn take_buffer(&mut self) -> Vec<u8> {
+        if self.is_empty() {
+            self.written = 0;
+            self.tail.clear();
+            std::mem::take(&mut self.tail)
+        } else {
+            Vec::new()
+        }
+    }
+
+    pub(super) fn put_head(&mut self, head: Vec<u8>) {
+        if self.tail.is_empty() {
+            self.tail = head;
+        } else {
+            self.tail.extend_from_slice(&head);
+        }
+    }
+
+    /// Adds a piece of a body in its framing.
+    pub(super) fn put_body(&mut self, framing: Framing, piece: Piece<'_>, last: bool) {
+        match framing {
+            Framing::Bodiless(_) => {}
+            Framing::Length(_) | Framing::UntilClose => self.put(piece),
+            Framing::Chunked => {
+                if piece.len() > 0 {
+                    let mut size = [0; 18];
+                    self.tail.extend_from_slice(chunk_size(piece.len(), &mut size));
+                    self.put(piece);
+                    self.tail.extend_from_slice(b"\r\n");
+                }
+                if last {
+                    self.tail.extend_from_slice(b"0\r\n\r\n");
+                }
+            }
+        }
+    }
+
+    pub(super) fn put(&mut self, piece: Piece<'_>) {
+        match piece {
+            Piece::Small(bytes) => self.tail.extend_from_slice(bytes),
+            Piece::Shared(bytes) => {
+                let mut before = Bytes::from(std::mem::take(&mut self.tail));
+                before.advance(std::mem::take(&mut self.written));
+                if !before.is_empty() {
+                    self.queue.push_back(before);
+                }
+                self.queue.push_back(bytes);
+            }
+        }
+    }
+
+    /// Moves everything of `other` behind what is here.
+    pub(super) fn append(&mut self, other: &mut Self) {
+        if self.is_empty() {
+            let mut spare = std::mem::take(&mut self.tail);
+            *self = std::mem::take(other);
+            spare.clear();
+            other.tail = spare;
+            return;
+        }
+        for piece in other.queue.drain(..) {
+            self.put(Piece::Shared(piece));
+        }
+        self.tail.extend_from_slice(&other.tail[other.written..]);
+        other.tail.clear();
+        other.written = 0;
+    }
+
+    /// The pieces to be written next.
+    pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; MAX_SLICES]) -> usize {
+        let pieces = self.queue.iter().map(|piece| &piece[..]);
+        let tail = Some(&self.tail[self.written..]).filter(|tail| !tail.is_empty());
+        let mut count = 0;
+        for (slot, piece) in slices.iter_mut().zip(pieces.chain(tail)) {
+            *slot = IoSlice::new(piece);
+            count += 1;
+        }
+        count
+    }
+
+    /// `n` bytes have been written.
+    pub(super) fn advance(&mut self, mut n: usize) {
+        while let Some(first) = self.queue.front_mut() {
+            if n < first.len() {
+                first.advance(n);
+                return;
+            }
+            n -= first.len();
+            self.queue.pop_front();
+        }
+        self.written += n;
+    }
+
+    /// Gives the buffer back for the next use.
+    pub(super) fn into_buffer(mut self) -> Vec<u8> {
+        self.tail.clear();
+        self.tail
+    }
+}
+
+/// A piece of a body.
+#[derive(Debug)]
+pub enum Piece<'a> {
+    /// Copied: cheaper than to keep its owner alive.
+    Small(&'a [u8]),
+    /// Kept until it has been written.
+    Shared(Bytes),
+}
+
+impl Piece<'_> {
+    /// Its length in bytes.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty)] // Nobody asks.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Small(bytes) => bytes.len(),
+            Self::Shared(bytes) => bytes.len(),
+        }
+    }
+}
+
+/// The size line of a chunk.
+fn chunk_size(len: usize, line: &mut [u8; 18]) -> &[u8] {
+    let mut at = line.len() - 2;
+    line[at..].copy_from_slice(b"\r\n");
+    let mut left = len;
+    while left > 0 {
+        at -= 1;
+        line[at] = b"0123456789abcdef"[left % 16];
+        left /= 16;
+    }
+    &line[at..]
+}
+
+/// An answer of the server itself, after which the connection closes.
+pub(super) fn plain(status: u16, text: &str, defaults: &Defaults, head_only: bool) -> Vec<u8> {
+    let mut head = ResponseHead::new(Vec::new(), i64::from(status));
+    let legal = head.field(b"content-type", b"text/plain; charset=utf-8");
+    debug_assert!(legal.is_ok());
+    if status == 503 {
+        let legal = head.field(b"retry-after", b"1");
+        debug_assert!(legal.is_ok());
+    }
+    let framing = Framing::Length(text.len() as u64);
+    let mut bytes = head.finish(framing, defaults, Persist::Close);
+    if !head_only {
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    bytes
+}
+
+impl From<BadField> for Refused {
+    fn from(bad: BadField) -> Self {
+        Self::Field(bad)
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self::Message(refusal)
+    }
+}
+
+/// Why a message of the application is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// Out of order, or a broken promise.
+    Message(Refusal),
+    /// A header field that could not stand on the wire.
+    Field(BadField),
+}
+
+/// The registered phrase for a status (RFC 9110 section 15 and the IANA registry), or nothing.
+#[must_use]
+pub fn reason_phrase(status: i64) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        203 => "Non-Authoritative Information",
+        204 => "No Content",
+        205 => "Reset Content",
+        206 => "Partial Content",
+        207 => "Multi-Status",
+        208 => "Already Reported",
+        226 => "IM Used",
+        300 => "Multiple Choices",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        305 => "Use Proxy",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        402 => "Payment Required",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        407 => "Proxy Authentication Required",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        411 => "Length Required",
+        412 => "Precondition Failed",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
+        417 => "Expectation Failed",
+        418 => "I'm a Teapot",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Content",
+        423 => "Locked",
+        424 => "Failed Dependency",
+        425 => "Too Early",
+        426 => "Upgrade Required",
+        428 => "Precondition Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        451 => "Unavailable For Legal Reasons",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        506 => "Variant Also Negotiates",
+        507 => "Insufficient Storage",
+        508 => "Loop Detected",
+        510 => "Not Extended",
+        511 => "Network Authentication Required",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain_defaults() -> Defaults {
+        Defaults { server: true, date: false, fields: Vec::new(), draining: AtomicBool::new(false) }
+    }
+
+    fn text(bytes: &[u8]) -> String {
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+
+    #[test]
+    fn a_head_keeps_the_order_of_its_fields() {
+        let mut head = ResponseHead::new(Vec::new(), 200);
+        for (name, value) in [("a", "1"), ("b", "2"), ("A", " 3 "), ("content-length", "5")] {
+            head.field(name.as_bytes(), value.as_bytes()).expect("a good field");
+        }
+        assert_eq!(head.declared().length, Some(5));
+        let bytes = head.finish(Framing::Length(5), &plain_defaults(), Persist::Default);
+        let expected = "HTTP/1.1 200 OK\r\na: 1\r\nb: 2\r\nA: 3\r\ncontent-length: 5\r\n\
+                        server: lowmem-serve\r\n\r\n";
+        assert_eq!(text(&bytes), expected);
+    }
+
+    #[test]
+    fn the_application_may_name_the_server_and_close() {
+        let mut head = ResponseHead::new(Vec::new(), 299);
+        head.field(b"Server", b"mine").expect("a good field");
+        head.field(b"Connection", b"Close").expect("a good field");
+        assert!(head.wants_close());
+        let bytes = head.finish(Framing::Chunked, &plain_defaults(), Persist::Close);
+        let expected = "HTTP/1.1 299 \r\nServer: mine\r\ntransfer-encoding: chunked\r\n\
+                        connection: close\r\n\r\n";
+        assert_eq!(text(&bytes), expected);
+    }
+
+    #[test]
+    fn fields_that_could_split_a_response_are_refused() {
+        let mut head = ResponseHead::new(Vec::new(), 200);
+        for name in ["", "a b", "a:", "a\r\nb", "é"] {
+            assert_eq!(head.field(name.as_bytes(), b"x"), Err(BadField::Name), "{name:?}");
+        }
+        for value in ["a\r\nb: c", "a\nb", "a\rb", "a\0b", "\x7f"] {
+            assert_eq!(head.field(b"x", value.as_bytes()), Err(BadField::Value), "{value:?}");
+        }
+        for value in ["x", "-1", "+1", "1, 1", ""] {
+            let refused = head.field(b"content-length", value.as_bytes());
+            assert_eq!(refused, Err(BadField::Length), "{value:?}");
+        }
+        assert_eq!(head.field(b"x", "é\t".as_bytes()), Ok(()));
+    }
+
+    #[test]
+    fn small_pieces_are_copied_and_large_ones_shared() {
+        let mut out = Outgoing::default();
+        out.put_head(b"head ".to_vec());
+        out.put_body(Framing::Chunked, Piece::Small(b"abc"), false);
+        out.put_body(Framing::Chunked, Piece::Shared(Bytes::from_static(b"0123456789abcdef")), true);
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let count = out.slices(&mut slices);
+        let wire: Vec<u8> = slices[..count].iter().flat_map(|s| s.to_vec()).collect();
+        assert_eq!(text(&wire), "head 3\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n");
+        assert_eq!(out.len(), wire.len());
+        out.advance(20);
+        out.advance(wire.len() - 20);
+        assert!(out.is_empty());
+    }
+}
