@@ -1,1 +1,82 @@
-//! e
+//! The Python environment that the workers run in: which one, and how its interpreter is built.
+//!
+//! Everything is read from files, so the supervisor learns it without running Python; only a `python`
+//! that is a script (a pyenv shim) or that hides its version is asked.
+
+mod ask;
+mod core_library;
+mod elf;
+mod interpreter;
+mod search;
+
+use std::fmt;
+use std::path::PathBuf;
+
+pub use core_library::{CoreMissing, find_core};
+pub use search::{PythonMissing, Search};
+
+/// The interpreter of the target environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    /// What its `sys.executable` is: in a venv the venv's own link, never resolved.
+    pub python: PathBuf,
+    /// Its version.
+    pub version: Version,
+    /// Where its code is.
+    pub linkage: Linkage,
+}
+
+/// Where an interpreter's code is, which decides how a worker is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Linkage {
+    /// In this libpython; a path, or a bare name that only the dynamic linker can find.
+    Shared(PathBuf),
+    /// In the executable itself, as Debian builds it.
+    Static,
+}
+
+/// A version of CPython.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub struct Version {
+    pub major: u16,
+    pub minor: u16,
+}
+
+/// The oldest version that the workers' shared object is built for.
+pub const OLDEST: Version = Version {
+    major: 3,
+    minor: 11,
+};
+
+impl Environment {
+    /// `CPython 3.11.7 (shared library …) on Linux`, for people. Asks the interpreter for the last
+    /// digit of its version, which no file is sure to tell.
+    pub fn describe(&self) -> String {
+        let version = match ask::ask(&self.python) {
+            Ok(answer) => answer.version,
+            Err(_) => self.version.to_string(),
+        };
+        let linkage = match &self.linkage {
+            Linkage::Shared(library) => format!("shared library {}", library.display()),
+            Linkage::Static => format!("static {}", self.python.display()),
+        };
+        format!("CPython {version} ({linkage}) on Linux")
+    }
+}
+
+impl Version {
+    /// Reads `3.11`, `3.11.7`, `3.11.7.final.0`.
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.trim().split('.');
+        let major = parts.next()?.parse().ok()?;
+        let minor = parts.next()?.parse().ok()?;
+        Some(Self { major, minor })
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}

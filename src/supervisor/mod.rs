@@ -1,1 +1,147 @@
-//! supervisor
+//! The supervisor: one thread that starts, watches, replaces and stops workers.
+//!
+//! It knows no Python and no HTTP. [`pool`] decides, as a pure function of what happens and when;
+//! this loop waits for what happens and does what was decided. As process 1 of a container it also
+//! reaps whatever orphans it inherits.
+
+mod notice;
+pub mod pool;
+mod restart;
+mod signals;
+mod workforce;
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use tracing::error;
+
+use self::notice::Banner;
+use self::pool::{Action, Event, Pool, Settings};
+use self::signals::Signals;
+use self::workforce::Workforce;
+use crate::config::Config;
+use crate::control::{FromWorker, ToWorker};
+use crate::exit::Exit;
+use crate::launch::Launch;
+use crate::net::Listeners;
+use crate::sys::process;
+
+/// Serves until it is told to stop or cannot go on.
+pub fn run(config: &Config, launch: &Launch, listeners: &Listeners) -> io::Result<Exit> {
+    let mut worker = config.worker.clone();
+    worker.listeners = listeners.kinds();
+    let mut supervisor = Supervisor {
+        pool: Pool::new(Settings {
+            workers: config.workers.get(),
+            startup: config.worker_startup,
+            grace: config.worker.graceful_shutdown,
+        }),
+        signals: Signals::install()?,
+        workforce: Workforce::new(launch, listeners, ToWorker::Start(Box::new(worker))),
+        banner: Banner {
+            place: listeners.to_string(),
+            shows_parent: config.workers.get() > 1,
+        },
+    };
+    supervisor.serve()
+}
+
+struct Supervisor<'a> {
+    pool: Pool,
+    signals: Signals,
+    workforce: Workforce<'a>,
+    banner: Banner,
+}
+
+impl Supervisor<'_> {
+    fn serve(&mut self) -> io::Result<Exit> {
+        loop {
+            if let Some(exit) = self.turn() {
+                self.banner.stopped();
+                return Ok(exit);
+            }
+            self.wait()?;
+        }
+    }
+
+    /// Handles everything that has happened, a worker's last words before its end.
+    fn turn(&mut self) -> Option<Exit> {
+        for arrived in self.signals.take() {
+            if matches!(arrived.event, Event::Stop | Event::StopNow) {
+                self.banner.stopping(arrived.number);
+            }
+            if let Some(exit) = self.on(arrived.event) {
+                return Some(exit);
+            }
+        }
+        // Reaped before the sockets are read: by now everything that the dead have said is in them.
+        let ended: Vec<_> = std::iter::from_fn(process::reap).collect();
+        for (id, message) in self.workforce.heard() {
+            let event = match message {
+                FromWorker::Ready => Event::Ready(id),
+                // Lifespan shutdown has to end within the drain's deadline, too.
+                FromWorker::Drained => continue,
+            };
+            if let Some(exit) = self.on(event) {
+                return Some(exit);
+            }
+        }
+        for (pid, ending) in ended {
+            // Otherwise it was an orphan, which process 1 has to reap.
+            let Some(id) = self.workforce.id(pid) else {
+                continue;
+            };
+            let exit = self.on(Event::Ended(id, ending));
+            // Only now: the notices show its pid.
+            self.workforce.forget(id);
+            if exit.is_some() {
+                return exit;
+            }
+        }
+        self.on(Event::Tick)
+    }
+
+    /// Tells the pool and does what it says.
+    fn on(&mut self, event: Event) -> Option<Exit> {
+        let mut actions = VecDeque::from(self.pool.on(event, Instant::now()));
+        while let Some(action) = actions.pop_front() {
+            match action {
+                Action::Spawn(id) => {
+                    if let Err(reason) = self.workforce.spawn(id) {
+                        error!("Cannot start a worker: {reason}");
+                        actions.extend(self.pool.on(Event::NotStarted(id), Instant::now()));
+                    }
+                }
+                Action::Drain(id) => self.workforce.tell(id, &ToWorker::Drain),
+                Action::Quit(id) => self.workforce.tell(id, &ToWorker::Quit),
+                Action::Kill(id) => self.workforce.kill(id),
+                Action::Say(notice) => notice::say(notice, &self.banner, &self.workforce),
+                Action::Exit(exit) => return Some(exit),
+            }
+        }
+        None
+    }
+
+    /// Sleeps until something happens or a deadline comes.
+    fn wait(&self) -> io::Result<()> {
+        let controls = self.workforce.controls();
+        let sources = std::iter::once(self.signals.as_fd()).chain(controls.map(AsFd::as_fd));
+        let mut sources: Vec<_> = sources
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+            .collect();
+        let left = self
+            .pool
+            .next_deadline()
+            .map(|due| due.saturating_duration_since(Instant::now()));
+        // A time too long for the kernel is as good as none.
+        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+        match poll(&mut sources, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

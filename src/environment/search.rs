@@ -1,0 +1,154 @@
+//! Which Python: the one a person would expect.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::Environment;
+use super::interpreter::inspect;
+
+/// Where to look, in this order.
+#[derive(Debug, Clone, Default)]
+pub struct Search {
+    /// `--python`: an executable, a name on PATH, or a venv. If given, nothing else is looked at.
+    pub wanted: Option<PathBuf>,
+    /// `$VIRTUAL_ENV`.
+    pub virtual_env: Option<PathBuf>,
+    /// The lowmem-serve executable as it was called and as it resolves: the Python beside it is
+    /// that of the environment it is installed in.
+    pub executables: Vec<PathBuf>,
+    /// `$PATH`.
+    pub path: Option<OsString>,
+}
+
+/// No interpreter that can run a worker, and everything that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PythonMissing {
+    looked_at: Vec<(PathBuf, String)>,
+}
+
+impl Search {
+    /// Finds the environment. An interpreter that is unfit ends the search only if it was asked for.
+    pub fn find(&self) -> Result<Environment, PythonMissing> {
+        let mut looked_at = Vec::new();
+        for candidate in self.candidates() {
+            let why = match python_at(&candidate) {
+                Some(python) => match inspect(&python) {
+                    Ok(environment) => return Ok(environment),
+                    Err(why) => why,
+                },
+                None => "no Python there".to_owned(),
+            };
+            looked_at.push((candidate, why));
+        }
+        Err(PythonMissing { looked_at })
+    }
+
+    fn candidates(&self) -> Vec<PathBuf> {
+        if let Some(wanted) = &self.wanted {
+            let is_name = wanted.components().count() == 1 && !wanted.exists();
+            let on_path = || {
+                self.directories()
+                    .into_iter()
+                    .map(|d| d.join(wanted))
+                    .find(|p| is_executable(p))
+            };
+            let found = if is_name { on_path() } else { None };
+            return vec![found.unwrap_or_else(|| wanted.clone())];
+        }
+        let beside = self
+            .executables
+            .iter()
+            .filter_map(|path| path.parent())
+            .map(Path::to_owned);
+        let mut candidates: Vec<PathBuf> = Vec::new();
+        for candidate in self
+            .virtual_env
+            .iter()
+            .cloned()
+            .chain(beside)
+            .chain(self.directories())
+        {
+            if !candidates.contains(&candidate) {
+                candidates.push(candidate);
+            }
+        }
+        candidates
+    }
+
+    fn directories(&self) -> Vec<PathBuf> {
+        let path = self.path.as_deref().unwrap_or_default();
+        std::env::split_paths(path)
+            .filter(|directory| directory.is_absolute())
+            .collect()
+    }
+}
+
+/// The interpreter at a path: itself, that of a venv, or that in a directory of executables.
+fn python_at(path: &Path) -> Option<PathBuf> {
+    let absolute = std::path::absolute(path).ok()?;
+    if !absolute.is_dir() {
+        return Some(absolute).filter(|path| is_executable(path));
+    }
+    let names = ["bin/python3", "bin/python", "python3", "python"];
+    names
+        .iter()
+        .map(|name| absolute.join(name))
+        .find(|path| is_executable(path))
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.metadata()
+        .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
+
+impl fmt::Display for PythonMissing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("No Python to run the application in. Looked at:")?;
+        if self.looked_at.is_empty() {
+            f.write_str(
+                "\n  nothing: PATH is empty, VIRTUAL_ENV is not set, --python is not given",
+            )?;
+        }
+        for (path, why) in &self.looked_at {
+            write!(f, "\n  {}: {why}", path.display())?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for PythonMissing {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_for_is_all_that_is_looked_at() {
+        let search = Search {
+            wanted: Some(PathBuf::from("/nowhere/python")),
+            path: Some("/usr/bin:/bin".into()),
+            ..Search::default()
+        };
+        let error = search.find().unwrap_err();
+        assert_eq!(error.looked_at.len(), 1);
+        assert!(
+            error
+                .to_string()
+                .contains("/nowhere/python: no Python there")
+        );
+    }
+
+    #[test]
+    fn the_order_is_venv_then_beside_then_path() {
+        let search = Search {
+            virtual_env: Some(PathBuf::from("/venv")),
+            executables: vec![PathBuf::from("/opt/bin/lowmem-serve")],
+            path: Some("/usr/bin:/opt/bin".into()),
+            ..Search::default()
+        };
+        let expected = ["/venv", "/opt/bin", "/usr/bin"].map(PathBuf::from);
+        assert_eq!(search.candidates(), expected);
+    }
+}

@@ -1,0 +1,494 @@
+//! The policy of supervision: what happens to workers, as a pure function of (state, event, now).
+//!
+//! Nothing here starts a process, reads a clock or writes a log: an event changes the pool and
+//! says what is to be done. A worker's life:
+//!
+//! ```text
+//! Waiting ─▶ Starting ─▶ Ready ─▶ Draining ─▶ Killed ─▶ (gone)
+//! ```
+//!
+//! Replacing a healthy worker starts a successor beside it; the old one drains only when the
+//! successor is ready, and stays if the successor fails. Until one worker has been ready for the
+//! first time, the first that fails ends the server: then it is the application that is wrong, and
+//! trying again would hide it.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::restart::{Restart, Verdict};
+use crate::exit::Exit;
+use crate::sys::process::Ending;
+
+/// Past the grace period, a worker still closes its connections and runs lifespan shutdown.
+const DRAIN_MARGIN: Duration = Duration::from_secs(5);
+
+/// How long a worker that was told to stop at once may take: half of what `docker stop` grants.
+const QUIT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A worker, from the decision to have it until it is reaped. Never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkerId(u32);
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// The server begins, or time has passed: `next_deadline` was reached.
+    Tick,
+    /// A worker's lifespan startup is complete.
+    Ready(WorkerId),
+    /// A worker's process has ended.
+    Ended(WorkerId, Ending),
+    /// A worker's process could not be started.
+    NotStarted(WorkerId),
+    /// Stop gracefully; the second time, at once.
+    Stop,
+    /// Stop at once.
+    StopNow,
+    /// Replace every worker with a fresh one.
+    Recycle,
+    /// One worker more.
+    Grow,
+    /// One worker less, but not the last one.
+    Shrink,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Start this worker's process.
+    Spawn(WorkerId),
+    /// Send `Drain`.
+    Drain(WorkerId),
+    /// Send `Quit`.
+    Quit(WorkerId),
+    /// End the process.
+    Kill(WorkerId),
+    /// Log it.
+    Say(Notice),
+    /// No worker is left: end with this code.
+    Exit(Exit),
+}
+
+/// What an operator should know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// The first worker is ready.
+    Running,
+    /// The first worker ended without having been ready; the server stops.
+    NeverReady(WorkerId, Ending),
+    /// A worker ended; another is started after this time.
+    Died(WorkerId, Ending, Duration),
+    /// So many died in a row that the server stops.
+    CrashLoop(WorkerId, Ending, u32),
+    /// A successor failed; the old worker goes on.
+    SuccessorFailed(WorkerId, Ending),
+    /// It was not ready in time and is killed.
+    TooSlow(WorkerId),
+    /// It did not stop in time and is killed.
+    Stuck(WorkerId),
+    /// A ready worker begins to drain because its successor has taken over.
+    Replaced(WorkerId),
+}
+
+/// What the policy is told once.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// How many workers serve.
+    pub workers: usize,
+    /// How long one may take to become ready.
+    pub startup: Option<Duration>,
+    /// How long a drain may take.
+    pub grace: Duration,
+}
+
+/// All workers.
+#[derive(Debug)]
+pub struct Pool {
+    settings: Settings,
+    phase: Phase,
+    workers: Vec<Worker>,
+    /// Ready workers whose turn to be replaced comes; one is replaced at a time.
+    to_replace: VecDeque<WorkerId>,
+    restart: Restart,
+    next_id: u32,
+    actions: Vec<Action>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// No worker has been ready yet.
+    Opening,
+    Serving,
+    /// Ends with this code when the last worker is gone.
+    Stopping {
+        exit: Exit,
+        at_once: bool,
+    },
+    Ended,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Worker {
+    id: WorkerId,
+    state: State,
+    /// The ready worker that it is to replace.
+    replaces: Option<WorkerId>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Has no process until `due`.
+    Waiting {
+        due: Instant,
+    },
+    Starting {
+        deadline: Option<Instant>,
+    },
+    Ready {
+        since: Instant,
+    },
+    /// Told to stop, one way or the other.
+    Stopping {
+        deadline: Instant,
+    },
+    /// Sent SIGKILL; `was_starting` if it never got ready.
+    Killed {
+        was_starting: bool,
+    },
+}
+
+impl Pool {
+    /// An empty pool; the first `Tick` fills it.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            phase: Phase::Opening,
+            workers: Vec::new(),
+            to_replace: VecDeque::new(),
+            restart: Restart::default(),
+            next_id: 0,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Takes in what happened and says what to do, in order.
+    #[must_use]
+    pub fn on(&mut self, event: Event, now: Instant) -> Vec<Action> {
+        match event {
+            Event::Tick => self.expire(now),
+            Event::Ready(id) => self.ready(id, now),
+            Event::Ended(id, ending) => self.ended(id, ending, now),
+            // As a shell would have it: command not found, or not to be run.
+            Event::NotStarted(id) => self.ended(id, Ending::Code(127), now),
+            Event::Stop => self.stop(Exit::Stopped, self.is_stopping(), now),
+            Event::StopNow => self.stop(Exit::Stopped, true, now),
+            Event::Recycle => self.recycle(),
+            Event::Grow => self.settings.workers += 1,
+            Event::Shrink => self.settings.workers = (self.settings.workers - 1).max(1),
+        }
+        self.balance(now);
+        std::mem::take(&mut self.actions)
+    }
+
+    /// When the next `Tick` is due, if nothing else happens.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.workers
+            .iter()
+            .filter_map(|worker| worker.state.deadline())
+            .min()
+    }
+
+    fn ready(&mut self, id: WorkerId, now: Instant) {
+        let Some(worker) = self.worker(id) else {
+            return;
+        };
+        if !matches!(worker.state, State::Starting { .. }) {
+            return;
+        }
+        worker.state = State::Ready { since: now };
+        let replaces = worker.replaces.take();
+        if self.phase == Phase::Opening {
+            self.phase = Phase::Serving;
+            self.say(Notice::Running);
+        }
+        if let Some(old) = replaces {
+            self.say(Notice::Replaced(old));
+            self.drain(old, now);
+        }
+    }
+
+    fn ended(&mut self, id: WorkerId, ending: Ending, now: Instant) {
+        let Some(at) = self.workers.iter().position(|worker| worker.id == id) else {
+            return;
+        };
+        let ended = self.workers.remove(at);
+        // Its successor, if one is starting, is now the only one in its place.
+        let heir = self
+            .workers
+            .iter_mut()
+            .find(|worker| worker.replaces == Some(id));
+        let has_heir = heir.map(|heir| heir.replaces = None).is_some();
+        let served = match ended.state {
+            State::Stopping { .. }
+            | State::Killed {
+                was_starting: false,
+            } => return,
+            State::Ready { since } => Some(now - since),
+            State::Waiting { .. } | State::Starting { .. } | State::Killed { .. } => None,
+        };
+        match self.phase {
+            Phase::Stopping { .. } | Phase::Ended => {}
+            Phase::Opening => {
+                self.say(Notice::NeverReady(id, ending));
+                self.stop(verdict_of(ending), true, now);
+            }
+            Phase::Serving if ended.replaces.is_some() => {
+                self.say(Notice::SuccessorFailed(id, ending));
+                self.to_replace.clear();
+            }
+            Phase::Serving if has_heir => self.say(Notice::Died(id, ending, Duration::ZERO)),
+            Phase::Serving => self.respawn(id, ending, served, now),
+        }
+    }
+
+    fn respawn(&mut self, id: WorkerId, ending: Ending, served: Option<Duration>, now: Instant) {
+        let is_served = self.workers.iter().any(Worker::is_ready);
+        let delay = match self.restart.died(served) {
+            Verdict::After(delay) => delay,
+            // The others still serve: better some workers than none.
+            Verdict::CrashLoop(_) if is_served => self.restart.delay(),
+            Verdict::CrashLoop(deaths) => {
+                self.say(Notice::CrashLoop(id, ending, deaths));
+                return self.stop(Exit::CouldNotStart, true, now);
+            }
+        };
+        self.say(Notice::Died(id, ending, delay));
+        self.add(now + delay, None);
+    }
+
+    /// Tells every worker to stop. A worker that is not ready yet has nothing to drain.
+    fn stop(&mut self, exit: Exit, at_once: bool, now: Instant) {
+        // The first reason to stop is the one that counts.
+        let exit = match self.phase {
+            Phase::Stopping { exit, .. } => exit,
+            _ => exit,
+        };
+        let was_at_once = self.phase
+            == Phase::Stopping {
+                exit,
+                at_once: true,
+            };
+        self.phase = Phase::Stopping { exit, at_once };
+        self.workers
+            .retain(|worker| !matches!(worker.state, State::Waiting { .. }));
+        for id in self.ids() {
+            let Some(worker) = self.worker(id) else {
+                continue;
+            };
+            match worker.state {
+                State::Ready { .. } if !at_once => self.drain(id, now),
+                State::Ready { .. } | State::Starting { .. } => self.quit(id, now),
+                // Asked a third time.
+                State::Stopping { .. } if was_at_once => self.kill(id),
+                State::Stopping { .. } if at_once => self.quit(id, now),
+                _ => {}
+            }
+        }
+    }
+
+    fn recycle(&mut self) {
+        let ready = self
+            .workers
+            .iter()
+            .filter(|worker| worker.is_ready())
+            .map(|worker| worker.id);
+        self.to_replace = ready.collect();
+    }
+
+    /// Brings the number of workers to what is wanted and goes on with replacing.
+    fn balance(&mut self, now: Instant) {
+        if let Phase::Stopping { exit, .. } = self.phase {
+            if self.workers.is_empty() {
+                self.phase = Phase::Ended;
+                self.actions.push(Action::Exit(exit));
+            }
+            return;
+        }
+        if self.phase == Phase::Ended {
+            return;
+        }
+        let places = self
+            .workers
+            .iter()
+            .filter(|worker| worker.holds_a_place())
+            .count();
+        for _ in places..self.settings.workers {
+            self.add(now, None);
+        }
+        for _ in self.settings.workers..places {
+            self.drop_youngest(now);
+        }
+        self.replace_next(now);
+        self.spawn_due(now);
+    }
+
+    fn replace_next(&mut self, now: Instant) {
+        if self.workers.iter().any(|worker| worker.replaces.is_some()) {
+            return;
+        }
+        while let Some(old) = self.to_replace.pop_front() {
+            if self.worker(old).is_some_and(|worker| worker.is_ready()) {
+                return self.add(now, Some(old));
+            }
+        }
+    }
+
+    /// Gives up the place of the worker that was added last.
+    fn drop_youngest(&mut self, now: Instant) {
+        let Some(at) = self.workers.iter().rposition(Worker::holds_a_place) else {
+            return;
+        };
+        let Worker { id, state, .. } = self.workers[at];
+        // Nobody succeeds it.
+        if let Some(heir) = self
+            .workers
+            .iter()
+            .find(|worker| worker.replaces == Some(id))
+            .map(|w| w.id)
+        {
+            self.quit(heir, now);
+        }
+        match state {
+            State::Waiting { .. } => drop(self.workers.remove(at)),
+            State::Ready { .. } => self.drain(id, now),
+            State::Killed { .. } => {
+                self.workers[at].state = State::Killed {
+                    was_starting: false,
+                }
+            }
+            State::Starting { .. } | State::Stopping { .. } => self.quit(id, now),
+        }
+    }
+
+    fn spawn_due(&mut self, now: Instant) {
+        let deadline = self.settings.startup.map(|startup| now + startup);
+        for worker in &mut self.workers {
+            if matches!(worker.state, State::Waiting { due } if due <= now) {
+                worker.state = State::Starting { deadline };
+                self.actions.push(Action::Spawn(worker.id));
+            }
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        for id in self.ids() {
+            match self.worker(id).map(|worker| worker.state) {
+                Some(State::Starting {
+                    deadline: Some(deadline),
+                }) if deadline <= now => {
+                    self.say(Notice::TooSlow(id));
+                    self.kill(id);
+                }
+                Some(State::Stopping { deadline }) if deadline <= now => {
+                    self.say(Notice::Stuck(id));
+                    self.kill(id);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn add(&mut self, due: Instant, replaces: Option<WorkerId>) {
+        let id = WorkerId(self.next_id);
+        self.next_id += 1;
+        let state = State::Waiting { due };
+        self.workers.push(Worker {
+            id,
+            state,
+            replaces,
+        });
+    }
+
+    fn drain(&mut self, id: WorkerId, now: Instant) {
+        let deadline = now + self.settings.grace + DRAIN_MARGIN;
+        self.set(id, State::Stopping { deadline }, Action::Drain(id));
+    }
+
+    fn quit(&mut self, id: WorkerId, now: Instant) {
+        let deadline = now + QUIT_PATIENCE;
+        self.set(id, State::Stopping { deadline }, Action::Quit(id));
+    }
+
+    fn kill(&mut self, id: WorkerId) {
+        let is_starting = |worker: &mut Worker| matches!(worker.state, State::Starting { .. });
+        let was_starting = self.worker(id).is_some_and(is_starting);
+        self.set(id, State::Killed { was_starting }, Action::Kill(id));
+    }
+
+    /// Changes a worker's state together with the action that makes it true. A worker that stops
+    /// replaces nobody any more, unless it is a successor that was too slow.
+    fn set(&mut self, id: WorkerId, state: State, action: Action) {
+        if let Some(worker) = self.worker(id) {
+            worker.state = state;
+            if matches!(state, State::Stopping { .. }) {
+                worker.replaces = None;
+            }
+            self.actions.push(action);
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        matches!(self.phase, Phase::Stopping { .. })
+    }
+
+    fn say(&mut self, notice: Notice) {
+        self.actions.push(Action::Say(notice));
+    }
+
+    fn ids(&self) -> Vec<WorkerId> {
+        self.workers.iter().map(|worker| worker.id).collect()
+    }
+
+    fn worker(&mut self, id: WorkerId) -> Option<&mut Worker> {
+        self.workers.iter_mut().find(|worker| worker.id == id)
+    }
+}
+
+impl Worker {
+    fn is_ready(&self) -> bool {
+        matches!(self.state, State::Ready { .. })
+    }
+
+    /// Whether it is one of the workers that were asked for: it serves or will, and no other
+    /// serves in its place meanwhile.
+    fn holds_a_place(&self) -> bool {
+        let will_serve = matches!(
+            self.state,
+            State::Waiting { .. } | State::Starting { .. } | State::Ready { .. }
+        );
+        let was_too_slow = self.state == State::Killed { was_starting: true };
+        (will_serve || was_too_slow) && self.replaces.is_none()
+    }
+}
+
+impl State {
+    fn deadline(self) -> Option<Instant> {
+        match self {
+            State::Waiting { due } => Some(due),
+            State::Starting { deadline } => deadline,
+            State::Stopping { deadline } => Some(deadline),
+            State::Ready { .. } | State::Killed { .. } => None,
+        }
+    }
+}
+
+/// What a worker's end before the first one was ready means for the server.
+fn verdict_of(ending: Ending) -> Exit {
+    match ending {
+        Ending::Code(1) => Exit::ImportRaised,
+        _ => Exit::CouldNotStart,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,254 @@
+//! The policy, told by a fake clock and no process.
+
+use super::*;
+
+const GRACE: Duration = Duration::from_secs(30);
+const KILLED: Ending = Ending::Signal(9);
+
+/// A pool and its clock. Workers are named by the order in which they were decided on.
+struct Story {
+    pool: Pool,
+    now: Instant,
+}
+
+fn id(number: u32) -> WorkerId {
+    WorkerId(number)
+}
+
+fn story(workers: usize) -> (Story, Vec<Action>) {
+    let settings = Settings {
+        workers,
+        startup: Some(Duration::from_secs(60)),
+        grace: GRACE,
+    };
+    let mut story = Story {
+        pool: Pool::new(settings),
+        now: Instant::now(),
+    };
+    let actions = story.on(Event::Tick);
+    (story, actions)
+}
+
+/// All workers are ready.
+fn serving(workers: usize) -> Story {
+    let (mut story, _) = story(workers);
+    for number in 0..u32::try_from(workers).unwrap() {
+        story.on(Event::Ready(id(number)));
+    }
+    story
+}
+
+impl Story {
+    fn on(&mut self, event: Event) -> Vec<Action> {
+        self.pool.on(event, self.now)
+    }
+
+    /// Goes to the next deadline and says how far it was.
+    fn wait(&mut self) -> (Duration, Vec<Action>) {
+        let due = self.pool.next_deadline().expect("something is due");
+        let waited = due.saturating_duration_since(self.now);
+        self.now = due.max(self.now);
+        (waited, self.on(Event::Tick))
+    }
+
+    fn after(&mut self, time: Duration) -> &mut Self {
+        self.now += time;
+        self
+    }
+}
+
+#[test]
+fn the_asked_number_of_workers_is_started() {
+    let (_, actions) = story(2);
+    assert_eq!(actions, [Action::Spawn(id(0)), Action::Spawn(id(1))]);
+}
+
+#[test]
+fn only_the_first_ready_worker_is_announced() {
+    let (mut story, _) = story(2);
+    assert_eq!(
+        story.on(Event::Ready(id(1))),
+        [Action::Say(Notice::Running)]
+    );
+    assert_eq!(story.on(Event::Ready(id(0))), []);
+}
+
+#[test]
+fn a_worker_that_was_never_ready_ends_the_server_with_its_code() {
+    for (ending, exit) in [
+        (Ending::Code(3), Exit::CouldNotStart),
+        (Ending::Code(1), Exit::ImportRaised),
+        (Ending::Code(0), Exit::CouldNotStart),
+        (Ending::Signal(11), Exit::CouldNotStart),
+    ] {
+        let (mut story, _) = story(2);
+        let said = Action::Say(Notice::NeverReady(id(0), ending));
+        assert_eq!(
+            story.on(Event::Ended(id(0), ending)),
+            [said, Action::Quit(id(1))]
+        );
+        assert_eq!(
+            story.on(Event::Ended(id(1), Ending::Code(0))),
+            [Action::Exit(exit)]
+        );
+    }
+}
+
+#[test]
+fn a_dead_worker_is_replaced_at_once_and_the_next_one_later() {
+    let mut story = serving(1);
+    let delay = Duration::ZERO;
+    assert_eq!(
+        story.on(Event::Ended(id(0), KILLED)),
+        [
+            Action::Say(Notice::Died(id(0), KILLED, delay)),
+            Action::Spawn(id(1))
+        ]
+    );
+    let delay = Duration::from_millis(100);
+    assert_eq!(
+        story.on(Event::Ended(id(1), KILLED)),
+        [Action::Say(Notice::Died(id(1), KILLED, delay))]
+    );
+    assert_eq!(story.wait(), (delay, vec![Action::Spawn(id(2))]));
+}
+
+#[test]
+fn a_crash_loop_ends_the_server() {
+    let mut story = serving(1);
+    for number in 0.. {
+        let actions = story.on(Event::Ended(id(number), KILLED));
+        if let [Action::Say(Notice::CrashLoop(..)), end] = actions[..] {
+            assert_eq!((number, end), (10, Action::Exit(Exit::CouldNotStart)));
+            break;
+        }
+        if !actions.contains(&Action::Spawn(id(number + 1))) {
+            assert_eq!(story.wait().1, [Action::Spawn(id(number + 1))]);
+        }
+        // Ready for too short a time to count as healthy.
+        story.on(Event::Ready(id(number + 1)));
+        story.after(Duration::from_secs(1));
+    }
+}
+
+#[test]
+fn a_loop_of_one_worker_does_not_take_the_others_down() {
+    let mut story = serving(2);
+    let mut number = 1;
+    for _ in 0..30 {
+        let actions = story.on(Event::Ended(id(number), KILLED));
+        assert!(
+            matches!(actions[0], Action::Say(Notice::Died(..))),
+            "{actions:?}"
+        );
+        number += 1;
+        if !actions.contains(&Action::Spawn(id(number))) {
+            let (waited, _) = story.wait();
+            assert!(waited <= Duration::from_secs(10));
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_could_not_be_started_is_tried_again() {
+    let mut story = serving(1);
+    story.on(Event::Ended(id(0), KILLED));
+    let actions = story.on(Event::NotStarted(id(1)));
+    assert!(matches!(actions[..], [Action::Say(Notice::Died(..))]));
+    assert_eq!(story.wait().1, [Action::Spawn(id(2))]);
+}
+
+#[test]
+fn stopping_drains_then_quits_then_kills() {
+    let mut story = serving(1);
+    assert_eq!(story.on(Event::Stop), [Action::Drain(id(0))]);
+    assert_eq!(story.on(Event::Stop), [Action::Quit(id(0))]);
+    assert_eq!(story.on(Event::Stop), [Action::Kill(id(0))]);
+    assert_eq!(
+        story.on(Event::Ended(id(0), KILLED)),
+        [Action::Exit(Exit::Stopped)]
+    );
+}
+
+#[test]
+fn a_drain_that_takes_too_long_is_cut() {
+    let mut story = serving(1);
+    story.on(Event::Stop);
+    let stuck = vec![Action::Say(Notice::Stuck(id(0))), Action::Kill(id(0))];
+    assert_eq!(story.wait(), (GRACE + DRAIN_MARGIN, stuck));
+    assert_eq!(story.pool.next_deadline(), None);
+}
+
+#[test]
+fn a_worker_that_is_still_starting_has_nothing_to_drain() {
+    let (mut story, _) = story(1);
+    assert_eq!(story.on(Event::Stop), [Action::Quit(id(0))]);
+    // It became ready before it read the message.
+    assert_eq!(story.on(Event::Ready(id(0))), []);
+    assert_eq!(story.wait().0, QUIT_PATIENCE);
+}
+
+#[test]
+fn stopping_while_nothing_runs_ends_at_once() {
+    let mut story = serving(1);
+    story.on(Event::Ended(id(0), KILLED));
+    story.on(Event::Ended(id(1), KILLED));
+    assert_eq!(story.on(Event::Stop), [Action::Exit(Exit::Stopped)]);
+}
+
+#[test]
+fn a_worker_that_is_not_ready_in_time_counts_as_failed() {
+    let (mut story, _) = story(1);
+    let slow = vec![Action::Say(Notice::TooSlow(id(0))), Action::Kill(id(0))];
+    assert_eq!(story.wait(), (Duration::from_secs(60), slow));
+    let said = Action::Say(Notice::NeverReady(id(0), KILLED));
+    let end = Action::Exit(Exit::CouldNotStart);
+    assert_eq!(story.on(Event::Ended(id(0), KILLED)), [said, end]);
+}
+
+#[test]
+fn recycling_replaces_one_worker_after_the_other_once_its_successor_is_ready() {
+    let mut story = serving(2);
+    assert_eq!(story.on(Event::Recycle), [Action::Spawn(id(2))]);
+    assert_eq!(
+        story.on(Event::Ready(id(2))),
+        [
+            Action::Say(Notice::Replaced(id(0))),
+            Action::Drain(id(0)),
+            Action::Spawn(id(3))
+        ]
+    );
+    assert_eq!(
+        story.on(Event::Ready(id(3))),
+        [Action::Say(Notice::Replaced(id(1))), Action::Drain(id(1))]
+    );
+    assert_eq!(story.on(Event::Ended(id(0), Ending::Code(0))), []);
+    assert_eq!(story.on(Event::Ended(id(1), Ending::Code(0))), []);
+}
+
+#[test]
+fn a_successor_that_fails_leaves_the_old_worker_serving() {
+    let mut story = serving(2);
+    story.on(Event::Recycle);
+    let ending = Ending::Code(3);
+    let said = Action::Say(Notice::SuccessorFailed(id(2), ending));
+    assert_eq!(story.on(Event::Ended(id(2), ending)), [said]);
+}
+
+#[test]
+fn a_successor_takes_the_place_of_an_old_worker_that_dies_meanwhile() {
+    let mut story = serving(1);
+    story.on(Event::Recycle);
+    let died = Action::Say(Notice::Died(id(0), KILLED, Duration::ZERO));
+    assert_eq!(story.on(Event::Ended(id(0), KILLED)), [died]);
+    assert_eq!(story.on(Event::Ready(id(1))), []);
+}
+
+#[test]
+fn growing_and_shrinking_keep_at_least_one() {
+    let mut story = serving(1);
+    assert_eq!(story.on(Event::Grow), [Action::Spawn(id(1))]);
+    story.on(Event::Ready(id(1)));
+    assert_eq!(story.on(Event::Shrink), [Action::Drain(id(1))]);
+    assert_eq!(story.on(Event::Shrink), []);
+}

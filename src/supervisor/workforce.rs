@@ -1,0 +1,118 @@
+//! The live worker processes: what the policy decided, done.
+
+use std::io;
+
+use rustix::process::Pid;
+use tracing::error;
+
+use super::pool::WorkerId;
+use crate::control::{FromWorker, Received, SupervisorEnd, ToWorker};
+use crate::launch::Launch;
+use crate::net::Listeners;
+use crate::sys::process;
+
+/// A started process until it is reaped.
+#[derive(Debug)]
+struct Process {
+    id: WorkerId,
+    pid: Pid,
+    /// Gone when the worker has closed its end.
+    control: Option<SupervisorEnd>,
+}
+
+/// All of them, and what starting one takes.
+#[derive(Debug)]
+pub(super) struct Workforce<'a> {
+    launch: &'a Launch,
+    listeners: &'a Listeners,
+    /// The first message to each.
+    start: ToWorker,
+    processes: Vec<Process>,
+}
+
+impl<'a> Workforce<'a> {
+    pub(super) fn new(launch: &'a Launch, listeners: &'a Listeners, start: ToWorker) -> Self {
+        Self {
+            launch,
+            listeners,
+            start,
+            processes: Vec::new(),
+        }
+    }
+
+    /// Starts a process and sends it its configuration. If that cannot be sent, the process is
+    /// killed and its end reported like any other.
+    pub(super) fn spawn(&mut self, id: WorkerId) -> io::Result<()> {
+        let (pid, control) = self.launch.start()?;
+        let sent = control.send(&self.start, &self.listeners.descriptors());
+        let control = Some(control);
+        self.processes.push(Process { id, pid, control });
+        if let Err(reason) = sent {
+            error!("Cannot send its configuration to worker ({pid}): {reason}");
+            process::kill(pid);
+        }
+        Ok(())
+    }
+
+    /// Sends a message. A worker that is gone or does not read is left to its deadline.
+    pub(super) fn tell(&self, id: WorkerId, message: &ToWorker) {
+        if let Some(control) = self
+            .process(id)
+            .and_then(|process| process.control.as_ref())
+        {
+            let _ = control.send(message, &[]);
+        }
+    }
+
+    pub(super) fn kill(&self, id: WorkerId) {
+        if let Some(process) = self.process(id) {
+            process::kill(process.pid);
+        }
+    }
+
+    /// The pid, for log lines; 0 for a worker that never had a process.
+    pub(super) fn pid(&self, id: WorkerId) -> i32 {
+        self.process(id)
+            .map_or(0, |process| process.pid.as_raw_nonzero().get())
+    }
+
+    /// Everything the workers have said since the last call.
+    pub(super) fn heard(&mut self) -> Vec<(WorkerId, FromWorker)> {
+        let mut heard = Vec::new();
+        for process in &mut self.processes {
+            while let Some(control) = &process.control {
+                match control.receive() {
+                    Ok(Received::Message(message, _)) => heard.push((process.id, message)),
+                    Ok(Received::Nothing) => break,
+                    // Its end is reported by waitpid, which is soon if it is not a matter of a broken message.
+                    Ok(Received::Closed) | Err(_) => process.control = None,
+                }
+            }
+        }
+        heard
+    }
+
+    /// The sockets to wait on.
+    pub(super) fn controls(&self) -> impl Iterator<Item = &SupervisorEnd> {
+        self.processes
+            .iter()
+            .filter_map(|process| process.control.as_ref())
+    }
+
+    /// Whose process this is, if it is a worker's.
+    pub(super) fn id(&self, pid: Pid) -> Option<WorkerId> {
+        self.processes
+            .iter()
+            .find(|process| process.pid == pid)
+            .map(|process| process.id)
+    }
+
+    /// Drops what is left of a reaped process.
+    pub(super) fn forget(&mut self, id: WorkerId) {
+        self.processes.retain(|process| process.id != id);
+    }
+
+    fn process(&self, id: WorkerId) -> Option<&Process> {
+        self.processes.iter().find(|process| process.id == id)
+    }
+}
