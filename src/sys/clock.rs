@@ -9,5 +9,8 @@ use rustix::time::{ClockId, clock_gettime};
 pub fn monotonic() -> Duration {
     let now = clock_gettime(ClockId::Monotonic);
     // Neither is ever negative.
-    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
+    Duration::new(
+        now.tv_sec.unsigned_abs(),
+        u32::try_from(now.tv_nsec).unwrap_or(0),
+    )
 }

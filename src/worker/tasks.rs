@@ -33,7 +33,10 @@ pub fn wakeups() -> u64 {
 pub fn spawn(future: impl Future<Output = ()> + 'static) {
     if COUNTED.get() {
         WOKEN.fetch_add(1, Ordering::Relaxed);
-        tokio::task::spawn_local(Counted { future: Box::pin(future), waker: None });
+        tokio::task::spawn_local(Counted {
+            future: Box::pin(future),
+            waker: None,
+        });
     } else {
         tokio::task::spawn_local(future);
     }

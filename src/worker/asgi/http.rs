@@ -116,7 +116,10 @@ impl Response {
     /// Out of order, or not a final status (RFC 9110 section 15: 1xx are interim).
     pub fn start(&mut self, status: i64, declared: Declared) -> Result<(), Refusal> {
         self.may_start()?;
-        let Some(status) = u16::try_from(status).ok().filter(|s| (200..=999).contains(s)) else {
+        let Some(status) = u16::try_from(status)
+            .ok()
+            .filter(|s| (200..=999).contains(s))
+        else {
             return Err(Refusal::Status(status));
         };
         *self = Self::Started { status, declared };
@@ -159,8 +162,16 @@ impl Response {
                 return Err(Refusal::TooShort);
             }
         }
-        *self = if more { Self::Body { framing, sent } } else { Self::Complete };
-        Ok(BodyStep { head, framing, last: !more })
+        *self = if more {
+            Self::Body { framing, sent }
+        } else {
+            Self::Complete
+        };
+        Ok(BodyStep {
+            head,
+            framing,
+            last: !more,
+        })
     }
 
     /// Whether the application has said anything yet.
@@ -178,7 +189,11 @@ impl Response {
 
 /// How a response is framed; `whole` is the body's length where it came in one message.
 fn frame(request: Request, status: u16, declared: Declared, whole: Option<u64>) -> Framing {
-    let length = if declared.chunked { None } else { declared.length };
+    let length = if declared.chunked {
+        None
+    } else {
+        declared.length
+    };
     match status {
         // RFC 9110 section 8.6: no content-length on a 204.
         204 => Framing::Bodiless(None),
@@ -197,18 +212,32 @@ fn frame(request: Request, status: u16, declared: Declared, whole: Option<u64>) 
 mod tests {
     use super::*;
 
-    const GET: Request = Request { head: false, http10: false };
-    const HEAD: Request = Request { head: true, http10: false };
-    const OLD: Request = Request { head: false, http10: true };
+    const GET: Request = Request {
+        head: false,
+        http10: false,
+    };
+    const HEAD: Request = Request {
+        head: true,
+        http10: false,
+    };
+    const OLD: Request = Request {
+        head: false,
+        http10: true,
+    };
 
     fn started(declared: Declared) -> Response {
         let mut response = Response::Awaited;
-        response.start(200, declared).expect("a start is legal first");
+        response
+            .start(200, declared)
+            .expect("a start is legal first");
         response
     }
 
     fn length(length: u64) -> Declared {
-        Declared { length: Some(length), chunked: false }
+        Declared {
+            length: Some(length),
+            chunked: false,
+        }
     }
 
     #[test]
@@ -249,12 +278,21 @@ mod tests {
 
     #[test]
     fn messages_out_of_order_are_refused() {
-        assert_eq!(Response::Awaited.body(GET, 0, false), Err(Refusal::NotStarted));
+        assert_eq!(
+            Response::Awaited.body(GET, 0, false),
+            Err(Refusal::NotStarted)
+        );
         let mut response = started(Declared::default());
-        assert_eq!(response.start(200, Declared::default()), Err(Refusal::AlreadyStarted));
+        assert_eq!(
+            response.start(200, Declared::default()),
+            Err(Refusal::AlreadyStarted)
+        );
         assert!(response.body(GET, 0, false).is_ok());
         assert_eq!(response.body(GET, 0, false), Err(Refusal::AlreadyComplete));
-        assert_eq!(response.start(200, Declared::default()), Err(Refusal::AlreadyComplete));
+        assert_eq!(
+            response.start(200, Declared::default()),
+            Err(Refusal::AlreadyComplete)
+        );
     }
 
     #[test]

@@ -36,12 +36,12 @@ impl Listener {
         cx: &mut std::task::Context<'_>,
     ) -> Poll<io::Result<(Stream, Option<SocketAddr>)>> {
         match self {
-            Self::Tcp(listener) => {
-                listener.poll_accept(cx).map_ok(|(stream, peer)| (Stream::Tcp(stream), Some(peer)))
-            }
-            Self::Unix(listener, _) => {
-                listener.poll_accept(cx).map_ok(|(stream, _)| (Stream::Unix(stream), None))
-            }
+            Self::Tcp(listener) => listener
+                .poll_accept(cx)
+                .map_ok(|(stream, peer)| (Stream::Tcp(stream), Some(peer))),
+            Self::Unix(listener, _) => listener
+                .poll_accept(cx)
+                .map_ok(|(stream, _)| (Stream::Unix(stream), None)),
         }
     }
 
@@ -103,7 +103,10 @@ fn spawn<A: Application>(
 /// or memory run out the listener stays readable, so a pause keeps the worker from spinning.
 async fn on_error(error: &io::Error) {
     let exhausted = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
-    if error.raw_os_error().is_some_and(|code| exhausted.contains(&code)) {
+    if error
+        .raw_os_error()
+        .is_some_and(|code| exhausted.contains(&code))
+    {
         tracing::error!("Cannot accept connections: {error}; trying again");
         tokio::time::sleep(EXHAUSTED).await;
     }

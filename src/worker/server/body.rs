@@ -56,7 +56,10 @@ impl From<BodyLength> for BodyDecoder {
         match length {
             BodyLength::Sized(0) => Self::Done,
             BodyLength::Sized(length) => Self::Sized(length),
-            BodyLength::Chunked => Self::Chunked { at: Chunk::Size(0, 0), overhead: 0 },
+            BodyLength::Chunked => Self::Chunked {
+                at: Chunk::Size(0, 0),
+                overhead: 0,
+            },
         }
     }
 }
@@ -113,7 +116,11 @@ impl BodyDecoder {
                 body.extend_from_slice(&input[pos..pos + take]);
                 pos += take;
                 let left = left - take as u64;
-                *at = if left == 0 { Chunk::DataCr } else { Chunk::Data(left) };
+                *at = if left == 0 {
+                    Chunk::DataCr
+                } else {
+                    Chunk::Data(left)
+                };
                 continue;
             }
             if matches!(at, Chunk::Extension(_) | Chunk::Trailer | Chunk::TrailerLf) {
@@ -175,7 +182,10 @@ impl Chunk {
 }
 
 fn take(input: &[u8], left: u64, room: usize) -> usize {
-    usize::try_from(left).unwrap_or(usize::MAX).min(input.len()).min(room)
+    usize::try_from(left)
+        .unwrap_or(usize::MAX)
+        .min(input.len())
+        .min(room)
 }
 
 #[cfg(test)]
@@ -202,7 +212,10 @@ mod tests {
     #[test]
     fn chunks_extensions_and_trailers_are_decoded() {
         let input = b"3;x=\"y\"\r\nabc\r\nA\r\n0123456789\r\n0\r\nt: v\r\n\r\nGET";
-        assert_eq!(chunked(input), Ok((b"abc0123456789".to_vec(), input.len() - 3, true)));
+        assert_eq!(
+            chunked(input),
+            Ok((b"abc0123456789".to_vec(), input.len() - 3, true))
+        );
     }
 
     #[test]
@@ -244,7 +257,11 @@ mod tests {
             b"0\r\nt: v\n\r\n",
             b"3\rxabc",
         ] {
-            assert!(chunked(input).is_err(), "{:?}", String::from_utf8_lossy(input));
+            assert!(
+                chunked(input).is_err(),
+                "{:?}",
+                String::from_utf8_lossy(input)
+            );
         }
         let long = [b"3;".as_slice(), &[b'x'; MAX_OVERHEAD + 1]].concat();
         assert!(chunked(&long).is_err());

@@ -16,7 +16,10 @@ pub(super) struct Buffers(RefCell<Vec<Vec<u8>>>);
 impl Buffers {
     /// An empty buffer with room for [`SIZE`] bytes.
     pub(super) fn take(&self) -> Vec<u8> {
-        self.0.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(SIZE))
+        self.0
+            .borrow_mut()
+            .pop()
+            .unwrap_or_else(|| Vec::with_capacity(SIZE))
     }
 
     /// Takes a buffer back; one that has grown is freed.

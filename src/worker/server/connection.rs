@@ -135,7 +135,9 @@ impl<A: Application> Connection<'_, A> {
         }
         if self.input.is_empty() {
             // An idle connection holds no buffer.
-            self.server.buffers.give(std::mem::take(&mut self.input.buffer));
+            self.server
+                .buffers
+                .give(std::mem::take(&mut self.input.buffer));
         }
         polled.map(|_| 0)
     }
@@ -147,7 +149,11 @@ impl<A: Application> Connection<'_, A> {
         let limits = self.server.limits;
         self.since = Instant::now();
         let mut begun = self.fresh || !self.input.is_empty();
-        let allowed = if begun { limits.header_read } else { limits.keep_alive };
+        let allowed = if begun {
+            limits.header_read
+        } else {
+            limits.keep_alive
+        };
         self.entry.set_deadline(Some(self.since + allowed));
         poll_fn(|cx| {
             self.entry.set_waker(cx.waker());
@@ -165,7 +171,8 @@ impl<A: Application> Connection<'_, A> {
                     Poll::Ready(_) if !begun => {
                         begun = true;
                         self.since = Instant::now();
-                        self.entry.set_deadline(Some(self.since + limits.header_read));
+                        self.entry
+                            .set_deadline(Some(self.since + limits.header_read));
                     }
                     Poll::Ready(_) => {}
                     Poll::Pending => break,
@@ -213,12 +220,15 @@ impl<A: Application> Connection<'_, A> {
     fn start(&mut self, range: Range<usize>) -> Result<Run, head::Refused> {
         let server = self.server;
         let end = range.end;
-        let application = self.application.get_or_insert_with(|| {
-            server.application.connect(&self.peers)
-        });
+        let application = self
+            .application
+            .get_or_insert_with(|| server.application.connect(&self.peers));
         let unused = self.input.unused();
         let run = head::parse(&unused[range], |head| {
-            let request = Request { head: head.method == "HEAD", http10: head.http10 };
+            let request = Request {
+                head: head.method == "HEAD",
+                http10: head.http10,
+            };
             let exchange = Arc::new(Exchange::new(
                 Arc::clone(&server.defaults),
                 request,
@@ -243,7 +253,9 @@ impl<A: Application> Connection<'_, A> {
                         tracing::warn!("Exceeded concurrency limit.");
                         run.exchange.refuse(503, "Service Unavailable");
                     } else {
-                        server.application.request(application, head, Arc::clone(&run.exchange));
+                        server
+                            .application
+                            .request(application, head, Arc::clone(&run.exchange));
                     }
                     consumed
                 }
@@ -273,7 +285,8 @@ impl<A: Application> Connection<'_, A> {
             }
             if view.wants_continue && run.expects {
                 run.expects = false;
-                run.out.put(response::Piece::Small(b"HTTP/1.1 100 Continue\r\n\r\n"));
+                run.out
+                    .put(response::Piece::Small(b"HTTP/1.1 100 Continue\r\n\r\n"));
             }
             let mut progress = false;
             if !run.out.is_empty() {
@@ -479,7 +492,9 @@ struct OwnedRecord {
 
 impl<A: Application> Server<A> {
     fn is_full(&self) -> bool {
-        self.limits.in_flight.is_some_and(|limit| self.in_flight.get() > limit)
+        self.limits
+            .in_flight
+            .is_some_and(|limit| self.in_flight.get() > limit)
     }
 
     /// Logs the response if it has started, or keeps what the log will want.
@@ -492,14 +507,22 @@ impl<A: Application> Server<A> {
             target.push(b'?');
             target.extend_from_slice(head.query);
         }
-        let record =
-            OwnedRecord { client, method: head.method.to_owned(), target, http10: head.http10 };
+        let record = OwnedRecord {
+            client,
+            method: head.method.to_owned(),
+            target,
+            http10: head.http10,
+        };
         run.record = Some(Box::new(record));
     }
 
     fn log(&self, run: &mut Run, status: u16) {
-        let Some(record) = run.record.take() else { return };
-        let Some(mut access) = self.access() else { return };
+        let Some(record) = run.record.take() else {
+            return;
+        };
+        let Some(mut access) = self.access() else {
+            return;
+        };
         let client: &dyn std::fmt::Display = match &record.client {
             Some(client) => client,
             None => &"",
@@ -521,5 +544,7 @@ impl<A: Application> Server<A> {
 }
 
 fn client(peers: &Peers) -> String {
-    peers.client.map_or_else(|| "unix".to_owned(), |client| client.to_string())
+    peers
+        .client
+        .map_or_else(|| "unix".to_owned(), |client| client.to_string())
 }

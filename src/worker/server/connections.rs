@@ -80,11 +80,20 @@ impl Connections {
         if let Some(waker) = self.sweep.take() {
             waker.wake();
         }
-        Guard { connections: self, slot, entry }
+        Guard {
+            connections: self,
+            slot,
+            entry,
+        }
     }
 
     fn entries(&self) -> Vec<Rc<Entry>> {
-        self.slots.borrow().iter().flatten().map(Rc::clone).collect()
+        self.slots
+            .borrow()
+            .iter()
+            .flatten()
+            .map(Rc::clone)
+            .collect()
     }
 
     /// Wakes each connection, to look at what has changed around it.

@@ -211,7 +211,11 @@ impl Exchange {
             self.write_head(&mut state, framing, head);
         }
         state.out.put_body(step.framing, piece, step.last);
-        let receiver = if step.last { state.receiver.take() } else { None };
+        let receiver = if step.last {
+            state.receiver.take()
+        } else {
+            None
+        };
         let waker = state.connection.take();
         drop(state);
         wake(receiver);

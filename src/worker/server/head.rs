@@ -128,7 +128,11 @@ impl HeadScan {
             }
         }
         self.seen = buffer.len();
-        if buffer.len() > limit { Err(Refused::TooLarge) } else { Ok(None) }
+        if buffer.len() > limit {
+            Err(Refused::TooLarge)
+        } else {
+            Ok(None)
+        }
     }
 }
 
@@ -154,7 +158,11 @@ pub fn parse<R>(bytes: &[u8], then: impl FnOnce(&RequestHead<'_>) -> R) -> Resul
     }
     let http10 = version == 0;
     let fields = Fields::read(request.headers, http10)?;
-    let Target { authority, path, query } = Target::parse(method, target.as_bytes())?;
+    let Target {
+        authority,
+        path,
+        query,
+    } = Target::parse(method, target.as_bytes())?;
     Ok(then(&RequestHead {
         method,
         path,
@@ -165,7 +173,11 @@ pub fn parse<R>(bytes: &[u8], then: impl FnOnce(&RequestHead<'_>) -> R) -> Resul
         body: fields.body,
         // RFC 9110 section 10.1.1: an expectation in an HTTP/1.0 request is ignored.
         expects_continue: fields.expects_continue && !http10,
-        keep_alive: if http10 { fields.keep_alive && !fields.close } else { !fields.close },
+        keep_alive: if http10 {
+            fields.keep_alive && !fields.close
+        } else {
+            !fields.close
+        },
         upgrade: fields.upgrade,
     }))
 }
@@ -187,7 +199,7 @@ fn names_other_version(bytes: &[u8]) -> bool {
     let line = bytes.split(|b| *b == b'\r').next().unwrap_or_default();
     let version = line.rsplit(|b| *b == b' ').next().unwrap_or_default();
     matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-        if major.is_ascii_digit() && minor.is_ascii_digit())
+        if major.is_ascii_digit() && minor.is_ascii_digit() && !matches!((major, minor), (b'1', b'0' | b'1')))
 }
 
 /// What the fields say that concerns the server itself.
@@ -230,7 +242,8 @@ impl Fields {
                     }
                 }
                 14 if name.eq_ignore_ascii_case("content-length") => {
-                    if length.replace(content_length(value)?).is_some() {
+                    let first = length.replace(content_length(value)?).is_none();
+                    if !first {
                         return Err(Refused::Malformed("more than one content-length"));
                     }
                 }
@@ -252,10 +265,14 @@ impl Fields {
         if chunked.is_some() {
             // RFC 9112 section 6.1: both may be an attempt at smuggling; HTTP/1.0 knows no codings.
             if length.is_some() {
-                return Err(Refused::Malformed("both content-length and transfer-encoding"));
+                return Err(Refused::Malformed(
+                    "both content-length and transfer-encoding",
+                ));
             }
             if http10 {
-                return Err(Refused::Malformed("transfer-encoding in an HTTP/1.0 request"));
+                return Err(Refused::Malformed(
+                    "transfer-encoding in an HTTP/1.0 request",
+                ));
             }
             fields.body = BodyLength::Chunked;
         } else {
@@ -271,7 +288,10 @@ fn check_host(value: &[u8]) -> Result<(), Refused> {
     let port = if let Some(literal) = value.strip_prefix(b"[") {
         let end = memchr::memchr(b']', literal).ok_or(MALFORMED)?;
         let address = &literal[..end];
-        if !address.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.' | b'%')) {
+        if !address
+            .iter()
+            .all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.' | b'%'))
+        {
             return Err(MALFORMED);
         }
         match &literal[end + 1..] {
@@ -292,7 +312,11 @@ fn check_host(value: &[u8]) -> Result<(), Refused> {
         }
         port
     };
-    if port.len() <= 5 && port.iter().all(u8::is_ascii_digit) { Ok(()) } else { Err(MALFORMED) }
+    if port.len() <= 5 && port.iter().all(u8::is_ascii_digit) {
+        Ok(())
+    } else {
+        Err(MALFORMED)
+    }
 }
 
 /// RFC 9110 section 8.6: `1*DIGIT`, nothing else; a list is refused.
@@ -302,7 +326,9 @@ fn content_length(value: &[u8]) -> Result<u64, Refused> {
     if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
         return Err(MALFORMED);
     }
-    Ok(value.iter().fold(0, |length, digit| length * 10 + u64::from(digit - b'0')))
+    Ok(value
+        .iter()
+        .fold(0, |length, digit| length * 10 + u64::from(digit - b'0')))
 }
 
 /// The one coding we implement is `chunked`, once and alone.
@@ -311,7 +337,10 @@ fn transfer_coding(value: &[u8]) -> Result<(), Refused> {
         return Ok(());
     }
     let mut codings = value.split(|b| *b == b',').map(<[u8]>::trim_ascii);
-    let chunked = codings.clone().filter(|c| c.eq_ignore_ascii_case(b"chunked")).count();
+    let chunked = codings
+        .clone()
+        .filter(|c| c.eq_ignore_ascii_case(b"chunked"))
+        .count();
     match (chunked, codings.next_back()) {
         (1, Some(last)) if last.eq_ignore_ascii_case(b"chunked") => Err(Refused::UnknownCoding),
         (0, Some(last)) if !last.is_empty() => Err(Refused::UnknownCoding),
@@ -344,7 +373,11 @@ impl<'a> Target<'a> {
             None => (rest, &[][..]),
         };
         let path = if path.is_empty() { b"/" } else { path };
-        Ok(Self { authority, path, query })
+        Ok(Self {
+            authority,
+            path,
+            query,
+        })
     }
 }
 
@@ -355,7 +388,10 @@ fn absolute_form(target: &[u8]) -> Result<(&[u8], &[u8]), Refused> {
         head.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
     });
     let rest = after_scheme.ok_or(MALFORMED)?;
-    let end = rest.iter().position(|b| matches!(b, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+    let end = rest
+        .iter()
+        .position(|b| matches!(b, b'/' | b'?' | b'#'))
+        .unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     // RFC 9110 section 4.2.4: user information in an http URI is not to be trusted.
     if authority.is_empty() || check_host(authority).is_err() {
@@ -381,7 +417,11 @@ mod tests {
         let head = b"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\nrest";
         let mut scan = HeadScan::default();
         for end in 0..head.len() - 5 {
-            assert_eq!(scan.advance(&head[..end], 100), Ok(None), "after {end} bytes");
+            assert_eq!(
+                scan.advance(&head[..end], 100),
+                Ok(None),
+                "after {end} bytes"
+            );
         }
         assert_eq!(scan.advance(head, 100), Ok(Some(4..head.len() - 4)));
     }
@@ -393,13 +433,19 @@ mod tests {
             assert_eq!(refused.map_err(Refused::status), Err(400), "{head:?}");
         }
         let large = [b'a'; 101];
-        assert_eq!(HeadScan::default().advance(&large, 100), Err(Refused::TooLarge));
+        assert_eq!(
+            HeadScan::default().advance(&large, 100),
+            Err(Refused::TooLarge)
+        );
     }
 
     #[test]
     fn bodies_are_sized_or_chunked() {
         assert_eq!(with_fields(""), Ok((BodyLength::Sized(0), true)));
-        assert_eq!(with_fields("content-length: 7\r\n"), Ok((BodyLength::Sized(7), true)));
+        assert_eq!(
+            with_fields("content-length: 7\r\n"),
+            Ok((BodyLength::Sized(7), true))
+        );
         let chunked = with_fields("Transfer-Encoding: Chunked\r\n");
         assert_eq!(chunked, Ok((BodyLength::Chunked, true)));
     }
@@ -415,7 +461,10 @@ mod tests {
             ("content-length: 99999999999999999999\r\n", 400),
             ("content-length: 5\r\ntransfer-encoding: chunked\r\n", 400),
             ("transfer-encoding: chunked, chunked\r\n", 400),
-            ("transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n", 400),
+            (
+                "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
+                400,
+            ),
             ("transfer-encoding: chunked, gzip\r\n", 400),
             ("transfer-encoding: gzip, chunked\r\n", 501),
             ("transfer-encoding: gzip\r\n", 501),
@@ -429,16 +478,30 @@ mod tests {
 
     #[test]
     fn a_host_is_one_and_well_formed() {
-        for host in ["a", "a.b:80", "[::1]", "[::1]:8000", "", "a_b", "127.0.0.1:", "xn--a%41"] {
+        for host in [
+            "a",
+            "a.b:80",
+            "[::1]",
+            "[::1]:8000",
+            "",
+            "a_b",
+            "127.0.0.1:",
+            "xn--a%41",
+        ] {
             let head = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
             assert!(check(&head).is_ok(), "{host:?}");
         }
-        for host in ["a b", "a/b", "a@b", "a,b", "a:b", "[::1", "[::1]x", "a:123456", "a?b", "é"] {
+        for host in [
+            "a b", "a/b", "a@b", "a,b", "a:b", "[::1", "[::1]x", "a:123456", "a?b", "é",
+        ] {
             let head = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
             assert_eq!(check(&head), Err(400), "{host:?}");
         }
         assert_eq!(check("GET / HTTP/1.1\r\n\r\n"), Err(400));
-        assert_eq!(check("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"), Err(400));
+        assert_eq!(
+            check("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"),
+            Err(400)
+        );
         assert!(check("GET / HTTP/1.0\r\n\r\n").is_ok());
     }
 
@@ -458,7 +521,12 @@ mod tests {
         assert_eq!(target("OPTIONS", "*"), Ok(of("*", "")));
         let absolute = ("/".to_owned(), "q".to_owned(), Some("h:1".to_owned()));
         assert_eq!(target("GET", "http://h:1?q"), Ok(absolute));
-        for (method, bad) in [("GET", "*"), ("GET", "a"), ("GET", "http://"), ("GET", "ftp://a/")] {
+        for (method, bad) in [
+            ("GET", "*"),
+            ("GET", "a"),
+            ("GET", "http://"),
+            ("GET", "ftp://a/"),
+        ] {
             assert_eq!(target(method, bad), Err(400), "{bad:?}");
         }
         assert_eq!(target("CONNECT", "a:1"), Err(501));

@@ -66,7 +66,12 @@ impl<A: Application> Server<A> {
         for (name, value) in &config.headers {
             fields.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
         }
-        let names = |wanted: &str| config.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(wanted));
+        let names = |wanted: &str| {
+            config
+                .headers
+                .iter()
+                .any(|(n, _)| n.eq_ignore_ascii_case(wanted))
+        };
         let limits = Limits {
             keep_alive: config.keep_alive,
             header_read: config.header_read,
@@ -84,7 +89,9 @@ impl<A: Application> Server<A> {
             connections: Connections::new(limits.keep_alive.min(limits.header_read)),
             limits,
             buffers: Buffers::default(),
-            access: config.access_log.then(|| RefCell::new(AccessLog::new(&config.log))),
+            access: config
+                .access_log
+                .then(|| RefCell::new(AccessLog::new(&config.log))),
             in_flight: Cell::new(0),
             served: Cell::new(0),
         })

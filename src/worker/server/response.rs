@@ -83,7 +83,10 @@ impl ResponseHead {
         if name.is_empty() || !name.iter().all(|b| TOKEN[usize::from(*b)]) {
             return Err(BadField::Name);
         }
-        if !value.iter().all(|b| *b >= b' ' && *b != 0x7f || *b == b'\t') {
+        if !value
+            .iter()
+            .all(|b| *b >= b' ' && *b != 0x7f || *b == b'\t')
+        {
             return Err(BadField::Value);
         }
         let value = value.trim_ascii();
@@ -115,8 +118,12 @@ impl ResponseHead {
     }
 
     fn length(&mut self, value: &[u8]) -> Result<(), BadField> {
-        let length = std::str::from_utf8(value).ok().filter(|v| !v.starts_with('+'));
-        let length = length.and_then(|v| v.parse().ok()).ok_or(BadField::Length)?;
+        let length = std::str::from_utf8(value)
+            .ok()
+            .filter(|v| !v.starts_with('+'));
+        let length = length
+            .and_then(|v| v.parse().ok())
+            .ok_or(BadField::Length)?;
         match self.declared.length.replace(length) {
             Some(other) if other != length => Err(BadField::Length),
             _ => Ok(()),
@@ -235,7 +242,10 @@ const MAX_SLICES: usize = 16;
 
 impl Outgoing {
     pub(super) fn with_buffer(tail: Vec<u8>) -> Self {
-        Self { tail, ..Self::default() }
+        Self {
+            tail,
+            ..Self::default()
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -273,7 +283,8 @@ impl Outgoing {
             Framing::Chunked => {
                 if piece.len() > 0 {
                     let mut size = [0; 18];
-                    self.tail.extend_from_slice(chunk_size(piece.len(), &mut size));
+                    self.tail
+                        .extend_from_slice(chunk_size(piece.len(), &mut size));
                     self.put(piece);
                     self.tail.extend_from_slice(b"\r\n");
                 }
@@ -490,7 +501,12 @@ mod tests {
     use super::*;
 
     fn plain_defaults() -> Defaults {
-        Defaults { server: true, date: false, fields: Vec::new(), draining: AtomicBool::new(false) }
+        Defaults {
+            server: true,
+            date: false,
+            fields: Vec::new(),
+            draining: AtomicBool::new(false),
+        }
     }
 
     fn text(bytes: &[u8]) -> String {
@@ -500,8 +516,14 @@ mod tests {
     #[test]
     fn a_head_keeps_the_order_of_its_fields() {
         let mut head = ResponseHead::new(Vec::new(), 200);
-        for (name, value) in [("a", "1"), ("b", "2"), ("A", " 3 "), ("content-length", "5")] {
-            head.field(name.as_bytes(), value.as_bytes()).expect("a good field");
+        for (name, value) in [
+            ("a", "1"),
+            ("b", "2"),
+            ("A", " 3 "),
+            ("content-length", "5"),
+        ] {
+            head.field(name.as_bytes(), value.as_bytes())
+                .expect("a good field");
         }
         assert_eq!(head.declared().length, Some(5));
         let bytes = head.finish(Framing::Length(5), &plain_defaults(), Persist::Default);
@@ -526,10 +548,18 @@ mod tests {
     fn fields_that_could_split_a_response_are_refused() {
         let mut head = ResponseHead::new(Vec::new(), 200);
         for name in ["", "a b", "a:", "a\r\nb", "é"] {
-            assert_eq!(head.field(name.as_bytes(), b"x"), Err(BadField::Name), "{name:?}");
+            assert_eq!(
+                head.field(name.as_bytes(), b"x"),
+                Err(BadField::Name),
+                "{name:?}"
+            );
         }
         for value in ["a\r\nb: c", "a\nb", "a\rb", "a\0b", "\x7f"] {
-            assert_eq!(head.field(b"x", value.as_bytes()), Err(BadField::Value), "{value:?}");
+            assert_eq!(
+                head.field(b"x", value.as_bytes()),
+                Err(BadField::Value),
+                "{value:?}"
+            );
         }
         for value in ["x", "-1", "+1", "1, 1", ""] {
             let refused = head.field(b"content-length", value.as_bytes());
@@ -543,11 +573,18 @@ mod tests {
         let mut out = Outgoing::default();
         out.put_head(b"head ".to_vec());
         out.put_body(Framing::Chunked, Piece::Small(b"abc"), false);
-        out.put_body(Framing::Chunked, Piece::Shared(Bytes::from_static(b"0123456789abcdef")), true);
+        out.put_body(
+            Framing::Chunked,
+            Piece::Shared(Bytes::from_static(b"0123456789abcdef")),
+            true,
+        );
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let count = out.slices(&mut slices);
         let wire: Vec<u8> = slices[..count].iter().flat_map(|s| s.to_vec()).collect();
-        assert_eq!(text(&wire), "head 3\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n");
+        assert_eq!(
+            text(&wire),
+            "head 3\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n"
+        );
         assert_eq!(out.len(), wire.len());
         out.advance(20);
         out.advance(wire.len() - 20);

@@ -75,8 +75,8 @@ impl Application for Asgi {
         head: &RequestHead<'_>,
         exchange: Arc<Exchange>,
     ) {
-        Python::attach(|py| {
-            match self.start(py, connection.as_ref(), head, &exchange) {
+        Python::attach(
+            |py| match self.start(py, connection.as_ref(), head, &exchange) {
                 Ok(Started::Finished(result)) => finish(py, &exchange, result),
                 Ok(Started::Waiting(task)) => {
                     let slot = self.tasks.keep(task.clone().unbind());
@@ -89,8 +89,8 @@ impl Application for Asgi {
                     }
                 }
                 Err(error) => finish(py, &exchange, Err(error)),
-            }
-        });
+            },
+        );
     }
 }
 

@@ -52,7 +52,8 @@ impl Done {
 }
 
 /// What a pending awaitable waits for: its result, or `Pending` with the waker registered.
-pub type Source = Box<dyn Fn(Python<'_>, Option<&Waker>) -> Poll<PyResult<Py<PyAny>>> + Send + Sync>;
+pub type Source =
+    Box<dyn Fn(Python<'_>, Option<&Waker>) -> Poll<PyResult<Py<PyAny>>> + Send + Sync>;
 
 /// An awaitable that asks its source each time the coroutine runs.
 #[pyclass(frozen, module = "lowmem_serve")]
@@ -70,7 +71,9 @@ impl Pending {
             return Err(stop_iteration(py, result?));
         }
         let future = event_loop::create_future(py)?;
-        let waker = Waker::from(Arc::new(FutureWaker { future: future.clone().unbind() }));
+        let waker = Waker::from(Arc::new(FutureWaker {
+            future: future.clone().unbind(),
+        }));
         if let Poll::Ready(result) = (self.source)(py, Some(&waker)) {
             return Err(stop_iteration(py, result?));
         }
@@ -114,7 +117,10 @@ impl Pending {
 /// Ends a wait with `value`.
 fn stop_iteration(py: Python<'_>, value: Py<PyAny>) -> PyErr {
     // A tuple or an exception as the one argument would be taken apart: it is wrapped.
-    match py.get_type::<pyo3::exceptions::PyStopIteration>().call1((value,)) {
+    match py
+        .get_type::<pyo3::exceptions::PyStopIteration>()
+        .call1((value,))
+    {
         Ok(stop) => PyErr::from_value(stop),
         Err(error) => error,
     }
@@ -148,7 +154,9 @@ impl Wake for FutureWaker {
     fn wake(self: Arc<Self>) {
         Python::attach(|py| {
             let future = self.future.bind(py);
-            let done = future.call_method0(intern!(py, "done")).and_then(|d| d.is_truthy());
+            let done = future
+                .call_method0(intern!(py, "done"))
+                .and_then(|d| d.is_truthy());
             if let Ok(false) = done
                 && let Err(error) = future.call_method1(intern!(py, "set_result"), (py.None(),))
             {

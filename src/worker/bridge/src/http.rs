@@ -35,15 +35,17 @@ impl HttpCycle {
     fn receive(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let exchange = Arc::clone(&self.exchange);
         let pending = Pending::new(Box::new(move |py, waker| {
-            exchange.poll_receive(waker).map(|received| message(py, received))
+            exchange
+                .poll_receive(waker)
+                .map(|received| message(py, received))
         }));
         Ok(Py::new(py, pending)?.into_any())
     }
 
     fn send(&self, py: Python<'_>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        let message = message.cast::<PyDict>().map_err(|_| {
-            PyTypeError::new_err("an ASGI message must be a dict")
-        })?;
+        let message = message
+            .cast::<PyDict>()
+            .map_err(|_| PyTypeError::new_err("an ASGI message must be a dict"))?;
         let kind = message
             .get_item(intern!(py, "type"))?
             .ok_or_else(|| PyRuntimeError::new_err("an ASGI message must have a \"type\""))?;
@@ -82,7 +84,10 @@ impl HttpCycle {
             PyTypeError::new_err(format!("an HTTP status must be an int, not {status:?}"))
         })?;
         let headers = message.get_item(intern!(py, "headers"))?;
-        let buffer = self.exchange.begin().map_err(|r| PyRuntimeError::new_err(r.to_string()))?;
+        let buffer = self
+            .exchange
+            .begin()
+            .map_err(|r| PyRuntimeError::new_err(r.to_string()))?;
         let mut head = ResponseHead::new(buffer, status);
         if let Some(headers) = headers {
             if let Ok(list) = headers.cast_exact::<PyList>() {
@@ -95,7 +100,9 @@ impl HttpCycle {
                 }
             }
         }
-        self.exchange.start(head).map_err(|r| PyValueError::new_err(r.to_string()))
+        self.exchange
+            .start(head)
+            .map_err(|r| PyValueError::new_err(r.to_string()))
     }
 
     fn body(&self, message: &Bound<'_, PyDict>) -> PyResult<()> {
@@ -140,9 +147,14 @@ fn field(head: &mut ResponseHead, pair: &Bound<'_, PyAny>) -> PyResult<()> {
         })?;
     }
     let (name, value) = (bytes(&name, "name")?, bytes(&value, "value")?);
-    head.field(name.as_bytes(), value.as_bytes()).map_err(|bad| {
-        PyValueError::new_err(format!("{bad}: {:?}: {:?}", name.as_bytes(), value.as_bytes()))
-    })
+    head.field(name.as_bytes(), value.as_bytes())
+        .map_err(|bad| {
+            PyValueError::new_err(format!(
+                "{bad}: {:?}: {:?}",
+                name.as_bytes(),
+                value.as_bytes()
+            ))
+        })
 }
 
 fn bytes<'a, 'py>(object: &'a Bound<'py, PyAny>, what: &str) -> PyResult<&'a Bound<'py, PyBytes>> {
@@ -157,13 +169,18 @@ fn buffer(object: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
         return Ok(array.to_vec());
     }
     let py = object.py();
-    let wrong = || PyTypeError::new_err(format!("a body must be bytes, not {:?}", object.get_type()));
+    let wrong =
+        || PyTypeError::new_err(format!("a body must be bytes, not {:?}", object.get_type()));
     let view = py
         .get_type::<pyo3::types::PyMemoryView>()
         .call1((object,))
         .and_then(|view| view.call_method0(intern!(py, "tobytes")))
         .map_err(|_| wrong())?;
-    Ok(view.cast::<PyBytes>().map_err(|_| wrong())?.as_bytes().to_vec())
+    Ok(view
+        .cast::<PyBytes>()
+        .map_err(|_| wrong())?
+        .as_bytes()
+        .to_vec())
 }
 
 /// The message that `receive()` brings.
@@ -185,7 +202,10 @@ fn message(py: Python<'_>, received: Received) -> PyResult<Py<PyAny>> {
 /// The awaitable of a `send()` that has nothing to wait for: one for all.
 fn done(py: Python<'_>) -> PyResult<Py<PyAny>> {
     static DONE: PyOnceLock<Py<Done>> = PyOnceLock::new();
-    Ok(DONE.get_or_try_init(py, || Py::new(py, Done))?.clone_ref(py).into_any())
+    Ok(DONE
+        .get_or_try_init(py, || Py::new(py, Done))?
+        .clone_ref(py)
+        .into_any())
 }
 
 /// A bytes object that a write is made from. Bytes never change, so the slice stays good for as
@@ -205,7 +225,11 @@ unsafe impl Sync for SharedBytes {}
 impl SharedBytes {
     fn new(bytes: &Bound<'_, PyBytes>) -> Self {
         let slice = bytes.as_bytes();
-        Self { data: slice.as_ptr(), len: slice.len(), _owner: bytes.clone().unbind() }
+        Self {
+            data: slice.as_ptr(),
+            len: slice.len(),
+            _owner: bytes.clone().unbind(),
+        }
     }
 }
 

@@ -81,7 +81,9 @@ pub fn load(py: Python<'_>, config: &WorkerConfig) -> Result<Py<PyAny>, LoadErro
     for name in attributes.split('.') {
         object = object.getattr(name).map_err(|error| {
             if error.is_instance_of::<PyAttributeError>(py) {
-                named(format!("Attribute \"{attributes}\" not found in module \"{module_name}\"."))
+                named(format!(
+                    "Attribute \"{attributes}\" not found in module \"{module_name}\"."
+                ))
             } else {
                 LoadError::Raised(error)
             }
@@ -96,9 +98,15 @@ fn names_missing_module(py: Python<'_>, error: &PyErr, module: &str) -> bool {
     if !error.is_instance_of::<PyModuleNotFoundError>(py) {
         return false;
     }
-    let name = error.value(py).getattr("name").and_then(|name| name.extract::<String>());
+    let name = error
+        .value(py)
+        .getattr("name")
+        .and_then(|name| name.extract::<String>());
     name.is_ok_and(|name| {
-        module == name || module.strip_prefix(&name).is_some_and(|rest| rest.starts_with('.'))
+        module == name
+            || module
+                .strip_prefix(&name)
+                .is_some_and(|rest| rest.starts_with('.'))
     })
 }
 

@@ -63,7 +63,9 @@ impl Lifespan {
         };
         Self {
             mode,
-            shared: Arc::new(Shared { told: Mutex::new(told) }),
+            shared: Arc::new(Shared {
+                told: Mutex::new(told),
+            }),
             state: PyDict::new(py).unbind(),
             running: None,
         }
@@ -101,7 +103,9 @@ impl Lifespan {
                 return Err(StartupFailed);
             }
             (State::Starting, Some(Err(error))) if self.mode == Mode::On => {
-                Python::attach(|py| report::exception(py, "Exception in 'lifespan' protocol", &error));
+                Python::attach(|py| {
+                    report::exception(py, "Exception in 'lifespan' protocol", &error)
+                });
                 tracing::error!("Application startup failed. Exiting.");
                 return Err(StartupFailed);
             }
@@ -142,7 +146,9 @@ impl Lifespan {
                 tracing::error!("Application shutdown failed. Exiting.");
             }
             (State::Stopping, Some(Err(error))) => {
-                Python::attach(|py| report::exception(py, "Exception in 'lifespan' protocol", &error));
+                Python::attach(|py| {
+                    report::exception(py, "Exception in 'lifespan' protocol", &error)
+                });
                 tracing::error!("Application shutdown failed. Exiting.");
             }
             _ => tracing::info!("Application shutdown complete."),
@@ -157,7 +163,12 @@ impl Lifespan {
         scope.set_item("type", "lifespan")?;
         scope.set_item("asgi", asgi)?;
         scope.set_item("state", &self.state)?;
-        let cycle = Bound::new(py, LifespanCycle { shared: Arc::clone(&self.shared) })?;
+        let cycle = Bound::new(
+            py,
+            LifespanCycle {
+                shared: Arc::clone(&self.shared),
+            },
+        )?;
         let arguments = (scope, cycle.getattr("receive")?, cycle.getattr("send")?);
         let coroutine = app.bind(py).call1(arguments)?;
         let locals = TaskLocals::new(event_loop::current(py)?).copy_context(py)?;
@@ -207,7 +218,9 @@ impl LifespanCycle {
             drop(told);
             let message = PyDict::new(py);
             Poll::Ready(
-                message.set_item("type", kind).map(|()| message.into_any().unbind()),
+                message
+                    .set_item("type", kind)
+                    .map(|()| message.into_any().unbind()),
             )
         }))
     }
@@ -215,7 +228,11 @@ impl LifespanCycle {
     fn send(&self, py: Python<'_>, message: &Bound<'_, PyDict>) -> PyResult<Pending> {
         let kind: String = match message.get_item(intern!(py, "type"))? {
             Some(kind) => kind.extract()?,
-            None => return Err(PyRuntimeError::new_err("an ASGI message must have a \"type\"")),
+            None => {
+                return Err(PyRuntimeError::new_err(
+                    "an ASGI message must have a \"type\"",
+                ));
+            }
         };
         let why = match message.get_item(intern!(py, "message"))? {
             Some(why) => why.to_string(),
@@ -233,8 +250,10 @@ impl LifespanCycle {
         };
         let watcher = {
             let mut told = self.shared.lock();
-            told.state =
-                told.state.sent(message).map_err(|order| PyRuntimeError::new_err(order.0))?;
+            told.state = told
+                .state
+                .sent(message)
+                .map_err(|order| PyRuntimeError::new_err(order.0))?;
             told.watcher.take()
         };
         if let Some(watcher) = watcher {

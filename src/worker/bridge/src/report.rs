@@ -18,7 +18,8 @@ pub fn traceback(py: Python<'_>, error: &PyErr) -> String {
 }
 
 fn name(kind: &Bound<'_, PyType>) -> String {
-    kind.name().map_or_else(|_| "an exception".to_owned(), |name| name.to_string())
+    kind.name()
+        .map_or_else(|_| "an exception".to_owned(), |name| name.to_string())
 }
 
 /// Logs `what` and the traceback of `error`.

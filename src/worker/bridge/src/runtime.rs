@@ -37,7 +37,9 @@ pub fn build() -> io::Result<()> {
         .on_thread_park(release)
         .on_thread_unpark(acquire)
         .build_local(LocalOptions::default())?;
-    let ours = epoll_descriptors()?.into_iter().find(|fd| !before.contains(fd));
+    let ours = epoll_descriptors()?
+        .into_iter()
+        .find(|fd| !before.contains(fd));
     EPOLL.set(ours);
     RUNTIME.with(|slot| {
         let again = slot.set(runtime);
@@ -96,7 +98,10 @@ fn epoll_descriptors() -> io::Result<Vec<RawFd>> {
         let entry = entry?;
         let target = fs::read_link(entry.path());
         if target.is_ok_and(|target| target.as_os_str() == "anon_inode:[eventpoll]")
-            && let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok())
+            && let Some(number) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
         {
             found.push(number);
         }

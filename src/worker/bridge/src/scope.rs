@@ -35,7 +35,9 @@ impl Scopes {
             root: root_path.to_owned(),
             http11: PyString::new(py, "1.1").unbind(),
             http10: PyString::new(py, "1.0").unbind(),
-            methods: methods.map(|m| (m, PyString::intern(py, m).unbind())).into(),
+            methods: methods
+                .map(|m| (m, PyString::intern(py, m).unbind()))
+                .into(),
             names: Names::new(py),
             state,
         })
@@ -48,7 +50,9 @@ impl Scopes {
         scope.set_item(intern!(py, "http_version"), &self.http11)?;
         scope.set_item(intern!(py, "scheme"), intern!(py, "http"))?;
         scope.set_item(intern!(py, "root_path"), &self.root_path)?;
-        let client = peers.client.map(|peer| (peer.ip().to_string(), peer.port()));
+        let client = peers
+            .client
+            .map(|peer| (peer.ip().to_string(), peer.port()));
         scope.set_item(intern!(py, "client"), client)?;
         match &peers.server {
             ServerAddress::Tcp(address) => {
@@ -212,7 +216,11 @@ impl Names {
     ];
 
     fn new(py: Python<'_>) -> Self {
-        let longest = Self::COMMON.iter().map(|name| name.len()).max().unwrap_or(0);
+        let longest = Self::COMMON
+            .iter()
+            .map(|name| name.len())
+            .max()
+            .unwrap_or(0);
         let mut by_length: Vec<Vec<_>> = (0..=longest).map(|_| Vec::new()).collect();
         for name in Self::COMMON {
             by_length[name.len()].push((name, PyBytes::new(py, name.as_bytes()).unbind()));

@@ -74,10 +74,14 @@ impl Tasks {
             )?
         } else if self.capture {
             event_loop::run_first_call(py, || {
-                self.task.bind(py).call((awaitable,), Some(self.arguments.bind(py)))
+                self.task
+                    .bind(py)
+                    .call((awaitable,), Some(self.arguments.bind(py)))
             })?
         } else {
-            self.task.bind(py).call((awaitable,), Some(self.arguments.bind(py)))?
+            self.task
+                .bind(py)
+                .call((awaitable,), Some(self.arguments.bind(py)))?
         };
         if task.call_method0(intern!(py, "done"))?.is_truthy()? {
             return Ok(Started::Finished(result(&task)));
@@ -141,7 +145,12 @@ impl Tasks {
     pub fn cancel_all(&self, py: Python<'_>, message: &str) -> usize {
         let waiting: Vec<Py<PyAny>> = {
             let running = self.running.borrow();
-            running.slots.iter().flatten().map(|task| task.clone_ref(py)).collect()
+            running
+                .slots
+                .iter()
+                .flatten()
+                .map(|task| task.clone_ref(py))
+                .collect()
         };
         for task in &waiting {
             if let Err(error) = task.call_method1(py, intern!(py, "cancel"), (message,)) {
@@ -156,7 +165,11 @@ impl Tasks {
 pub fn result(task: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = task.py();
     let exception = task.call_method0(intern!(py, "exception"))?;
-    if exception.is_none() { Ok(()) } else { Err(PyErr::from_value(exception)) }
+    if exception.is_none() {
+        Ok(())
+    } else {
+        Err(PyErr::from_value(exception))
+    }
 }
 
 /// Whether a task ended by cancellation rather than by an error of its own.

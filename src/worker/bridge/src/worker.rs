@@ -43,7 +43,9 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub fn main(py: Python<'_>, control: OwnedFd) -> PyResult<i32> {
     let control = WorkerEnd::adopt(control)?;
     let Some((ToWorker::Start(config), descriptors)) = control.wait()? else {
-        return Err(PyRuntimeError::new_err("the supervisor sent no configuration"));
+        return Err(PyRuntimeError::new_err(
+            "the supervisor sent no configuration",
+        ));
     };
     telemetry::init(&config.log).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
     let pid = std::process::id();
@@ -95,15 +97,19 @@ fn listeners(config: &WorkerConfig, descriptors: Vec<OwnedFd>) -> PyResult<Vec<L
             }
         }
     };
-    let adopted: io::Result<Vec<_>> = config.listeners.iter().zip(descriptors).map(adopt).collect();
+    let adopted: io::Result<Vec<_>> = config
+        .listeners
+        .iter()
+        .zip(descriptors)
+        .map(adopt)
+        .collect();
     Ok(adopted?)
 }
 
 /// Loads the application and serves it until the supervisor, or a signal, says stop.
 async fn serve(config: WorkerConfig, control: Control, listeners: Vec<Listener>) -> i32 {
-    let loaded = Python::attach(|py| {
-        interpreter::load(py, &config).map_err(|error| error.report(py))
-    });
+    let loaded =
+        Python::attach(|py| interpreter::load(py, &config).map_err(|error| error.report(py)));
     let app = match loaded {
         Ok(app) => app,
         Err(code) => return code,
@@ -129,7 +135,9 @@ async fn serve(config: WorkerConfig, control: Control, listeners: Vec<Listener>)
     let flushed = Rc::clone(&server);
     runtime::before_wait(Rc::new(move || flushed.flush_logs()));
     let timed = Rc::clone(&server);
-    event_loop::tick_while(Rc::new(move || timed.open_connections() > 0 || timed.is_draining()));
+    event_loop::tick_while(Rc::new(move || {
+        timed.open_connections() > 0 || timed.is_draining()
+    }));
     server.accept(listeners);
     if let Err(error) = control.send(&FromWorker::Ready) {
         tracing::error!("Cannot reach the supervisor: {error}");
@@ -172,8 +180,9 @@ async fn drain(
             return;
         }
     }
-    let cancelled =
-        Python::attach(|py| tasks.cancel_all(py, "Task cancelled, timeout graceful shutdown exceeded"));
+    let cancelled = Python::attach(|py| {
+        tasks.cancel_all(py, "Task cancelled, timeout graceful shutdown exceeded")
+    });
     if cancelled > 0 {
         tracing::error!("Cancel {cancelled} running task(s), timeout graceful shutdown exceeded");
     }

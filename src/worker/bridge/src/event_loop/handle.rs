@@ -42,16 +42,28 @@ impl Handle {
             args: args.clone().unbind(),
             context: context.unbind(),
         };
-        Ok(Self { call: Mutex::new(Some(call)) })
+        Ok(Self {
+            call: Mutex::new(Some(call)),
+        })
     }
 
     fn take(&self) -> Option<Call> {
-        self.call.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.call
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     /// Runs the callback, unless it was cancelled; `Err` is what it raised, and what it was.
     pub fn run(&self, py: Python<'_>) -> Result<(), (PyErr, Py<PyAny>)> {
-        let Some(Call { callback, args, context }) = self.take() else { return Ok(()) };
+        let Some(Call {
+            callback,
+            args,
+            context,
+        }) = self.take()
+        else {
+            return Ok(());
+        };
         match in_context(context.bind(py), || callback.bind(py).call1(args.bind(py))) {
             Ok(_) => Ok(()),
             Err(error) => Err((error, callback)),
@@ -66,7 +78,10 @@ impl Handle {
     }
 
     fn cancelled(&self) -> bool {
-        self.call.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+        self.call
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_none()
     }
 
     fn get_context(&self, py: Python<'_>) -> Option<Py<PyAny>> {

@@ -46,7 +46,10 @@ pub fn install(py: Python<'_>, kind: &Loop) -> PyResult<()> {
         guest::attach(&event_loop)?;
     }
     asyncio.call_method1("set_event_loop", (&event_loop,))?;
-    let installed = Installed { event_loop: event_loop.unbind(), native };
+    let installed = Installed {
+        event_loop: event_loop.unbind(),
+        native,
+    };
     let first = INSTALLED.set(py, installed);
     debug_assert!(first.is_ok(), "the loop is installed once");
     Ok(())
@@ -54,7 +57,9 @@ pub fn install(py: Python<'_>, kind: &Loop) -> PyResult<()> {
 
 fn call_factory<'py>(py: Python<'py>, path: &str) -> PyResult<Bound<'py, PyAny>> {
     let (module, attributes) = path.split_once(':').ok_or_else(|| {
-        PyRuntimeError::new_err(format!("--loop {path:?} must be a name or \"module:factory\""))
+        PyRuntimeError::new_err(format!(
+            "--loop {path:?} must be a name or \"module:factory\""
+        ))
     })?;
     let mut object = py.import(module)?.into_any();
     for name in attributes.split('.') {
@@ -64,7 +69,9 @@ fn call_factory<'py>(py: Python<'py>, path: &str) -> PyResult<Bound<'py, PyAny>>
 }
 
 fn installed(py: Python<'_>) -> PyResult<&Installed> {
-    INSTALLED.get(py).ok_or_else(|| PyRuntimeError::new_err("there is no event loop yet"))
+    INSTALLED
+        .get(py)
+        .ok_or_else(|| PyRuntimeError::new_err("there is no event loop yet"))
 }
 
 /// The worker's loop.
@@ -80,12 +87,19 @@ pub fn current(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 /// # Errors
 /// There is no loop, or no memory.
 pub fn create_future(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    installed(py)?.event_loop.bind(py).call_method0(intern!(py, "create_future"))
+    installed(py)?
+        .event_loop
+        .bind(py)
+        .call_method0(intern!(py, "create_future"))
 }
 
 /// Whether the loop's queue is ours.
 pub fn is_native() -> bool {
-    Python::attach(|py| INSTALLED.get(py).is_some_and(|installed| installed.native.is_some()))
+    Python::attach(|py| {
+        INSTALLED
+            .get(py)
+            .is_some_and(|installed| installed.native.is_some())
+    })
 }
 
 /// Calls `make`, and at once the first callback that it gives to `call_soon`.
@@ -148,7 +162,8 @@ pub fn close(py: Python<'_>) -> PyResult<()> {
         let coroutine = event_loop.call_method0(ending)?;
         event_loop.call_method1("run_until_complete", (coroutine,))?;
     }
-    py.import("asyncio")?.call_method1("set_event_loop", (py.None(),))?;
+    py.import("asyncio")?
+        .call_method1("set_event_loop", (py.None(),))?;
     if let Some(native) = &installed(py)?.native {
         native.get().detach(&event_loop)?;
     }

@@ -99,7 +99,10 @@ pub fn create(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Bound<'_, Native>)>
             event_loop: Mutex::new(Some(event_loop.clone().unbind())),
         },
     )?;
-    let epoll: RawFd = event_loop.getattr("_selector")?.call_method0("fileno")?.extract()?;
+    let epoll: RawFd = event_loop
+        .getattr("_selector")?
+        .call_method0("fileno")?
+        .extract()?;
     // SAFETY: the selector keeps the descriptor open for as long as the loop lives.
     let epoll = unsafe { BorrowedFd::borrow_raw(epoll) }.try_clone_to_owned()?;
     let parts = runtime::enter(|| -> PyResult<Parts> {
@@ -123,7 +126,10 @@ impl Native {
     }
 
     fn event_loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let slot = self.event_loop.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = self
+            .event_loop
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         match &*slot {
             Some(event_loop) => Ok(event_loop.bind(py).clone()),
             None => Err(PyRuntimeError::new_err("Event loop is closed")),
@@ -167,9 +173,16 @@ impl Native {
 
     /// Has the driver look at the timers, if Python code that just ran outside of it set one.
     pub fn nudge(&self, py: Python<'_>) -> PyResult<()> {
-        let scheduled = self.event_loop(py)?.getattr(intern!(py, "_scheduled"))?.len()?;
+        let scheduled = self
+            .event_loop(py)?
+            .getattr(intern!(py, "_scheduled"))?
+            .len()?;
         let mut state = self.lock();
-        let waiting = if scheduled > state.scheduled { state.waiting.take() } else { None };
+        let waiting = if scheduled > state.scheduled {
+            state.waiting.take()
+        } else {
+            None
+        };
         drop(state);
         if let Some(waker) = waiting {
             waker.wake();
@@ -178,8 +191,11 @@ impl Native {
     }
 
     fn run_own(&self, py: Python<'_>, handle: &Py<Handle>) -> PyResult<()> {
-        let Err((error, callback)) = handle.get().run(py) else { return Ok(()) };
-        if error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py)
+        let Err((error, callback)) = handle.get().run(py) else {
+            return Ok(());
+        };
+        if error.is_instance_of::<PySystemExit>(py)
+            || error.is_instance_of::<PyKeyboardInterrupt>(py)
         {
             return Err(error);
         }
@@ -188,7 +204,8 @@ impl Native {
         context.set_item("message", message)?;
         context.set_item("exception", error.value(py))?;
         context.set_item("handle", handle)?;
-        self.event_loop(py)?.call_method1("call_exception_handler", (context,))?;
+        self.event_loop(py)?
+            .call_method1("call_exception_handler", (context,))?;
         Ok(())
     }
 
@@ -197,7 +214,9 @@ impl Native {
         let debug = self.debug.load(Ordering::Relaxed);
         let count = self.lock().ready.len();
         for _ in 0..count {
-            let Some(entry) = self.lock().ready.pop_front() else { break };
+            let Some(entry) = self.lock().ready.pop_front() else {
+                break;
+            };
             match entry {
                 Entry::Own(handle) => self.run_own(py, &handle)?,
                 Entry::Foreign(handle) if debug => self.run_timed(handle.bind(py))?,
@@ -221,10 +240,9 @@ impl Native {
             let text = py
                 .import("asyncio.base_events")?
                 .call_method1("_format_handle", (handle,))?;
-            py.import("asyncio.log")?.getattr("logger")?.call_method1(
-                "warning",
-                ("Executing %s took %.3f seconds", text, took),
-            )?;
+            py.import("asyncio.log")?
+                .getattr("logger")?
+                .call_method1("warning", ("Executing %s took %.3f seconds", text, took))?;
         }
         ran
     }
@@ -236,7 +254,10 @@ impl Native {
         }
         PARTS.set(None);
         self.lock().ready.clear();
-        *self.event_loop.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self
+            .event_loop
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
     }
 }
@@ -259,7 +280,9 @@ impl Native {
             let mut all = vec![self.event_loop(py)?, callback.clone()];
             all.extend(args.iter());
             let call = self.library(py, "call_soon")?;
-            return Ok(call.call(PyTuple::new(py, all)?, Some(&arguments))?.unbind());
+            return Ok(call
+                .call(PyTuple::new(py, all)?, Some(&arguments))?
+                .unbind());
         }
         let handle = Py::new(py, Handle::new(callback, args, context)?)?;
         let mut state = self.lock();
@@ -274,7 +297,8 @@ impl Native {
 
     /// `loop.stop`
     fn stop(&self, py: Python<'_>) -> PyResult<()> {
-        self.event_loop(py)?.setattr(intern!(py, "_stopping"), true)?;
+        self.event_loop(py)?
+            .setattr(intern!(py, "_stopping"), true)?;
         let mut state = self.lock();
         state.stopping = true;
         let waiting = state.waiting.take();
@@ -287,7 +311,8 @@ impl Native {
 
     /// `loop.set_debug`
     fn set_debug(&self, py: Python<'_>, enabled: bool) -> PyResult<()> {
-        self.library(py, "set_debug")?.call1((self.event_loop(py)?, enabled))?;
+        self.library(py, "set_debug")?
+            .call1((self.event_loop(py)?, enabled))?;
         self.debug.store(enabled, Ordering::Relaxed);
         Ok(())
     }
@@ -296,10 +321,16 @@ impl Native {
     fn run_once(slf: Py<Self>, py: Python<'_>) -> PyResult<()> {
         let parts = PARTS.take();
         let Some(parts) = parts else {
-            return Err(PyRuntimeError::new_err("This event loop is already running"));
+            return Err(PyRuntimeError::new_err(
+                "This event loop is already running",
+            ));
         };
         let event_loop = slf.get().event_loop(py)?.unbind();
-        let driver = Driver { native: slf, event_loop, parts: Some(parts) };
+        let driver = Driver {
+            native: slf,
+            event_loop,
+            parts: Some(parts),
+        };
         runtime::block_on(async {
             match tokio::task::spawn_local(driver).await {
                 Ok(result) => result,
@@ -348,7 +379,9 @@ impl Driver {
         let native = self.native.get();
         let event_loop = self.event_loop.bind(py);
         // A driver whose parts are gone has finished and is not polled again.
-        let Some(parts) = &mut self.parts else { return Ok(true) };
+        let Some(parts) = &mut self.parts else {
+            return Ok(true);
+        };
         collect_descriptors(event_loop, &parts.descriptors, cx)?;
         let next = timers::due(event_loop, |timer| native.push(Entry::Foreign(timer)))?;
         let scheduled = event_loop.getattr(intern!(py, "_scheduled"))?.len()?;
@@ -359,7 +392,10 @@ impl Driver {
                 state.waiting = Some(cx.waker().clone());
                 drop(state);
                 if let Some(wait) = next {
-                    parts.timer.as_mut().reset(tokio::time::Instant::now() + wait);
+                    parts
+                        .timer
+                        .as_mut()
+                        .reset(tokio::time::Instant::now() + wait);
                     if parts.timer.as_mut().poll(cx).is_ready() {
                         cx.waker().wake_by_ref();
                     }

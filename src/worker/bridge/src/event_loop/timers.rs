@@ -19,12 +19,16 @@ pub fn due(
     mut ready: impl FnMut(Py<PyAny>),
 ) -> PyResult<Option<Duration>> {
     let py = event_loop.py();
-    let scheduled = event_loop.getattr(intern!(py, "_scheduled"))?.cast_into::<PyList>()?;
+    let scheduled = event_loop
+        .getattr(intern!(py, "_scheduled"))?
+        .cast_into::<PyList>()?;
     if scheduled.is_empty() {
         return Ok(None);
     }
     let scheduled = without_many_cancelled(event_loop, scheduled)?;
-    let pop = py.import(intern!(py, "heapq"))?.getattr(intern!(py, "heappop"))?;
+    let pop = py
+        .import(intern!(py, "heapq"))?
+        .getattr(intern!(py, "heappop"))?;
     // CLOCK_MONOTONIC is what `loop.time()` reads; its resolution is a nanosecond.
     let now = monotonic();
     while !scheduled.is_empty() {
@@ -32,7 +36,9 @@ pub fn due(
         let cancelled = first.getattr(intern!(py, "_cancelled"))?.is_truthy()?;
         let when: f64 = first.getattr(intern!(py, "_when"))?.extract()?;
         if !cancelled && when > now {
-            return Ok(Some(Duration::try_from_secs_f64(when - now).unwrap_or(Duration::MAX)));
+            return Ok(Some(
+                Duration::try_from_secs_f64(when - now).unwrap_or(Duration::MAX),
+            ));
         }
         pop.call1((&scheduled,))?;
         first.setattr(intern!(py, "_scheduled"), false)?;
