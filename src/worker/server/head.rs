@@ -199,7 +199,8 @@ fn names_other_version(bytes: &[u8]) -> bool {
     let line = bytes.split(|b| *b == b'\r').next().unwrap_or_default();
     let version = line.rsplit(|b| *b == b' ').next().unwrap_or_default();
     matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-        if major.is_ascii_digit() && minor.is_ascii_digit() && !matches!((major, minor), (b'1', b'0' | b'1')))
+        if major.is_ascii_digit() && minor.is_ascii_digit())
+        && !matches!(version, b"HTTP/1.0" | b"HTTP/1.1")
 }
 
 /// What the fields say that concerns the server itself.
