@@ -5,3 +5,4 @@
 pub mod descriptor;
 pub mod library;
 pub mod process;
+pub mod startup;
