@@ -24,8 +24,10 @@ pub(super) fn ask(python: &Path) -> Result<Answer, String> {
         .map_err(|error| error.to_string())?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        let last = said.trim().lines().last().unwrap_or("no reason given");
-        return Err(format!("it failed when asked for its version: {last}"));
+        return Err(format!(
+            "it failed when asked for its version: {}",
+            said.trim()
+        ));
     }
     parse(output.stdout).ok_or_else(|| "it does not answer as a Python does".to_owned())
 }

@@ -28,7 +28,7 @@ use crate::control::{FromWorker, ToWorker};
 use crate::exit::Exit;
 use crate::launch::Launch;
 use crate::net::Listeners;
-use crate::sys::process;
+use crate::sys::{process, startup};
 
 /// Serves until it is told to stop or cannot go on.
 pub fn run(config: &Config, launch: &Launch, listeners: &Listeners) -> io::Result<Exit> {
@@ -82,7 +82,11 @@ impl Supervisor<'_> {
         let ended: Vec<_> = std::iter::from_fn(process::reap).collect();
         for (id, message) in self.workforce.heard() {
             let event = match message {
-                FromWorker::Ready => Event::Ready(id),
+                // Where the supervisor settles down: starting up, its own part too, is over.
+                FromWorker::Ready => {
+                    startup::forget_code();
+                    Event::Ready(id)
+                }
                 // Lifespan shutdown has to end within the drain's deadline, too.
                 FromWorker::Drained => continue,
             };

@@ -26,12 +26,22 @@ pub fn run_python(library: &Path, argv: Vec<CString>) -> io::Result<Infallible> 
     }
     // SAFETY: this is the signature of Py_BytesMain in the stable ABI.
     let bytes_main: BytesMain = unsafe { std::mem::transmute(symbol) };
+    forget_rusts_handlers();
     let count = c_int::try_from(argv.len()).map_err(io::Error::other)?;
     let mut pointers: Vec<*mut c_char> = argv.into_iter().map(CString::into_raw).collect();
     pointers.push(std::ptr::null_mut());
     // SAFETY: `count` strings that are never freed and a terminating null, as for a C main.
     let code = unsafe { bytes_main(count, pointers.as_mut_ptr()) };
     std::process::exit(code)
+}
+
+/// Rust's runtime catches faults to report overflows of its own threads' stacks. In Python's process
+/// they end it, as in any python; faulthandler installs its own.
+fn forget_rusts_handlers() {
+    for number in [libc::SIGSEGV, libc::SIGBUS] {
+        // SAFETY: restores a default action, before any other thread exists.
+        unsafe { libc::signal(number, libc::SIG_DFL) };
+    }
 }
 
 fn linker_error() -> io::Error {

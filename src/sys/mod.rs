@@ -6,3 +6,4 @@ pub mod clock;
 pub mod descriptor;
 pub mod library;
 pub mod process;
+pub mod startup;

@@ -1,6 +1,7 @@
 //! Decoding a request body, without I/O (RFC 9112 sections 6 and 7).
 
 use super::head::BodyLength;
+use super::response::is_token;
 
 /// Bytes of chunk extensions and trailer fields that a body may bring; they are dropped, so more
 /// is only an attack.
@@ -39,7 +40,9 @@ pub enum Chunk {
     DataLf,
     /// At the start of a trailer line, or of the last line.
     TrailerStart,
-    /// In a trailer line.
+    /// In the name of a trailer field.
+    TrailerName,
+    /// In the value of a trailer field.
     Trailer,
     /// At the LF of a trailer line.
     TrailerLf,
@@ -123,7 +126,10 @@ impl BodyDecoder {
                 };
                 continue;
             }
-            if matches!(at, Chunk::Extension(_) | Chunk::Trailer | Chunk::TrailerLf) {
+            if matches!(
+                at,
+                Chunk::Extension(_) | Chunk::TrailerName | Chunk::Trailer
+            ) {
                 *overhead += 1;
                 if *overhead > MAX_OVERHEAD {
                     return Err(BrokenFraming("chunk extensions or trailers are too large"));
@@ -153,10 +159,13 @@ impl Chunk {
             }
             (Self::Size(_, 0), _) => return Err(BrokenFraming("a chunk size is missing")),
             (Self::Size(size, _), b'\r') => Self::SizeLf(size),
-            (Self::Size(size, _), b';' | b' ' | b'\t') => Self::Extension(size),
+            (Self::Size(size, _), b';') => Self::Extension(size),
             (Self::Size(..), _) => return Err(BrokenFraming("a chunk size is malformed")),
             (Self::Extension(size), b'\r') => Self::SizeLf(size),
-            (Self::Extension(_) | Self::Trailer | Self::TrailerStart, b'\n') => {
+            (
+                Self::Extension(_) | Self::Trailer | Self::TrailerName | Self::TrailerStart,
+                b'\n',
+            ) => {
                 return Err(BrokenFraming("a line ends with a bare LF"));
             }
             (Self::Extension(size), _) => Self::Extension(size),
@@ -169,7 +178,13 @@ impl Chunk {
             }
             (Self::TrailerStart, b'\r') => Self::EndLf,
             (Self::Trailer, b'\r') => Self::TrailerLf,
-            (Self::TrailerStart | Self::Trailer, _) => Self::Trailer,
+            (Self::TrailerStart | Self::TrailerName, _) if is_token(byte) => Self::TrailerName,
+            (Self::TrailerName, b':') => Self::Trailer,
+            (Self::TrailerStart | Self::TrailerName, _) => {
+                return Err(BrokenFraming("a trailer field is malformed"));
+            }
+            (Self::Trailer, b'\t' | b' '..=b'~' | 0x80..) => Self::Trailer,
+            (Self::Trailer, _) => return Err(BrokenFraming("a trailer field is malformed")),
             (Self::TrailerLf, b'\n') => Self::TrailerStart,
             (Self::EndLf, b'\n') => return Ok(None),
             (Self::SizeLf(_) | Self::TrailerLf | Self::EndLf, _) => {
@@ -255,6 +270,11 @@ mod tests {
             b"1234567890123456\r\n",
             b"0\r\n\n",
             b"0\r\nt: v\n\r\n",
+            b"0\r\nt v\r\n\r\n",
+            b"0\r\nt : v\r\n\r\n",
+            b"0\r\n: v\r\n\r\n",
+            b"0\r\n t: v\r\n\r\n",
+            b"3 ;x\r\nabc\r\n",
             b"3\rxabc",
         ] {
             assert!(

@@ -264,6 +264,9 @@ impl<A: Application> Connection<'_, A> {
                     0
                 }
             };
+            if head.upgrade {
+                tracing::warn!("Unsupported upgrade request.");
+            }
             server.note(head, self.peers.client, &mut run);
             (run, consumed)
         });
@@ -283,7 +286,10 @@ impl<A: Application> Connection<'_, A> {
             if let Some(status) = view.status {
                 self.server.log(run, status);
             }
-            if view.wants_continue && run.expects {
+            if run.expects && view.head_written {
+                // The client has its answer and no longer waits (RFC 9110 section 10.1.1).
+                run.expects = false;
+            } else if run.expects && view.wants_continue {
                 run.expects = false;
                 run.out
                     .put(response::Piece::Small(b"HTTP/1.1 100 Continue\r\n\r\n"));
@@ -477,7 +483,6 @@ impl Run {
         tracing::warn!("Invalid HTTP request received.");
         tracing::debug!("{why}");
         self.exchange.refuse(400, "Invalid HTTP request received.");
-        self.exchange.half_close();
         self.body = BodyDecoder::Done;
     }
 }

@@ -19,6 +19,10 @@ pub(super) const READ_HIGH_WATER: usize = 64 * 1024;
 /// Unsent response beyond which `send()` waits; asyncio's and Uvicorn's figure.
 const WRITE_HIGH_WATER: usize = 64 * 1024;
 
+/// An application that gives up on `receive()` again and again (Starlette's `is_disconnected`)
+/// leaves wakers behind: beyond this many all are woken, and those that still wait come back.
+const MAX_RECEIVERS: usize = 16;
+
 /// What `receive()` brings.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Received {
@@ -64,8 +68,8 @@ struct State {
     received_once: bool,
     /// Whether anybody is there to talk to.
     peer: Peer,
-    /// Waits for the request body, or for the disconnect.
-    receiver: Option<Waker>,
+    /// Wait for the request body, or for the disconnect.
+    receivers: Vec<Waker>,
     /// Wait until enough has been written.
     senders: Vec<Waker>,
     /// The connection task, while it waits for the application.
@@ -116,8 +120,10 @@ pub(super) struct View {
     pub(super) ending: Ending,
     /// Room for more of the request body.
     pub(super) room: usize,
-    /// The application has called `receive()`, and no head has been written.
+    /// The application has called `receive()`.
     pub(super) wants_continue: bool,
+    /// The response has begun to be written.
+    pub(super) head_written: bool,
 }
 
 impl Exchange {
@@ -142,7 +148,7 @@ impl Exchange {
                 arrival: Arrival::Arriving,
                 received_once: false,
                 peer: Peer::Present,
-                receiver: None,
+                receivers: Vec::new(),
                 senders: Vec::new(),
                 connection: None,
             }),
@@ -171,7 +177,9 @@ impl Exchange {
     /// `http.response.start` is not legal now.
     pub fn begin(&self) -> Result<Vec<u8>, Refusal> {
         let mut state = self.lock();
-        state.response.may_start()?;
+        if state.peer != Peer::Gone {
+            state.response.may_start()?;
+        }
         Ok(state.out.take_buffer())
     }
 
@@ -181,7 +189,10 @@ impl Exchange {
     /// Out of order, or not a final status.
     pub fn start(&self, head: ResponseHead) -> Result<(), Refusal> {
         let mut state = self.lock();
-        state.response.start(head.status, head.declared())?;
+        match state.response.start(head.status, head.declared()) {
+            _ if state.peer == Peer::Gone => return Ok(()),
+            started => started?,
+        }
         state.head = Some(head);
         Ok(())
     }
@@ -193,6 +204,7 @@ impl Exchange {
     pub fn body(&self, piece: Piece<'_>, more: bool) -> Result<(), Refused> {
         let mut state = self.lock();
         let step = match state.response.body(self.request, piece.len() as u64, more) {
+            _ if state.peer == Peer::Gone => return Ok(()),
             Ok(step) => step,
             Err(refusal) => {
                 if matches!(refusal, Refusal::TooLong | Refusal::TooShort) {
@@ -204,21 +216,14 @@ impl Exchange {
                 return Err(refusal.into());
             }
         };
-        if state.peer == Peer::Gone {
-            return Ok(());
-        }
         if let (Some(framing), Some(head)) = (step.head, state.head.take()) {
             self.write_head(&mut state, framing, head);
         }
         state.out.put_body(step.framing, piece, step.last);
-        let receiver = if step.last {
-            state.receiver.take()
-        } else {
-            None
-        };
+        let receivers = state.receivers_if(step.last);
         let waker = state.connection.take();
         drop(state);
-        wake(receiver);
+        receivers.into_iter().for_each(Waker::wake);
         wake(waker);
         Ok(())
     }
@@ -277,7 +282,14 @@ impl Exchange {
             return Poll::Ready(Received::Body { data, more: true });
         }
         if let Some(waker) = waker {
-            state.receiver = Some(waker.clone());
+            let many = state.receivers.len() >= MAX_RECEIVERS;
+            let given_up = state.receivers_if(many);
+            state.receivers.push(waker.clone());
+            if !given_up.is_empty() {
+                drop(state);
+                given_up.into_iter().for_each(Waker::wake);
+                return Poll::Pending;
+            }
         }
         if !state.received_once {
             state.received_once = true;
@@ -292,8 +304,11 @@ impl Exchange {
     pub fn finish(&self) -> Finish {
         let mut state = self.lock();
         let finish = match state.response {
-            _ if state.peer == Peer::Gone => Finish::Complete,
             Response::Complete => Finish::Complete,
+            _ if state.peer != Peer::Present => {
+                state.ending = Ending::Cut;
+                Finish::Complete
+            }
             Response::Awaited => Finish::NotStarted,
             Response::Started { .. } | Response::Body { .. } => Finish::Incomplete,
         };
@@ -332,7 +347,8 @@ impl Exchange {
             complete: state.response.is_complete(),
             ending: state.ending,
             room: READ_HIGH_WATER.saturating_sub(state.body.len()),
-            wants_continue: state.received_once && !state.response.is_started(),
+            wants_continue: state.received_once,
+            head_written: state.head_written(),
         }
     }
 
@@ -365,9 +381,9 @@ impl Exchange {
             state.arrival = Arrival::Arrived;
         }
         let news = decoder.is_done() || state.body.len() > before;
-        let receiver = if news { state.receiver.take() } else { None };
+        let receivers = state.receivers_if(news);
         drop(state);
-        wake(receiver);
+        receivers.into_iter().for_each(Waker::wake);
         Ok(consumed)
     }
 
@@ -378,9 +394,9 @@ impl Exchange {
         state.out = Outgoing::default();
         state.taken = 0;
         let senders = std::mem::take(&mut state.senders);
-        let receiver = state.receiver.take();
+        let receivers = state.receivers_if(true);
         drop(state);
-        wake(receiver);
+        receivers.into_iter().for_each(Waker::wake);
         senders.into_iter().for_each(Waker::wake);
     }
 
@@ -393,19 +409,24 @@ impl Exchange {
         if state.ending == Ending::KeepAlive {
             state.ending = Ending::Close;
         }
-        let receiver = state.receiver.take();
+        let receivers = state.receivers_if(true);
         drop(state);
-        wake(receiver);
+        receivers.into_iter().for_each(Waker::wake);
     }
 
-    /// Answers in the application's place, or cuts where it has begun to answer.
+    /// Answers in the application's place, or cuts where it has begun to answer. For the
+    /// application its client is gone.
     pub(super) fn refuse(&self, status: u16, text: &str) {
         let mut state = self.lock();
-        if matches!(state.response, Response::Body { .. } | Response::Complete) {
+        if state.head_written() {
             state.ending = Ending::Cut;
         } else {
             self.fail(&mut state, status, text);
         }
+        state.peer = Peer::Gone;
+        let receivers = state.receivers_if(true);
+        drop(state);
+        receivers.into_iter().for_each(Waker::wake);
     }
 
     fn fail(&self, state: &mut State, status: u16, text: &str) {
@@ -419,6 +440,20 @@ impl Exchange {
 }
 
 impl State {
+    /// The receivers, to be woken, if there is news for them.
+    fn receivers_if(&mut self, news: bool) -> Vec<Waker> {
+        if news {
+            std::mem::take(&mut self.receivers)
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Whether anything of the response is on its way.
+    fn head_written(&self) -> bool {
+        self.head.is_none() && self.response.is_started()
+    }
+
     /// Whether `send()` may go on: little is unsent, or nobody reads it any more.
     fn has_room(&self) -> bool {
         self.peer == Peer::Gone || self.taken + self.out.len() <= WRITE_HIGH_WATER

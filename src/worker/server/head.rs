@@ -235,11 +235,11 @@ impl Fields {
                 6 if name.eq_ignore_ascii_case("expect") => {
                     fields.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
                 }
-                7 if name.eq_ignore_ascii_case("upgrade") => fields.upgrade = true,
                 10 if name.eq_ignore_ascii_case("connection") => {
                     for option in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
                         fields.close |= option.eq_ignore_ascii_case(b"close");
                         fields.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                        fields.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
                     }
                 }
                 14 if name.eq_ignore_ascii_case("content-length") => {

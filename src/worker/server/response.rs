@@ -80,7 +80,7 @@ impl ResponseHead {
     /// # Errors
     /// The field could not stand on the wire.
     pub fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), BadField> {
-        if name.is_empty() || !name.iter().all(|b| TOKEN[usize::from(*b)]) {
+        if name.is_empty() || !name.iter().all(|b| is_token(*b)) {
             return Err(BadField::Name);
         }
         if !value
@@ -208,6 +208,11 @@ const TOKEN: [bool; 256] = {
     }
     table
 };
+
+/// Whether a byte may stand in a token, such as a field's name.
+pub(super) fn is_token(byte: u8) -> bool {
+    TOKEN[usize::from(byte)]
+}
 
 thread_local! {
     /// The date line of the current second: formatting it takes longer than all else in a head.

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -112,19 +113,27 @@ impl WhenDone {
 }
 
 /// The application has returned or raised: its response ends here, and the operator is told.
-fn finish(py: Python<'_>, exchange: &Exchange, result: PyResult<()>) {
+fn finish(py: Python<'_>, exchange: &Exchange, result: PyResult<Bound<'_, PyAny>>) {
     let finish = exchange.finish();
     match (result, finish) {
-        (Err(error), _) if tasks::is_cancelled(py, &error) => {
+        (Err(error), _) if error.is_instance_of::<CancelledError>(py) && is_cancelling() => {
             tracing::error!("Task cancelled, timeout graceful shutdown exceeded");
         }
         (Err(error), _) => report::exception(py, "Exception in ASGI application", &error),
-        (Ok(()), Finish::NotStarted) => {
+        (Ok(_), Finish::NotStarted) => {
             tracing::error!("ASGI callable returned without starting response.");
         }
-        (Ok(()), Finish::Incomplete) => {
+        (Ok(_), Finish::Incomplete) => {
             tracing::error!("ASGI callable returned without completing response.");
         }
-        (Ok(()), Finish::Complete) => {}
+        (Ok(value), Finish::Complete) if !value.is_none() => {
+            tracing::error!("ASGI callable should return None, but returned '{value}'.");
+        }
+        (Ok(_), Finish::Complete) => {}
     }
+}
+
+/// Whether the worker is cancelling what did not finish in time.
+fn is_cancelling() -> bool {
+    TASKS.with_borrow(|tasks| tasks.as_ref().is_some_and(|tasks| tasks.is_cancelling()))
 }

@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PySequence, PyString, PyTuple};
 
 use lowmem_serve::worker::server::{Exchange, Piece, Received, Refused, ResponseHead};
 
@@ -62,9 +62,7 @@ impl HttpCycle {
             }
         } else if is(&kind, intern!(py, "http.response.start")) {
             self.start(message)?;
-        } else if !is(&kind, intern!(py, "http.response.trailers")) {
-            // Trailers are not announced as an extension; an application that sends them all the
-            // same loses nothing but them.
+        } else {
             let expected = self.exchange.expected();
             return Err(PyRuntimeError::new_err(format!(
                 "Expected ASGI message '{expected}', but got '{kind}'."
@@ -142,9 +140,13 @@ fn field(head: &mut ResponseHead, pair: &Bound<'_, PyAny>) -> PyResult<()> {
     {
         (name, value) = (tuple.get_item(0)?, tuple.get_item(1)?);
     } else {
-        (name, value) = pair.extract().map_err(|_| {
-            PyTypeError::new_err(format!("a header must be a pair of bytes, not {pair:?}"))
-        })?;
+        let wrong =
+            || PyTypeError::new_err(format!("a header must be a pair of bytes, not {pair:?}"));
+        let sequence = pair.cast::<PySequence>().map_err(|_| wrong())?;
+        if sequence.len()? != 2 {
+            return Err(wrong());
+        }
+        (name, value) = (sequence.get_item(0)?, sequence.get_item(1)?);
     }
     let (name, value) = (bytes(&name, "name")?, bytes(&value, "value")?);
     head.field(name.as_bytes(), value.as_bytes())

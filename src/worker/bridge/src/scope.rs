@@ -16,15 +16,15 @@ pub struct Scopes {
     http10: Py<PyString>,
     methods: Vec<(&'static str, Py<PyString>)>,
     names: Names,
-    state: Option<Py<PyDict>>,
+    state: Py<PyDict>,
 }
 
 /// The keys of a scope that stay the same for a connection.
 pub struct Template(Py<PyDict>);
 
 impl Scopes {
-    /// `state` is what lifespan startup left there, or `None` without lifespan.
-    pub fn new(py: Python<'_>, root_path: &str, state: Option<Py<PyDict>>) -> PyResult<Self> {
+    /// `state` is what lifespan startup left there.
+    pub fn new(py: Python<'_>, root_path: &str, state: Py<PyDict>) -> PyResult<Self> {
         let asgi = PyDict::new(py);
         asgi.set_item("version", "3.0")?;
         asgi.set_item("spec_version", "2.3")?;
@@ -86,9 +86,7 @@ impl Scopes {
         self.set_path(&scope, head.path)?;
         scope.set_item(intern!(py, "query_string"), PyBytes::new(py, head.query))?;
         scope.set_item(intern!(py, "headers"), self.headers(py, head)?)?;
-        if let Some(state) = &self.state {
-            scope.set_item(intern!(py, "state"), state.bind(py).copy()?)?;
-        }
+        scope.set_item(intern!(py, "state"), self.state.bind(py).copy()?)?;
         Ok(scope)
     }
 

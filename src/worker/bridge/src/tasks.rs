@@ -5,11 +5,10 @@
 //! `call_soon` of the new task and calls it right away, which is the same. A loop that is not ours
 //! runs a 3.11 task at its next turn.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
-use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -23,6 +22,7 @@ pub struct Tasks {
     arguments: Py<PyDict>,
     capture: bool,
     running: RefCell<Running>,
+    cancelling: Cell<bool>,
 }
 
 /// Tasks that have not finished, by slot.
@@ -36,7 +36,7 @@ struct Running {
 /// How a task stands after its start.
 pub enum Started<'py> {
     /// It has finished, with this result.
-    Finished(PyResult<()>),
+    Finished(PyResult<Bound<'py, PyAny>>),
     /// It waits; this is it.
     Waiting(Bound<'py, PyAny>),
 }
@@ -56,6 +56,7 @@ impl Tasks {
             arguments: arguments.unbind(),
             capture: !eager && event_loop::is_native(),
             running: RefCell::default(),
+            cancelling: Cell::new(false),
         })
     }
 
@@ -141,8 +142,14 @@ impl Tasks {
         running.slots.len() - running.free.len()
     }
 
+    /// Whether [`Self::cancel_all`] was called: what is cancelled now was not the application's wish.
+    pub fn is_cancelling(&self) -> bool {
+        self.cancelling.get()
+    }
+
     /// Cancels every task that has not finished; says how many there were.
     pub fn cancel_all(&self, py: Python<'_>, message: &str) -> usize {
+        self.cancelling.set(true);
         let waiting: Vec<Py<PyAny>> = {
             let running = self.running.borrow();
             running
@@ -162,17 +169,6 @@ impl Tasks {
 }
 
 /// How a finished task ended.
-pub fn result(task: &Bound<'_, PyAny>) -> PyResult<()> {
-    let py = task.py();
-    let exception = task.call_method0(intern!(py, "exception"))?;
-    if exception.is_none() {
-        Ok(())
-    } else {
-        Err(PyErr::from_value(exception))
-    }
-}
-
-/// Whether a task ended by cancellation rather than by an error of its own.
-pub fn is_cancelled(py: Python<'_>, error: &PyErr) -> bool {
-    error.is_instance_of::<CancelledError>(py)
+pub fn result<'py>(task: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    task.call_method0(intern!(task.py(), "result"))
 }

@@ -15,7 +15,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::time::{Instant, sleep_until};
 
-use lowmem_serve::config::{BoundListener, Lifespan as Mode, WorkerConfig};
+use lowmem_serve::config::{BoundListener, WorkerConfig};
 use lowmem_serve::control::{FromWorker, Received, ToWorker, WorkerEnd};
 use lowmem_serve::telemetry;
 use lowmem_serve::worker::server::{Listener, Server};
@@ -119,8 +119,8 @@ async fn serve(config: WorkerConfig, control: Control, listeners: Vec<Listener>)
         return CANNOT_SERVE;
     }
     let prepared = Python::attach(|py| -> PyResult<(Asgi, Rc<Tasks>)> {
-        let state = (config.lifespan != Mode::Off).then(|| lifespan.state(py));
-        let scopes = Scopes::new(py, &config.root_path, state)?;
+        let scopes = Scopes::new(py, &config.root_path, lifespan.state(py))?;
+
         let tasks = Rc::new(Tasks::new(py)?);
         Ok((Asgi::new(app, scopes, Rc::clone(&tasks)), tasks))
     });
