@@ -14,7 +14,7 @@ use lowmem_serve::exit::Exit;
 use lowmem_serve::launch::{self, Launch};
 use lowmem_serve::net::Listeners;
 use lowmem_serve::{supervisor, telemetry};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// Points at another shared object than the installed one, for working on lowmem-serve itself.
 const CORE_VARIABLE: &str = "LOWMEM_SERVE_CORE";
@@ -64,6 +64,9 @@ fn serve(config: &Config, search: &Search, core: Option<String>) -> Exit {
     }
     if let Some(file) = &config.env_file {
         info!("Loading environment from '{}'", file.display());
+    }
+    for notice in &config.notices {
+        warn!("{notice}");
     }
     match start(config, search, core) {
         Ok(exit) => exit,

@@ -1,12 +1,13 @@
 //! From typed to meant: the one place that turns words and variables into a [`Config`].
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
 use super::{
     Config, Lifespan, Listen, LogFormat, LogLevel, LogSettings, Loop, Surroundings, WorkerConfig,
-    header,
+    env_file, header,
 };
 use crate::cli::{Application, Cli, FormatWord, LevelWord, LifespanWord, Listening, Logging};
 
@@ -37,7 +38,9 @@ impl Mistakes {
 /// Says what the flags mean here, or everything that is wrong with them.
 pub fn meant(cli: &Cli, around: &Surroundings) -> Result<Config, Vec<Mistake>> {
     let mut mistakes = Mistakes::default();
-    let environment = environment(cli.application.env_file.as_deref(), around, &mut mistakes);
+    let mut notices = Vec::new();
+    let env_file = cli.application.env_file.as_deref();
+    let environment = environment(env_file, around, &mut notices, &mut mistakes);
     let config = Config {
         listen: listen(&cli.listening, &mut mistakes),
         backlog: i32::try_from(cli.listening.backlog).unwrap_or(i32::MAX),
@@ -46,6 +49,7 @@ pub fn meant(cli: &Cli, around: &Surroundings) -> Result<Config, Vec<Mistake>> {
         environment,
         env_file: cli.application.env_file.clone(),
         worker: worker(cli, around, &mut mistakes),
+        notices,
     };
     if mistakes.0.is_empty() {
         Ok(config)
@@ -203,25 +207,29 @@ fn log(typed: &Logging, around: &Surroundings) -> LogSettings {
 fn environment(
     file: Option<&Path>,
     around: &Surroundings,
+    notices: &mut Vec<String>,
     mistakes: &mut Mistakes,
 ) -> Vec<(String, String)> {
-    let Some(file) = file else {
+    let Some(path) = file else {
         return Vec::new();
     };
-    let mut variables = Vec::new();
-    match dotenvy::from_path_iter(file) {
-        Err(error) => mistakes.add("--env-file", format!("{}: {error}", file.display())),
-        Ok(lines) => {
-            for line in lines {
-                match line {
-                    Ok((name, value)) => variables.push((name, value)),
-                    Err(error) => mistakes.add("--env-file", error.to_string()),
-                }
-            }
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            mistakes.add("--env-file", format!("{}: {error}", path.display()));
+            return Vec::new();
         }
+    };
+    let outside = |name: &str| around.variables.get(OsStr::new(name));
+    let mut file = env_file::parse(&text, |name| {
+        outside(name).map(|value| value.to_string_lossy().into_owned())
+    });
+    for line in file.nonsense {
+        let path = path.display();
+        notices.push(format!("{path}, line {line}: not NAME=value, skipped"));
     }
-    variables.retain(|(name, _)| !around.variables.contains_key(std::ffi::OsStr::new(name)));
-    variables
+    file.variables.retain(|(name, _)| outside(name).is_none());
+    file.variables
 }
 
 #[cfg(test)]
@@ -296,7 +304,7 @@ mod tests {
     #[test]
     fn an_env_file_adds_and_never_overrides() {
         let file = std::env::temp_dir().join(format!("lowmem-serve-{}.env", std::process::id()));
-        std::fs::write(&file, "SET=file\nNEW='a b'\nWEB_CONCURRENCY=3\n").unwrap();
+        std::fs::write(&file, "SET=file\nNEW=a b\nWEB_CONCURRENCY=3\nwhat is this").unwrap();
         let mut around = around();
         around.variables.insert("SET".into(), "outside".into());
         let flag = format!("--env-file={}", file.display());
@@ -304,6 +312,7 @@ mod tests {
         std::fs::remove_file(&file).unwrap();
         assert_eq!(config.environment[0], ("NEW".to_owned(), "a b".to_owned()));
         assert_eq!(config.environment.len(), 2);
+        assert!(config.notices[0].contains("line 4"));
         assert_eq!(config.workers.get(), 3);
     }
 

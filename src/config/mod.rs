@@ -1,5 +1,6 @@
 //! What the flags mean, after all mistakes in them have been reported together.
 
+mod env_file;
 mod header;
 mod meaning;
 mod surroundings;
@@ -30,6 +31,8 @@ pub struct Config {
     pub env_file: Option<PathBuf>,
     /// What a worker is told, but for `listeners`, which are not bound yet.
     pub worker: WorkerConfig,
+    /// What an operator should know about the flags, though nothing is wrong with them.
+    pub notices: Vec<String>,
 }
 
 /// Where to listen.
