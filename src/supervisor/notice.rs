@@ -68,6 +68,7 @@ pub(super) fn say(notice: Notice, banner: &Banner, workforce: &Workforce<'_>) {
             pid(id)
         ),
         Notice::Stuck(id) => warn!("Worker (pid {}) did not stop in time; killing it.", pid(id)),
+        Notice::Deaf(id) => warn!("Worker (pid {}) was not ready yet; killing it.", pid(id)),
         Notice::Replaced(id) => info!("Worker (pid {}) is replaced.", pid(id)),
     }
 }

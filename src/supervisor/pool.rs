@@ -4,7 +4,8 @@
 //! says what is to be done. A worker's life:
 //!
 //! ```text
-//! Waiting ─▶ Starting ─▶ Ready ─▶ Draining ─▶ Killed ─▶ (gone)
+//! Waiting ─▶ Starting ─▶ Ready ─▶ Draining ─▶ Quitting ─▶ Killed ─▶ (gone)
+//!               └─▶ Abandoned ───────────────────────────┘
 //! ```
 //!
 //! Replacing a healthy worker starts a successor beside it; the old one drains only when the
@@ -22,8 +23,10 @@ use crate::sys::process::Ending;
 /// Past the grace period, a worker still closes its connections and runs lifespan shutdown.
 const DRAIN_MARGIN: Duration = Duration::from_secs(5);
 
-/// How long a worker that was told to stop at once may take: half of what `docker stop` grants.
-const QUIT_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a worker that was told to stop at once may take: time to cut its connections and to run
+/// lifespan shutdown, and little enough that whoever asks twice need not ask a third time. One that
+/// is still importing does not hear it at all.
+const QUIT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A worker, from the decision to have it until it is reaped. Never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +89,8 @@ pub enum Notice {
     TooSlow(WorkerId),
     /// It did not stop in time and is killed.
     Stuck(WorkerId),
+    /// Everything is to stop at once, and this one is killed because it is not ready yet.
+    Deaf(WorkerId),
     /// A ready worker begins to drain because its successor has taken over.
     Replaced(WorkerId),
 }
@@ -122,9 +127,22 @@ enum Phase {
     /// Ends with this code when the last worker is gone.
     Stopping {
         exit: Exit,
-        at_once: bool,
+        urgency: Urgency,
     },
     Ended,
+}
+
+/// How the workers are stopped; each is more urgent than the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Urgency {
+    /// The first signal: finish what is in flight.
+    Graceful,
+    /// The server has failed: nothing to wait for, but a starting worker may end in order.
+    Prompt,
+    /// The second signal: whoever hears nothing is killed.
+    AtOnce,
+    /// The third.
+    Kill,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -147,8 +165,16 @@ enum State {
     Ready {
         since: Instant,
     },
-    /// Told to stop, one way or the other.
-    Stopping {
+    /// Told to quit before it was ready: busy importing, it may not hear it.
+    Abandoned {
+        deadline: Instant,
+    },
+    /// Told to drain.
+    Draining {
+        deadline: Instant,
+    },
+    /// Told to quit after it was ready.
+    Quitting {
         deadline: Instant,
     },
     /// Sent SIGKILL; `was_starting` if it never got ready.
@@ -180,8 +206,8 @@ impl Pool {
             Event::Ended(id, ending) => self.ended(id, ending, now),
             // As a shell would have it: command not found, or not to be run.
             Event::NotStarted(id) => self.ended(id, Ending::Code(127), now),
-            Event::Stop => self.stop(Exit::Stopped, self.is_stopping(), now),
-            Event::StopNow => self.stop(Exit::Stopped, true, now),
+            Event::Stop => self.stop(Exit::Stopped, self.more_urgent(Urgency::Graceful), now),
+            Event::StopNow => self.stop(Exit::Stopped, self.more_urgent(Urgency::AtOnce), now),
             Event::Recycle => self.recycle(),
             Event::Grow => self.settings.workers += 1,
             Event::Shrink => self.settings.workers = (self.settings.workers - 1).max(1),
@@ -229,7 +255,9 @@ impl Pool {
             .find(|worker| worker.replaces == Some(id));
         let has_heir = heir.map(|heir| heir.replaces = None).is_some();
         let served = match ended.state {
-            State::Stopping { .. }
+            State::Abandoned { .. }
+            | State::Draining { .. }
+            | State::Quitting { .. }
             | State::Killed {
                 was_starting: false,
             } => return,
@@ -240,7 +268,7 @@ impl Pool {
             Phase::Stopping { .. } | Phase::Ended => {}
             Phase::Opening => {
                 self.say(Notice::NeverReady(id, ending));
-                self.stop(verdict_of(ending), true, now);
+                self.stop(verdict_of(ending), Urgency::Prompt, now);
             }
             Phase::Serving if ended.replaces.is_some() => {
                 self.say(Notice::SuccessorFailed(id, ending));
@@ -259,40 +287,58 @@ impl Pool {
             Verdict::CrashLoop(_) if is_served => self.restart.delay(),
             Verdict::CrashLoop(deaths) => {
                 self.say(Notice::CrashLoop(id, ending, deaths));
-                return self.stop(Exit::CouldNotStart, true, now);
+                return self.stop(Exit::CouldNotStart, Urgency::Prompt, now);
             }
         };
         self.say(Notice::Died(id, ending, delay));
         self.add(now + delay, None);
     }
 
-    /// Tells every worker to stop. A worker that is not ready yet has nothing to drain.
-    fn stop(&mut self, exit: Exit, at_once: bool, now: Instant) {
+    /// Tells every worker to stop.
+    fn stop(&mut self, exit: Exit, urgency: Urgency, now: Instant) {
         // The first reason to stop is the one that counts.
         let exit = match self.phase {
             Phase::Stopping { exit, .. } => exit,
             _ => exit,
         };
-        let was_at_once = self.phase
-            == Phase::Stopping {
-                exit,
-                at_once: true,
-            };
-        self.phase = Phase::Stopping { exit, at_once };
+        self.phase = Phase::Stopping { exit, urgency };
         self.workers
             .retain(|worker| !matches!(worker.state, State::Waiting { .. }));
         for id in self.ids() {
-            let Some(worker) = self.worker(id) else {
-                continue;
-            };
-            match worker.state {
-                State::Ready { .. } if !at_once => self.drain(id, now),
-                State::Ready { .. } | State::Starting { .. } => self.quit(id, now),
-                // Asked a third time.
-                State::Stopping { .. } if was_at_once => self.kill(id),
-                State::Stopping { .. } if at_once => self.quit(id, now),
-                _ => {}
+            self.stop_worker(id, urgency, now);
+        }
+    }
+
+    fn stop_worker(&mut self, id: WorkerId, urgency: Urgency, now: Instant) {
+        use Urgency::{AtOnce, Graceful, Kill, Prompt};
+        let Some(worker) = self.worker(id) else {
+            return;
+        };
+        match (worker.state, urgency) {
+            (State::Ready { .. }, Graceful) => self.drain(id, now),
+            (State::Ready { .. } | State::Draining { .. }, Prompt | AtOnce) => self.quit(id, now),
+            (State::Starting { .. }, Graceful | Prompt) => self.abandon(id, now),
+            (State::Starting { .. } | State::Abandoned { .. }, AtOnce | Kill) => {
+                self.say(Notice::Deaf(id));
+                self.kill(id);
             }
+            (State::Ready { .. } | State::Draining { .. } | State::Quitting { .. }, Kill) => {
+                self.kill(id);
+            }
+            // It has been told already.
+            (State::Abandoned { .. }, Graceful | Prompt)
+            | (State::Draining { .. }, Graceful)
+            | (State::Quitting { .. }, Graceful | Prompt | AtOnce)
+            | (State::Waiting { .. } | State::Killed { .. }, _) => {}
+        }
+    }
+
+    /// What a signal asks for that asks for `least` when it is the first.
+    fn more_urgent(&self, least: Urgency) -> Urgency {
+        match self.phase {
+            Phase::Stopping { urgency, .. } if urgency >= Urgency::AtOnce => Urgency::Kill,
+            Phase::Stopping { .. } => Urgency::AtOnce,
+            _ => least,
         }
     }
 
@@ -356,7 +402,7 @@ impl Pool {
             .find(|worker| worker.replaces == Some(id))
             .map(|w| w.id)
         {
-            self.quit(heir, now);
+            self.abandon(heir, now);
         }
         match state {
             State::Waiting { .. } => drop(self.workers.remove(at)),
@@ -366,7 +412,7 @@ impl Pool {
                     was_starting: false,
                 }
             }
-            State::Starting { .. } | State::Stopping { .. } => self.quit(id, now),
+            _ => self.abandon(id, now),
         }
     }
 
@@ -389,7 +435,11 @@ impl Pool {
                     self.say(Notice::TooSlow(id));
                     self.kill(id);
                 }
-                Some(State::Stopping { deadline }) if deadline <= now => {
+                Some(
+                    State::Abandoned { deadline }
+                    | State::Draining { deadline }
+                    | State::Quitting { deadline },
+                ) if deadline <= now => {
                     self.say(Notice::Stuck(id));
                     self.kill(id);
                 }
@@ -411,12 +461,18 @@ impl Pool {
 
     fn drain(&mut self, id: WorkerId, now: Instant) {
         let deadline = now + self.settings.grace + DRAIN_MARGIN;
-        self.set(id, State::Stopping { deadline }, Action::Drain(id));
+        self.set(id, State::Draining { deadline }, Action::Drain(id));
     }
 
     fn quit(&mut self, id: WorkerId, now: Instant) {
         let deadline = now + QUIT_PATIENCE;
-        self.set(id, State::Stopping { deadline }, Action::Quit(id));
+        self.set(id, State::Quitting { deadline }, Action::Quit(id));
+    }
+
+    /// Gives up a worker that is not ready yet and has nothing to drain.
+    fn abandon(&mut self, id: WorkerId, now: Instant) {
+        let deadline = now + QUIT_PATIENCE;
+        self.set(id, State::Abandoned { deadline }, Action::Quit(id));
     }
 
     fn kill(&mut self, id: WorkerId) {
@@ -430,15 +486,11 @@ impl Pool {
     fn set(&mut self, id: WorkerId, state: State, action: Action) {
         if let Some(worker) = self.worker(id) {
             worker.state = state;
-            if matches!(state, State::Stopping { .. }) {
+            if !matches!(state, State::Killed { .. }) {
                 worker.replaces = None;
             }
             self.actions.push(action);
         }
-    }
-
-    fn is_stopping(&self) -> bool {
-        matches!(self.phase, Phase::Stopping { .. })
     }
 
     fn say(&mut self, notice: Notice) {
@@ -476,7 +528,9 @@ impl State {
         match self {
             State::Waiting { due } => Some(due),
             State::Starting { deadline } => deadline,
-            State::Stopping { deadline } => Some(deadline),
+            State::Abandoned { deadline }
+            | State::Draining { deadline }
+            | State::Quitting { deadline } => Some(deadline),
             State::Ready { .. } | State::Killed { .. } => None,
         }
     }

@@ -189,6 +189,34 @@ fn a_worker_that_is_still_starting_has_nothing_to_drain() {
 }
 
 #[test]
+fn a_second_signal_kills_a_worker_that_hears_nothing() {
+    let (mut story, _) = story(1);
+    story.on(Event::Stop);
+    let killed = [Action::Say(Notice::Deaf(id(0))), Action::Kill(id(0))];
+    assert_eq!(story.on(Event::Stop), killed);
+    assert_eq!(story.on(Event::Stop), []);
+    assert_eq!(
+        story.on(Event::Ended(id(0), KILLED)),
+        [Action::Exit(Exit::Stopped)]
+    );
+}
+
+#[test]
+fn stopping_at_once_gives_the_ready_a_moment_and_the_others_none() {
+    let (mut story, _) = story(2);
+    story.on(Event::Ready(id(0)));
+    assert_eq!(
+        story.on(Event::StopNow),
+        [
+            Action::Quit(id(0)),
+            Action::Say(Notice::Deaf(id(1))),
+            Action::Kill(id(1))
+        ]
+    );
+    assert_eq!(story.wait().0, QUIT_PATIENCE);
+}
+
+#[test]
 fn stopping_while_nothing_runs_ends_at_once() {
     let mut story = serving(1);
     story.on(Event::Ended(id(0), KILLED));
