@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use lowmem_serve::cli;
-use lowmem_serve::config::{self, Config, Surroundings};
+use lowmem_serve::config::{self, Config, Mistake, Surroundings};
 use lowmem_serve::environment::{self, Search};
 use lowmem_serve::exit::Exit;
 use lowmem_serve::launch::{self, Launch};
@@ -48,11 +48,11 @@ fn main() -> ExitCode {
     match config::meant(&cli, &surroundings) {
         Ok(config) => serve(&config, &search, surroundings.variable(CORE_VARIABLE)).into(),
         Err(mistakes) => {
-            for mistake in mistakes {
+            for mistake in &mistakes {
                 eprintln!("error: {mistake}");
             }
             eprintln!("\nFor more information, try '--help'.");
-            Exit::Usage.into()
+            Mistake::exit_of(&mistakes).into()
         }
     }
 }
@@ -95,7 +95,12 @@ fn start(
 fn version(search: &Search) -> Exit {
     let version = env!("CARGO_PKG_VERSION");
     match search.find() {
-        Ok(environment) => println!("lowmem-serve {version} with {}", environment.describe()),
+        Ok(environment) => {
+            let python = environment.full_version();
+            println!(
+                "Running lowmem-serve {version} with CPython {python} on Linux\n{environment}"
+            );
+        }
         Err(reason) => println!("lowmem-serve {version}\n{reason}"),
     }
     Exit::Stopped

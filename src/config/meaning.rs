@@ -10,12 +10,26 @@ use super::{
     env_file, header,
 };
 use crate::cli::{Application, Cli, FormatWord, LevelWord, LifespanWord, Listening, Logging};
+use crate::exit::Exit;
 
 /// Something that was typed and makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
     option: &'static str,
     why: String,
+    exit: Exit,
+}
+
+impl Mistake {
+    /// The exit code for all of them: wrong usage if one of them is that.
+    pub fn exit_of(mistakes: &[Mistake]) -> Exit {
+        let usage = mistakes.iter().any(|mistake| mistake.exit == Exit::Usage);
+        if usage {
+            Exit::Usage
+        } else {
+            Exit::CouldNotStart
+        }
+    }
 }
 
 impl fmt::Display for Mistake {
@@ -31,7 +45,8 @@ struct Mistakes(Vec<Mistake>);
 impl Mistakes {
     fn add(&mut self, option: &'static str, why: impl Into<String>) {
         let why = why.into();
-        self.0.push(Mistake { option, why });
+        let exit = Exit::Usage;
+        self.0.push(Mistake { option, why, exit });
     }
 }
 
@@ -158,8 +173,13 @@ fn event_loop(word: &str, mistakes: &mut Mistakes) -> Loop {
             Loop::Factory(factory.to_owned())
         }
         other => {
-            let why = format!("\"{other}\" is not auto, asyncio, uvloop or module:factory");
-            mistakes.add("--loop", why);
+            let choices = "auto, asyncio, uvloop, none or module:factory";
+            // As in Uvicorn, a loop that cannot be had is a failed start and not wrong usage.
+            mistakes.0.push(Mistake {
+                option: "--loop",
+                why: format!("there is no \"{other}\"; the choices are {choices}"),
+                exit: Exit::CouldNotStart,
+            });
             Loop::Auto
         }
     }
@@ -281,6 +301,14 @@ mod tests {
         ];
         let mistakes = config_in(&around(), &argv).unwrap_err();
         assert_eq!(mistakes.len(), 4, "{mistakes:?}");
+        assert_eq!(Mistake::exit_of(&mistakes), Exit::Usage);
+    }
+
+    #[test]
+    fn an_unknown_loop_is_a_failed_start_that_names_the_choices() {
+        let mistakes = config_in(&around(), &["--loop=zuvloop"]).unwrap_err();
+        assert_eq!(Mistake::exit_of(&mistakes), Exit::CouldNotStart);
+        assert!(mistakes[0].to_string().contains("uvloop, none or module"));
     }
 
     #[test]

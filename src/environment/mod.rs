@@ -50,18 +50,25 @@ pub const OLDEST: Version = Version {
 };
 
 impl Environment {
-    /// `CPython 3.11.7 (shared library …) on Linux`, for people. Asks the interpreter for the last
-    /// digit of its version, which no file is sure to tell.
-    pub fn describe(&self) -> String {
-        let version = match ask::ask(&self.python) {
+    /// `3.11.7`. Asks the interpreter for the last number, which no file is sure to tell.
+    pub fn full_version(&self) -> String {
+        match ask::ask(&self.python) {
             Ok(answer) => answer.version,
             Err(_) => self.version.to_string(),
-        };
-        let linkage = match &self.linkage {
-            Linkage::Shared(library) => format!("shared library {}", library.display()),
-            Linkage::Static => format!("static {}", self.python.display()),
-        };
-        format!("CPython {version} ({linkage}) on Linux")
+        }
+    }
+}
+
+/// Which Python it is and how a worker loads it, for people.
+impl fmt::Display for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let python = self.python.display();
+        match &self.linkage {
+            Linkage::Shared(library) => {
+                write!(f, "Python: {python}, loaded from {}", library.display())
+            }
+            Linkage::Static => write!(f, "Python: {python}, started itself (it has no libpython)"),
+        }
     }
 }
 

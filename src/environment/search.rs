@@ -114,7 +114,7 @@ impl fmt::Display for PythonMissing {
         for (path, why) in &self.looked_at {
             write!(f, "\n  {}: {why}", path.display())?;
         }
-        Ok(())
+        f.write_str("\nName one with --python PATH (an executable or a venv), or activate a venv, which sets VIRTUAL_ENV.")
     }
 }
 
@@ -133,11 +133,14 @@ mod tests {
         };
         let error = search.find().unwrap_err();
         assert_eq!(error.looked_at.len(), 1);
-        assert!(
-            error
-                .to_string()
-                .contains("/nowhere/python: no Python there")
-        );
+        let said = error.to_string();
+        for part in [
+            "/nowhere/python: no Python there",
+            "--python",
+            "VIRTUAL_ENV",
+        ] {
+            assert!(said.contains(part), "{said}");
+        }
     }
 
     #[test]
