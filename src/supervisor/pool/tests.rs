@@ -119,7 +119,7 @@ fn a_crash_loop_ends_the_server() {
     for number in 0.. {
         let actions = story.on(Event::Ended(id(number), KILLED));
         if let [Action::Say(Notice::CrashLoop(..)), end] = actions[..] {
-            assert_eq!((number, end), (10, Action::Exit(Exit::CouldNotStart)));
+            assert_eq!((number, end), (7, Action::Exit(Exit::CouldNotStart)));
             break;
         }
         if !actions.contains(&Action::Spawn(id(number + 1))) {
@@ -144,7 +144,7 @@ fn a_loop_of_one_worker_does_not_take_the_others_down() {
         number += 1;
         if !actions.contains(&Action::Spawn(id(number))) {
             let (waited, _) = story.wait();
-            assert!(waited <= Duration::from_secs(10));
+            assert!(waited <= Duration::from_secs(4));
         }
     }
 }
