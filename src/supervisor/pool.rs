@@ -13,9 +13,16 @@
 //! first time, the first that fails ends the server: then it is the application that is wrong, and
 //! trying again would hide it.
 
+mod stopping;
+mod types;
+mod worker;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use self::stopping::Urgency;
+pub use self::types::{Action, Event, Notice, Settings, WorkerId};
+use self::worker::{State, Worker};
 use super::restart::{Restart, Verdict};
 use crate::exit::Exit;
 use crate::sys::process::Ending;
@@ -27,84 +34,6 @@ const DRAIN_MARGIN: Duration = Duration::from_secs(5);
 /// lifespan shutdown, and little enough that whoever asks twice need not ask a third time. One that
 /// is still importing does not hear it at all.
 const QUIT_PATIENCE: Duration = Duration::from_secs(2);
-
-/// A worker, from the decision to have it until it is reaped. Never reused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WorkerId(u32);
-
-/// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// The server begins, or time has passed: `next_deadline` was reached.
-    Tick,
-    /// A worker's lifespan startup is complete.
-    Ready(WorkerId),
-    /// A worker's process has ended.
-    Ended(WorkerId, Ending),
-    /// A worker's process could not be started.
-    NotStarted(WorkerId),
-    /// Stop gracefully; the second time, at once.
-    Stop,
-    /// Stop at once.
-    StopNow,
-    /// Replace every worker with a fresh one.
-    Recycle,
-    /// One worker more.
-    Grow,
-    /// One worker less, but not the last one.
-    Shrink,
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// Start this worker's process.
-    Spawn(WorkerId),
-    /// Send `Drain`.
-    Drain(WorkerId),
-    /// Send `Quit`.
-    Quit(WorkerId),
-    /// End the process.
-    Kill(WorkerId),
-    /// Log it.
-    Say(Notice),
-    /// No worker is left: end with this code.
-    Exit(Exit),
-}
-
-/// What an operator should know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notice {
-    /// The first worker is ready.
-    Running,
-    /// The first worker ended without having been ready; the server stops.
-    NeverReady(WorkerId, Ending),
-    /// A worker ended; another is started after this time.
-    Died(WorkerId, Ending, Duration),
-    /// So many died in a row that the server stops.
-    CrashLoop(WorkerId, Ending, u32),
-    /// A successor failed; the old worker goes on.
-    SuccessorFailed(WorkerId, Ending),
-    /// It was not ready in time and is killed.
-    TooSlow(WorkerId),
-    /// It did not stop in time and is killed.
-    Stuck(WorkerId),
-    /// Everything is to stop at once, and this one is killed because it is not ready yet.
-    Deaf(WorkerId),
-    /// A ready worker begins to drain because its successor has taken over.
-    Replaced(WorkerId),
-}
-
-/// What the policy is told once.
-#[derive(Debug, Clone, Copy)]
-pub struct Settings {
-    /// How many workers serve.
-    pub workers: usize,
-    /// How long one may take to become ready.
-    pub startup: Option<Duration>,
-    /// How long a drain may take.
-    pub grace: Duration,
-}
 
 /// All workers.
 #[derive(Debug)]
@@ -130,57 +59,6 @@ enum Phase {
         urgency: Urgency,
     },
     Ended,
-}
-
-/// How the workers are stopped; each is more urgent than the one before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Urgency {
-    /// The first signal: finish what is in flight.
-    Graceful,
-    /// The server has failed: nothing to wait for, but a starting worker may end in order.
-    Prompt,
-    /// The second signal: whoever hears nothing is killed.
-    AtOnce,
-    /// The third.
-    Kill,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Worker {
-    id: WorkerId,
-    state: State,
-    /// The ready worker that it is to replace.
-    replaces: Option<WorkerId>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Has no process until `due`.
-    Waiting {
-        due: Instant,
-    },
-    Starting {
-        deadline: Option<Instant>,
-    },
-    Ready {
-        since: Instant,
-    },
-    /// Told to quit before it was ready: busy importing, it may not hear it.
-    Abandoned {
-        deadline: Instant,
-    },
-    /// Told to drain.
-    Draining {
-        deadline: Instant,
-    },
-    /// Told to quit after it was ready.
-    Quitting {
-        deadline: Instant,
-    },
-    /// Sent SIGKILL; `was_starting` if it never got ready.
-    Killed {
-        was_starting: bool,
-    },
 }
 
 impl Pool {
@@ -292,54 +170,6 @@ impl Pool {
         };
         self.say(Notice::Died(id, ending, delay));
         self.add(now + delay, None);
-    }
-
-    /// Tells every worker to stop.
-    fn stop(&mut self, exit: Exit, urgency: Urgency, now: Instant) {
-        // The first reason to stop is the one that counts.
-        let exit = match self.phase {
-            Phase::Stopping { exit, .. } => exit,
-            _ => exit,
-        };
-        self.phase = Phase::Stopping { exit, urgency };
-        self.workers
-            .retain(|worker| !matches!(worker.state, State::Waiting { .. }));
-        for id in self.ids() {
-            self.stop_worker(id, urgency, now);
-        }
-    }
-
-    fn stop_worker(&mut self, id: WorkerId, urgency: Urgency, now: Instant) {
-        use Urgency::{AtOnce, Graceful, Kill, Prompt};
-        let Some(worker) = self.worker(id) else {
-            return;
-        };
-        match (worker.state, urgency) {
-            (State::Ready { .. }, Graceful) => self.drain(id, now),
-            (State::Ready { .. } | State::Draining { .. }, Prompt | AtOnce) => self.quit(id, now),
-            (State::Starting { .. }, Graceful | Prompt) => self.abandon(id, now),
-            (State::Starting { .. } | State::Abandoned { .. }, AtOnce | Kill) => {
-                self.say(Notice::Deaf(id));
-                self.kill(id);
-            }
-            (State::Ready { .. } | State::Draining { .. } | State::Quitting { .. }, Kill) => {
-                self.kill(id);
-            }
-            // It has been told already.
-            (State::Abandoned { .. }, Graceful | Prompt)
-            | (State::Draining { .. }, Graceful)
-            | (State::Quitting { .. }, Graceful | Prompt | AtOnce)
-            | (State::Waiting { .. } | State::Killed { .. }, _) => {}
-        }
-    }
-
-    /// What a signal asks for that asks for `least` when it is the first.
-    fn more_urgent(&self, least: Urgency) -> Urgency {
-        match self.phase {
-            Phase::Stopping { urgency, .. } if urgency >= Urgency::AtOnce => Urgency::Kill,
-            Phase::Stopping { .. } => Urgency::AtOnce,
-            _ => least,
-        }
     }
 
     fn recycle(&mut self) {
@@ -503,36 +333,6 @@ impl Pool {
 
     fn worker(&mut self, id: WorkerId) -> Option<&mut Worker> {
         self.workers.iter_mut().find(|worker| worker.id == id)
-    }
-}
-
-impl Worker {
-    fn is_ready(&self) -> bool {
-        matches!(self.state, State::Ready { .. })
-    }
-
-    /// Whether it is one of the workers that were asked for: it serves or will, and no other
-    /// serves in its place meanwhile.
-    fn holds_a_place(&self) -> bool {
-        let will_serve = matches!(
-            self.state,
-            State::Waiting { .. } | State::Starting { .. } | State::Ready { .. }
-        );
-        let was_too_slow = self.state == State::Killed { was_starting: true };
-        (will_serve || was_too_slow) && self.replaces.is_none()
-    }
-}
-
-impl State {
-    fn deadline(self) -> Option<Instant> {
-        match self {
-            State::Waiting { due } => Some(due),
-            State::Starting { deadline } => deadline,
-            State::Abandoned { deadline }
-            | State::Draining { deadline }
-            | State::Quitting { deadline } => Some(deadline),
-            State::Ready { .. } | State::Killed { .. } => None,
-        }
     }
 }
 

@@ -12,6 +12,10 @@ type BytesMain = unsafe extern "C" fn(c_int, *mut *mut c_char) -> c_int;
 ///
 /// RTLD_GLOBAL, because extension modules take the interpreter's symbols from the global scope;
 /// RTLD_NOW, so that an unfit library is reported here and not in the middle of a request.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "Python has ended the process as its own main would; nothing is left to return to"
+)]
 pub fn run_python(library: &Path, argv: Vec<CString>) -> io::Result<Infallible> {
     let path = CString::new(library.as_os_str().as_bytes())?;
     // SAFETY: a NUL-terminated path. The constructors of libpython are the platform's to trust.

@@ -1,0 +1,70 @@
+//! The end: what every worker is told, depending on how urgent it is.
+
+use std::time::Instant;
+
+use super::worker::State;
+use super::{Notice, Phase, Pool, WorkerId};
+use crate::exit::Exit;
+
+/// How the workers are stopped; each is more urgent than the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Urgency {
+    /// The first signal: finish what is in flight.
+    Graceful,
+    /// The server has failed: nothing to wait for, but a starting worker may end in order.
+    Prompt,
+    /// The second signal: whoever hears nothing is killed.
+    AtOnce,
+    /// The third.
+    Kill,
+}
+
+impl Pool {
+    /// Tells every worker to stop.
+    pub(super) fn stop(&mut self, exit: Exit, urgency: Urgency, now: Instant) {
+        // The first reason to stop is the one that counts.
+        let exit = match self.phase {
+            Phase::Stopping { exit, .. } => exit,
+            _ => exit,
+        };
+        self.phase = Phase::Stopping { exit, urgency };
+        self.workers
+            .retain(|worker| !matches!(worker.state, State::Waiting { .. }));
+        for id in self.ids() {
+            self.stop_worker(id, urgency, now);
+        }
+    }
+
+    fn stop_worker(&mut self, id: WorkerId, urgency: Urgency, now: Instant) {
+        use Urgency::{AtOnce, Graceful, Kill, Prompt};
+        let Some(worker) = self.worker(id) else {
+            return;
+        };
+        match (worker.state, urgency) {
+            (State::Ready { .. }, Graceful) => self.drain(id, now),
+            (State::Ready { .. } | State::Draining { .. }, Prompt | AtOnce) => self.quit(id, now),
+            (State::Starting { .. }, Graceful | Prompt) => self.abandon(id, now),
+            (State::Starting { .. } | State::Abandoned { .. }, AtOnce | Kill) => {
+                self.say(Notice::Deaf(id));
+                self.kill(id);
+            }
+            (State::Ready { .. } | State::Draining { .. } | State::Quitting { .. }, Kill) => {
+                self.kill(id);
+            }
+            // It has been told already.
+            (State::Abandoned { .. }, Graceful | Prompt)
+            | (State::Draining { .. }, Graceful)
+            | (State::Quitting { .. }, Graceful | Prompt | AtOnce)
+            | (State::Waiting { .. } | State::Killed { .. }, _) => {}
+        }
+    }
+
+    /// What a signal asks for that asks for `least` when it is the first.
+    pub(super) fn more_urgent(&self, least: Urgency) -> Urgency {
+        match self.phase {
+            Phase::Stopping { urgency, .. } if urgency >= Urgency::AtOnce => Urgency::Kill,
+            Phase::Stopping { .. } => Urgency::AtOnce,
+            _ => least,
+        }
+    }
+}
