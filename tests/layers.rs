@@ -1,0 +1,255 @@
+//! The map of ARCHITECTURE.md as a test: which room may name which.
+//!
+//! Every `use` and `mod`-relative path at its head is resolved to where it leads; what a rule
+//! forbids is named with its file. Paths written out in the middle of code are seen where they are
+//! absolute (`crate::…`, `tokio::…`).
+
+#![allow(missing_docs)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What the files below a place may not name.
+struct Rule {
+    room: &'static str,
+    but_not_below: &'static [&'static str],
+    forbidden: &'static [&'static str],
+    why: &'static str,
+}
+
+const RULES: &[Rule] = &[
+    Rule {
+        room: "src",
+        but_not_below: &["src/worker", "src/lib.rs"],
+        forbidden: &["crate::worker", "lowmem_serve::worker", "tokio"],
+        why: "only workers know what a worker is made of",
+    },
+    Rule {
+        room: "src/worker/asgi",
+        but_not_below: &[],
+        forbidden: &["tokio", "pyo3", "crate::worker::server", "httparse"],
+        why: "the protocols are values",
+    },
+    Rule {
+        room: "src/worker/server",
+        but_not_below: &[],
+        forbidden: &[
+            "lowmem_serve_bridge",
+            "crate::worker::bridge",
+            "crate::supervisor",
+        ],
+        why: "the server knows no Python and is nobody's parent",
+    },
+    Rule {
+        room: "src",
+        but_not_below: &["src/worker/bridge"],
+        forbidden: &["pyo3", "pyo3_async_runtimes"],
+        why: "one room touches Python",
+    },
+    Rule {
+        room: "src/worker/bridge",
+        but_not_below: &[],
+        forbidden: &[
+            "lowmem_serve::supervisor",
+            "lowmem_serve::cli",
+            "lowmem_serve::launch",
+        ],
+        why: "a worker starts no workers",
+    },
+    Rule {
+        room: "src/supervisor/pool",
+        but_not_below: &[],
+        forbidden: &[
+            "rustix",
+            "libc",
+            "std::process",
+            "std::fs",
+            "tracing",
+            "crate::launch",
+        ],
+        why: "the policy is pure",
+    },
+];
+
+/// The rooms in which `unsafe` is allowed.
+const UNSAFE_ROOMS: &[&str] = &["src/sys", "src/worker/bridge"];
+
+#[test]
+fn every_room_names_only_what_it_may() {
+    let mut wrong = Vec::new();
+    for file in files() {
+        let source = Source::read(&file);
+        for rule in RULES {
+            let is_below = |places: &[&str]| places.iter().any(|place| source.is_below(place));
+            if !source.is_below(rule.room) || is_below(rule.but_not_below) {
+                continue;
+            }
+            for named in source.names() {
+                let is_in = |place: &&&str| {
+                    let rest = named.strip_prefix(**place);
+                    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+                };
+                if rule.forbidden.iter().any(|place| is_in(&place)) {
+                    wrong.push(format!("{}: {named} ({})", file.display(), rule.why));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn unsafe_code_is_in_two_rooms() {
+    for file in files() {
+        let source = Source::read(&file);
+        let is_unsafe = words(&source.code).any(|word| word == "unsafe");
+        let may = UNSAFE_ROOMS.iter().any(|room| source.is_below(room));
+        assert!(may || !is_unsafe, "unsafe in {}", file.display());
+    }
+}
+
+#[test]
+fn paths_are_resolved_as_the_compiler_does() {
+    let source = |file: &str, code: &str| Source {
+        file: PathBuf::from(file),
+        code: code.to_owned(),
+    };
+    let names = |file: &str, code: &str| source(file, code).names();
+    assert_eq!(
+        names("src/a/b.rs", "use super::{c::d, e as f};"),
+        ["crate::a::c::d", "crate::a::e"]
+    );
+    assert_eq!(
+        names("src/a/mod.rs", "pub use self::{b::{self, C}};"),
+        ["crate::a::b", "crate::a::b::C"]
+    );
+    assert_eq!(
+        names("src/a/b.rs", "fn f() { crate::c::d(); tokio::spawn(x) }"),
+        ["crate::c::d", "tokio::spawn"]
+    );
+}
+
+/// One file, without its comments.
+struct Source {
+    file: PathBuf,
+    code: String,
+}
+
+impl Source {
+    fn read(file: &Path) -> Self {
+        let text = fs::read_to_string(root().join(file)).unwrap();
+        let lines = text
+            .lines()
+            .map(|line| line.split("//").next().unwrap_or_default());
+        Self {
+            file: file.to_owned(),
+            code: lines.collect::<Vec<_>>().join("\n"),
+        }
+    }
+
+    fn is_below(&self, place: &str) -> bool {
+        self.file.starts_with(place) || self.file == Path::new(place).with_extension("rs")
+    }
+
+    /// Every path that the file names, from its crate's or its own crate's root.
+    fn names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut code = String::new();
+        for statement in self.code.split(';') {
+            let at = statement
+                .match_indices("use ")
+                .map(|(at, _)| at)
+                .find(|at| statement[..*at].ends_with([' ', '\n']) || *at == 0);
+            match at {
+                Some(at) => {
+                    code.push_str(&statement[..at]);
+                    expand("", statement[at + 4..].trim(), &mut names);
+                }
+                None => code.push_str(statement),
+            }
+        }
+        for name in &mut names {
+            *name = self.resolve(name);
+        }
+        // Words joined by colons, as in `crate::c::d()`.
+        let written_out = code.split(|c: char| !c.is_alphanumeric() && c != '_' && c != ':');
+        names.extend(
+            written_out
+                .filter(|word| word.contains("::") && word.starts_with(char::is_lowercase))
+                .map(|word| self.resolve(word.trim_end_matches(':'))),
+        );
+        names
+    }
+
+    /// `self::` and `super::` from the file's own place.
+    fn resolve(&self, name: &str) -> String {
+        let mut place: Vec<String> = vec!["crate".to_owned()];
+        let parts = self.file.iter().skip(1);
+        place.extend(parts.map(|part| part.to_string_lossy().trim_end_matches(".rs").to_owned()));
+        if place.last().is_some_and(|last| last == "mod") {
+            place.pop();
+        }
+        let mut rest = name;
+        if !name.starts_with("self::") && !name.starts_with("super::") {
+            return name.to_owned();
+        }
+        while let Some(after) = rest.strip_prefix("super::") {
+            place.pop();
+            rest = after;
+        }
+        let rest = rest.strip_prefix("self::").unwrap_or(rest);
+        format!("{}::{rest}", place.join("::"))
+    }
+}
+
+/// `a::{b, c::{self, d}}` is a::b, a::c and a::c::d.
+fn expand(before: &str, tree: &str, names: &mut Vec<String>) {
+    if let Some((path, group)) = tree.split_once('{') {
+        let group = group.trim().strip_suffix('}').unwrap_or(group);
+        let (mut depth, mut start) = (0, 0);
+        for (at, c) in group.char_indices().chain([(group.len(), ',')]) {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                ',' if depth == 0 => {
+                    let one = group[start..at].trim();
+                    if !one.is_empty() {
+                        expand(&format!("{before}{}", path.trim()), one, names);
+                    }
+                    start = at + 1;
+                }
+                _ => {}
+            }
+        }
+    } else {
+        let name = tree.split(" as ").next().unwrap_or(tree);
+        let whole = format!("{before}{}", name.trim());
+        names.push(whole.strip_suffix("::self").unwrap_or(&whole).to_owned());
+    }
+}
+
+fn words(code: &str) -> impl Iterator<Item = &str> {
+    code.split(|c: char| !c.is_alphanumeric() && c != '_')
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All Rust files below src, relative to the root.
+fn files() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut places = vec![root().join("src")];
+    while let Some(place) = places.pop() {
+        for entry in fs::read_dir(place).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                places.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path.strip_prefix(root()).unwrap().to_owned());
+            }
+        }
+    }
+    assert!(files.len() > 50, "{files:?}");
+    files
+}
