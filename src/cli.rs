@@ -8,10 +8,41 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, Resettable};
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use crate::exit;
+
+/// What Uvicorn has and lowmem-serve has not yet; refused by name, because a server that ignored
+/// them would not do what was asked for.
+const NOT_YET: [&str; 26] = [
+    "--forwarded-allow-ips",
+    "--http2",
+    "--interface",
+    "--limit-max-requests",
+    "--limit-max-requests-jitter",
+    "--log-config",
+    "--no-proxy-headers",
+    "--proxy-headers",
+    "--reload",
+    "--reload-delay",
+    "--reload-dir",
+    "--reload-exclude",
+    "--reload-include",
+    "--reset-contextvars",
+    "--ssl-ca-certs",
+    "--ssl-cert-reqs",
+    "--ssl-certfile",
+    "--ssl-ciphers",
+    "--ssl-keyfile",
+    "--ssl-keyfile-password",
+    "--ssl-version",
+    "--timeout-worker-healthcheck",
+    "--ws-max-size",
+    "--ws-per-message-deflate",
+    "--ws-ping-interval",
+    "--ws-ping-timeout",
+];
 
 /// An ASGI application server that embeds CPython in little memory.
 #[derive(Debug, Parser)]
@@ -166,6 +197,21 @@ pub struct Http {
     pub date_header: Option<bool>,
     #[arg(long, hide = true, overrides_with = "date_header")]
     pub no_date_header: bool,
+    #[command(flatten)]
+    pub ignored: Ignored,
+}
+
+/// Options of Uvicorn's that choose among its implementations or tune one of them: taken, so that
+/// a command line that is right there works here, and answered with a notice.
+#[derive(Debug, clap::Args)]
+#[allow(missing_docs)]
+pub struct Ignored {
+    #[arg(long = "http", hide = true)]
+    pub http: Option<String>,
+    #[arg(long, hide = true)]
+    pub ws: Option<String>,
+    #[arg(long, hide = true)]
+    pub ws_max_queue: Option<String>,
 }
 
 /// Options about what is written.
@@ -240,7 +286,10 @@ pub fn parse(
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Cli, clap::Error> {
     let mut command = Cli::command().mut_args(|arg| from_environment(arg, &variable));
-    let matches = command.try_get_matches_from_mut(argv)?;
+    let matches = match command.try_get_matches_from_mut(argv) {
+        Ok(matches) => matches,
+        Err(error) => return Err(refused(error, &mut command)),
+    };
     let mut cli = Cli::from_arg_matches(&matches)?;
     if cli.app.is_none() && !cli.version {
         let message = "the application is missing: lowmem-serve [OPTIONS] module:attribute";
@@ -255,6 +304,21 @@ pub fn parse(
         cli.http.headers = given.split_whitespace().map(str::to_owned).collect();
     }
     Ok(cli)
+}
+
+/// The error for an unknown option, where Uvicorn would have known it.
+fn refused(error: clap::Error, command: &mut clap::Command) -> clap::Error {
+    let unknown = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(unknown)) if error.kind() == ErrorKind::UnknownArgument => {
+            unknown
+        }
+        _ => return error,
+    };
+    let Some(option) = NOT_YET.iter().find(|option| *option == unknown) else {
+        return error;
+    };
+    let message = format!("lowmem-serve does not have Uvicorn's {option} yet; start it without");
+    command.error(ErrorKind::UnknownArgument, message)
 }
 
 /// Lets an argument read the one of its variables that is set; an empty one counts as unset, as in
@@ -340,6 +404,15 @@ mod tests {
             &["a:b", "--lifespan", "maybe"],
         ] {
             assert_eq!(parsed(argv).unwrap_err().exit_code(), 2, "{argv:?}");
+        }
+    }
+
+    #[test]
+    fn what_uvicorn_has_and_we_have_not_is_refused_by_name() {
+        for argv in [["a:b", "--reload"], ["a:b", "--ssl-keyfile=x"]] {
+            let error = parsed(&argv).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains("does not have Uvicorn's --"));
         }
     }
 

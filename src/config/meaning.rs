@@ -9,7 +9,9 @@ use super::{
     Config, Lifespan, Listen, LogFormat, LogLevel, LogSettings, Loop, Surroundings, WorkerConfig,
     env_file, header,
 };
-use crate::cli::{Application, Cli, FormatWord, LevelWord, LifespanWord, Listening, Logging};
+use crate::cli::{
+    Application, Cli, FormatWord, Ignored, LevelWord, LifespanWord, Listening, Logging,
+};
 use crate::exit::Exit;
 
 /// Something that was typed and makes no sense.
@@ -54,6 +56,7 @@ impl Mistakes {
 pub fn meant(cli: &Cli, around: &Surroundings) -> Result<Config, Vec<Mistake>> {
     let mut mistakes = Mistakes::default();
     let mut notices = Vec::new();
+    ignored(&cli.http.ignored, &mut notices);
     let env_file = cli.application.env_file.as_deref();
     let environment = environment(env_file, around, &mut notices, &mut mistakes);
     let config = Config {
@@ -181,6 +184,19 @@ fn event_loop(word: &str, mistakes: &mut Mistakes) -> Loop {
                 exit: Exit::CouldNotStart,
             });
             Loop::Auto
+        }
+    }
+}
+
+/// Says which of Uvicorn's choices is none here. `auto` asks for nothing.
+fn ignored(typed: &Ignored, notices: &mut Vec<String>) {
+    let choices = [("--http", &typed.http), ("--ws", &typed.ws)];
+    let queue = ("--ws-max-queue", &typed.ws_max_queue);
+    for (option, value) in choices.into_iter().chain([queue]) {
+        if let Some(value) = value.as_deref().filter(|value| *value != "auto") {
+            notices.push(format!(
+                "{option} {value} is ignored: it is about implementations that only Uvicorn has"
+            ));
         }
     }
 }
@@ -342,6 +358,12 @@ mod tests {
         assert_eq!(config.environment.len(), 2);
         assert!(config.notices[0].contains("line 4"));
         assert_eq!(config.workers.get(), 3);
+    }
+
+    #[test]
+    fn a_choice_that_is_none_here_is_told() {
+        let notices = config(&["--http=httptools", "--ws=auto", "--ws-max-queue=9"]).notices;
+        assert_eq!(notices.len(), 2, "{notices:?}");
     }
 
     #[test]
