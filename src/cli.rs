@@ -3,6 +3,8 @@
 //! Every option is also an environment variable: `LOWMEM_<NAME>`, or Uvicorn's `UVICORN_<NAME>`.
 //! The command line wins over both, and `LOWMEM_` over `UVICORN_`.
 
+mod values;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -70,6 +72,9 @@ pub struct Cli {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub processes: Processes,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub recycling: Recycling,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub http: Http,
@@ -147,13 +152,39 @@ pub struct Processes {
     #[arg(long, value_name = "N", env = "LOWMEM_WORKERS")]
     pub workers: Option<usize>,
     /// Seconds for open requests to finish when stopping
-    #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
+    #[arg(long, value_name = "S", default_value = "30", value_parser = values::seconds)]
     #[arg(env = "LOWMEM_TIMEOUT_GRACEFUL_SHUTDOWN")]
     pub timeout_graceful_shutdown: Duration,
     /// Seconds until a starting worker must be ready [default: no limit]
-    #[arg(long, value_name = "S", value_parser = seconds)]
+    #[arg(long, value_name = "S", value_parser = values::seconds)]
     #[arg(env = "LOWMEM_TIMEOUT_WORKER_STARTUP")]
     pub timeout_worker_startup: Option<Duration>,
+}
+
+/// Options about replacing healthy workers.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Recycling")]
+#[allow(missing_docs)]
+pub struct Recycling {
+    /// Replace a worker that has served for 90s, 30m, 6h, 1d2h [default: never]
+    #[arg(long, value_name = "TIME", value_parser = values::lifetime, env = "LOWMEM_TTL")]
+    pub ttl: Option<Duration>,
+    /// Shorten each worker's time by up to this part of it
+    #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = values::jitter)]
+    #[arg(env = "LOWMEM_TTL_JITTER")]
+    pub ttl_jitter: u8,
+    /// Replace a worker whose own memory exceeds 300M, 1G [default: never]
+    #[arg(long, value_name = "SIZE", value_parser = values::size, env = "LOWMEM_MAX_RSS")]
+    pub max_rss: Option<u64>,
+    /// The successor first (overlap), the old worker's end first (sequential: less memory), or
+    /// overlap if there is memory for both (auto)
+    #[arg(
+        long,
+        value_name = "MODE",
+        default_value = "auto",
+        env = "LOWMEM_RECYCLE"
+    )]
+    pub recycle: RecycleWord,
 }
 
 /// Options about HTTP.
@@ -162,11 +193,11 @@ pub struct Processes {
 #[allow(missing_docs)]
 pub struct Http {
     /// Seconds an idle connection is kept
-    #[arg(long, value_name = "S", default_value = "5", value_parser = seconds)]
+    #[arg(long, value_name = "S", default_value = "5", value_parser = values::seconds)]
     #[arg(env = "LOWMEM_TIMEOUT_KEEP_ALIVE")]
     pub timeout_keep_alive: Duration,
     /// Seconds for a request's head to arrive
-    #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
+    #[arg(long, value_name = "S", default_value = "30", value_parser = values::seconds)]
     #[arg(env = "LOWMEM_TIMEOUT_HEADER_READ")]
     pub timeout_header_read: Duration,
     /// Answer 503 while N requests are open [default: no limit]
@@ -249,6 +280,15 @@ pub struct Logging {
     pub use_colors: Option<bool>,
     #[arg(long, hide = true, overrides_with = "use_colors")]
     pub no_use_colors: bool,
+}
+
+/// `--recycle`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum RecycleWord {
+    Auto,
+    Overlap,
+    Sequential,
 }
 
 /// `--lifespan`.
@@ -351,14 +391,6 @@ fn set(variable: &impl Fn(&str) -> Option<OsString>, name: &str) -> Option<OsStr
     variable(name).filter(|value| !value.is_empty())
 }
 
-/// Whole or decimal seconds.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let number: f64 = text
-        .parse()
-        .map_err(|_| "not a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(number).map_err(|_| "not a possible number of seconds".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -413,14 +445,6 @@ mod tests {
             let error = parsed(&argv).unwrap_err();
             assert_eq!(error.exit_code(), 2);
             assert!(error.to_string().contains("does not have Uvicorn's --"));
-        }
-    }
-
-    #[test]
-    fn seconds_may_have_decimals_and_no_sign() {
-        assert_eq!(seconds("2.5"), Ok(Duration::from_millis(2500)));
-        for wrong in ["-1", "inf", "NaN", "1s", ""] {
-            assert!(seconds(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -5,6 +5,10 @@
 //! absolute (`crate::…`, `tokio::…`).
 
 #![allow(missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test says what it expects; its panic is the message"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

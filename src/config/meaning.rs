@@ -6,11 +6,12 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use super::{
-    Config, Lifespan, Listen, LogFormat, LogLevel, LogSettings, Loop, Surroundings, WorkerConfig,
-    env_file, header,
+    Config, Lifespan, Listen, LogFormat, LogLevel, LogSettings, Loop, Recycle, RecycleMode,
+    Surroundings, WorkerConfig, env_file, header,
 };
 use crate::cli::{
     Application, Cli, FormatWord, Ignored, LevelWord, LifespanWord, Listening, Logging,
+    RecycleWord, Recycling,
 };
 use crate::exit::Exit;
 
@@ -64,6 +65,7 @@ pub fn meant(cli: &Cli, around: &Surroundings) -> Result<Config, Vec<Mistake>> {
         backlog: i32::try_from(cli.listening.backlog).unwrap_or(i32::MAX),
         workers: workers(cli.processes.workers, around, &environment, &mut mistakes),
         worker_startup: cli.processes.timeout_worker_startup,
+        recycle: recycle(&cli.recycling),
         environment,
         env_file: cli.application.env_file.clone(),
         worker: worker(cli, around, &mut mistakes),
@@ -113,6 +115,19 @@ fn worker(cli: &Cli, around: &Surroundings, mistakes: &mut Mistakes) -> WorkerCo
         limit_concurrency: http.limit_concurrency,
         max_head_size: http.max_head_size,
         listeners: Vec::new(),
+    }
+}
+
+fn recycle(typed: &Recycling) -> Recycle {
+    Recycle {
+        ttl: typed.ttl,
+        ttl_jitter: typed.ttl_jitter,
+        max_rss: typed.max_rss,
+        mode: match typed.recycle {
+            RecycleWord::Auto => RecycleMode::Auto,
+            RecycleWord::Overlap => RecycleMode::Overlap,
+            RecycleWord::Sequential => RecycleMode::Sequential,
+        },
     }
 }
 

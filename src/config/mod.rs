@@ -25,6 +25,8 @@ pub struct Config {
     pub workers: NonZeroUsize,
     /// How long a worker may take to become ready; without it there is no limit.
     pub worker_startup: Option<Duration>,
+    /// When and how healthy workers are replaced.
+    pub recycle: Recycle,
     /// Variables that the workers get on top of the supervisor's own.
     pub environment: Vec<(String, String)>,
     /// The file they are from.
@@ -45,4 +47,28 @@ pub enum Listen {
     Unix(PathBuf),
     /// On the listening socket that this process inherited under a number.
     Inherited(i32),
+}
+
+/// When and how a healthy worker is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recycle {
+    /// The longest time to serve.
+    pub ttl: Option<Duration>,
+    /// By how many percent of it, at most, the time is shortened.
+    pub ttl_jitter: u8,
+    /// The most bytes of its own memory.
+    pub max_rss: Option<u64>,
+    /// Which comes first, the old one's end or the successor.
+    pub mode: RecycleMode,
+}
+
+/// `--recycle`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecycleMode {
+    /// Overlap where there is memory for two.
+    Auto,
+    /// The successor is ready before the old worker drains: no pause.
+    Overlap,
+    /// The old worker is gone before the successor starts: no second worker in memory.
+    Sequential,
 }

@@ -30,6 +30,10 @@ pub enum ToWorker {
 pub enum FromWorker {
     /// Lifespan startup is complete and the worker accepts.
     Ready,
+    /// It has served as many requests as it is meant to, and goes on until it is told to drain.
+    LimitReached,
+    /// How many requests it has served; said before `Drained`.
+    Served(u64),
     /// It has stopped accepting and its last request is done; lifespan shutdown follows.
     Drained,
 }

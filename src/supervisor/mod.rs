@@ -4,6 +4,7 @@
 //! this loop waits for what happens and does what was decided. As process 1 of a container it also
 //! reaps whatever orphans it inherits.
 
+mod figures;
 mod notice;
 pub mod pool;
 mod restart;
@@ -11,6 +12,7 @@ mod signals;
 mod workforce;
 
 use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::AsFd;
 use std::time::Instant;
@@ -39,6 +41,8 @@ pub fn run(config: &Config, launch: &Launch, listeners: &Listeners) -> io::Resul
             workers: config.workers.get(),
             startup: config.worker_startup,
             grace: config.worker.graceful_shutdown,
+            recycle: config.recycle,
+            seed: seed(),
         }),
         signals: Signals::install()?,
         workforce: Workforce::new(launch, listeners, ToWorker::Start(Box::new(worker))),
@@ -48,6 +52,11 @@ pub fn run(config: &Config, launch: &Launch, listeners: &Listeners) -> io::Resul
         },
     };
     supervisor.serve()
+}
+
+/// Another number in each process: what keeps hash maps unpredictable.
+fn seed() -> u64 {
+    RandomState::new().hash_one(())
 }
 
 struct Supervisor<'a> {
@@ -87,6 +96,8 @@ impl Supervisor<'_> {
                     startup::forget_code();
                     Event::Ready(id)
                 }
+                FromWorker::LimitReached => Event::LimitReached(id),
+                FromWorker::Served(requests) => Event::Served(id, requests),
                 // Lifespan shutdown has to end within the drain's deadline, too.
                 FromWorker::Drained => continue,
             };
@@ -123,6 +134,10 @@ impl Supervisor<'_> {
                 Action::Drain(id) => self.workforce.tell(id, &ToWorker::Drain),
                 Action::Quit(id) => self.workforce.tell(id, &ToWorker::Quit),
                 Action::Kill(id) => self.workforce.kill(id),
+                Action::Weigh(id) => {
+                    let weighing = self.workforce.weigh(id);
+                    actions.extend(self.pool.on(Event::Weighed(id, weighing), Instant::now()));
+                }
                 Action::Say(notice) => notice::say(notice, &self.banner, &self.workforce),
                 Action::Exit(exit) => return Some(exit),
             }

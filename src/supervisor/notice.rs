@@ -2,7 +2,8 @@
 
 use tracing::{error, info, warn};
 
-use super::pool::Notice;
+use super::figures::{Age, Grouped, Megabytes};
+use super::pool::{Notice, Reason, Recycled, WorkerId};
 use super::workforce::Workforce;
 use crate::telemetry::paint::{bold, cyan};
 
@@ -57,20 +58,62 @@ pub(super) fn say(notice: Notice, banner: &Banner, workforce: &Workforce<'_>) {
             "Worker (pid {}) {ending}: {deaths} in a row died soon after their start. Giving up.",
             pid(id)
         ),
-        Notice::SuccessorFailed(id, ending) => {
-            error!(
-                "Worker (pid {}) {ending} before it was ready; the old one goes on.",
-                pid(id)
-            );
+        Notice::DiedStopping(id, ending) => {
+            error!("Worker (pid {}) {ending} while it stopped.", pid(id));
         }
+        Notice::SuccessorFailed(id, ending, pause) => error!(
+            "Worker (pid {}) {ending} before it was ready; the old one goes on. Trying again in {} s.",
+            pid(id),
+            pause.as_secs()
+        ),
         Notice::TooSlow(id) => error!(
             "Worker (pid {}) was not ready in time; killing it.",
             pid(id)
         ),
         Notice::Stuck(id) => warn!("Worker (pid {}) did not stop in time; killing it.", pid(id)),
         Notice::Deaf(id) => warn!("Worker (pid {}) was not ready yet; killing it.", pid(id)),
-        Notice::Replaced(id) => info!("Worker (pid {}) is replaced.", pid(id)),
+        Notice::Recycled(recycled) => info!("{}", recycled_line(&recycled, pid)),
+        Notice::NoRoom(id, own, room) => info!(
+            "Worker (pid {}) ends before its successor starts: it has {} MB, and {} MB are free.",
+            pid(id),
+            Megabytes(own),
+            Megabytes(room)
+        ),
+        Notice::HeavyFromTheStart(id, own) => warn!(
+            "Worker (pid {}) has {} MB when it has just started, more than --max-rss; \
+             such workers are not replaced for their memory.",
+            pid(id),
+            Megabytes(own)
+        ),
     }
+}
+
+/// `Recycled worker (pid 7 -> 9): ttl; age 6h0m, 120,331 requests, 61.2 -> 33.0 MB, 0.42 s`
+fn recycled_line(recycled: &Recycled, pid: impl Fn(WorkerId) -> i32) -> String {
+    let old = pid(recycled.old);
+    let pids = match recycled.new {
+        Some(new) => format!("{old} -> {}", pid(new)),
+        None => old.to_string(),
+    };
+    let reason = match recycled.reason {
+        Reason::Ttl => "ttl",
+        Reason::MaxRequests => "max-requests",
+        Reason::MaxRss => "max-rss",
+        Reason::Signal => "SIGHUP",
+    };
+    let mut facts = vec![format!("age {}", Age(recycled.age))];
+    facts.extend(recycled.served.map(|n| format!("{} requests", Grouped(n))));
+    facts.extend(match (recycled.before, recycled.after) {
+        (Some(before), Some(after)) => {
+            Some(format!("{} -> {} MB", Megabytes(before), Megabytes(after)))
+        }
+        _ => None,
+    });
+    facts.push(format!("{:.2} s", recycled.took.as_secs_f32()));
+    format!(
+        "Recycled worker (pid {pids}): {reason}; {}",
+        facts.join(", ")
+    )
 }
 
 fn never_ready(pid: i32, ending: crate::sys::process::Ending) {

@@ -8,20 +8,20 @@
 //!               └─▶ Abandoned ───────────────────────────┘
 //! ```
 //!
-//! Replacing a healthy worker starts a successor beside it; the old one drains only when the
-//! successor is ready, and stays if the successor fails. Until one worker has been ready for the
+//! Replacing a healthy worker is [`recycling`]. Until one worker has been ready for the
 //! first time, the first that fails ends the server: then it is the application that is wrong, and
 //! trying again would hide it.
 
+mod recycling;
 mod stopping;
 mod types;
 mod worker;
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use self::recycling::{Recycling, Role};
 use self::stopping::Urgency;
-pub use self::types::{Action, Event, Notice, Settings, WorkerId};
+pub use self::types::{Action, Event, Notice, Reason, Recycled, Settings, Weighing, WorkerId};
 use self::worker::{State, Worker};
 use super::restart::{Restart, Verdict};
 use crate::exit::Exit;
@@ -41,8 +41,7 @@ pub struct Pool {
     settings: Settings,
     phase: Phase,
     workers: Vec<Worker>,
-    /// Ready workers whose turn to be replaced comes; one is replaced at a time.
-    to_replace: VecDeque<WorkerId>,
+    recycling: Recycling,
     restart: Restart,
     next_id: u32,
     actions: Vec<Action>,
@@ -68,7 +67,7 @@ impl Pool {
             settings,
             phase: Phase::Opening,
             workers: Vec::new(),
-            to_replace: VecDeque::new(),
+            recycling: Recycling::default(),
             restart: Restart::default(),
             next_id: 0,
             actions: Vec::new(),
@@ -81,12 +80,15 @@ impl Pool {
         match event {
             Event::Tick => self.expire(now),
             Event::Ready(id) => self.ready(id, now),
+            Event::LimitReached(id) => self.make_due(id, Reason::MaxRequests),
+            Event::Served(id, requests) => self.served(id, requests),
+            Event::Weighed(id, weighing) => self.weighed(id, weighing, now),
             Event::Ended(id, ending) => self.ended(id, ending, now),
             // As a shell would have it: command not found, or not to be run.
             Event::NotStarted(id) => self.ended(id, Ending::Code(127), now),
             Event::Stop => self.stop(Exit::Stopped, self.more_urgent(Urgency::Graceful), now),
             Event::StopNow => self.stop(Exit::Stopped, self.more_urgent(Urgency::AtOnce), now),
-            Event::Recycle => self.recycle(),
+            Event::Recycle => self.recycle_all(),
             Event::Grow => self.settings.workers += 1,
             Event::Shrink => self.settings.workers = (self.settings.workers - 1).max(1),
         }
@@ -96,29 +98,29 @@ impl Pool {
 
     /// When the next `Tick` is due, if nothing else happens.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.workers
-            .iter()
-            .filter_map(|worker| worker.state.deadline())
-            .min()
+        let deadlines = self.workers.iter().map(|worker| worker.state.deadline());
+        let recycling = match self.phase {
+            Phase::Serving => self.next_swap(),
+            _ => None,
+        };
+        deadlines.chain([recycling]).flatten().min()
     }
 
     fn ready(&mut self, id: WorkerId, now: Instant) {
-        let Some(worker) = self.worker(id) else {
-            return;
-        };
-        if !matches!(worker.state, State::Starting { .. }) {
+        let is_starting = |worker: &&mut Worker| matches!(worker.state, State::Starting { .. });
+        if self.worker(id).filter(is_starting).is_none() {
             return;
         }
-        worker.state = State::Ready { since: now };
-        let replaces = worker.replaces.take();
+        let expires = self.expiry(now);
+        if let Some(worker) = self.worker(id) {
+            let since = now;
+            worker.state = State::Ready { since, expires };
+        }
         if self.phase == Phase::Opening {
             self.phase = Phase::Serving;
             self.say(Notice::Running);
         }
-        if let Some(old) = replaces {
-            self.say(Notice::Replaced(old));
-            self.drain(old, now);
-        }
+        self.ready_in_swap(id, now);
     }
 
     fn ended(&mut self, id: WorkerId, ending: Ending, now: Instant) {
@@ -126,12 +128,13 @@ impl Pool {
             return;
         };
         let ended = self.workers.remove(at);
-        // Its successor, if one is starting, is now the only one in its place.
-        let heir = self
-            .workers
-            .iter_mut()
-            .find(|worker| worker.replaces == Some(id));
-        let has_heir = heir.map(|heir| heir.replaces = None).is_some();
+        let failed = ending != Ending::Code(0);
+        if failed && matches!(ended.state, State::Draining { .. } | State::Quitting { .. }) {
+            self.say(Notice::DiedStopping(id, ending));
+        }
+        if self.ended_in_swap(&ended, ending, now) == Role::Settled {
+            return;
+        }
         let served = match ended.state {
             State::Abandoned { .. }
             | State::Draining { .. }
@@ -139,7 +142,7 @@ impl Pool {
             | State::Killed {
                 was_starting: false,
             } => return,
-            State::Ready { since } => Some(now - since),
+            State::Ready { since, .. } => Some(now - since),
             State::Waiting { .. } | State::Starting { .. } | State::Killed { .. } => None,
         };
         match self.phase {
@@ -148,11 +151,6 @@ impl Pool {
                 self.say(Notice::NeverReady(id, ending));
                 self.stop(verdict_of(ending), Urgency::Prompt, now);
             }
-            Phase::Serving if ended.replaces.is_some() => {
-                self.say(Notice::SuccessorFailed(id, ending));
-                self.to_replace.clear();
-            }
-            Phase::Serving if has_heir => self.say(Notice::Died(id, ending, Duration::ZERO)),
             Phase::Serving => self.respawn(id, ending, served, now),
         }
     }
@@ -169,73 +167,55 @@ impl Pool {
             }
         };
         self.say(Notice::Died(id, ending, delay));
-        self.add(now + delay, None);
-    }
-
-    fn recycle(&mut self) {
-        let ready = self
-            .workers
-            .iter()
-            .filter(|worker| worker.is_ready())
-            .map(|worker| worker.id);
-        self.to_replace = ready.collect();
+        self.add(now + delay);
     }
 
     /// Brings the number of workers to what is wanted and goes on with replacing.
     fn balance(&mut self, now: Instant) {
-        if let Phase::Stopping { exit, .. } = self.phase {
-            if self.workers.is_empty() {
+        match self.phase {
+            Phase::Stopping { exit, .. } if self.workers.is_empty() => {
                 self.phase = Phase::Ended;
                 self.actions.push(Action::Exit(exit));
             }
-            return;
-        }
-        if self.phase == Phase::Ended {
-            return;
-        }
-        let places = self
-            .workers
-            .iter()
-            .filter(|worker| worker.holds_a_place())
-            .count();
-        for _ in places..self.settings.workers {
-            self.add(now, None);
-        }
-        for _ in self.settings.workers..places {
-            self.drop_youngest(now);
-        }
-        self.replace_next(now);
-        self.spawn_due(now);
-    }
-
-    fn replace_next(&mut self, now: Instant) {
-        if self.workers.iter().any(|worker| worker.replaces.is_some()) {
-            return;
-        }
-        while let Some(old) = self.to_replace.pop_front() {
-            if self.worker(old).is_some_and(|worker| worker.is_ready()) {
-                return self.add(now, Some(old));
+            Phase::Stopping { .. } | Phase::Ended => {}
+            Phase::Opening | Phase::Serving => {
+                let places = self.places().count() + usize::from(self.keeps_a_place());
+                for _ in places..self.settings.workers {
+                    self.add(now);
+                }
+                for _ in self.settings.workers..places {
+                    self.drop_youngest(now);
+                }
+                if self.phase == Phase::Serving {
+                    self.swap_next(now);
+                }
+                self.spawn_due(now);
             }
         }
     }
 
-    /// Gives up the place of the worker that was added last.
+    /// Where the workers are that were asked for: one that starts beside the one that it succeeds
+    /// has no place yet.
+    fn places(&self) -> impl Iterator<Item = usize> {
+        let successor = self.successor();
+        let workers = self.workers.iter().enumerate();
+        let placed =
+            workers.filter(move |(_, worker)| worker.is_wanted() && Some(worker.id) != successor);
+        placed.map(|(at, _)| at)
+    }
+
+    /// Gives up a place: one that is empty for the moment, else that of the worker added last.
     fn drop_youngest(&mut self, now: Instant) {
-        let Some(at) = self.workers.iter().rposition(Worker::holds_a_place) else {
+        if self.give_up_empty_place() {
+            return;
+        }
+        let Some(at) = self.places().last() else {
             return;
         };
         let Worker { id, state, .. } = self.workers[at];
-        // Nobody succeeds it.
-        if let Some(heir) = self
-            .workers
-            .iter()
-            .find(|worker| worker.replaces == Some(id))
-            .map(|w| w.id)
-        {
-            self.abandon(heir, now);
-        }
+        self.leave_swap(id, now);
         match state {
-            State::Waiting { .. } => drop(self.workers.remove(at)),
+            State::Waiting { .. } => self.workers.retain(|worker| worker.id != id),
             State::Ready { .. } => self.drain(id, now),
             State::Killed { .. } => {
                 self.workers[at].state = State::Killed {
@@ -276,17 +256,16 @@ impl Pool {
                 _ => {}
             }
         }
+        if self.phase == Phase::Serving {
+            self.watch(now);
+        }
     }
 
-    fn add(&mut self, due: Instant, replaces: Option<WorkerId>) {
+    fn add(&mut self, due: Instant) -> WorkerId {
         let id = WorkerId(self.next_id);
         self.next_id += 1;
-        let state = State::Waiting { due };
-        self.workers.push(Worker {
-            id,
-            state,
-            replaces,
-        });
+        self.workers.push(Worker::new(id, due));
+        id
     }
 
     fn drain(&mut self, id: WorkerId, now: Instant) {
@@ -311,14 +290,10 @@ impl Pool {
         self.set(id, State::Killed { was_starting }, Action::Kill(id));
     }
 
-    /// Changes a worker's state together with the action that makes it true. A worker that stops
-    /// replaces nobody any more, unless it is a successor that was too slow.
+    /// Changes a worker's state together with the action that makes it true.
     fn set(&mut self, id: WorkerId, state: State, action: Action) {
         if let Some(worker) = self.worker(id) {
             worker.state = state;
-            if !matches!(state, State::Killed { .. }) {
-                worker.replaces = None;
-            }
             self.actions.push(action);
         }
     }

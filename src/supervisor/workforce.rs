@@ -5,11 +5,11 @@ use std::io;
 use rustix::process::Pid;
 use tracing::error;
 
-use super::pool::WorkerId;
+use super::pool::{Weighing, WorkerId};
 use crate::control::{FromWorker, Received, SupervisorEnd, ToWorker};
 use crate::launch::Launch;
 use crate::net::Listeners;
-use crate::sys::process;
+use crate::sys::{memory, process};
 
 /// A started process until it is reaped.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub(super) struct Workforce<'a> {
     /// The first message to each.
     start: ToWorker,
     processes: Vec<Process>,
+    /// The last one that was reaped, which a notice about its successor names.
+    reaped: Option<(WorkerId, Pid)>,
 }
 
 impl<'a> Workforce<'a> {
@@ -37,6 +39,7 @@ impl<'a> Workforce<'a> {
             listeners,
             start,
             processes: Vec::new(),
+            reaped: None,
         }
     }
 
@@ -72,8 +75,20 @@ impl<'a> Workforce<'a> {
 
     /// The pid, for log lines; 0 for a worker that never had a process.
     pub(super) fn pid(&self, id: WorkerId) -> i32 {
-        self.process(id)
-            .map_or(0, |process| process.pid.as_raw_nonzero().get())
+        let reaped = self.reaped.filter(|(reaped, _)| *reaped == id);
+        let live = self.process(id).map(|process| process.pid);
+        live.or(reaped.map(|(_, pid)| pid))
+            .map_or(0, |pid| pid.as_raw_nonzero().get())
+    }
+
+    /// How much memory it has, and how much there is for another.
+    pub(super) fn weigh(&self, id: WorkerId) -> Weighing {
+        Weighing {
+            own: self
+                .process(id)
+                .and_then(|process| memory::own(process.pid)),
+            room: memory::room(),
+        }
     }
 
     /// Everything the workers have said since the last call.
@@ -109,6 +124,8 @@ impl<'a> Workforce<'a> {
 
     /// Drops what is left of a reaped process.
     pub(super) fn forget(&mut self, id: WorkerId) {
+        let reaped = self.process(id).map(|process| (id, process.pid));
+        self.reaped = reaped.or(self.reaped);
         self.processes.retain(|process| process.id != id);
     }
 

@@ -5,5 +5,6 @@
 pub mod clock;
 pub mod descriptor;
 pub mod library;
+pub mod memory;
 pub mod process;
 pub mod startup;

@@ -28,6 +28,7 @@ impl Pool {
             _ => exit,
         };
         self.phase = Phase::Stopping { exit, urgency };
+        self.forget_swap();
         self.workers
             .retain(|worker| !matches!(worker.state, State::Waiting { .. }));
         for id in self.ids() {

@@ -1,6 +1,9 @@
 //! The policy, told by a fake clock and no process.
 
+mod recycling;
+
 use super::*;
+use crate::config::{Recycle, RecycleMode};
 
 const GRACE: Duration = Duration::from_secs(30);
 const KILLED: Ending = Ending::Signal(9);
@@ -16,10 +19,22 @@ fn id(number: u32) -> WorkerId {
 }
 
 fn story(workers: usize) -> (Story, Vec<Action>) {
+    let recycle = Recycle {
+        ttl: None,
+        ttl_jitter: 10,
+        max_rss: None,
+        mode: RecycleMode::Overlap,
+    };
+    story_with(workers, recycle)
+}
+
+fn story_with(workers: usize, recycle: Recycle) -> (Story, Vec<Action>) {
     let settings = Settings {
         workers,
         startup: Some(Duration::from_secs(60)),
         grace: GRACE,
+        recycle,
+        seed: 1,
     };
     let mut story = Story {
         pool: Pool::new(settings),
@@ -232,44 +247,6 @@ fn a_worker_that_is_not_ready_in_time_counts_as_failed() {
     let said = Action::Say(Notice::NeverReady(id(0), KILLED));
     let end = Action::Exit(Exit::CouldNotStart);
     assert_eq!(story.on(Event::Ended(id(0), KILLED)), [said, end]);
-}
-
-#[test]
-fn recycling_replaces_one_worker_after_the_other_once_its_successor_is_ready() {
-    let mut story = serving(2);
-    assert_eq!(story.on(Event::Recycle), [Action::Spawn(id(2))]);
-    assert_eq!(
-        story.on(Event::Ready(id(2))),
-        [
-            Action::Say(Notice::Replaced(id(0))),
-            Action::Drain(id(0)),
-            Action::Spawn(id(3))
-        ]
-    );
-    assert_eq!(
-        story.on(Event::Ready(id(3))),
-        [Action::Say(Notice::Replaced(id(1))), Action::Drain(id(1))]
-    );
-    assert_eq!(story.on(Event::Ended(id(0), Ending::Code(0))), []);
-    assert_eq!(story.on(Event::Ended(id(1), Ending::Code(0))), []);
-}
-
-#[test]
-fn a_successor_that_fails_leaves_the_old_worker_serving() {
-    let mut story = serving(2);
-    story.on(Event::Recycle);
-    let ending = Ending::Code(3);
-    let said = Action::Say(Notice::SuccessorFailed(id(2), ending));
-    assert_eq!(story.on(Event::Ended(id(2), ending)), [said]);
-}
-
-#[test]
-fn a_successor_takes_the_place_of_an_old_worker_that_dies_meanwhile() {
-    let mut story = serving(1);
-    story.on(Event::Recycle);
-    let died = Action::Say(Notice::Died(id(0), KILLED, Duration::ZERO));
-    assert_eq!(story.on(Event::Ended(id(0), KILLED)), [died]);
-    assert_eq!(story.on(Event::Ready(id(1))), []);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::config::Recycle;
 use crate::exit::Exit;
 use crate::sys::process::Ending;
 
@@ -16,6 +17,12 @@ pub enum Event {
     Tick,
     /// A worker's lifespan startup is complete.
     Ready(WorkerId),
+    /// A worker has served as many requests as it was asked to.
+    LimitReached(WorkerId),
+    /// A worker has served so many requests in all, and serves no more.
+    Served(WorkerId, u64),
+    /// The answer to [`Action::Weigh`].
+    Weighed(WorkerId, Weighing),
     /// A worker's process has ended.
     Ended(WorkerId, Ending),
     /// A worker's process could not be started.
@@ -43,6 +50,8 @@ pub enum Action {
     Quit(WorkerId),
     /// End the process.
     Kill(WorkerId),
+    /// See how much memory it has.
+    Weigh(WorkerId),
     /// Log it.
     Say(Notice),
     /// No worker is left: end with this code.
@@ -58,18 +67,67 @@ pub enum Notice {
     NeverReady(WorkerId, Ending),
     /// A worker ended; another is started after this time.
     Died(WorkerId, Ending, Duration),
+    /// A worker that was told to stop failed meanwhile.
+    DiedStopping(WorkerId, Ending),
     /// So many died in a row that the server stops.
     CrashLoop(WorkerId, Ending, u32),
-    /// A successor failed; the old worker goes on.
-    SuccessorFailed(WorkerId, Ending),
+    /// A successor failed; the old worker goes on, and it is tried again after this time.
+    SuccessorFailed(WorkerId, Ending, Duration),
     /// It was not ready in time and is killed.
     TooSlow(WorkerId),
     /// It did not stop in time and is killed.
     Stuck(WorkerId),
     /// Everything is to stop at once, and this one is killed because it is not ready yet.
     Deaf(WorkerId),
-    /// A ready worker begins to drain because its successor has taken over.
-    Replaced(WorkerId),
+    /// One worker has followed another.
+    Recycled(Recycled),
+    /// A worker with so much memory is replaced sequentially, because only so much is free.
+    NoRoom(WorkerId, u64, u64),
+    /// A fresh worker has more memory than `--max-rss` allows.
+    HeavyFromTheStart(WorkerId, u64),
+}
+
+/// Why a healthy worker is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// `--ttl`.
+    Ttl,
+    /// `--max-requests`.
+    MaxRequests,
+    /// `--max-rss`.
+    MaxRss,
+    /// SIGHUP.
+    Signal,
+}
+
+/// A swap that is done. Memory is in bytes, where it could be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recycled {
+    /// The worker that is gone.
+    pub old: WorkerId,
+    /// Its successor, unless that has died meanwhile.
+    pub new: Option<WorkerId>,
+    /// Why.
+    pub reason: Reason,
+    /// How long the old one had been ready.
+    pub age: Duration,
+    /// The old one's requests, if it has said.
+    pub served: Option<u64>,
+    /// The old one's own memory when the swap began.
+    pub before: Option<u64>,
+    /// The new one's when it was ready.
+    pub after: Option<u64>,
+    /// From the decision to the end: of the old one in overlap, else of the new one's start.
+    pub took: Duration,
+}
+
+/// What the scales say, in bytes; `None` where it cannot be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Weighing {
+    /// What would be free without this worker.
+    pub own: Option<u64>,
+    /// What is free, here or in the control group.
+    pub room: Option<u64>,
 }
 
 /// What the policy is told once.
@@ -81,4 +139,8 @@ pub struct Settings {
     pub startup: Option<Duration>,
     /// How long a drain may take.
     pub grace: Duration,
+    /// When and how healthy workers are replaced.
+    pub recycle: Recycle,
+    /// Any number; it decides how times to live are shortened.
+    pub seed: u64,
 }

@@ -2,14 +2,19 @@
 
 use std::time::Instant;
 
-use super::WorkerId;
+use super::{Reason, WorkerId};
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Worker {
     pub id: WorkerId,
     pub state: State,
-    /// The ready worker that it is to replace.
-    pub replaces: Option<WorkerId>,
+    /// Why it is to be replaced when its turn comes; the first reason stays.
+    pub due: Option<Reason>,
+    /// Its own memory in bytes when it was last weighed.
+    pub weight: Option<u64>,
+    pub watch: Watch,
+    /// How many requests it has served, once it has said so.
+    pub served: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +28,8 @@ pub(super) enum State {
     },
     Ready {
         since: Instant,
+        /// When its time to live is over.
+        expires: Option<Instant>,
     },
     /// Told to quit before it was ready: busy importing, it may not hear it.
     Abandoned {
@@ -42,20 +49,46 @@ pub(super) enum State {
     },
 }
 
+/// How a worker stands to `--max-rss`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watch {
+    /// Not weighed yet.
+    Fresh,
+    /// Weighed too much so many times in a row.
+    Over(u8),
+    /// Was too heavy from the start: another one would be no lighter.
+    Exempt,
+}
+
 impl Worker {
+    pub fn new(id: WorkerId, due: Instant) -> Self {
+        Self {
+            id,
+            state: State::Waiting { due },
+            due: None,
+            weight: None,
+            watch: Watch::Fresh,
+            served: None,
+        }
+    }
+
     pub fn is_ready(&self) -> bool {
         matches!(self.state, State::Ready { .. })
     }
 
-    /// Whether it is one of the workers that were asked for: it serves or will, and no other
-    /// serves in its place meanwhile.
-    pub fn holds_a_place(&self) -> bool {
-        let will_serve = matches!(
-            self.state,
-            State::Waiting { .. } | State::Starting { .. } | State::Ready { .. }
-        );
-        let was_too_slow = self.state == State::Killed { was_starting: true };
-        (will_serve || was_too_slow) && self.replaces.is_none()
+    /// Whether it serves or will.
+    pub fn is_wanted(&self) -> bool {
+        match self.state {
+            State::Waiting { .. } | State::Starting { .. } | State::Ready { .. } => true,
+            // It was too slow; another takes its place when it is gone.
+            State::Killed { was_starting } => was_starting,
+            State::Abandoned { .. } | State::Draining { .. } | State::Quitting { .. } => false,
+        }
+    }
+
+    /// Becomes due for this reason, if it is not due already.
+    pub fn make_due(&mut self, reason: Reason) {
+        self.due.get_or_insert(reason);
     }
 }
 

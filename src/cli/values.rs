@@ -1,0 +1,146 @@
+//! Values that are more than a word: times, parts and sizes.
+
+use std::time::Duration;
+
+/// Nothing that Python serves with fits into less; what is smaller was meant in another unit.
+const LEAST_SIZE: u64 = 1 << 20;
+
+/// With more, a worker could be as good as always on its way out.
+const MOST_JITTER: u8 = 50;
+
+const NO_TIME: &str = "not a time like 90s, 30m, 6h or 1d2h";
+
+/// Whole or decimal seconds.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    let number: f64 = text
+        .parse()
+        .map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(number).map_err(|_| "not a possible number of seconds".to_owned())
+}
+
+/// `90s`, `30m`, `6h`, `1d2h`: whole numbers, the larger units first; at least a second.
+pub(super) fn lifetime(text: &str) -> Result<Duration, String> {
+    let (mut total, mut rest, mut previous) = (0u64, text, u64::MAX);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or(NO_TIME)?;
+        let number: u64 = rest[..digits].parse().map_err(|_| NO_TIME)?;
+        let unit = match rest.as_bytes()[digits] {
+            b'd' => 86_400,
+            b'h' => 3_600,
+            b'm' => 60,
+            b's' => 1,
+            _ => return Err(NO_TIME.to_owned()),
+        };
+        if unit >= previous {
+            return Err(NO_TIME.to_owned());
+        }
+        let part = number.checked_mul(unit).ok_or(NO_TIME)?;
+        total = total.checked_add(part).ok_or(NO_TIME)?;
+        (rest, previous) = (&rest[digits + 1..], unit);
+    }
+    if total == 0 {
+        let why = if text.is_empty() {
+            NO_TIME
+        } else {
+            "at least 1s"
+        };
+        return Err(why.to_owned());
+    }
+    Ok(Duration::from_secs(total))
+}
+
+/// `10%` or `10`.
+pub(super) fn jitter(text: &str) -> Result<u8, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim_end().parse();
+    match number {
+        Ok(percent) if percent <= MOST_JITTER => Ok(percent),
+        _ => Err(format!("not a part between 0% and {MOST_JITTER}%")),
+    }
+}
+
+/// `300M`, `1G`, also `300MB` and `300MiB`: units of 1024, as Docker's `--memory` has them.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let no_size = || "not a size like 300M or 1G".to_owned();
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().map_err(|_| no_size())?;
+    let unit = text[digits..].to_ascii_lowercase();
+    let shift = match unit.trim_end_matches('b').trim_end_matches('i') {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        _ => return Err(no_size()),
+    };
+    let bytes = number.checked_mul(1 << shift).ok_or_else(no_size)?;
+    if bytes < LEAST_SIZE {
+        return Err(format!(
+            "{bytes} bytes are less than any worker needs; did you mean {number}M?"
+        ));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_may_have_decimals_and_no_sign() {
+        assert_eq!(seconds("2.5"), Ok(Duration::from_millis(2500)));
+        for wrong in ["-1", "inf", "NaN", "1s", ""] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn lifetimes_are_sums_of_units() {
+        for (text, expected) in [
+            ("1s", 1),
+            ("90s", 90),
+            ("30m", 1_800),
+            ("6h", 21_600),
+            ("1d2h", 93_600),
+            ("1h0m1s", 3_601),
+        ] {
+            assert_eq!(lifetime(text), Ok(Duration::from_secs(expected)), "{text}");
+        }
+        let wrong = [
+            "", "0s", "90", "h", "1.5h", "2h1d", "1h1h", "-1s", "1w", "1é",
+        ];
+        for wrong in wrong
+            .into_iter()
+            .chain(["99999999999999999999d", "999999999999999999d"])
+        {
+            assert!(lifetime(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn jitter_is_a_percentage() {
+        assert_eq!(
+            (jitter("10%"), jitter("0"), jitter("50 %")),
+            (Ok(10), Ok(0), Ok(50))
+        );
+        for wrong in ["", "%", "51", "-1", "0.1"] {
+            assert!(jitter(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_dockers() {
+        for (text, expected) in [
+            ("300M", 300 << 20),
+            ("1g", 1 << 30),
+            ("2048kb", 2 << 20),
+            ("4194304", 4 << 20),
+            ("5MiB", 5 << 20),
+        ] {
+            assert_eq!(size(text), Ok(expected), "{text}");
+        }
+        for wrong in ["", "M", "300", "1T", "-1M", "1.5G", "99999999999G"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! How much memory a process has for itself, and how much is left for another.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustix::process::Pid;
+
+/// What the end of a process would free: its private pages, clean and dirty, and what it has in
+/// swap, in bytes.
+///
+/// Not the resident set, which counts libpython and whatever else is shared with the other workers
+/// and does not go away with one of them; nor PSS, in which a worker seems to grow when another
+/// ends. Swap counts, because a leak that was swapped out is still a leak.
+pub fn own(process: Pid) -> Option<u64> {
+    let pid = process.as_raw_nonzero();
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    own_in(&rollup)
+}
+
+fn own_in(rollup: &str) -> Option<u64> {
+    let clean = field(rollup, "Private_Clean:")?;
+    let dirty = field(rollup, "Private_Dirty:")?;
+    // Without swap in the kernel there is no such line.
+    let swapped = field(rollup, "SwapPss:").unwrap_or(0);
+    Some((clean + dirty + swapped) * 1024)
+}
+
+/// What can still be taken without swapping or being killed, in bytes: on the machine, and in each
+/// control group that this process is in, of either version.
+pub fn room() -> Option<u64> {
+    let machine = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let available = field(&machine, "MemAvailable:").map(|kb| kb * 1024);
+    let in_groups = group_directories(Path::new("/sys/fs/cgroup"), &groups)
+        .into_iter()
+        .filter_map(|directory| room_in(&directory));
+    available.into_iter().chain(in_groups).min()
+}
+
+/// Where the memory groups of a process are, from its own to the root: a limit of an outer one
+/// holds for what is inside. In a container the path may be the host's, and its own is the root.
+fn group_directories(mount: &Path, groups: &str) -> Vec<PathBuf> {
+    let mut directories = Vec::new();
+    for line in groups.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else {
+            continue;
+        };
+        let root = match controllers {
+            "" => mount.to_owned(),
+            names if names.split(',').any(|name| name == "memory") => mount.join("memory"),
+            _ => continue,
+        };
+        let own = Path::new(path.trim_start_matches('/'));
+        directories.extend(own.ancestors().map(|part| root.join(part)));
+    }
+    directories
+}
+
+/// The limit of one group less its usage, but for file pages, which are given up first.
+fn room_in(directory: &Path) -> Option<u64> {
+    let read = |name: &str| fs::read_to_string(directory.join(name)).ok();
+    let number = |name: &str| read(name)?.trim().parse::<u64>().ok();
+    // "max" in version 2 is no number; version 1 has one that no machine reaches.
+    let (limit, usage, inactive) = match number("memory.max") {
+        Some(limit) => (limit, number("memory.current")?, "inactive_file"),
+        None => {
+            let limit = number("memory.limit_in_bytes")?;
+            (
+                limit,
+                number("memory.usage_in_bytes")?,
+                "total_inactive_file",
+            )
+        }
+    };
+    let given_up = read("memory.stat").and_then(|stat| field(&stat, inactive));
+    Some(limit.saturating_sub(usage.saturating_sub(given_up.unwrap_or(0))))
+}
+
+/// The number after a name at the start of a line.
+fn field(text: &str, name: &str) -> Option<u64> {
+    let mut lines = text.lines().map(str::split_ascii_whitespace);
+    let mut words = lines.find_map(|mut words| (words.next() == Some(name)).then_some(words))?;
+    words.next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_and_swapped_pages_are_ones_own() {
+        let rollup = "00400000-7fff ---p 00000000 00:00 0 [rollup]\nRss: 9000 kB\n\
+            Shared_Clean: 5000 kB\nPrivate_Clean: 10 kB\nPrivate_Dirty: 200 kB\nSwapPss: 3 kB\n";
+        assert_eq!(own_in(rollup), Some(213 * 1024));
+        assert_eq!(own_in(""), None);
+    }
+
+    #[test]
+    fn this_process_has_some_and_the_machine_too() {
+        assert!(own(rustix::process::getpid()).unwrap() > 100_000);
+        assert!(room().unwrap() > 1_000_000);
+    }
+
+    #[test]
+    fn the_limits_of_outer_groups_are_looked_at() {
+        let paths = |groups| group_directories(Path::new("/g"), groups);
+        let v2 = ["/g/a/b", "/g/a", "/g/"].map(PathBuf::from);
+        assert_eq!(paths("0::/a/b\n"), v2);
+        let v1 = ["/g/memory/a", "/g/memory/"].map(PathBuf::from);
+        assert_eq!(paths("3:cpu:/x\n4:memory:/a\n"), v1);
+    }
+
+    #[test]
+    fn room_is_the_limit_less_what_must_stay() {
+        let directory =
+            std::env::temp_dir().join(format!("lowmem-serve-group-{}", std::process::id()));
+        let write = |name: &str, text: &str| fs::write(directory.join(name), text).unwrap();
+        fs::create_dir_all(&directory).unwrap();
+        write("memory.limit_in_bytes", "1000\n");
+        write("memory.usage_in_bytes", "800\n");
+        write("memory.stat", "cache 5\ntotal_inactive_file 100\n");
+        let first = room_in(&directory);
+        write("memory.max", "500\n");
+        write("memory.current", "600\n");
+        write("memory.stat", "anon 5\ninactive_file 100\n");
+        let second = room_in(&directory);
+        fs::remove_dir_all(&directory).unwrap();
+        assert_eq!((first, second), (Some(300), Some(0)));
+    }
+}
