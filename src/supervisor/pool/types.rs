@@ -124,7 +124,7 @@ pub struct Recycled {
 /// What the scales say, in bytes; `None` where it cannot be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Weighing {
-    /// What would be free without this worker.
+    /// What this worker has written to and shares with nobody.
     pub own: Option<u64>,
     /// What is free, here or in the control group.
     pub room: Option<u64>,
