@@ -9,7 +9,7 @@ use super::pool::{Weighing, WorkerId};
 use crate::control::{FromWorker, Received, SupervisorEnd, ToWorker};
 use crate::launch::Launch;
 use crate::net::Listeners;
-use crate::sys::{memory, process};
+use crate::sys::{process, weight};
 
 /// A started process until it is reaped.
 #[derive(Debug)]
@@ -86,8 +86,8 @@ impl<'a> Workforce<'a> {
         Weighing {
             own: self
                 .process(id)
-                .and_then(|process| memory::own(process.pid)),
-            room: memory::room(),
+                .and_then(|process| weight::own(process.pid)),
+            room: weight::room(),
         }
     }
 

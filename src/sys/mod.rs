@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod descriptor;
 pub mod library;
-pub mod memory;
+
 pub mod process;
 pub mod startup;
+pub mod weight;
