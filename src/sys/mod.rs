@@ -7,3 +7,4 @@ pub mod descriptor;
 pub mod library;
 pub mod process;
 pub mod startup;
+pub mod stop_signals;

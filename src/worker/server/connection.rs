@@ -29,6 +29,9 @@ const READ_AHEAD: usize = 64 * 1024;
 /// that the connection can be kept; nginx and Go read 64 and 256 KiB.
 const MAX_DISCARDED: usize = 256 * 1024;
 
+/// How long a connection that has not sent a whole head yet may still do so when the server drains.
+const LAST_CALL: Duration = Duration::from_millis(500);
+
 /// How long a closed connection is read from after its last response. Closing a socket with unread
 /// data resets it, and the client may lose the response (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(2);
@@ -180,12 +183,16 @@ impl<A: Application> Connection<'_, A> {
             }
             let idle = self.input.is_empty();
             if self.entry.is_expired() {
-                let slow = (!idle).then_some(Err(head::Refused::TooSlow));
+                let answer = !idle && !self.server.is_draining();
+                let slow = answer.then_some(Err(head::Refused::TooSlow));
                 return Poll::Ready(slow);
             }
-            // A fresh connection is never closed unanswered: its request may be on its way.
-            if self.server.is_draining() && idle && !self.fresh {
-                return Poll::Ready(None);
+            if self.server.is_draining() {
+                if idle && !self.fresh {
+                    return Poll::Ready(None);
+                }
+                // A request may be on its way; one that is not must not hold the worker up.
+                self.entry.bring_forward(Instant::now() + LAST_CALL);
             }
             Poll::Pending
         })

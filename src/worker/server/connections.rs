@@ -12,6 +12,10 @@ use std::time::{Duration, Instant};
 
 use super::exchange::Exchange;
 
+/// Between two sweeps.
+const MIN_INTERVAL: Duration = Duration::from_millis(25);
+const MAX_INTERVAL: Duration = Duration::from_millis(500);
+
 /// All open connections of a worker.
 #[derive(Debug)]
 pub(super) struct Connections {
@@ -24,6 +28,7 @@ pub(super) struct Connections {
     /// The accepting tasks.
     listening: RefCell<Vec<Waker>>,
     interval: Duration,
+    draining: Cell<bool>,
 }
 
 /// What the rest of the server knows of one connection.
@@ -54,7 +59,8 @@ impl Connections {
             sweep: RefCell::default(),
             waiting: RefCell::default(),
             listening: RefCell::default(),
-            interval: (shortest / 4).clamp(Duration::from_millis(25), Duration::from_secs(1)),
+            interval: (shortest / 4).clamp(MIN_INTERVAL, MAX_INTERVAL),
+            draining: Cell::new(false),
         }
     }
 
@@ -96,13 +102,14 @@ impl Connections {
             .collect()
     }
 
-    /// Wakes each connection, to look at what has changed around it.
-    pub(super) fn wake_all(&self) {
+    /// Has each connection notice that the server drains.
+    pub(super) fn drain(&self) {
+        self.draining.set(true);
         self.entries().iter().for_each(|entry| entry.wake());
         self.listening.borrow().iter().for_each(Waker::wake_by_ref);
     }
 
-    /// Adds a task that [`Self::wake_all`] wakes, too.
+    /// Adds a task that [`Self::drain`] wakes, too.
     pub(super) fn also_wake(&self, waker: &Waker) {
         let mut listening = self.listening.borrow_mut();
         if !listening.iter().any(|other| other.will_wake(waker)) {
@@ -149,7 +156,14 @@ impl Connections {
                 Poll::Pending
             })
             .await;
-            tokio::time::sleep(self.interval).await;
+            // A drain brings deadlines forward.
+            let draining = self.draining.get();
+            let interval = if draining {
+                MIN_INTERVAL
+            } else {
+                self.interval
+            };
+            tokio::time::sleep(interval).await;
             let now = Instant::now();
             for entry in self.slots.borrow().iter().flatten() {
                 if entry.deadline.get().is_some_and(|deadline| deadline <= now) {
@@ -180,6 +194,13 @@ impl Entry {
     pub(super) fn set_deadline(&self, deadline: Option<Instant>) {
         self.deadline.set(deadline);
         self.expired.set(false);
+    }
+
+    /// The connection has until `deadline` at most.
+    pub(super) fn bring_forward(&self, deadline: Instant) {
+        if self.deadline.get().is_none_or(|own| deadline < own) {
+            self.deadline.set(Some(deadline));
+        }
     }
 
     pub(super) fn is_expired(&self) -> bool {

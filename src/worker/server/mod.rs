@@ -109,7 +109,7 @@ impl<A: Application> Server<A> {
     /// Stops accepting, closes idle connections, lets requests finish.
     pub fn drain(&self) {
         self.defaults.draining.store(true, Ordering::Relaxed);
-        self.connections.wake_all();
+        self.connections.drain();
     }
 
     /// Ready when the last connection has ended.

@@ -11,7 +11,6 @@ mod lifespan;
 mod report;
 mod runtime;
 mod scope;
-mod signals;
 mod tasks;
 mod worker;
 

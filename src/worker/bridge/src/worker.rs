@@ -17,7 +17,8 @@ use tokio::time::{Instant, sleep_until};
 
 use lowmem_serve::config::{BoundListener, WorkerConfig};
 use lowmem_serve::control::{FromWorker, Received, ToWorker, WorkerEnd};
-use lowmem_serve::telemetry;
+use lowmem_serve::sys::stop_signals;
+use lowmem_serve::telemetry::{self, paint};
 use lowmem_serve::worker::server::{Listener, Server};
 
 use crate::application::Asgi;
@@ -27,7 +28,6 @@ use crate::lifespan::Lifespan;
 use crate::report;
 use crate::runtime;
 use crate::scope::Scopes;
-use crate::signals;
 use crate::tasks::Tasks;
 
 /// The application can't be served, and why has been logged (UVICORN_PARITY a2).
@@ -49,21 +49,27 @@ pub fn main(py: Python<'_>, control: OwnedFd) -> PyResult<i32> {
     };
     telemetry::init(&config.log).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
     let pid = std::process::id();
-    tracing::info!("Started server process [{pid}]");
+    tracing::info!("Started server process [{}]", paint::cyan(pid));
     interpreter::prepare(py, &config)?;
+    let stop = stop_signals::install()?;
+    // Before there is a loop, as Uvicorn has it: applications call `asyncio.run` and Django's
+    // synchronous parts while they are imported.
+    let app = match interpreter::load(py, &config) {
+        Ok(app) => app,
+        Err(error) => return Ok(error.report(py)),
+    };
     runtime::build()?;
     if let Err(error) = event_loop::install(py, &config.event_loop) {
         report::exception(py, "Cannot create the event loop", &error);
         return Ok(CANNOT_SERVE);
     }
-    signals::install(py)?;
     let code = Rc::new(Cell::new(0));
     let result = Rc::clone(&code);
     runtime::enter(|| -> PyResult<()> {
-        let control = Control::new(control)?;
+        let control = Control::new(control, stop)?;
         let listeners = listeners(&config, descriptors)?;
         lowmem_serve::worker::tasks::spawn(async move {
-            result.set(serve(*config, control, listeners).await);
+            result.set(serve(app, *config, control, listeners).await);
             event_loop::stop();
         });
         Ok(())
@@ -73,7 +79,7 @@ pub fn main(py: Python<'_>, control: OwnedFd) -> PyResult<i32> {
         report::exception(py, "Cannot close the event loop", &error);
     }
     ended?;
-    tracing::info!("Finished server process [{pid}]");
+    tracing::info!("Finished server process [{}]", paint::cyan(pid));
     Ok(code.get())
 }
 
@@ -106,14 +112,13 @@ fn listeners(config: &WorkerConfig, descriptors: Vec<OwnedFd>) -> PyResult<Vec<L
     Ok(adopted?)
 }
 
-/// Loads the application and serves it until the supervisor, or a signal, says stop.
-async fn serve(config: WorkerConfig, control: Control, listeners: Vec<Listener>) -> i32 {
-    let loaded =
-        Python::attach(|py| interpreter::load(py, &config).map_err(|error| error.report(py)));
-    let app = match loaded {
-        Ok(app) => app,
-        Err(code) => return code,
-    };
+/// Serves the application until the supervisor, or a signal, says stop.
+async fn serve(
+    app: Py<PyAny>,
+    config: WorkerConfig,
+    control: Control,
+    listeners: Vec<Listener>,
+) -> i32 {
     let mut lifespan = Python::attach(|py| Lifespan::new(py, config.lifespan));
     if lifespan.startup(&app).await.is_err() {
         return CANNOT_SERVE;
@@ -238,13 +243,20 @@ struct Control {
     end: WorkerEnd,
     /// A duplicate of its descriptor, watched.
     readable: AsyncFd<OwnedFd>,
+    /// Readable once a signal asked the worker to stop. The terminal sends Ctrl-C to the whole
+    /// group, so a worker hears of it twice; the supervisor counts.
+    signalled: AsyncFd<OwnedFd>,
 }
 
 impl Control {
-    fn new(end: WorkerEnd) -> io::Result<Self> {
+    fn new(end: WorkerEnd, signalled: OwnedFd) -> io::Result<Self> {
         let descriptor = end.as_fd().try_clone_to_owned()?;
         let readable = runtime::watch(descriptor)?;
-        Ok(Self { end, readable })
+        Ok(Self {
+            end,
+            readable,
+            signalled: runtime::watch(signalled)?,
+        })
     }
 
     fn send(&self, message: &FromWorker) -> io::Result<()> {
@@ -255,7 +267,7 @@ impl Control {
     async fn order(&self) -> Order {
         let mut message = pin!(self.message());
         poll_fn(|cx| {
-            if signals::stop_requested(cx.waker()) {
+            if self.signalled.poll_read_ready(cx).is_ready() {
                 return Poll::Ready(Order::Drain);
             }
             message.as_mut().poll(cx)
