@@ -37,6 +37,12 @@ pub fn install() -> io::Result<OwnedFd> {
     Ok(event)
 }
 
+/// As if SIGTERM had come.
+pub fn raise() {
+    // SAFETY: the handler is installed, or the default action ends the process, as asked.
+    unsafe { libc::raise(libc::SIGTERM) };
+}
+
 extern "C" fn on_signal(number: libc::c_int) {
     // SAFETY: getpid, signal, raise and write are async-signal-safe (POSIX), and errno is put back.
     unsafe {

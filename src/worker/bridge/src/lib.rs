@@ -4,10 +4,12 @@
 
 mod application;
 mod awaitable;
+mod done;
 mod event_loop;
 mod http;
 mod interpreter;
 mod lifespan;
+mod light;
 mod report;
 mod runtime;
 mod scope;

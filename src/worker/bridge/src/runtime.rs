@@ -48,6 +48,11 @@ pub fn build() -> io::Result<()> {
     Ok(())
 }
 
+/// Whether this thread has the runtime.
+pub fn is_built() -> bool {
+    RUNTIME.with(|runtime| runtime.get().is_some())
+}
+
 /// Turns the runtime until `future` is ready.
 ///
 /// # Panics

@@ -25,10 +25,11 @@ use crate::application::Asgi;
 use crate::event_loop;
 use crate::interpreter;
 use crate::lifespan::Lifespan;
+use crate::light;
 use crate::report;
 use crate::runtime;
 use crate::scope::Scopes;
-use crate::tasks::Tasks;
+use crate::tasks;
 
 /// The application can't be served, and why has been logged (UVICORN_PARITY a2).
 const CANNOT_SERVE: i32 = 3;
@@ -63,21 +64,21 @@ pub fn main(py: Python<'_>, control: OwnedFd) -> PyResult<i32> {
         report::exception(py, "Cannot create the event loop", &error);
         return Ok(CANNOT_SERVE);
     }
+    let (control, listeners) = runtime::enter(|| -> PyResult<_> {
+        Ok((
+            Control::new(control, stop)?,
+            listeners(&config, descriptors)?,
+        ))
+    })?;
     let code = Rc::new(Cell::new(0));
     let result = Rc::clone(&code);
-    runtime::enter(|| -> PyResult<()> {
-        let control = Control::new(control, stop)?;
-        let listeners = listeners(&config, descriptors)?;
-        lowmem_serve::worker::tasks::spawn(async move {
-            result.set(serve(app, *config, control, listeners).await);
-            event_loop::stop();
-        });
-        Ok(())
-    })?;
-    let ended = event_loop::run_forever(py);
-    if let Err(error) = event_loop::close(py) {
-        report::exception(py, "Cannot close the event loop", &error);
-    }
+    let ended = event_loop::run(py, async move {
+        result.set(serve(app, *config, control, listeners).await);
+        if let Err(error) = event_loop::end_all().await {
+            Python::attach(|py| report::exception(py, "Cannot end what still runs", &error));
+        }
+    });
+    event_loop::close(py)?;
     ended?;
     tracing::info!("Finished server process [{}]", paint::cyan(pid));
     Ok(code.get())
@@ -119,23 +120,24 @@ async fn serve(
     control: Control,
     listeners: Vec<Listener>,
 ) -> i32 {
+    lowmem_serve::worker::tasks::spawn(light::run());
     let mut lifespan = Python::attach(|py| Lifespan::new(py, config.lifespan));
     if lifespan.startup(&app).await.is_err() {
         return CANNOT_SERVE;
     }
-    let prepared = Python::attach(|py| -> PyResult<(Asgi, Rc<Tasks>)> {
+    let scopes = Python::attach(|py| {
         let scopes = Scopes::new(py, &config.root_path, lifespan.state(py))?;
-
-        let tasks = Rc::new(Tasks::new(py)?);
-        Ok((Asgi::new(app, scopes, Rc::clone(&tasks)), tasks))
+        freeze_heap(py)?;
+        Ok(scopes)
     });
-    let (asgi, tasks) = match prepared {
-        Ok(prepared) => prepared,
+    let scopes = match scopes {
+        Ok(scopes) => scopes,
         Err(error) => {
             Python::attach(|py| report::exception(py, "Cannot start serving", &error));
             return CANNOT_SERVE;
         }
     };
+    let asgi = Asgi::new(app, scopes);
     let server = Server::new(asgi, &config);
     let flushed = Rc::clone(&server);
     runtime::before_wait(Rc::new(move || flushed.flush_logs()));
@@ -149,7 +151,7 @@ async fn serve(
         return CANNOT_SERVE;
     }
     let order = control.order().await;
-    drain(&server, &tasks, &control, order, config.graceful_shutdown).await;
+    drain(&server, &control, order, config.graceful_shutdown).await;
     server.flush_logs();
     // The supervisor may be gone by now; then nobody needs to know.
     let _ = control.send(&FromWorker::Drained);
@@ -157,14 +159,17 @@ async fn serve(
     0
 }
 
+/// What has been imported stays: the collector need not look at it again, and pages that a full
+/// collection would write to stay as they are.
+fn freeze_heap(py: Python<'_>) -> PyResult<()> {
+    let gc = py.import("gc")?;
+    gc.call_method0("collect")?;
+    gc.call_method0("freeze")?;
+    Ok(())
+}
+
 /// Finishes what is in flight, within `grace`.
-async fn drain(
-    server: &Rc<Server<Asgi>>,
-    tasks: &Rc<Tasks>,
-    control: &Control,
-    order: Order,
-    grace: Duration,
-) {
+async fn drain(server: &Rc<Server<Asgi>>, control: &Control, order: Order, grace: Duration) {
     tracing::info!("Shutting down");
     server.drain();
     // One turn for the idle connections to close.
@@ -175,18 +180,18 @@ async fn drain(
             tracing::info!("Waiting for connections to close. (CTRL+C to force quit)");
         }
         let farewell = end - FAREWELL.min(grace / 2);
-        let waited = idle(server, tasks);
+        let waited = idle(server);
         if until(waited, control, farewell).await == Waited::TimeIsUp {
             server.disconnect_all();
-            if until(idle(server, tasks), control, end).await == Waited::Done {
+            if until(idle(server), control, end).await == Waited::Done {
                 return;
             }
-        } else if server.open_connections() == 0 && tasks.running() == 0 {
+        } else if server.open_connections() == 0 && tasks::running() == 0 {
             return;
         }
     }
     let cancelled = Python::attach(|py| {
-        tasks.cancel_all(py, "Task cancelled, timeout graceful shutdown exceeded")
+        tasks::cancel_all(py, "Task cancelled, timeout graceful shutdown exceeded")
     });
     if cancelled > 0 {
         tracing::error!("Cancel {cancelled} running task(s), timeout graceful shutdown exceeded");
@@ -194,15 +199,15 @@ async fn drain(
     server.cut_all();
     // Cancelled tasks get a moment to clean up; one that refuses is left to the loop's end.
     let moment = Instant::now() + Duration::from_secs(1);
-    until(idle(server, tasks), control, moment).await;
+    until(idle(server), control, moment).await;
 }
 
 /// Ready when no connection is open and no request's task runs.
-async fn idle(server: &Rc<Server<Asgi>>, tasks: &Rc<Tasks>) {
+async fn idle(server: &Rc<Server<Asgi>>) {
     server.drained().await;
-    if tasks.running() > 0 {
+    if tasks::running() > 0 {
         tracing::info!("Waiting for background tasks to complete. (CTRL+C to force quit)");
-        tasks.finished().await;
+        tasks::finished().await;
     }
 }
 
