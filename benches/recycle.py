@@ -86,7 +86,10 @@ def _run(arguments: argparse.Namespace) -> int:
     gc.freeze()
     versions = environment.versions()
     if ours:
-        versions[scenarios.OURS] = environment.version_of(binary)
+        # Without the path of the library that it found.
+        versions[scenarios.OURS] = (
+            environment.version_of(binary).partition(" (")[0].removeprefix("lowmem-serve ")
+        )
     begun = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     outcomes: list[report.Outcome] = []
     for scenario in scenarios.named(arguments.scenario.split(",")):

@@ -38,6 +38,8 @@ class Mix:
     leak_kib_per_second: int = 0
 
 
+FULL = Mix()
+
 SMALL = Mix(
     idle=10, streams=2, uploads=1, websockets=1, idle_seconds=1.5, stream_seconds=1.0, upload_seconds=0.7
 )

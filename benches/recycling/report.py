@@ -11,7 +11,7 @@ from comparison.environment import BENCHES
 from comparison.machine import Machine
 from recycling.goals import missed
 from recycling.scenarios import OURS, Scenario
-from recycling.tally import Kind
+from recycling.tally import Count, Kind
 from recycling.trial import Trial
 from recycling.wire import Failure
 
@@ -159,7 +159,7 @@ def _document(trial: Trial) -> dict:
         "longest_stall": {"seconds": round(stall, 4), "kind": kind},
         "longest_silence_seconds": round(tally.longest_silence, 4),
         "load_generator_late_seconds": round(tally.own_lag, 4),
-        "kinds": {kind: asdict(count) for kind, count in tally.kinds.items()},
+        "kinds": {kind: _count(count) for kind, count in tally.kinds.items()},
         "websocket_ends": tally.websocket_ends,
         "event_ends": tally.event_ends,
         "events": tally.events,
@@ -176,6 +176,15 @@ def _document(trial: Trial) -> dict:
         "failed_examples": [asdict(example) for example in tally.examples],
         "memory": trial.memory.as_rows(),
         "log_tail": trial.log_tail.replace(f"{BENCHES.parent}/", ""),
+    }
+
+
+def _count(count: Count) -> dict:
+    return {
+        "answered": count.answered,
+        "failed": dict(count.failed),
+        "longest_stall_seconds": round(count.longest_stall, 4),
+        "long_stalls": count.long_stalls,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
-from recycling.load import Mix
+from recycling.load import FULL, Mix
 
 OURS = "lowmem-serve"
 
@@ -55,7 +55,7 @@ class Scenario:
     workers: int = 1
     import_seconds: float = 0.3
     quick_seconds: float = 8.0
-    mix: Mix = Mix()
+    mix: Mix = FULL
     least_seconds: dict[str, float] = field(default_factory=dict)
     """Where a server recycles no sooner than this, the load lasts longer (s), unless it is a quick run."""
 
@@ -73,7 +73,7 @@ class Scenario:
         }[self.drive]
 
 
-SHORT = replace(Mix(), streams=0, uploads=0, websockets=0, events=0)
+SHORT = replace(FULL, streams=0, uploads=0, websockets=0, events=0)
 """A sequential swap waits for what is in flight, so what takes seconds would hide its own pause."""
 
 TTL = Scenario(
@@ -119,7 +119,7 @@ SCENARIOS = (
             "granian": ("--workers-max-rss", f"{MAX_RSS_MIB}", "--rss-sample-interval", "1"),
         },
         quick_seconds=30.0,
-        mix=replace(Mix(), leak_kib_per_second=LEAK_KIB_PER_SECOND),
+        mix=replace(FULL, leak_kib_per_second=LEAK_KIB_PER_SECOND),
     ),
     replace(
         SIGHUP,

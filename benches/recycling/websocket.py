@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from enum import IntEnum
 
@@ -66,15 +67,18 @@ async def _session(field: Field) -> Done:
         number = 0
         while field.open:
             sent = field.now()
-            _send(link, Opcode.TEXT, b"%d" % number)
+            # The server may have left by now; why is still to be read.
+            with contextlib.suppress(Failed):
+                _send(link, Opcode.TEXT, b"%d" % number)
             if (code := await _echoed(link, b"%d" % number)) is not None:
                 field.tally.websocket_ends[str(code)] += 1
-                return Done(stall, head.pid)
+                return Done(stall)
             stall = max(stall, field.now() - sent)
             number += 1
             await asyncio.sleep(MESSAGE_SECONDS)
-        _send(link, Opcode.CLOSE, LEAVING.to_bytes(2))
-        return Done(stall, head.pid)
+        with contextlib.suppress(Failed):
+            _send(link, Opcode.CLOSE, LEAVING.to_bytes(2))
+        return Done(stall)
     except Failed as error:
         if error.failure in (Failure.CUT, Failure.UNANSWERED):
             field.tally.websocket_ends["cut"] += 1
@@ -88,7 +92,8 @@ async def _echoed(link: Link, text: bytes) -> int | None:
     while True:
         opcode, payload = await _receive(link)
         if opcode == Opcode.CLOSE:
-            _send(link, Opcode.CLOSE, payload[:2])
+            with contextlib.suppress(Failed):
+                _send(link, Opcode.CLOSE, payload[:2])
             return int.from_bytes(payload[:2]) if payload else 1005
         if opcode == Opcode.PING:
             _send(link, Opcode.PONG, payload)

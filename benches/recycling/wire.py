@@ -93,6 +93,7 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._buffer = bytearray()
         self._stage = Stage.IDLE
+        self._requests = 0
         self._ended: str | None = None
         self._waiter: asyncio.Future[None] | None = None
 
@@ -110,8 +111,8 @@ class Link(asyncio.Protocol):
 
     def send(self, request: bytes) -> None:
         """Send a request, or the beginning of one."""
-        if self._ended:
-            raise Failed(Failure.CLOSED_IDLE, self._ended)
+        self._requests += 1
+        self._must_be_open()
         if self._buffer:
             raise Failed(Failure.WRONG, f"unasked: {bytes(self._buffer[:40])!r}")
         self._stage = Stage.ASKED
@@ -119,8 +120,7 @@ class Link(asyncio.Protocol):
 
     def send_more(self, data: bytes) -> None:
         """Send what belongs to the request that has begun."""
-        if self._ended:
-            raise Failed(LET_DOWN[self._stage], self._ended)
+        self._must_be_open()
         self._transport.write(data)
 
     async def head(self) -> Head:
@@ -163,8 +163,7 @@ class Link(asyncio.Protocol):
 
     async def more(self) -> None:
         """Wait for bytes beyond those that are there."""
-        if self._ended:
-            raise Failed(LET_DOWN[self._stage], self._ended)
+        self._must_be_open()
         self._waiter = self._loop.create_future()
         try:
             await self._waiter
@@ -197,6 +196,10 @@ class Link(asyncio.Protocol):
         """Be told by asyncio."""
         self._ended = type(error).__name__ if error else self._ended or "closed"
         self._wake()
+
+    def _must_be_open(self) -> None:
+        if self._ended:
+            raise Failed(LET_DOWN[self._stage], f"{self._ended}, request {self._requests} on its connection")
 
     def _wake(self) -> None:
         if self._waiter and not self._waiter.done():

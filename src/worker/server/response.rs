@@ -19,8 +19,8 @@ pub struct Defaults {
     pub date: bool,
     /// Further fields, as they stand on the wire.
     pub fields: Vec<u8>,
-    /// The worker drains: each response closes its connection.
-    pub draining: AtomicBool,
+    /// Each response closes its connection: the worker drains, and has no successor.
+    pub closing: AtomicBool,
 }
 
 /// Why a header field of the application is refused (RFC 9110 section 5).
@@ -517,7 +517,7 @@ mod tests {
             server: true,
             date: false,
             fields: Vec::new(),
-            draining: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
         }
     }
 

@@ -4,7 +4,9 @@
 
 mod application;
 mod awaitable;
+mod control;
 mod done;
+mod drain;
 mod event_loop;
 mod http;
 mod interpreter;

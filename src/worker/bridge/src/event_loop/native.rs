@@ -35,7 +35,7 @@ use pyo3::types::{PyDict, PyTuple};
 use tokio::io::unix::AsyncFd;
 use tokio::time::Sleep;
 
-use lowmem_serve::sys::stop_signals;
+use lowmem_serve::sys::{stop_signals, watch};
 use lowmem_serve::worker::tasks;
 
 use super::handle::{Handle, run_foreign};
@@ -115,7 +115,7 @@ pub fn create(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Bound<'_, Native>)>
     let epoll = unsafe { BorrowedFd::borrow_raw(epoll) }.try_clone_to_owned()?;
     let parts = runtime::enter(|| -> PyResult<Parts> {
         Ok(Parts {
-            descriptors: runtime::watch(epoll)?,
+            descriptors: watch::for_input(epoll)?,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
         })
     })?;
