@@ -94,7 +94,10 @@ class Link(asyncio.Protocol):
         self._buffer = bytearray()
         self._stage = Stage.IDLE
         self._requests = 0
+        self._since = self._loop.time()
+        """When the connection was opened, or the last request begun (s)."""
         self._ended: str | None = None
+        self._ended_at = 0.0
         self._waiter: asyncio.Future[None] | None = None
 
     @classmethod
@@ -111,8 +114,9 @@ class Link(asyncio.Protocol):
 
     def send(self, request: bytes) -> None:
         """Send a request, or the beginning of one."""
-        self._requests += 1
         self._must_be_open()
+        self._requests += 1
+        self._since = self._loop.time()
         if self._buffer:
             raise Failed(Failure.WRONG, f"unasked: {bytes(self._buffer[:40])!r}")
         self._stage = Stage.ASKED
@@ -188,18 +192,23 @@ class Link(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Be told by asyncio."""
-        self._ended = "closed"
-        self._wake()
+        self._end("closed")
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
         """Be told by asyncio."""
-        self._ended = type(error).__name__ if error else self._ended or "closed"
-        self._wake()
+        self._end(type(error).__name__ if error else "closed")
 
     def _must_be_open(self) -> None:
         if self._ended:
-            raise Failed(LET_DOWN[self._stage], f"{self._ended}, request {self._requests} on its connection")
+            after = f"{self._ended_at - self._since:.3f} s after request {self._requests} on this connection"
+            raise Failed(LET_DOWN[self._stage], f"{self._ended} {after}")
+
+    def _end(self, how: str) -> None:
+        if not self._ended:
+            self._ended = how
+            self._ended_at = self._loop.time()
+        self._wake()
 
     def _wake(self) -> None:
         if self._waiter and not self._waiter.done():
