@@ -25,8 +25,14 @@ const RULES: &[Rule] = &[
     Rule {
         room: "src",
         but_not_below: &["src/worker", "src/lib.rs"],
-        forbidden: &["crate::worker", "lowmem_serve::worker", "tokio"],
+        forbidden: &["crate::worker", "lowmem_serve::worker"],
         why: "only workers know what a worker is made of",
+    },
+    Rule {
+        room: "src",
+        but_not_below: &["src/worker", "src/sys/watch.rs"],
+        forbidden: &["tokio"],
+        why: "only workers have a runtime",
     },
     Rule {
         room: "src/worker/asgi",

@@ -69,7 +69,8 @@ impl WorkerEnd {
 }
 
 impl<Out: Serialize, In: DeserializeOwned> Channel<Out, In> {
-    fn over(socket: OwnedFd) -> Self {
+    /// One end, over a socket of the kind that [`SupervisorEnd::pair`] makes.
+    pub fn over(socket: OwnedFd) -> Self {
         Self {
             socket,
             direction: PhantomData,

@@ -18,8 +18,12 @@ pub use channel::{Channel, MAX_DESCRIPTORS, Received, SupervisorEnd, WorkerEnd};
 pub enum ToWorker {
     /// The first message. The listeners are attached to it.
     Start(Box<WorkerConfig>),
-    /// Stop accepting, finish what is in flight within the configured grace period, exit 0.
+    /// Stop accepting, finish what is in flight within the configured grace period, exit 0. With a
+    /// descriptor attached, its other end is the successor's, and connections move there.
     Drain,
+    /// Take over the connections that come through the attached descriptor, whose other end is the
+    /// predecessor's.
+    Adopt,
     /// Stop now: cut what is in flight, still run lifespan shutdown, exit 0.
     Quit,
 }

@@ -5,7 +5,10 @@
 pub mod clock;
 pub mod descriptor;
 pub mod library;
-
+pub mod limits;
+pub mod memory;
 pub mod process;
 pub mod startup;
+pub mod stop_signals;
+pub mod watch;
 pub mod weight;

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::server::{Exchange, RequestHead};
 
 /// Runs the application for requests that the server has read.
@@ -26,7 +28,7 @@ pub trait Application: 'static {
 }
 
 /// Both ends of a connection, as ASGI's `client` and `server` tell them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peers {
     /// The peer, unless it came through a Unix socket.
     pub client: Option<SocketAddr>,
@@ -35,7 +37,7 @@ pub struct Peers {
 }
 
 /// The local end of a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ServerAddress {
     /// Address and port that the client connected to.
     Tcp(SocketAddr),

@@ -10,9 +10,10 @@ use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 
 use super::Server;
-use super::connection;
+use super::connection::{self, Resting};
 use super::stream::Stream;
 use crate::worker::application::{Application, Peers, ServerAddress};
+use crate::worker::tasks;
 
 /// How long to wait when no descriptor is left (EMFILE) before trying again; nginx waits 500 ms,
 /// Go 5 ms to 1 s.
@@ -55,16 +56,23 @@ impl Listener {
     }
 }
 
-/// Accepts until the server drains; what the kernel has already queued by then is still served.
+/// Accepts until the server drains; what the kernel has queued by then is still
+/// served, by the successor if there is one.
 pub(super) async fn run<A: Application>(server: Rc<Server<A>>, listener: Listener) {
     let mut accepted = 0;
     loop {
-        let next = poll_fn(|cx| match listener.poll_accept(cx) {
-            Poll::Ready(next) => Poll::Ready(Some(next)),
-            Poll::Pending if server.is_draining() => Poll::Ready(None),
-            Poll::Pending => {
-                server.connections.also_wake(cx.waker());
-                Poll::Pending
+        let next = poll_fn(|cx| {
+            // The successor accepts from the same queue.
+            if server.hands_over() {
+                return Poll::Ready(None);
+            }
+            match listener.poll_accept(cx) {
+                Poll::Ready(next) => Poll::Ready(Some(next)),
+                Poll::Pending if server.is_draining() => Poll::Ready(None),
+                Poll::Pending => {
+                    server.connections.also_wake(cx.waker());
+                    Poll::Pending
+                }
             }
         })
         .await;
@@ -95,7 +103,14 @@ fn spawn<A: Application>(
     }
     // A peer that has already gone has no local address any more.
     if let Ok(peers) = listener.peers(&stream, client) {
-        crate::worker::tasks::spawn(connection::serve(Rc::clone(server), stream, peers));
+        let resting = Resting {
+            stream,
+            peers,
+            input: Vec::new(),
+            fresh: true,
+            idle_until: None,
+        };
+        tasks::spawn(connection::serve(Rc::clone(server), resting));
     }
 }
 

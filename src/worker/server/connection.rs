@@ -15,6 +15,7 @@ use super::body::BodyDecoder;
 use super::buffers;
 use super::connections::{Entry, Guard};
 use super::exchange::{Ending, Exchange};
+use super::handover;
 use super::head::{self, HeadScan, RequestHead};
 use super::response::{self, Outgoing};
 use super::stream::Stream;
@@ -29,38 +30,78 @@ const READ_AHEAD: usize = 64 * 1024;
 /// that the connection can be kept; nginx and Go read 64 and 256 KiB.
 const MAX_DISCARDED: usize = 256 * 1024;
 
+/// How long a connection that has not sent a whole head yet may still do so when the server drains.
+const LAST_CALL: Duration = Duration::from_millis(500);
+
 /// How long a closed connection is read from after its last response. Closing a socket with unread
 /// data resets it, and the client may lose the response (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Serves one connection to its end.
-pub(super) async fn serve<A: Application>(server: Rc<Server<A>>, stream: Stream, peers: Peers) {
+/// A connection between two requests: new, woken, or handed over.
+pub(super) struct Resting {
+    pub(super) stream: Stream,
+    pub(super) peers: Peers,
+    /// What has been read of the next head.
+    pub(super) input: Vec<u8>,
+    /// No request has been read yet.
+    pub(super) fresh: bool,
+    /// When it will have been idle for too long, where that is known.
+    pub(super) idle_until: Option<Instant>,
+}
+
+/// Serves one connection until it ends or rests.
+pub(super) async fn serve<A: Application>(server: Rc<Server<A>>, resting: Resting) {
+    if let Some(resting) = converse(&server, resting).await {
+        server.rest(resting);
+    }
+}
+
+/// Serves requests until the connection ends, or has nothing to do here.
+async fn converse<A: Application>(server: &Rc<Server<A>>, resting: Resting) -> Option<Resting> {
     let guard = server.connections.add();
     let mut connection = Connection {
-        server: &server,
+        server,
         entry: Rc::clone(&guard.entry),
-        stream,
-        input: Input::default(),
-        peers,
+        stream: resting.stream,
+        input: Input {
+            buffer: resting.input,
+            used: 0,
+            ended: false,
+        },
+        peers: resting.peers,
         application: None,
         since: Instant::now(),
-        fresh: true,
+        fresh: resting.fresh,
         _guard: guard,
     };
-    while let Some(head) = connection.next_head().await {
-        let next = match head {
-            Ok(range) => connection.request(range).await,
-            Err(refused) => connection.refuse(refused).await,
+    loop {
+        let next = match connection.next_head().await {
+            Next::Head(range) => connection.request(range).await,
+            Next::Refused(refused) => connection.refuse(refused).await,
+            Next::Rest => return Some(connection.into_resting()),
+            Next::End => return None,
         };
         match next {
             Ending::KeepAlive => {}
             Ending::Close => {
                 connection.linger().await;
-                break;
+                return None;
             }
-            Ending::Cut => break,
+            Ending::Cut => return None,
         }
     }
+}
+
+/// What comes next on a connection.
+enum Next {
+    /// A request, whose head is at this place of the input.
+    Head(Range<usize>),
+    /// Something that is no request.
+    Refused(head::Refused),
+    /// Nothing for now: it may be parked, or move to the successor.
+    Rest,
+    /// Nothing: it ends here.
+    End,
 }
 
 struct Connection<'a, A: Application> {
@@ -142,54 +183,84 @@ impl<A: Application> Connection<'_, A> {
         polled.map(|_| 0)
     }
 
-    /// Waits for the next request's head: its place in the input, why it is refused, or `None`
-    /// when the connection ends here.
-    async fn next_head(&mut self) -> Option<Result<Range<usize>, head::Refused>> {
-        let mut scan = HeadScan::default();
+    fn into_resting(self) -> Resting {
+        let input = self.input.unused().to_vec();
+        Resting {
+            stream: self.stream,
+            peers: self.peers,
+            input,
+            fresh: self.fresh,
+            idle_until: Some(self.since + self.server.limits.keep_alive),
+        }
+    }
+
+    /// Waits for the next request's head.
+    async fn next_head(&mut self) -> Next {
         let limits = self.server.limits;
+        let mut scan = HeadScan::default();
         self.since = Instant::now();
         let mut begun = self.fresh || !self.input.is_empty();
-        let allowed = if begun {
-            limits.header_read
+        if begun {
+            self.entry
+                .set_deadline(Some(self.since + limits.header_read));
         } else {
-            limits.keep_alive
-        };
-        self.entry.set_deadline(Some(self.since + allowed));
-        poll_fn(|cx| {
+            self.entry
+                .set_deadline(Some(self.since + limits.keep_alive));
+            self.entry.set_idle(Some(self.since));
+        }
+        let next = poll_fn(|cx| {
             self.entry.set_waker(cx.waker());
             if self.entry.is_cut() {
-                return Poll::Ready(None);
+                return Poll::Ready(Next::End);
             }
             loop {
                 match scan.advance(self.input.unused(), limits.head_size) {
                     Ok(None) => {}
-                    Ok(Some(range)) => return Poll::Ready(Some(Ok(range))),
-                    Err(refused) => return Poll::Ready(Some(Err(refused))),
+                    Ok(Some(range)) => return Poll::Ready(Next::Head(range)),
+                    Err(refused) => return Poll::Ready(Next::Refused(refused)),
                 }
                 match self.poll_fill(cx, limits.head_size + buffers::SIZE) {
-                    Poll::Ready(0) => return Poll::Ready(None),
+                    Poll::Ready(0) => return Poll::Ready(Next::End),
                     Poll::Ready(_) if !begun => {
                         begun = true;
                         self.since = Instant::now();
+                        self.entry.set_idle(None);
                         self.entry
                             .set_deadline(Some(self.since + limits.header_read));
                     }
                     Poll::Ready(_) => {}
-                    Poll::Pending => break,
+                    Poll::Pending => return self.wait_or_rest(),
                 }
             }
-            let idle = self.input.is_empty();
-            if self.entry.is_expired() {
-                let slow = (!idle).then_some(Err(head::Refused::TooSlow));
-                return Poll::Ready(slow);
-            }
-            // A fresh connection is never closed unanswered: its request may be on its way.
-            if self.server.is_draining() && idle && !self.fresh {
-                return Poll::Ready(None);
-            }
-            Poll::Pending
         })
-        .await
+        .await;
+        self.entry.set_idle(None);
+        next
+    }
+
+    /// What to do about a connection that has nothing to read.
+    fn wait_or_rest(&self) -> Poll<Next> {
+        let unread = self.input.unused().len();
+        if self.server.hands_over() && unread <= handover::MAX_INPUT {
+            return Poll::Ready(Next::Rest);
+        }
+        if self.entry.is_expired() {
+            return Poll::Ready(if unread == 0 || self.server.is_draining() {
+                Next::End
+            } else {
+                Next::Refused(head::Refused::TooSlow)
+            });
+        }
+        if self.server.is_draining() {
+            if unread == 0 && !self.fresh {
+                return Poll::Ready(Next::End);
+            }
+            // A request may be on its way; one that is not must not hold the worker up.
+            self.entry.bring_forward(Instant::now() + LAST_CALL);
+        } else if self.entry.may_park(Instant::now()) {
+            return Poll::Ready(Next::Rest);
+        }
+        Poll::Pending
     }
 
     /// Answers the request whose head is at `range` of the input.

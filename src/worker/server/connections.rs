@@ -5,12 +5,21 @@
 //! late by a quarter of the shortest limit at most.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::exchange::Exchange;
+
+/// Between two sweeps.
+const MIN_INTERVAL: Duration = Duration::from_millis(25);
+const MAX_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long a connection is idle before it is parked. Clients in a conversation come back sooner,
+/// and parking costs two system calls.
+const PARK_AFTER: Duration = Duration::from_millis(200);
 
 /// All open connections of a worker.
 #[derive(Debug)]
@@ -24,6 +33,7 @@ pub(super) struct Connections {
     /// The accepting tasks.
     listening: RefCell<Vec<Waker>>,
     interval: Duration,
+    draining: Cell<bool>,
 }
 
 /// What the rest of the server knows of one connection.
@@ -33,6 +43,8 @@ pub(super) struct Entry {
     deadline: Cell<Option<Instant>>,
     expired: Cell<bool>,
     cut: Cell<bool>,
+    /// Idle since then, between two requests.
+    idle: Cell<Option<Instant>>,
     exchange: RefCell<Option<Arc<Exchange>>>,
 }
 
@@ -54,7 +66,8 @@ impl Connections {
             sweep: RefCell::default(),
             waiting: RefCell::default(),
             listening: RefCell::default(),
-            interval: (shortest / 4).clamp(Duration::from_millis(25), Duration::from_secs(1)),
+            interval: (shortest / 4).clamp(MIN_INTERVAL, MAX_INTERVAL),
+            draining: Cell::new(false),
         }
     }
 
@@ -68,6 +81,7 @@ impl Connections {
             deadline: Cell::new(None),
             expired: Cell::new(false),
             cut: Cell::new(false),
+            idle: Cell::new(None),
             exchange: RefCell::default(),
         });
         let mut slots = self.slots.borrow_mut();
@@ -77,9 +91,7 @@ impl Connections {
         });
         slots[slot] = Some(Rc::clone(&entry));
         self.open.set(self.open.get() + 1);
-        if let Some(waker) = self.sweep.take() {
-            waker.wake();
-        }
+        self.wake_sweep();
         Guard {
             connections: self,
             slot,
@@ -96,13 +108,14 @@ impl Connections {
             .collect()
     }
 
-    /// Wakes each connection, to look at what has changed around it.
-    pub(super) fn wake_all(&self) {
+    /// Has each connection notice that the server drains.
+    pub(super) fn drain(&self) {
+        self.draining.set(true);
         self.entries().iter().for_each(|entry| entry.wake());
         self.listening.borrow().iter().for_each(Waker::wake_by_ref);
     }
 
-    /// Adds a task that [`Self::wake_all`] wakes, too.
+    /// Adds a task that [`Self::drain`] wakes, too.
     pub(super) fn also_wake(&self, waker: &Waker) {
         let mut listening = self.listening.borrow_mut();
         if !listening.iter().any(|other| other.will_wake(waker)) {
@@ -128,7 +141,7 @@ impl Connections {
 
     /// Ready when no connection is open.
     pub(super) async fn empty(&self) {
-        std::future::poll_fn(|cx| {
+        poll_fn(|cx| {
             if self.open.get() == 0 {
                 return Poll::Ready(());
             }
@@ -138,24 +151,42 @@ impl Connections {
         .await;
     }
 
-    /// Ends connections whose time is up; runs as long as the server.
-    pub(super) async fn sweep(&self) {
-        loop {
-            std::future::poll_fn(|cx| {
-                if self.open.get() > 0 {
-                    return Poll::Ready(());
-                }
-                *self.sweep.borrow_mut() = Some(cx.waker().clone());
-                Poll::Pending
-            })
-            .await;
-            tokio::time::sleep(self.interval).await;
-            let now = Instant::now();
-            for entry in self.slots.borrow().iter().flatten() {
-                if entry.deadline.get().is_some_and(|deadline| deadline <= now) {
-                    entry.expired.set(true);
-                    entry.wake();
-                }
+    /// Waits until there are connections, or [`Self::wake_sweep`], and then for the next sweep.
+    pub(super) async fn next_sweep(&self, needed: impl Fn() -> bool) {
+        poll_fn(|cx| {
+            if self.open.get() > 0 || needed() {
+                return Poll::Ready(());
+            }
+            *self.sweep.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+        // A drain brings deadlines forward.
+        let draining = self.draining.get();
+        let interval = if draining {
+            MIN_INTERVAL
+        } else {
+            self.interval
+        };
+        tokio::time::sleep(interval).await;
+    }
+
+    /// There is something to sweep.
+    pub(super) fn wake_sweep(&self) {
+        if let Some(waker) = self.sweep.take() {
+            waker.wake();
+        }
+    }
+
+    /// Tells connections whose time is up, or that may be parked.
+    pub(super) fn sweep(&self, now: Instant) {
+        for entry in self.entries() {
+            let expired = entry.deadline.get().is_some_and(|deadline| deadline <= now);
+            if expired {
+                entry.expired.set(true);
+            }
+            if expired || entry.may_park(now) {
+                entry.wake();
             }
         }
     }
@@ -180,6 +211,25 @@ impl Entry {
     pub(super) fn set_deadline(&self, deadline: Option<Instant>) {
         self.deadline.set(deadline);
         self.expired.set(false);
+    }
+
+    /// The connection has until `deadline` at most.
+    pub(super) fn bring_forward(&self, deadline: Instant) {
+        if self.deadline.get().is_none_or(|own| deadline < own) {
+            self.deadline.set(Some(deadline));
+        }
+    }
+
+    /// The connection is idle since then, or no longer.
+    pub(super) fn set_idle(&self, since: Option<Instant>) {
+        self.idle.set(since);
+    }
+
+    /// Whether it has been idle for long enough to be parked.
+    pub(super) fn may_park(&self, now: Instant) -> bool {
+        self.idle
+            .get()
+            .is_some_and(|since| now.duration_since(since) >= PARK_AFTER)
     }
 
     pub(super) fn is_expired(&self) -> bool {

@@ -232,7 +232,7 @@ impl Exchange {
         let close = !self.keep_alive
             || head.wants_close()
             || framing == Framing::UntilClose
-            || self.defaults.draining.load(Ordering::Relaxed);
+            || self.defaults.closing.load(Ordering::Relaxed);
         let option = match (close, self.request.http10) {
             (true, _) => Persist::Close,
             (false, true) => Persist::KeepAlive,

@@ -19,8 +19,8 @@ pub struct Defaults {
     pub date: bool,
     /// Further fields, as they stand on the wire.
     pub fields: Vec<u8>,
-    /// The worker drains: each response closes its connection.
-    pub draining: AtomicBool,
+    /// Each response closes its connection: the worker drains, and has no successor.
+    pub closing: AtomicBool,
 }
 
 /// Why a header field of the application is refused (RFC 9110 section 5).
@@ -48,6 +48,8 @@ impl std::fmt::Display for BadField {
 #[derive(Debug)]
 pub struct ResponseHead {
     bytes: Vec<u8>,
+    /// Where the fields begin, after the status line.
+    fields: usize,
     /// The status, not checked yet.
     pub(super) status: i64,
     declared: Declared,
@@ -66,6 +68,7 @@ impl ResponseHead {
         buffer.extend_from_slice(reason_phrase(status).as_bytes());
         buffer.extend_from_slice(b"\r\n");
         Self {
+            fields: buffer.len(),
             bytes: buffer,
             status,
             declared: Declared::default(),
@@ -152,6 +155,13 @@ impl ResponseHead {
             Framing::Chunked => bytes.extend_from_slice(b"transfer-encoding: chunked\r\n"),
             Framing::UntilClose | Framing::Bodiless(None) => {}
         }
+        bytes.extend_from_slice(match option {
+            Persist::Default => b"",
+            Persist::Close => b"connection: close\r\n",
+            Persist::KeepAlive => b"connection: keep-alive\r\n",
+        });
+        bytes.extend_from_slice(b"\r\n");
+        let end = bytes.len();
         if defaults.date && !self.has_date {
             write_date(&mut bytes);
         }
@@ -159,12 +169,9 @@ impl ResponseHead {
             bytes.extend_from_slice(b"server: lowmem-serve\r\n");
         }
         bytes.extend_from_slice(&defaults.fields);
-        bytes.extend_from_slice(match option {
-            Persist::Default => b"",
-            Persist::Close => b"connection: close\r\n",
-            Persist::KeepAlive => b"connection: keep-alive\r\n",
-        });
-        bytes.extend_from_slice(b"\r\n");
+        // Uvicorn's order: the server's own fields first. Which those are is known only now.
+        let own = bytes.len() - end;
+        bytes[self.fields..].rotate_right(own);
         bytes
     }
 }
@@ -510,7 +517,7 @@ mod tests {
             server: true,
             date: false,
             fields: Vec::new(),
-            draining: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
         }
     }
 
@@ -532,8 +539,8 @@ mod tests {
         }
         assert_eq!(head.declared().length, Some(5));
         let bytes = head.finish(Framing::Length(5), &plain_defaults(), Persist::Default);
-        let expected = "HTTP/1.1 200 OK\r\na: 1\r\nb: 2\r\nA: 3\r\ncontent-length: 5\r\n\
-                        server: lowmem-serve\r\n\r\n";
+        let expected = "HTTP/1.1 200 OK\r\nserver: lowmem-serve\r\n\
+                        a: 1\r\nb: 2\r\nA: 3\r\ncontent-length: 5\r\n\r\n";
         assert_eq!(text(&bytes), expected);
     }
 

@@ -1,12 +1,15 @@
 //! The byte streams that connections come on.
 
 use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use bytes::BufMut;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+
+use crate::worker::application::ServerAddress;
 
 /// A connection's stream: a value, so that the serve path exists once.
 #[derive(Debug)]
@@ -16,6 +19,30 @@ pub(super) enum Stream {
 }
 
 impl Stream {
+    /// Takes over a connected socket from a descriptor. Called in the runtime's context.
+    pub(super) fn adopt(socket: OwnedFd, server: &ServerAddress) -> io::Result<Self> {
+        match server {
+            ServerAddress::Tcp(_) => {
+                let stream = std::net::TcpStream::from(socket);
+                stream.set_nonblocking(true)?;
+                TcpStream::from_std(stream).map(Self::Tcp)
+            }
+            ServerAddress::Unix(_) => {
+                let stream = std::os::unix::net::UnixStream::from(socket);
+                stream.set_nonblocking(true)?;
+                UnixStream::from_std(stream).map(Self::Unix)
+            }
+        }
+    }
+
+    /// The bare descriptor; tokio forgets it.
+    pub(super) fn release(self) -> io::Result<OwnedFd> {
+        match self {
+            Self::Tcp(stream) => stream.into_std().map(OwnedFd::from),
+            Self::Unix(stream) => stream.into_std().map(OwnedFd::from),
+        }
+    }
+
     /// Reads into the spare capacity of `buffer`, at most `limit` bytes; 0 is the end.
     pub(super) fn poll_read(
         &mut self,

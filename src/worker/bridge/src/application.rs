@@ -1,7 +1,5 @@
 //! An ASGI application, as the server calls it.
 
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use pyo3::exceptions::asyncio::CancelledError;
@@ -11,49 +9,39 @@ use pyo3::prelude::*;
 use lowmem_serve::worker::application::{Application, Peers};
 use lowmem_serve::worker::server::{Exchange, Finish, RequestHead};
 
+use crate::done::WhenDone;
 use crate::event_loop;
 use crate::http::HttpCycle;
 use crate::report;
 use crate::scope::{Scopes, Template};
-use crate::tasks::{self, Started, Tasks};
+use crate::tasks;
 
 /// An ASGI 3 application, and what its requests share.
 pub struct Asgi {
     app: Py<PyAny>,
     scopes: Scopes,
-    tasks: Rc<Tasks>,
-}
-
-thread_local! {
-    /// The tasks of this worker, for the callbacks that asyncio runs when one is done.
-    static TASKS: RefCell<Option<Rc<Tasks>>> = const { RefCell::new(None) };
 }
 
 impl Asgi {
-    pub fn new(app: Py<PyAny>, scopes: Scopes, tasks: Rc<Tasks>) -> Self {
-        TASKS.set(Some(Rc::clone(&tasks)));
-        Self { app, scopes, tasks }
+    pub fn new(app: Py<PyAny>, scopes: Scopes) -> Self {
+        Self { app, scopes }
     }
 
     /// Calls the application and starts what it returns.
-    fn start<'py>(
+    fn start(
         &self,
-        py: Python<'py>,
-        template: Option<&Template>,
+        py: Python<'_>,
+        template: &Template,
         head: &RequestHead<'_>,
         exchange: &Arc<Exchange>,
-    ) -> PyResult<Started<'py>> {
-        let template = template.ok_or_else(|| {
-            pyo3::exceptions::PyRuntimeError::new_err("the connection has no scope")
-        })?;
+    ) -> PyResult<()> {
         let scope = self.scopes.http(py, template, head)?;
         let cycle = Bound::new(py, HttpCycle::new(Arc::clone(exchange)))?;
         let receive = cycle.getattr(intern!(py, "receive"))?;
         let send = cycle.getattr(intern!(py, "send"))?;
         let awaitable = self.app.bind(py).call1((scope, receive, send))?;
-        let started = self.tasks.start(awaitable)?;
-        event_loop::nudge(py)?;
-        Ok(started)
+        tasks::start(awaitable, Arc::new(Answered(Arc::clone(exchange))))?;
+        event_loop::nudge(py)
     }
 }
 
@@ -76,48 +64,40 @@ impl Application for Asgi {
         head: &RequestHead<'_>,
         exchange: Arc<Exchange>,
     ) {
-        Python::attach(
-            |py| match self.start(py, connection.as_ref(), head, &exchange) {
-                Ok(Started::Finished(result)) => finish(py, &exchange, result),
-                Ok(Started::Waiting(task)) => {
-                    let slot = self.tasks.keep(task.clone().unbind());
-                    let done = WhenDone { exchange, slot };
-                    let added = Py::new(py, done).and_then(|done| {
-                        task.call_method1(intern!(py, "add_done_callback"), (done,))
-                    });
-                    if let Err(error) = added {
-                        report::exception(py, "Cannot follow a task", &error);
-                    }
-                }
-                Err(error) => finish(py, &exchange, Err(error)),
-            },
-        );
+        Python::attach(|py| {
+            // Without a template the operator has been told why; the client gets a 500.
+            let started = connection
+                .as_ref()
+                .map(|t| self.start(py, t, head, &exchange));
+            match started {
+                Some(Ok(())) => {}
+                Some(Err(error)) => finish(py, &exchange, Err(error)),
+                None => finish(py, &exchange, Ok(py.None().into_bound(py))),
+            }
+        });
     }
 }
 
-/// Called by asyncio when a request's task is done.
-#[pyclass(frozen, module = "lowmem_serve")]
-struct WhenDone {
-    exchange: Arc<Exchange>,
-    slot: usize,
-}
+/// A request whose application has returned or raised.
+struct Answered(Arc<Exchange>);
 
-#[pymethods]
-impl WhenDone {
-    fn __call__(&self, py: Python<'_>, task: &Bound<'_, PyAny>) {
-        finish(py, &self.exchange, tasks::result(task));
-        if let Some(tasks) = TASKS.with_borrow(Clone::clone) {
-            tasks.release(self.slot);
-        }
+impl WhenDone for Answered {
+    fn done(&self, py: Python<'_>, result: PyResult<Bound<'_, PyAny>>) {
+        finish(py, &self.0, result);
+    }
+
+    fn holds_up_drain(&self) -> bool {
+        true
     }
 }
 
-/// The application has returned or raised: its response ends here, and the operator is told.
+/// The response ends here, and the operator is told.
 fn finish(py: Python<'_>, exchange: &Exchange, result: PyResult<Bound<'_, PyAny>>) {
     let finish = exchange.finish();
     match (result, finish) {
-        (Err(error), _) if error.is_instance_of::<CancelledError>(py) && is_cancelling() => {
-            tracing::error!("Task cancelled, timeout graceful shutdown exceeded");
+        (Err(_), _) if tasks::is_cancelling() && !event_loop::is_installed(py) => cancelled(),
+        (Err(error), _) if tasks::is_cancelling() && error.is_instance_of::<CancelledError>(py) => {
+            cancelled();
         }
         (Err(error), _) => report::exception(py, "Exception in ASGI application", &error),
         (Ok(_), Finish::NotStarted) => {
@@ -133,7 +113,6 @@ fn finish(py: Python<'_>, exchange: &Exchange, result: PyResult<Bound<'_, PyAny>
     }
 }
 
-/// Whether the worker is cancelling what did not finish in time.
-fn is_cancelling() -> bool {
-    TASKS.with_borrow(|tasks| tasks.as_ref().is_some_and(|tasks| tasks.is_cancelling()))
+fn cancelled() {
+    tracing::error!("Task cancelled, timeout graceful shutdown exceeded");
 }

@@ -1,6 +1,7 @@
 //! What `receive()` and `send()` return.
 //!
-//! An awaitable that is ready never suspends its coroutine. One that is not yields a real asyncio
+//! With a loop, an awaitable that is not ready yields a real asyncio future; without one, it wakes the
+//! coroutine's light task. An awaitable that is ready never suspends its coroutine. One that is not yields a real asyncio
 //! future, so that tasks, `wait_for`, anyio, and code that steps coroutines by hand all work, and
 //! takes its message only when the coroutine runs again: a cancelled `receive()` loses nothing.
 //!
@@ -14,7 +15,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use crate::event_loop;
+use crate::{event_loop, light};
 
 /// An awaitable whose result is `None` and there.
 #[pyclass(frozen, module = "lowmem_serve")]
@@ -69,6 +70,12 @@ impl Pending {
     fn step(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         if let Poll::Ready(result) = (self.source)(py, None) {
             return Err(stop_iteration(py, result?));
+        }
+        if !event_loop::is_installed(py) {
+            return match (self.source)(py, Some(&light::current_waker(py)?)) {
+                Poll::Ready(result) => Err(stop_iteration(py, result?)),
+                Poll::Pending => Ok(light::waiting(py)?.clone().unbind()),
+            };
         }
         let future = event_loop::create_future(py)?;
         let waker = Waker::from(Arc::new(FutureWaker {

@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::{PyAttributeError, PyModuleNotFoundError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyDict, PyList};
 
 use lowmem_serve::config::WorkerConfig;
 
@@ -33,7 +33,7 @@ impl LoadError {
     }
 }
 
-/// Sets `sys.argv` and `sys.path` as if Python had been started for the application.
+/// Sets `sys.argv`, `sys.path` and `sys.stdout` as if Python had been started for the application.
 ///
 /// # Errors
 /// The `sys` module is not as expected.
@@ -41,11 +41,13 @@ pub fn prepare(py: Python<'_>, config: &WorkerConfig) -> PyResult<()> {
     let sys = py.import("sys")?;
     sys.setattr("argv", PyList::new(py, &config.argv)?)?;
     let path = sys.getattr("path")?.cast_into::<PyList>()?;
-    let app_dir = config.app_dir.to_string_lossy();
-    // `python -c` puts an empty string there, for the directory at the time of each import.
-    match path.get_item(0) {
-        Ok(first) if first.to_string().is_empty() => path.set_item(0, app_dir)?,
-        _ => path.insert(0, app_dir)?,
+    path.insert(0, config.app_dir.to_string_lossy())?;
+    // What is printed is read as a log: it must not wait in a buffer for a pipe to fill up.
+    let stdout = sys.getattr("stdout")?;
+    if stdout.hasattr("reconfigure")? {
+        let arguments = PyDict::new(py);
+        arguments.set_item("line_buffering", true)?;
+        stdout.call_method("reconfigure", (), Some(&arguments))?;
     }
     Ok(())
 }

@@ -4,14 +4,17 @@
 
 mod application;
 mod awaitable;
+mod control;
+mod done;
+mod drain;
 mod event_loop;
 mod http;
 mod interpreter;
 mod lifespan;
+mod light;
 mod report;
 mod runtime;
 mod scope;
-mod signals;
 mod tasks;
 mod worker;
 

@@ -1,7 +1,6 @@
 //! The lifespan conversation with the application.
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
@@ -9,17 +8,15 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use pyo3_async_runtimes::TaskLocals;
 
 use lowmem_serve::config::Lifespan as Mode;
 use lowmem_serve::worker::asgi::lifespan::{Message, State};
 
 use crate::awaitable::Pending;
+use crate::done::WhenDone;
 use crate::event_loop;
 use crate::report;
-
-/// A coroutine's end.
-type Ended = Pin<Box<dyn Future<Output = PyResult<Py<PyAny>>>>>;
+use crate::tasks;
 
 /// An application's lifespan.
 pub struct Lifespan {
@@ -27,8 +24,8 @@ pub struct Lifespan {
     shared: Arc<Shared>,
     /// What requests get a copy of.
     state: Py<PyDict>,
-    /// The application's coroutine, while it runs.
-    running: Option<Ended>,
+    /// The application's coroutine runs.
+    running: bool,
 }
 
 /// Startup failed; the operator has been told why.
@@ -45,6 +42,8 @@ struct Told {
     due: Option<&'static str>,
     receiver: Option<Waker>,
     watcher: Option<Waker>,
+    /// How the application's coroutine ended.
+    ended: Option<PyResult<()>>,
 }
 
 impl Shared {
@@ -60,6 +59,7 @@ impl Lifespan {
             due: Some("lifespan.startup"),
             receiver: None,
             watcher: None,
+            ended: None,
         };
         Self {
             mode,
@@ -67,7 +67,7 @@ impl Lifespan {
                 told: Mutex::new(told),
             }),
             state: PyDict::new(py).unbind(),
-            running: None,
+            running: false,
         }
     }
 
@@ -87,8 +87,8 @@ impl Lifespan {
         tracing::info!("Waiting for application startup.");
         let called = Python::attach(|py| self.call(py, app));
         let ended = match called {
-            Ok(running) => {
-                self.running = Some(running);
+            Ok(()) => {
+                self.running = true;
                 self.answered(State::startup_answered).await
             }
             Err(error) => Some(Err(error)),
@@ -123,7 +123,7 @@ impl Lifespan {
 
     /// Runs shutdown, if startup was answered and the application still listens.
     pub async fn shutdown(&mut self) {
-        if self.running.is_none() {
+        if !self.running {
             return;
         }
         tracing::info!("Waiting for application shutdown.");
@@ -155,7 +155,7 @@ impl Lifespan {
         }
     }
 
-    fn call(&self, py: Python<'_>, app: &Py<PyAny>) -> PyResult<Ended> {
+    fn call(&self, py: Python<'_>, app: &Py<PyAny>) -> PyResult<()> {
         let asgi = PyDict::new(py);
         asgi.set_item("version", "3.0")?;
         asgi.set_item("spec_version", "2.0")?;
@@ -171,31 +171,47 @@ impl Lifespan {
         )?;
         let arguments = (scope, cycle.getattr("receive")?, cycle.getattr("send")?);
         let coroutine = app.bind(py).call1(arguments)?;
-        let locals = TaskLocals::new(event_loop::current(py)?).copy_context(py)?;
-        let ended = pyo3_async_runtimes::into_future_with_locals(&locals, coroutine)?;
-        Ok(Box::pin(ended))
+        let shared: Arc<Shared> = Arc::clone(&self.shared);
+        tasks::start(coroutine, shared)?;
+        event_loop::nudge(py)
     }
 
     /// Waits until the state is as wanted, or the application's coroutine has ended with the result.
-    async fn answered(&mut self, wanted: fn(&State) -> bool) -> Option<PyResult<Py<PyAny>>> {
+    async fn answered(&mut self, wanted: fn(&State) -> bool) -> Option<PyResult<()>> {
         let ended = poll_fn(|cx| {
-            {
-                let mut told = self.shared.lock();
-                if wanted(&told.state) {
-                    return Poll::Ready(None);
-                }
-                told.watcher = Some(cx.waker().clone());
+            let mut told = self.shared.lock();
+            if wanted(&told.state) {
+                return Poll::Ready(None);
             }
-            match &mut self.running {
-                Some(running) => running.as_mut().poll(cx).map(Some),
-                None => Poll::Ready(None),
+            if let Some(ended) = told.ended.take() {
+                return Poll::Ready(Some(ended));
             }
+            told.watcher = Some(cx.waker().clone());
+            Poll::Pending
         })
         .await;
         if ended.is_some() {
-            self.running = None;
+            self.running = false;
         }
         ended
+    }
+}
+
+impl WhenDone for Shared {
+    fn done(&self, _py: Python<'_>, result: PyResult<Bound<'_, PyAny>>) {
+        let watcher = {
+            let mut told = self.lock();
+            told.ended = Some(result.map(drop));
+            told.watcher.take()
+        };
+        if let Some(watcher) = watcher {
+            watcher.wake();
+        }
+    }
+
+    /// It ends after the drain, when it is told to.
+    fn holds_up_drain(&self) -> bool {
+        false
     }
 }
 

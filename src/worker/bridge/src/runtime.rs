@@ -8,13 +8,11 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fs;
 use std::io;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::rc::Rc;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
 thread_local! {
@@ -48,6 +46,11 @@ pub fn build() -> io::Result<()> {
     Ok(())
 }
 
+/// Whether this thread has the runtime.
+pub fn is_built() -> bool {
+    RUNTIME.with(|runtime| runtime.get().is_some())
+}
+
 /// Turns the runtime until `future` is ready.
 ///
 /// # Panics
@@ -65,16 +68,6 @@ pub fn enter<R>(then: impl FnOnce() -> R) -> R {
         let _context = runtime.get().expect("built at start").enter();
         then()
     })
-}
-
-/// Watches a descriptor for input. Called in the runtime's context.
-///
-/// # Errors
-/// The kernel can't watch it, or no memory is left.
-pub fn watch(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: the `AsyncFd` owns the descriptor, so it stays open, and the same, while registered.
-    unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }
-        .map_err(io::Error::from)
 }
 
 /// Has `run` called each time before the thread waits, with the GIL held.

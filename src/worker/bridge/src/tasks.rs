@@ -1,174 +1,291 @@
-//! Starting a coroutine as a real `asyncio.Task`, at once.
+//! Starting coroutines, and knowing which have not ended.
 //!
-//! A task that is started eagerly runs to its first real wait before its request's turn ends; most
-//! never wait at all. CPython 3.12 has `eager_start`; on 3.11 our loop captures the first
-//! `call_soon` of the new task and calls it right away, which is the same. A loop that is not ours
-//! runs a 3.11 task at its next turn.
+//! With a loop, each becomes a real `asyncio.Task` that is started at once: it runs to its first
+//! real wait before its request's turn ends, and most never wait at all. CPython 3.12 has
+//! `eager_start`; on 3.11 our loop keeps the first `call_soon` of the new task and we run it right
+//! away, which is the same. A loop that is not ours runs a 3.11 task at its next turn. Without a loop
+//! there are [`Light`] tasks.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::task::{Poll, Waker};
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::event_loop;
+use crate::done::Done;
+use crate::event_loop::{self, FirstStep};
+use crate::light::Light;
 
-/// Makes tasks on the worker's loop, and keeps them alive: asyncio itself holds them weakly.
-pub struct Tasks {
-    task: Py<PyAny>,
-    coroutine: Py<PyAny>,
-    arguments: Py<PyDict>,
-    capture: bool,
-    running: RefCell<Running>,
-    cancelling: Cell<bool>,
+thread_local! {
+    static RUNNING: RefCell<Running> = RefCell::default();
+    static MAKER: RefCell<Option<Rc<Maker>>> = const { RefCell::new(None) };
+    static CANCELLING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Tasks that have not finished, by slot.
+/// Tasks that have not ended. asyncio itself holds them weakly.
 #[derive(Default)]
 struct Running {
-    slots: Vec<Option<Py<PyAny>>>,
-    free: Vec<usize>,
+    tasks: HashMap<usize, Kept<PyAny>>,
+    lights: HashMap<usize, Kept<Light>>,
+    /// How many of them a drain waits for.
+    awaited: usize,
     waiting: Option<Waker>,
 }
 
-/// How a task stands after its start.
-pub enum Started<'py> {
-    /// It has finished, with this result.
-    Finished(PyResult<Bound<'py, PyAny>>),
-    /// It waits; this is it.
-    Waiting(Bound<'py, PyAny>),
+/// A task, and whether a drain waits for it.
+struct Kept<T> {
+    task: Py<T>,
+    awaited: bool,
 }
 
-impl Tasks {
-    pub fn new(py: Python<'_>) -> PyResult<Self> {
-        let asyncio = py.import(intern!(py, "asyncio"))?;
-        let eager = py.version_info() >= (3, 12);
+impl Running {
+    /// Counts `kept` no longer; gives back whoever waits for the last one, if this was it.
+    fn forgotten<T>(&mut self, kept: Option<&Kept<T>>) -> Option<Waker> {
+        self.awaited -= usize::from(kept.is_some_and(|kept| kept.awaited));
+        if self.awaited == 0 {
+            self.waiting.take()
+        } else {
+            None
+        }
+    }
+}
+
+/// What tasks are made with.
+struct Maker {
+    task: Py<PyAny>,
+    coroutine: Py<PyAny>,
+    /// `loop`, and how a task is started eagerly.
+    arguments: Py<PyDict>,
+    /// There is no `eager_start`.
+    by_capture: bool,
+}
+
+impl Maker {
+    fn new(py: Python<'_>) -> PyResult<Self> {
         let arguments = PyDict::new(py);
         arguments.set_item("loop", event_loop::current(py)?)?;
-        if eager {
+        let by_capture = py.version_info() < (3, 12);
+        if by_capture {
+            // Given a name, the task does not format one.
+            arguments.set_item("name", "request")?;
+        } else {
             arguments.set_item("eager_start", true)?;
         }
         Ok(Self {
-            task: asyncio.getattr("Task")?.unbind(),
+            task: py.import("asyncio")?.getattr("Task")?.unbind(),
             coroutine: py.import("types")?.getattr("CoroutineType")?.unbind(),
             arguments: arguments.unbind(),
-            capture: !eager && event_loop::is_native(),
-            running: RefCell::default(),
-            cancelling: Cell::new(false),
+            by_capture,
         })
     }
 
-    /// Starts `awaitable` in a task with a context of its own.
-    pub fn start<'py>(&self, awaitable: Bound<'py, PyAny>) -> PyResult<Started<'py>> {
-        let py = awaitable.py();
-        let exact = awaitable.get_type().is(self.coroutine.bind(py));
-        let task = if !exact {
+    /// A task that has run to its first wait.
+    fn make<'py>(&self, coroutine: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = coroutine.py();
+        if !coroutine.get_type().is(self.coroutine.bind(py)) {
             // Anything else that can be awaited; it gets a turn later.
             let arguments = PyDict::new(py);
             arguments.set_item(intern!(py, "loop"), event_loop::current(py)?)?;
-            py.import(intern!(py, "asyncio"))?.call_method(
-                intern!(py, "ensure_future"),
-                (awaitable,),
-                Some(&arguments),
-            )?
-        } else if self.capture {
-            event_loop::run_first_call(py, || {
-                self.task
-                    .bind(py)
-                    .call((awaitable,), Some(self.arguments.bind(py)))
-            })?
-        } else {
+            let asyncio = py.import(intern!(py, "asyncio"))?;
+            return asyncio.call_method("ensure_future", (coroutine,), Some(&arguments));
+        }
+        let make = || {
             self.task
                 .bind(py)
-                .call((awaitable,), Some(self.arguments.bind(py)))?
+                .call((coroutine,), Some(self.arguments.bind(py)))
         };
-        if task.call_method0(intern!(py, "done"))?.is_truthy()? {
-            return Ok(Started::Finished(result(&task)));
+        if !self.by_capture {
+            return make();
         }
-        Ok(Started::Waiting(task))
-    }
-
-    /// Keeps a waiting task alive until [`Self::release`].
-    pub fn keep(&self, task: Py<PyAny>) -> usize {
-        let mut running = self.running.borrow_mut();
-        let slot = running.free.pop();
-        match slot {
-            Some(slot) => {
-                running.slots[slot] = Some(task);
-                slot
-            }
-            None => {
-                running.slots.push(Some(task));
-                running.slots.len() - 1
-            }
-        }
-    }
-
-    pub fn release(&self, slot: usize) {
-        let mut running = self.running.borrow_mut();
-        let task = running.slots.get_mut(slot).and_then(Option::take);
-        running.free.push(slot);
-        let waiting = if running.free.len() == running.slots.len() {
-            running.slots.clear();
-            running.free.clear();
-            running.waiting.take()
-        } else {
-            None
-        };
-        drop(running);
-        drop(task);
-        if let Some(waker) = waiting {
-            waker.wake();
-        }
-    }
-
-    /// Ready when no task runs.
-    pub async fn finished(&self) {
-        poll_fn(|cx| {
-            if self.running() == 0 {
-                return Poll::Ready(());
-            }
-            self.running.borrow_mut().waiting = Some(cx.waker().clone());
-            Poll::Pending
-        })
-        .await;
-    }
-
-    /// Tasks that have not finished.
-    pub fn running(&self) -> usize {
-        let running = self.running.borrow();
-        running.slots.len() - running.free.len()
-    }
-
-    /// Whether [`Self::cancel_all`] was called: what is cancelled now was not the application's wish.
-    pub fn is_cancelling(&self) -> bool {
-        self.cancelling.get()
-    }
-
-    /// Cancels every task that has not finished; says how many there were.
-    pub fn cancel_all(&self, py: Python<'_>, message: &str) -> usize {
-        self.cancelling.set(true);
-        let waiting: Vec<Py<PyAny>> = {
-            let running = self.running.borrow();
-            running
-                .slots
-                .iter()
-                .flatten()
-                .map(|task| task.clone_ref(py))
-                .collect()
-        };
-        for task in &waiting {
-            if let Err(error) = task.call_method1(py, intern!(py, "cancel"), (message,)) {
-                error.write_unraisable(py, None);
-            }
-        }
-        waiting.len()
+        let (task, first_step) = event_loop::capture_first_step(py, make)?;
+        first_step.run(py)?;
+        Ok(task)
     }
 }
 
+/// Starts `awaitable` with a context of its own; `done` is told when it has ended.
+///
+/// # Errors
+/// It can't be awaited, or no memory is left. `done` is not told.
+pub fn start(awaitable: Bound<'_, PyAny>, done: Done) -> PyResult<()> {
+    let py = awaitable.py();
+    if !event_loop::is_installed(py) {
+        let coroutine = if awaitable.hasattr(intern!(py, "send"))? {
+            awaitable
+        } else {
+            awaitable.call_method0(intern!(py, "__await__"))?
+        };
+        return Light::start(coroutine, done);
+    }
+    let maker = match MAKER.with_borrow(Clone::clone) {
+        Some(maker) => maker,
+        None => {
+            let maker = Rc::new(Maker::new(py)?);
+            MAKER.set(Some(Rc::clone(&maker)));
+            maker
+        }
+    };
+    follow(maker.make(awaitable)?, done)
+}
+
+/// Has `done` told when `task` has ended, which may be now.
+fn follow(task: Bound<'_, PyAny>, done: Done) -> PyResult<()> {
+    let py = task.py();
+    if task.call_method0(intern!(py, "done"))?.is_truthy()? {
+        done.done(py, result(&task));
+        return Ok(());
+    }
+    let key = task.as_ptr() as usize;
+    let awaited = done.holds_up_drain();
+    RUNNING.with_borrow_mut(|running| {
+        running.awaited += usize::from(awaited);
+        let task = task.clone().unbind();
+        running.tasks.insert(key, Kept { task, awaited })
+    });
+    let told = Py::new(py, Told { done })?;
+    task.call_method1(intern!(py, "add_done_callback"), (told,))
+        .map(drop)
+}
+
 /// How a finished task ended.
-pub fn result<'py>(task: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+fn result<'py>(task: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     task.call_method0(intern!(task.py(), "result"))
+}
+
+/// Called by asyncio when a task is done.
+#[pyclass(frozen, module = "lowmem_serve")]
+struct Told {
+    done: Done,
+}
+
+#[pymethods]
+impl Told {
+    fn __call__(&self, py: Python<'_>, task: &Bound<'_, PyAny>) {
+        self.done.done(py, result(task));
+        let (task, waiting) = RUNNING.with_borrow_mut(|running| {
+            let task = running.tasks.remove(&(task.as_ptr() as usize));
+            let waiting = running.forgotten(task.as_ref());
+            (task, waiting)
+        });
+        drop(task);
+        if let Some(waiting) = waiting {
+            waiting.wake();
+        }
+    }
+}
+
+/// A task for a light one that is in the middle of a step, and the step that goes on with it.
+///
+/// # Errors
+/// What asyncio raised.
+pub fn make_adopted<'py>(
+    light: Bound<'py, PyAny>,
+    context: &Bound<'py, PyAny>,
+    done: Done,
+) -> PyResult<(Bound<'py, PyAny>, FirstStep)> {
+    let py = light.py();
+    let arguments = PyDict::new(py);
+    arguments.set_item("loop", event_loop::current(py)?)?;
+    arguments.set_item("context", context)?;
+    let task_type = py.import("asyncio")?.getattr("Task")?;
+    let make = || task_type.call((light,), Some(&arguments));
+    let (task, first_step) = event_loop::capture_first_step(py, make)?;
+    follow(task.clone(), done)?;
+    Ok((task, first_step))
+}
+
+/// A light task that was woken becomes a real one, which goes on with it.
+///
+/// # Errors
+/// What asyncio raised.
+pub fn start_adopted(
+    light: Bound<'_, PyAny>,
+    context: &Bound<'_, PyAny>,
+    done: Done,
+) -> PyResult<()> {
+    let py = light.py();
+    let (_task, first_step) = make_adopted(light, context, done)?;
+    first_step.run(py)
+}
+
+/// Keeps a light task that waits; a drain waits for it if it is `awaited`.
+pub fn keep_light(light: &Bound<'_, Light>, awaited: bool) {
+    let key = std::ptr::from_ref(light.get()) as usize;
+    RUNNING.with_borrow_mut(|running| {
+        let task = light.clone().unbind();
+        if running.lights.insert(key, Kept { task, awaited }).is_none() {
+            running.awaited += usize::from(awaited);
+        }
+    });
+}
+
+/// Ends [`keep_light`].
+pub fn forget_light(light: &Light) {
+    let key = std::ptr::from_ref(light) as usize;
+    let (light, waiting) = RUNNING.with_borrow_mut(|running| {
+        let light = running.lights.remove(&key);
+        let waiting = running.forgotten(light.as_ref());
+        (light, waiting)
+    });
+    drop(light);
+    if let Some(waiting) = waiting {
+        waiting.wake();
+    }
+}
+
+/// Tasks that a drain waits for.
+pub fn running() -> usize {
+    RUNNING.with_borrow(|running| running.awaited)
+}
+
+/// Ready when no task runs that a drain waits for.
+pub async fn finished() {
+    poll_fn(|cx| {
+        RUNNING.with_borrow_mut(|running| {
+            if running.awaited == 0 {
+                return Poll::Ready(());
+            }
+            running.waiting = Some(cx.waker().clone());
+            Poll::Pending
+        })
+    })
+    .await;
+}
+
+/// Whether [`cancel_all`] was called: what is cancelled now was not the application's wish.
+pub fn is_cancelling() -> bool {
+    CANCELLING.get()
+}
+
+/// Cancels every task that has not ended; says how many there were.
+pub fn cancel_all(py: Python<'_>, message: &str) -> usize {
+    CANCELLING.set(true);
+    let (tasks, lights) = RUNNING.with_borrow(|running| {
+        (
+            awaited(py, running.tasks.values()),
+            awaited(py, running.lights.values()),
+        )
+    });
+    for task in &tasks {
+        if let Err(error) = task.call_method1(py, intern!(py, "cancel"), (message,)) {
+            error.write_unraisable(py, None);
+        }
+    }
+    for light in &lights {
+        light
+            .get()
+            .close(py, PyRuntimeError::new_err(message.to_owned()));
+    }
+    tasks.len() + lights.len()
+}
+
+fn awaited<'a, T: 'a>(py: Python<'_>, kept: impl Iterator<Item = &'a Kept<T>>) -> Vec<Py<T>> {
+    kept.filter(|kept| kept.awaited)
+        .map(|kept| kept.task.clone_ref(py))
+        .collect()
 }

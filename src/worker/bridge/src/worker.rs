@@ -1,40 +1,33 @@
 //! A worker's life: start, serve, drain, end.
 
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::pin::pin;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::task::Poll;
-use std::time::Duration;
 
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
-use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::time::{Instant, sleep_until};
 
 use lowmem_serve::config::{BoundListener, WorkerConfig};
-use lowmem_serve::control::{FromWorker, Received, ToWorker, WorkerEnd};
-use lowmem_serve::telemetry;
+use lowmem_serve::control::{FromWorker, ToWorker, WorkerEnd};
+use lowmem_serve::sys::{limits, stop_signals};
+use lowmem_serve::telemetry::{self, paint};
 use lowmem_serve::worker::server::{Listener, Server};
 
 use crate::application::Asgi;
+use crate::control::{Control, Order};
+use crate::drain;
 use crate::event_loop;
 use crate::interpreter;
 use crate::lifespan::Lifespan;
+use crate::light;
 use crate::report;
 use crate::runtime;
 use crate::scope::Scopes;
-use crate::signals;
-use crate::tasks::Tasks;
 
 /// The application can't be served, and why has been logged (UVICORN_PARITY a2).
 const CANNOT_SERVE: i32 = 3;
-
-/// The last part of the grace period, in which streams are told that their client is gone.
-const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Runs the worker; returns its exit code.
 ///
@@ -49,31 +42,38 @@ pub fn main(py: Python<'_>, control: OwnedFd) -> PyResult<i32> {
     };
     telemetry::init(&config.log).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
     let pid = std::process::id();
-    tracing::info!("Started server process [{pid}]");
+    tracing::info!("Started server process [{}]", paint::cyan(pid));
     interpreter::prepare(py, &config)?;
+    let stop = stop_signals::install()?;
+    limits::raise_descriptors();
+    // Before there is a loop, as Uvicorn has it: applications call `asyncio.run` and Django's
+    // synchronous parts while they are imported.
+    let app = match interpreter::load(py, &config) {
+        Ok(app) => app,
+        Err(error) => return Ok(error.report(py)),
+    };
     runtime::build()?;
     if let Err(error) = event_loop::install(py, &config.event_loop) {
         report::exception(py, "Cannot create the event loop", &error);
         return Ok(CANNOT_SERVE);
     }
-    signals::install(py)?;
+    let (control, listeners) = runtime::enter(|| -> PyResult<_> {
+        Ok((
+            Control::new(control, stop)?,
+            listeners(&config, descriptors)?,
+        ))
+    })?;
     let code = Rc::new(Cell::new(0));
     let result = Rc::clone(&code);
-    runtime::enter(|| -> PyResult<()> {
-        let control = Control::new(control)?;
-        let listeners = listeners(&config, descriptors)?;
-        lowmem_serve::worker::tasks::spawn(async move {
-            result.set(serve(*config, control, listeners).await);
-            event_loop::stop();
-        });
-        Ok(())
-    })?;
-    let ended = event_loop::run_forever(py);
-    if let Err(error) = event_loop::close(py) {
-        report::exception(py, "Cannot close the event loop", &error);
-    }
+    let ended = event_loop::run(py, async move {
+        result.set(serve(app, *config, control, listeners).await);
+        if let Err(error) = event_loop::end_all().await {
+            Python::attach(|py| report::exception(py, "Cannot end what still runs", &error));
+        }
+    });
+    event_loop::close(py)?;
     ended?;
-    tracing::info!("Finished server process [{pid}]");
+    tracing::info!("Finished server process [{}]", paint::cyan(pid));
     Ok(code.get())
 }
 
@@ -106,32 +106,38 @@ fn listeners(config: &WorkerConfig, descriptors: Vec<OwnedFd>) -> PyResult<Vec<L
     Ok(adopted?)
 }
 
-/// Loads the application and serves it until the supervisor, or a signal, says stop.
-async fn serve(config: WorkerConfig, control: Control, listeners: Vec<Listener>) -> i32 {
-    let loaded =
-        Python::attach(|py| interpreter::load(py, &config).map_err(|error| error.report(py)));
-    let app = match loaded {
-        Ok(app) => app,
-        Err(code) => return code,
-    };
+/// Serves the application until the supervisor, or a signal, says stop.
+async fn serve(
+    app: Py<PyAny>,
+    config: WorkerConfig,
+    control: Control,
+    listeners: Vec<Listener>,
+) -> i32 {
+    lowmem_serve::worker::tasks::spawn(light::run());
     let mut lifespan = Python::attach(|py| Lifespan::new(py, config.lifespan));
     if lifespan.startup(&app).await.is_err() {
         return CANNOT_SERVE;
     }
-    let prepared = Python::attach(|py| -> PyResult<(Asgi, Rc<Tasks>)> {
+    let scopes = Python::attach(|py| {
         let scopes = Scopes::new(py, &config.root_path, lifespan.state(py))?;
-
-        let tasks = Rc::new(Tasks::new(py)?);
-        Ok((Asgi::new(app, scopes, Rc::clone(&tasks)), tasks))
+        freeze_heap(py)?;
+        Ok(scopes)
     });
-    let (asgi, tasks) = match prepared {
-        Ok(prepared) => prepared,
+    let scopes = match scopes {
+        Ok(scopes) => scopes,
         Err(error) => {
             Python::attach(|py| report::exception(py, "Cannot start serving", &error));
             return CANNOT_SERVE;
         }
     };
-    let server = Server::new(asgi, &config);
+    let asgi = Asgi::new(app, scopes);
+    let server = match Server::new(asgi, &config) {
+        Ok(server) => server,
+        Err(error) => {
+            tracing::error!("Cannot start serving: {error}");
+            return CANNOT_SERVE;
+        }
+    };
     let flushed = Rc::clone(&server);
     runtime::before_wait(Rc::new(move || flushed.flush_logs()));
     let timed = Rc::clone(&server);
@@ -143,8 +149,13 @@ async fn serve(config: WorkerConfig, control: Control, listeners: Vec<Listener>)
         tracing::error!("Cannot reach the supervisor: {error}");
         return CANNOT_SERVE;
     }
-    let order = control.order().await;
-    drain(&server, &tasks, &control, order, config.graceful_shutdown).await;
+    let stop = loop {
+        match control.order().await {
+            Order::Adopt(predecessor) => server.adopt(predecessor),
+            Order::Stop(stop) => break stop,
+        }
+    };
+    drain::run(&server, &control, stop, config.graceful_shutdown).await;
     server.flush_logs();
     // The supervisor may be gone by now; then nobody needs to know.
     let _ = control.send(&FromWorker::Drained);
@@ -152,140 +163,11 @@ async fn serve(config: WorkerConfig, control: Control, listeners: Vec<Listener>)
     0
 }
 
-/// Finishes what is in flight, within `grace`.
-async fn drain(
-    server: &Rc<Server<Asgi>>,
-    tasks: &Rc<Tasks>,
-    control: &Control,
-    order: Order,
-    grace: Duration,
-) {
-    tracing::info!("Shutting down");
-    server.drain();
-    // One turn for the idle connections to close.
-    tokio::task::yield_now().await;
-    if order == Order::Drain {
-        let end = Instant::now() + grace;
-        if server.open_connections() > 0 {
-            tracing::info!("Waiting for connections to close. (CTRL+C to force quit)");
-        }
-        let farewell = end - FAREWELL.min(grace / 2);
-        let waited = idle(server, tasks);
-        if until(waited, control, farewell).await == Waited::TimeIsUp {
-            server.disconnect_all();
-            if until(idle(server, tasks), control, end).await == Waited::Done {
-                return;
-            }
-        } else if server.open_connections() == 0 && tasks.running() == 0 {
-            return;
-        }
-    }
-    let cancelled = Python::attach(|py| {
-        tasks.cancel_all(py, "Task cancelled, timeout graceful shutdown exceeded")
-    });
-    if cancelled > 0 {
-        tracing::error!("Cancel {cancelled} running task(s), timeout graceful shutdown exceeded");
-    }
-    server.cut_all();
-    // Cancelled tasks get a moment to clean up; one that refuses is left to the loop's end.
-    let moment = Instant::now() + Duration::from_secs(1);
-    until(idle(server, tasks), control, moment).await;
-}
-
-/// Ready when no connection is open and no request's task runs.
-async fn idle(server: &Rc<Server<Asgi>>, tasks: &Rc<Tasks>) {
-    server.drained().await;
-    if tasks.running() > 0 {
-        tracing::info!("Waiting for background tasks to complete. (CTRL+C to force quit)");
-        tasks.finished().await;
-    }
-}
-
-/// How a wait ended.
-#[derive(Debug, PartialEq, Eq)]
-enum Waited {
-    Done,
-    TimeIsUp,
-    Quit,
-}
-
-/// Waits for `done`, at most until `deadline` or a second order to stop.
-async fn until(done: impl Future<Output = ()>, control: &Control, deadline: Instant) -> Waited {
-    let mut done = pin!(done);
-    let mut time = pin!(sleep_until(deadline));
-    let mut order = pin!(control.quit());
-    poll_fn(|cx| {
-        if done.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Waited::Done);
-        }
-        if order.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Waited::Quit);
-        }
-        time.as_mut().poll(cx).map(|()| Waited::TimeIsUp)
-    })
-    .await
-}
-
-/// How to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Order {
-    Drain,
-    Quit,
-}
-
-/// The worker's end of the control socket.
-struct Control {
-    end: WorkerEnd,
-    /// A duplicate of its descriptor, watched.
-    readable: AsyncFd<OwnedFd>,
-}
-
-impl Control {
-    fn new(end: WorkerEnd) -> io::Result<Self> {
-        let descriptor = end.as_fd().try_clone_to_owned()?;
-        let readable = runtime::watch(descriptor)?;
-        Ok(Self { end, readable })
-    }
-
-    fn send(&self, message: &FromWorker) -> io::Result<()> {
-        self.end.send(message, &[])
-    }
-
-    /// Waits for the order to stop, from the supervisor or by a signal.
-    async fn order(&self) -> Order {
-        let mut message = pin!(self.message());
-        poll_fn(|cx| {
-            if signals::stop_requested(cx.waker()) {
-                return Poll::Ready(Order::Drain);
-            }
-            message.as_mut().poll(cx)
-        })
-        .await
-    }
-
-    /// Waits for the order to stop at once.
-    async fn quit(&self) {
-        while self.message().await != Order::Quit {}
-    }
-
-    /// The next order. A supervisor that is gone means: at once.
-    async fn message(&self) -> Order {
-        loop {
-            match self.end.receive() {
-                Ok(Received::Message(ToWorker::Drain, _)) => return Order::Drain,
-                Ok(Received::Message(ToWorker::Quit, _) | Received::Closed) => return Order::Quit,
-                Ok(Received::Message(ToWorker::Start(_), _)) => {
-                    tracing::error!("the supervisor sent a second configuration");
-                }
-                Ok(Received::Nothing) => match self.readable.readable().await {
-                    Ok(mut ready) => ready.clear_ready(),
-                    Err(_) => return Order::Quit,
-                },
-                Err(error) => {
-                    tracing::error!("Cannot read from the supervisor: {error}");
-                    return Order::Quit;
-                }
-            }
-        }
-    }
+/// What has been imported stays: the collector need not look at it again, and pages that a full
+/// collection would write to stay as they are.
+fn freeze_heap(py: Python<'_>) -> PyResult<()> {
+    let gc = py.import("gc")?;
+    gc.call_method0("collect")?;
+    gc.call_method0("freeze")?;
+    Ok(())
 }

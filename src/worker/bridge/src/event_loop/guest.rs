@@ -49,6 +49,31 @@ pub fn tick_while(has_timers: Rc<dyn Fn() -> bool>) {
     HAS_TIMERS.set(Some(has_timers));
 }
 
+/// Runs `main` as a task of the runtime, and `event_loop` until it ends.
+///
+/// # Errors
+/// What a callback raised that ends the process.
+pub fn run(
+    event_loop: &Bound<'_, PyAny>,
+    main: impl Future<Output = ()> + 'static,
+) -> PyResult<()> {
+    let py = event_loop.py();
+    let stopped = event_loop.clone().unbind();
+    runtime::enter(|| {
+        tasks::spawn(async move {
+            main.await;
+            Python::attach(|py| {
+                if let Err(error) = stopped.call_method0(py, intern!(py, "stop")) {
+                    error.write_unraisable(py, None);
+                }
+            });
+        });
+    });
+    event_loop
+        .call_method0(intern!(py, "run_forever"))
+        .map(drop)
+}
+
 /// Runs the runtime's tasks until none can run.
 #[pyfunction]
 fn turn(py: Python<'_>) -> PyResult<()> {

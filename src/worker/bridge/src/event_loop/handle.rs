@@ -2,17 +2,11 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-// Exported by every CPython since 3.7, but not part of the stable ABI, so pyo3 hides them.
-unsafe extern "C" {
-    fn PyContext_CopyCurrent() -> *mut ffi::PyObject;
-    fn PyContext_Enter(context: *mut ffi::PyObject) -> std::ffi::c_int;
-    fn PyContext_Exit(context: *mut ffi::PyObject) -> std::ffi::c_int;
-}
+use super::context;
 
 /// What `call_soon` returns: `asyncio.Handle` without its cost.
 #[pyclass(frozen, weakref, module = "lowmem_serve")]
@@ -35,7 +29,7 @@ impl Handle {
     ) -> PyResult<Self> {
         let context = match context {
             Some(context) if !context.is_none() => context,
-            _ => copy_context(callback.py())?,
+            _ => context::copy_current(callback.py())?,
         };
         let call = Call {
             callback: callback.clone().unbind(),
@@ -64,7 +58,7 @@ impl Handle {
         else {
             return Ok(());
         };
-        match in_context(context.bind(py), || callback.bind(py).call1(args.bind(py))) {
+        match context::run(context.bind(py), || callback.bind(py).call1(args.bind(py))) {
             Ok(_) => Ok(()),
             Err(error) => Err((error, callback)),
         }
@@ -99,30 +93,6 @@ impl Handle {
             None => "<Handle cancelled or run>".to_owned(),
         }
     }
-}
-
-/// `contextvars.copy_context()`
-fn copy_context(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    // SAFETY: attached; the result is a new reference, or null with an exception set.
-    unsafe { Bound::from_owned_ptr_or_err(py, PyContext_CopyCurrent()) }
-}
-
-/// `context.run(call)`
-fn in_context<'py>(
-    context: &Bound<'py, PyAny>,
-    call: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = context.py();
-    // SAFETY: attached, and `context` is alive; -1 leaves an exception set.
-    if unsafe { PyContext_Enter(context.as_ptr()) } < 0 {
-        return Err(PyErr::fetch(py));
-    }
-    let result = call();
-    // SAFETY: as above; `result` holds what the call raised, so nothing is set meanwhile.
-    if unsafe { PyContext_Exit(context.as_ptr()) } < 0 {
-        return Err(PyErr::fetch(py));
-    }
-    result
 }
 
 /// Runs a `asyncio.Handle` that the standard library made.

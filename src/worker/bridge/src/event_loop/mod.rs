@@ -1,14 +1,20 @@
-//! The event loop that serves: ours, or one that was asked for.
+//! The event loop that serves: none, ours, or one that was asked for.
 //!
-//! With `--loop auto` the standard library's loop has its hot queue in Rust ([`native`]) and is
-//! turned by tokio. Any other loop turns itself, and turns tokio as one of its readers ([`guest`]).
+//! With `--loop auto` the worker turns tokio itself. There is no asyncio until somebody imports it;
+//! then the standard library's loop is made with its hot queue in Rust ([`native`]), and a tokio
+//! task runs its callbacks. Any other loop turns itself, and turns tokio as one of its readers
+//! ([`guest`]).
 
+pub mod context;
+mod ending;
 mod guest;
 mod handle;
 mod native;
 mod timers;
+mod watch;
 
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
@@ -17,6 +23,9 @@ use pyo3::sync::PyOnceLock;
 
 use lowmem_serve::config::Loop;
 
+use crate::light;
+pub use ending::end_all;
+use handle::Handle;
 use native::Native;
 
 /// The worker's loop, and our half of it where it is native.
@@ -27,31 +36,37 @@ struct Installed {
 
 static INSTALLED: PyOnceLock<Installed> = PyOnceLock::new();
 
-/// Creates the worker's loop and makes it the thread's current one.
+/// asyncio was imported on another thread: the loop is to be made on the worker's.
+static DUE: AtomicBool = AtomicBool::new(false);
+
+/// Prepares the loop of this kind, after the application has been imported.
 ///
 /// # Errors
 /// What importing or calling the loop's factory raised.
 pub fn install(py: Python<'_>, kind: &Loop) -> PyResult<()> {
-    let asyncio = py.import("asyncio")?;
-    let (event_loop, native) = match kind {
+    let event_loop = match kind {
         Loop::Auto => {
-            let (event_loop, native) = native::create(py)?;
-            (event_loop, Some(native.unbind()))
+            let modules = py.import("sys")?.getattr("modules")?;
+            return if modules.contains("asyncio")? {
+                attach(py)
+            } else {
+                watch::imports(py)
+            };
         }
-        Loop::Asyncio => (asyncio.call_method0("SelectorEventLoop")?, None),
-        Loop::Uvloop => (py.import("uvloop")?.call_method0("new_event_loop")?, None),
-        Loop::Factory(path) => (call_factory(py, path)?, None),
+        Loop::Asyncio => py.import("asyncio")?.call_method0("SelectorEventLoop")?,
+        Loop::Uvloop => py.import("uvloop")?.call_method0("new_event_loop")?,
+        Loop::Factory(path) => call_factory(py, path)?,
     };
-    if native.is_none() {
-        guest::attach(&event_loop)?;
-    }
-    asyncio.call_method1("set_event_loop", (&event_loop,))?;
-    let installed = Installed {
-        event_loop: event_loop.unbind(),
-        native,
-    };
-    let first = INSTALLED.set(py, installed);
-    debug_assert!(first.is_ok(), "the loop is installed once");
+    guest::attach(&event_loop)?;
+    py.import("asyncio")?
+        .call_method1("set_event_loop", (&event_loop,))?;
+    remember(
+        py,
+        Installed {
+            event_loop: event_loop.unbind(),
+            native: None,
+        },
+    );
     Ok(())
 }
 
@@ -66,6 +81,50 @@ fn call_factory<'py>(py: Python<'py>, path: &str) -> PyResult<Bound<'py, PyAny>>
         object = object.getattr(name)?;
     }
     object.call0()
+}
+
+fn remember(py: Python<'_>, installed: Installed) {
+    let first = INSTALLED.set(py, installed);
+    debug_assert!(first.is_ok(), "the loop is installed once");
+}
+
+/// Makes our loop and has it run from now on.
+fn attach(py: Python<'_>) -> PyResult<()> {
+    DUE.store(false, Ordering::Relaxed);
+    let (event_loop, native) = native::create(py)?;
+    py.import("asyncio")?
+        .call_method1("set_event_loop", (&event_loop,))?;
+    native.get().attach(&event_loop)?;
+    remember(
+        py,
+        Installed {
+            event_loop: event_loop.unbind(),
+            native: Some(native.unbind()),
+        },
+    );
+    Ok(())
+}
+
+/// asyncio has been imported: called by the watched import, on whichever thread.
+fn on_import(py: Python<'_>) -> PyResult<()> {
+    if native::is_worker_thread() {
+        attach(py)?;
+        light::adopt_current(py)
+    } else {
+        DUE.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Whether there is a loop; makes it if another thread has imported asyncio.
+pub fn is_installed(py: Python<'_>) -> bool {
+    if DUE.load(Ordering::Relaxed)
+        && native::is_worker_thread()
+        && let Err(error) = attach(py)
+    {
+        error.write_unraisable(py, None);
+    }
+    INSTALLED.get(py).is_some()
 }
 
 fn installed(py: Python<'_>) -> PyResult<&Installed> {
@@ -93,27 +152,58 @@ pub fn create_future(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         .call_method0(intern!(py, "create_future"))
 }
 
-/// Whether the loop's queue is ours.
-pub fn is_native() -> bool {
-    Python::attach(|py| {
-        INSTALLED
-            .get(py)
-            .is_some_and(|installed| installed.native.is_some())
-    })
+/// The first step of a task, which asyncio would have run later.
+pub struct FirstStep(Option<Py<Handle>>);
+
+impl FirstStep {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// What it raised that ends the process.
+    pub fn run(self, py: Python<'_>) -> PyResult<()> {
+        match (&installed(py)?.native, self.0) {
+            (Some(native), Some(handle)) => native.get().run_own(py, &handle),
+            _ => Ok(()),
+        }
+    }
 }
 
-/// Calls `make`, and at once the first callback that it gives to `call_soon`.
+/// Calls `make`, and keeps the first callback that it gives to `call_soon` for the caller to run.
+/// In debug mode, and with a loop that is not ours, the callback is queued as ever.
 ///
 /// # Errors
-/// What either raised.
-pub fn run_first_call<'py>(
+/// What `make` raised.
+pub fn capture_first_step<'py>(
     py: Python<'py>,
     make: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
+) -> PyResult<(Bound<'py, PyAny>, FirstStep)> {
     match &installed(py)?.native {
-        Some(native) => native.get().run_first_call(py, make),
-        None => make(),
+        Some(native) => {
+            let (made, handle) = native.get().capture(make);
+            Ok((made?, FirstStep(handle)))
+        }
+        None => Ok((make()?, FirstStep(None))),
     }
+}
+
+/// Makes `task` the current one.
+///
+/// # Errors
+/// Another one is current.
+pub fn enter_task(py: Python<'_>, task: &Bound<'_, PyAny>) -> PyResult<()> {
+    py.import("asyncio.tasks")?
+        .call_method1("_enter_task", (current(py)?, task))
+        .map(drop)
+}
+
+/// Ends [`enter_task`].
+///
+/// # Errors
+/// Another one is current.
+pub fn leave_task(py: Python<'_>, task: &Bound<'_, PyAny>) -> PyResult<()> {
+    py.import("asyncio.tasks")?
+        .call_method1("_leave_task", (current(py)?, task))
+        .map(drop)
 }
 
 /// Has the loop look at its timers: Python code ran outside of its own turns.
@@ -121,9 +211,12 @@ pub fn run_first_call<'py>(
 /// # Errors
 /// What Python raised.
 pub fn nudge(py: Python<'_>) -> PyResult<()> {
-    match &installed(py)?.native {
-        Some(native) => native.get().nudge(py),
-        None => Ok(()),
+    match INSTALLED.get(py) {
+        Some(Installed {
+            native: Some(native),
+            ..
+        }) => native.get().nudge(py),
+        _ => Ok(()),
     }
 }
 
@@ -132,41 +225,34 @@ pub fn tick_while(has_timers: Rc<dyn Fn() -> bool>) {
     guest::tick_while(has_timers);
 }
 
-/// Runs the loop until [`stop`].
+/// Runs the worker's `main` task to its end, on whichever loop there is.
 ///
 /// # Errors
 /// What a callback raised that ends the process: SystemExit, KeyboardInterrupt.
-pub fn run_forever(py: Python<'_>) -> PyResult<()> {
-    current(py)?.call_method0("run_forever")?;
-    Ok(())
+pub fn run(py: Python<'_>, main: impl Future<Output = ()> + 'static) -> PyResult<()> {
+    match INSTALLED.get(py) {
+        Some(Installed {
+            native: None,
+            event_loop,
+        }) => guest::run(event_loop.bind(py), main),
+        _ => native::run(main),
+    }
 }
 
-/// Ends [`run_forever`] after the current turn.
-pub fn stop() {
-    Python::attach(|py| {
-        if let Err(error) = current(py).and_then(|l| l.call_method0("stop")) {
-            error.write_unraisable(py, None);
-        }
-    });
-}
-
-/// Ends what still runs on the loop, as `asyncio.run` does, and closes it.
+/// Closes the loop, if there is one. What ran on it has been ended.
 ///
 /// # Errors
 /// What the standard library's clean-up raised.
 pub fn close(py: Python<'_>) -> PyResult<()> {
-    let event_loop = current(py)?;
-    let runners = py.import("asyncio.runners")?;
-    runners.call_method1("_cancel_all_tasks", (&event_loop,))?;
-    for ending in ["shutdown_asyncgens", "shutdown_default_executor"] {
-        let coroutine = event_loop.call_method0(ending)?;
-        event_loop.call_method1("run_until_complete", (coroutine,))?;
+    let Some(installed) = INSTALLED.get(py) else {
+        return Ok(());
+    };
+    let event_loop = installed.event_loop.bind(py);
+    if let Some(native) = &installed.native {
+        native.get().detach(event_loop)?;
     }
     py.import("asyncio")?
         .call_method1("set_event_loop", (py.None(),))?;
-    if let Some(native) = &installed(py)?.native {
-        native.get().detach(&event_loop)?;
-    }
     event_loop.call_method0("close")?;
     Ok(())
 }

@@ -1,10 +1,11 @@
 //! The standard library's loop with its hot queue in Rust, turned by tokio.
 //!
 //! The loop is an ordinary `asyncio.SelectorEventLoop`; on the instance, `call_soon`, `_ready`,
-//! `_run_once`, `stop` and `set_debug` are ours. `run_forever` and all else stay the library's.
+//! `stop` and `set_debug` are ours, and all else stays the library's. It does not run
+//! by `run_forever`: it is *attached*, which sets what `run_forever` sets, and a tokio task, the
+//! *driver*, runs its callbacks from then on. So it can begin in the middle of a request.
 //!
-//! `_run_once` does not return between turns: it turns tokio until the loop is stopped, with a
-//! task, the *driver*, that runs asyncio's callbacks. The driver's contract, who wakes it and when:
+//! The driver's contract, who wakes it and when:
 //!
 //! * `call_soon` and `_ready.append` on any thread: they wake it if it waits;
 //! * a timer that comes due, or one scheduled earlier than those before: a callback scheduled it,
@@ -18,7 +19,8 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::Future;
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,6 +34,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use tokio::io::unix::AsyncFd;
 use tokio::time::Sleep;
+
+use lowmem_serve::sys::{stop_signals, watch};
+use lowmem_serve::worker::tasks;
 
 use super::handle::{Handle, run_foreign};
 use super::timers;
@@ -52,7 +57,6 @@ struct State {
     waiting: Option<Waker>,
     /// Timers the driver has seen, to notice a new one.
     scheduled: usize,
-    stopping: bool,
     /// The next `call_soon` is not queued but kept here.
     capture: Capture,
 }
@@ -74,6 +78,10 @@ enum Capture {
 }
 
 thread_local! {
+    /// What ended the driver.
+    static ENDED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+    /// The worker's main task.
+    static MAIN: RefCell<Option<Waker>> = const { RefCell::new(None) };
     static PARTS: RefCell<Option<Parts>> = const { RefCell::new(None) };
 }
 
@@ -107,7 +115,7 @@ pub fn create(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Bound<'_, Native>)>
     let epoll = unsafe { BorrowedFd::borrow_raw(epoll) }.try_clone_to_owned()?;
     let parts = runtime::enter(|| -> PyResult<Parts> {
         Ok(Parts {
-            descriptors: runtime::watch(epoll)?,
+            descriptors: watch::for_input(epoll)?,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
         })
     })?;
@@ -115,7 +123,6 @@ pub fn create(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Bound<'_, Native>)>
     for name in ["call_soon", "stop", "set_debug"] {
         event_loop.setattr(name, native.getattr(name)?)?;
     }
-    event_loop.setattr("_run_once", native.getattr("run_once")?)?;
     event_loop.setattr("_ready", &native)?;
     Ok((event_loop, native))
 }
@@ -152,23 +159,58 @@ impl Native {
         }
     }
 
-    /// Calls `make`, and at once the first callback it gives to `call_soon`.
-    pub fn run_first_call<'py>(
-        &self,
-        py: Python<'py>,
-        make: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    /// Calls `make`, and keeps the first callback it gives to `call_soon`.
+    pub fn capture<R>(&self, make: impl FnOnce() -> R) -> (R, Option<Py<Handle>>) {
         if self.debug.load(Ordering::Relaxed) {
-            return make();
+            return (make(), None);
         }
         self.lock().capture = Capture::Armed;
         let made = make();
         let caught = std::mem::take(&mut self.lock().capture);
-        let made = made?;
-        if let Capture::Caught(handle) = caught {
-            self.run_own(py, &handle)?;
+        match caught {
+            Capture::Caught(handle) => (made, Some(handle)),
+            Capture::Armed | Capture::Off => (made, None),
         }
-        Ok(made)
+    }
+
+    /// Sets what `run_forever` sets, and starts the driver.
+    pub fn attach(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = event_loop.py();
+        let identity = py.import("_thread")?.call_method0("get_ident")?;
+        event_loop.setattr("_thread_id", identity)?;
+        let hooks = PyDict::new(py);
+        hooks.set_item("firstiter", event_loop.getattr("_asyncgen_firstiter_hook")?)?;
+        hooks.set_item("finalizer", event_loop.getattr("_asyncgen_finalizer_hook")?)?;
+        py.import("sys")?
+            .call_method("set_asyncgen_hooks", (), Some(&hooks))?;
+        py.import("asyncio.events")?
+            .call_method1("_set_running_loop", (event_loop,))?;
+        let debug = event_loop.call_method0("get_debug")?;
+        event_loop.call_method1("_set_coroutine_origin_tracking", (debug,))?;
+        let driver = self.driver(event_loop)?;
+        runtime::enter(|| {
+            tasks::spawn(async {
+                let Err(error) = driver.await;
+                ENDED.set(Some(error));
+                wake_main();
+            });
+        });
+        Ok(())
+    }
+
+    fn driver(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<Driver> {
+        let Some(parts) = PARTS.take() else {
+            return Err(PyRuntimeError::new_err(
+                "This event loop is already running",
+            ));
+        };
+        let native = event_loop.getattr("_ready")?.cast_into::<Self>()?;
+        let event_loop = event_loop.clone().unbind();
+        Ok(Driver {
+            native: native.unbind(),
+            event_loop,
+            parts,
+        })
     }
 
     /// Has the driver look at the timers, if Python code that just ran outside of it set one.
@@ -190,7 +232,11 @@ impl Native {
         Ok(())
     }
 
-    fn run_own(&self, py: Python<'_>, handle: &Py<Handle>) -> PyResult<()> {
+    /// Runs a callback of ours and reports what it raises.
+    ///
+    /// # Errors
+    /// What it raised that ends the process.
+    pub fn run_own(&self, py: Python<'_>, handle: &Py<Handle>) -> PyResult<()> {
         let Err((error, callback)) = handle.get().run(py) else {
             return Ok(());
         };
@@ -247,11 +293,18 @@ impl Native {
         ran
     }
 
-    /// Gives the loop its own methods back.
+    /// Ends what [`Self::attach`] began, and gives the loop its own methods back.
     pub fn detach(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
-        for name in ["call_soon", "stop", "set_debug", "_run_once"] {
+        let py = event_loop.py();
+        for name in ["call_soon", "stop", "set_debug"] {
             event_loop.delattr(name)?;
         }
+        event_loop.setattr("_thread_id", py.None())?;
+        py.import("asyncio.events")?
+            .call_method1("_set_running_loop", (py.None(),))?;
+        event_loop.call_method1("_set_coroutine_origin_tracking", (false,))?;
+        py.import("sys")?
+            .call_method1("set_asyncgen_hooks", (py.None(), py.None()))?;
         PARTS.set(None);
         self.lock().ready.clear();
         *self
@@ -295,18 +348,9 @@ impl Native {
         Ok(handle.into_any())
     }
 
-    /// `loop.stop`
-    fn stop(&self, py: Python<'_>) -> PyResult<()> {
-        self.event_loop(py)?
-            .setattr(intern!(py, "_stopping"), true)?;
-        let mut state = self.lock();
-        state.stopping = true;
-        let waiting = state.waiting.take();
-        drop(state);
-        if let Some(waker) = waiting {
-            waker.wake();
-        }
-        Ok(())
+    /// `loop.stop`: the worker stops serving, as on SIGTERM.
+    fn stop(&self) {
+        stop_signals::raise();
     }
 
     /// `loop.set_debug`
@@ -315,28 +359,6 @@ impl Native {
             .call1((self.event_loop(py)?, enabled))?;
         self.debug.store(enabled, Ordering::Relaxed);
         Ok(())
-    }
-
-    /// `loop._run_once`: all turns until the loop is stopped.
-    fn run_once(slf: Py<Self>, py: Python<'_>) -> PyResult<()> {
-        let parts = PARTS.take();
-        let Some(parts) = parts else {
-            return Err(PyRuntimeError::new_err(
-                "This event loop is already running",
-            ));
-        };
-        let event_loop = slf.get().event_loop(py)?.unbind();
-        let driver = Driver {
-            native: slf,
-            event_loop,
-            parts: Some(parts),
-        };
-        runtime::block_on(async {
-            match tokio::task::spawn_local(driver).await {
-                Ok(result) => result,
-                Err(failure) => Err(PyRuntimeError::new_err(failure.to_string())),
-            }
-        })
     }
 
     // `_ready`, as the library's own methods use it.
@@ -363,32 +385,26 @@ impl Native {
     }
 }
 
-/// Runs asyncio's callbacks; ready when the loop is stopped.
+/// Runs asyncio's callbacks; ready when one ends the process.
 struct Driver {
     native: Py<Native>,
     event_loop: Py<PyAny>,
-    parts: Option<Parts>,
+    parts: Parts,
 }
 
 impl Driver {
-    /// `Ok(true)`: stopped. `Ok(false)`: to be polled again when woken.
-    fn turn(&mut self, py: Python<'_>, cx: &mut Context<'_>) -> PyResult<bool> {
-        if let Some(error) = runtime::take_signal_error() {
-            return Err(error);
-        }
+    /// One turn; to be polled again when woken.
+    fn turn(&mut self, py: Python<'_>, cx: &mut Context<'_>) -> PyResult<()> {
         let native = self.native.get();
         let event_loop = self.event_loop.bind(py);
-        // A driver whose parts are gone has finished and is not polled again.
-        let Some(parts) = &mut self.parts else {
-            return Ok(true);
-        };
+        let parts = &mut self.parts;
         collect_descriptors(event_loop, &parts.descriptors, cx)?;
         let next = timers::due(event_loop, |timer| native.push(Entry::Foreign(timer)))?;
         let scheduled = event_loop.getattr(intern!(py, "_scheduled"))?.len()?;
         {
             let mut state = native.lock();
             state.scheduled = scheduled;
-            if state.ready.is_empty() && !state.stopping {
+            if state.ready.is_empty() {
                 state.waiting = Some(cx.waker().clone());
                 drop(state);
                 if let Some(wait) = next {
@@ -400,15 +416,12 @@ impl Driver {
                         cx.waker().wake_by_ref();
                     }
                 }
-                return Ok(false);
+                return Ok(());
             }
         }
         native.run_batch(py)?;
-        if native.lock().stopping {
-            return Ok(true);
-        }
         cx.waker().wake_by_ref();
-        Ok(false)
+        Ok(())
     }
 }
 
@@ -434,17 +447,38 @@ fn collect_descriptors(
 }
 
 impl Future for Driver {
-    type Output = PyResult<()>;
+    type Output = PyResult<Infallible>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<PyResult<()>> {
-        let result = Python::attach(|py| self.turn(py, cx));
-        let ended = match result {
-            Ok(false) => return Poll::Pending,
-            Ok(true) => Ok(()),
-            Err(error) => Err(error),
-        };
-        self.native.get().lock().stopping = false;
-        PARTS.set(self.parts.take());
-        Poll::Ready(ended)
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<PyResult<Infallible>> {
+        match Python::attach(|py| self.turn(py, cx)) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
     }
+}
+
+/// Runs `main` on the worker's own turns, until it ends or a callback ends the process.
+///
+/// # Errors
+/// What that callback raised.
+pub fn run(main: impl Future<Output = ()> + 'static) -> PyResult<()> {
+    let mut main = Box::pin(main);
+    runtime::block_on(poll_fn(|cx| {
+        MAIN.set(Some(cx.waker().clone()));
+        if let Some(error) = ENDED.take().or_else(runtime::take_signal_error) {
+            return Poll::Ready(Err(error));
+        }
+        main.as_mut().poll(cx).map(Ok)
+    }))
+}
+
+fn wake_main() {
+    if let Some(main) = MAIN.take() {
+        main.wake();
+    }
+}
+
+/// Whether this is the thread that runs the worker.
+pub fn is_worker_thread() -> bool {
+    runtime::is_built()
 }

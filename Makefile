@@ -1,0 +1,32 @@
+# The commands of this project. Each is one script, which installs what it needs.
+#   make serve PORT=8080 ARGS="--workers 2"
+#   make test  ARGS="-k lifespan"
+
+.PHONY: help serve test lint format wheel-test docker-test bench clean
+
+help: ## these lines
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+
+serve: ## build, and serve the Quart example on PORT (8000)
+	@scripts/serve.sh $(ARGS)
+
+test: ## all tests: cargo's, the wheel's, pytest's
+	@scripts/test.sh $(ARGS)
+
+lint: ## formatting and lints of Rust and Python
+	@scripts/lint.sh
+
+format: ## put right what the formatters and ruff can
+	@scripts/lint.sh --fix
+
+wheel-test: ## the wheel, built from a source distribution, in every CPython found
+	@scripts/wheel-test.sh --from-sdist
+
+docker-test: ## build the image on a local Debian base, and run it
+	@scripts/docker-test.sh
+
+bench: ## compare with other servers; ARGS=--quick for a minute instead of half an hour
+	@scripts/bench.sh $(ARGS)
+
+clean: ## remove what was built and installed in this tree
+	rm -rf target build dist .venv benches/.venv python/*.egg-info .pytest_cache .ruff_cache

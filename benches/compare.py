@@ -1,0 +1,214 @@
+"""Compare lowmem-serve with its peers, in one interleaved run on this machine.
+
+    python benches/compare.py                      the whole comparison, about half an hour
+    python benches/compare.py --quick              hello only, about a minute
+    python benches/compare.py --only hello --servers lowmem,uvicorn
+    python benches/compare.py --self-check         does the tool itself work?
+
+Needs Python 3.11 or newer and nothing else; installs the peers into benches/.venv.
+benches/README.md says what each figure means.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import signal
+import sys
+from pathlib import Path
+
+from comparison import (
+    apart,
+    connections,
+    environment,
+    machine,
+    plot,
+    report,
+    rounds,
+    servers,
+    summary,
+    workloads,
+)
+from comparison.sample import Settings
+
+FULL = Settings(
+    load_seconds=5, rest_seconds=5, idle_connections=2000, idle_websockets=1000, free_threads=2
+)
+QUICK = Settings(
+    load_seconds=1,
+    rest_seconds=1,
+    idle_connections=200,
+    idle_websockets=0,
+    free_threads=2,
+    warm_up=False,
+)
+
+
+def main() -> int:
+    """Read the command line, measure, and write the results."""
+    if sys.hexversion < 0x030B0000:
+        print("compare.py: needs Python 3.11 or newer", file=sys.stderr)
+        return 2
+    arguments = _parse()
+    # So that an ended comparison ends its servers too: finally blocks run on SystemExit.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        apart.step_apart()
+        environment.prepare(upgrade=arguments.upgrade)
+        return _self_check() if arguments.self_check else _compare(arguments)
+    except (environment.CannotPrepare, ValueError) as error:
+        print(f"compare.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("compare.py: interrupted; nothing written", file=sys.stderr)
+        return 130
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    known = ", ".join(workload.name for workload in workloads.WORKLOADS)
+    parser.add_argument(
+        "--binary",
+        type=Path,
+        default=environment.BENCHES.parent / "target" / "release" / "lowmem-serve",
+        help="the lowmem-serve executable (default: target/release/lowmem-serve)",
+    )
+    parser.add_argument("--servers", help="names or their beginnings, comma-separated")
+    parser.add_argument(
+        "--workloads",
+        "--only",
+        help=f"comma-separated (default: {','.join(workloads.DEFAULT)}; all: {known})",
+    )
+    parser.add_argument("--rounds", type=int, help="default: 3, with --quick 1")
+    parser.add_argument("--seconds", type=float, help="of load per placement (default: 5)")
+    parser.add_argument("--rest", type=float, help="seconds of rest before the last weighing")
+    parser.add_argument("--idle-connections", type=int, help="0: do not weigh them")
+    parser.add_argument("--idle-websockets", type=int, help="0: do not weigh them")
+    parser.add_argument("--wrk-threads", type=int, help="in the free placement (default: 2)")
+    parser.add_argument("--quick", action="store_true", help="a smoke run; figures mean little")
+    parser.add_argument("--upgrade", action="store_true", help="install the peers' newest releases")
+    parser.add_argument("--self-check", action="store_true", help="uvicorn for a second, then end")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=environment.BENCHES / "results",
+        help="folder for comparison.md, .json and .svg (default: benches/results)",
+    )
+    return parser.parse_args()
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    binary = arguments.binary.resolve()
+    chosen_servers, skipped = _servers(arguments.servers, binary)
+    default = ["hello"] if arguments.quick else list(workloads.DEFAULT)
+    names = arguments.workloads.split(",") if arguments.workloads else default
+    chosen_workloads = workloads.named(names)
+    settings = _settings(arguments)
+    round_count = arguments.rounds or (1 if arguments.quick else 3)
+    connections.allow_descriptors(max(settings.idle_connections, settings.idle_websockets))
+
+    begun = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    notes = _notes(arguments.quick)
+    for note in notes:
+        print(f"note: {note}")
+    rows = rounds.run(chosen_servers, chosen_workloads, settings, round_count)
+    lines = summary.summarise(rows)
+    versions = environment.versions()
+    if any(server.family == servers.OURS for server in chosen_servers):
+        versions["lowmem-serve"] = environment.version_of(binary)
+    comparison = report.Comparison(
+        begun=begun,
+        machine=machine.describe(),
+        versions=versions,
+        settings=settings,
+        rounds=round_count,
+        rows=rows,
+        lines=lines,
+        ratios=summary.ratios(lines),
+        skipped=skipped,
+        notes=notes,
+    )
+    _write(comparison, arguments.results, "quick" if arguments.quick else "comparison")
+    return 1 if all(line.disqualified for line in lines) else 0
+
+
+def _servers(names: str | None, binary: Path) -> tuple[list[servers.Server], dict[str, str]]:
+    """Return the servers to measure, and those that cannot be with the reason."""
+    everything = servers.all_servers(binary)
+    if names is None:
+        chosen = [server for server in everything if server.name not in servers.NOT_BY_DEFAULT]
+    else:
+        chosen = servers.named(names.split(","), everything)
+    skipped = {}
+    for server in chosen:
+        why = servers.missing(server, binary)
+        if why and server.family == servers.OURS:
+            raise ValueError(f"{why} (or leave it out with --servers)")
+        if why:
+            print(f"skipping {server.name}: {why}")
+            skipped[server.name] = why
+    return [server for server in chosen if server.name not in skipped], skipped
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    base = QUICK if arguments.quick else FULL
+
+    def chosen(given: float | None, otherwise: float) -> float:
+        return otherwise if given is None else given
+
+    return Settings(
+        load_seconds=chosen(arguments.seconds, base.load_seconds),
+        rest_seconds=chosen(arguments.rest, base.rest_seconds),
+        idle_connections=chosen(arguments.idle_connections, base.idle_connections),
+        idle_websockets=chosen(arguments.idle_websockets, base.idle_websockets),
+        free_threads=chosen(arguments.wrk_threads, base.free_threads),
+        warm_up=base.warm_up,
+    )
+
+
+def _notes(quick: bool) -> list[str]:
+    notes = []
+    if quick:
+        notes.append("a quick run: its figures are for checking the tool, not for quoting")
+    if sharing := len(machine.sharers()):
+        notes.append(
+            f"{sharing} other processes map a Python: PSS may be too low; what is dirty is not"
+        )
+    return notes
+
+
+def _write(comparison: report.Comparison, folder: Path, name: str) -> None:
+    text = report.markdown(comparison)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = {
+        folder / f"{name}.md": text,
+        folder / f"{name}.json": report.as_json(comparison),
+        folder / f"{name}.svg": plot.memory_against_rate(comparison.lines),
+    }
+    for path, content in written.items():
+        path.write_text(content, encoding="utf-8")
+    print(f"\n{text}")
+    print("written:", *(report.without_folder(str(path)) for path in written))
+
+
+def _self_check() -> int:
+    """Measure uvicorn with hello, a second for each placement, and judge the figures."""
+    [uvicorn] = servers.named(["uvicorn"], servers.all_servers(Path("unused")))
+    settings = Settings(1, 0, 200, 100, free_threads=1, warm_up=False)
+    connections.allow_descriptors(settings.idle_connections)
+    [row] = rounds.run([uvicorn], workloads.named(["hello"]), settings, rounds=1)
+    [line] = summary.summarise([row])
+    faults = [line.disqualified] if line.disqualified else []
+    faults += line.remarks
+    faults += [name for name, spread in line.figures.items() if spread.median <= 0]
+    if faults:
+        print(f"self-check failed: {'; '.join(faults)}", file=sys.stderr)
+        return 1
+    print(f"self-check passed: {len(line.figures)} figures, all above zero")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,16 @@
+"""The parts of benches/compare.py.
+
+environment   the venv, the packages and the load generator
+machine       what the figures were measured on
+apart         the driver's own copy of Python, so that it does not share the servers' pages
+servers       each server's command line
+workloads     each application and the request made to it
+serving       one running server: started, ready, ended with its whole tree
+load          one run of wrk
+connections   many idle connections
+sample        one measurement of one server with one workload
+rounds        all of them, interleaved
+summary       medians, spread and ratios
+report        Markdown, JSON and the terminal
+plot          memory against rate, as SVG
+"""

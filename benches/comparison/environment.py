@@ -1,0 +1,102 @@
+"""The comparison's own environment: a venv for the peers, and wrk."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+BENCHES = Path(__file__).resolve().parent.parent
+APPS = BENCHES / "apps"
+VENV = BENCHES / ".venv"
+REQUIREMENTS = BENCHES / "requirements.txt"
+OPTIONAL = BENCHES / "requirements-optional.txt"
+INSTALLED = VENV / "installed-requirements.txt"
+"""A copy of the requirements that the venv was filled from, written last."""
+
+VENV_PYTHON = VENV / "bin" / "python"
+
+
+class CannotPrepare(Exception):
+    """Something that the comparison needs is missing and could not be installed."""
+
+
+def prepare(upgrade: bool) -> None:
+    """Create and fill the venv, and install wrk, unless that has been done."""
+    _prepare_venv(upgrade)
+    _prepare_wrk()
+
+
+def versions() -> dict[str, str]:
+    """Return the version of each package in the venv, and of Python, wrk and node."""
+    listing = subprocess.run(
+        [VENV_PYTHON, "-m", "pip", "list", "--format=json", "--disable-pip-version-check"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    found = {package["name"].lower(): package["version"] for package in json.loads(listing.stdout)}
+    found["python"] = _first_line([str(VENV_PYTHON), "--version"]).removeprefix("Python ")
+    found["wrk"] = " ".join(_first_line(["wrk", "--version"]).split()[1:2])
+    if shutil.which("node"):
+        found["node"] = _first_line(["node", "--version"]).removeprefix("v")
+    return found
+
+
+def version_of(binary: Path) -> str:
+    """Return what `binary --version` says first."""
+    return _first_line([str(binary), "--python", str(VENV_PYTHON), "--version"])
+
+
+def _prepare_venv(upgrade: bool) -> None:
+    wanted = REQUIREMENTS.read_text() + OPTIONAL.read_text()
+    current = INSTALLED.read_text() if INSTALLED.exists() else None
+    if current == wanted and not upgrade:
+        return
+    if not VENV_PYTHON.exists():
+        print(f"creating {_shown(VENV)} with Python {sys.version.split()[0]}", flush=True)
+        _run([sys.executable, "-m", "venv", str(VENV)])
+    print(f"installing {_shown(REQUIREMENTS)} into {_shown(VENV)}", flush=True)
+    pip = [str(VENV_PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    _run([*pip, "--upgrade", "-r", str(REQUIREMENTS)])
+    for requirement in _lines(OPTIONAL):
+        if subprocess.run([*pip, requirement], capture_output=True).returncode:
+            print(f"not available for this Python, left out: {requirement}", flush=True)
+    # Otherwise the first server of the first round would pay for compiling the applications.
+    _run([str(VENV_PYTHON), "-m", "compileall", "-q", str(APPS)])
+    INSTALLED.write_text(wanted)
+
+
+def _prepare_wrk() -> None:
+    if shutil.which("wrk"):
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise CannotPrepare("wrk is not on PATH: install it (Debian, Ubuntu: apt-get install wrk)")
+    print("installing wrk with apt-get", flush=True)
+    install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "wrk"]
+    if subprocess.run(install, capture_output=True).returncode:
+        _run(["apt-get", "update", "--quiet"])
+        _run(install)
+
+
+def _lines(path: Path) -> list[str]:
+    lines = (line.strip() for line in path.read_text().splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise CannotPrepare(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}".rstrip())
+
+
+def _first_line(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True)
+    return (done.stdout + done.stderr).strip().partition("\n")[0]
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(BENCHES.parent))

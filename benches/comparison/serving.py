@@ -1,0 +1,135 @@
+"""One running server: started on a free port, ready, and ended with its whole tree."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import weigh
+from comparison.environment import APPS
+from comparison.workloads import Workload
+
+READY_WITHIN_SECONDS = 20.0
+ANSWER_WITHIN_SECONDS = 2.0
+STOP_WITHIN_SECONDS = 5.0
+POLL_SECONDS = 0.001
+"""Between two attempts to connect to a server that has no listener yet."""
+
+LOG_TAIL_BYTES = 1500
+
+
+class NotServing(Exception):
+    """The server did not start, answered wrongly, or died."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that has answered its first request."""
+
+    pid: int
+    port: int
+    ready_seconds: float
+    """From just before the spawn to the first complete head of a 200 response."""
+    fault: str | None
+    """What was wrong with the rest of that first answer; None when nothing was."""
+
+
+@contextlib.contextmanager
+def running(
+    command: list[str], port: int, workload: Workload, cpus: set[int] | None = None
+) -> Iterator[Running]:
+    """Run the server until the block ends; on these CPUs only, when given."""
+    environment = os.environ | {"PYTHONPATH": str(APPS)}
+    environment.pop("VIRTUAL_ENV", None)
+    with tempfile.TemporaryFile() as log:
+        begin = time.monotonic()
+        process = subprocess.Popen(
+            command,
+            cwd=APPS,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # finds its orphans again when it is ended
+            preexec_fn=None if cpus is None else lambda: os.sched_setaffinity(0, cpus),
+        )
+        try:
+            yield _wait_until_ready(process, port, workload, begin)
+            if process.poll() is not None:
+                raise NotServing(f"ended by itself with exit code {process.returncode}")
+        except NotServing as error:
+            raise NotServing(f"{error}{_tail(log.fileno())}") from error
+        finally:
+            end(process)
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ask the server to stop, then kill by pid whatever is left of its tree or session."""
+    tree = set(weigh.process_tree(process.pid))
+    members = {(stat.pid, stat.started) for stat in weigh.all_processes() if stat.pid in tree}
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_WITHIN_SECONDS)
+    for stat in weigh.all_processes():
+        if stat.session == process.pid or (stat.pid, stat.started) in members:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(stat.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _wait_until_ready(
+    process: subprocess.Popen[bytes], port: int, workload: Workload, begin: float
+) -> Running:
+    """Ask until there is an answer: a refused connection is tried again, a wrong answer not."""
+    deadline = begin + READY_WITHIN_SECONDS
+    while process.poll() is None:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            raise NotServing(f"not ready within {READY_WITHIN_SECONDS:.0f} s")
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=remaining)
+        with contextlib.closing(connection):
+            try:
+                connection.request(workload.method, "/", workload.body or None)
+                response = connection.getresponse()
+            except (OSError, http.client.HTTPException):
+                time.sleep(POLL_SECONDS)
+                continue
+            ready_seconds = time.monotonic() - begin
+            if response.status != 200:
+                raise NotServing(f"first answer: {response.status} {response.reason}")
+            fault = _fault(connection, response, workload.right_answer)
+            return Running(process.pid, port, ready_seconds, fault)
+    raise NotServing(f"exit code {process.returncode} before it was ready")
+
+
+def _fault(
+    connection: http.client.HTTPConnection, response: http.client.HTTPResponse, wanted: bytes
+) -> str | None:
+    if connection.sock is not None:  # None once the answer has said Connection: close
+        connection.sock.settimeout(ANSWER_WITHIN_SECONDS)
+    try:
+        body = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        return f"the first answer did not end: {type(error).__name__}"
+    return None if body == wanted else f"the first answer is wrong: {body[:80]!r}"
+
+
+def _tail(log: int) -> str:
+    size = os.fstat(log).st_size
+    text = os.pread(log, LOG_TAIL_BYTES, max(0, size - LOG_TAIL_BYTES)).decode(errors="replace")
+    return f"; its log ends:\n{text.rstrip()}" if text.strip() else ""

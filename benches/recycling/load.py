@@ -1,0 +1,110 @@
+"""All clients at once, for some seconds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from recycling import clients, transfers
+from recycling.tally import Tally
+from recycling.websocket import refusal, websocket
+from recycling.wire import Address
+
+HEARTBEAT_SECONDS = 0.005
+"""Between two looks at how late the load generator is itself."""
+
+Trigger = Callable[[Tally], Awaitable[None]]
+"""Makes the server recycle, again and again, until it is cancelled. It may look at the tally."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """How many clients of each kind, and how long theirs take."""
+
+    keep_alive: int = 8
+    per_request: int = 8
+    idle: int = 20
+    fresh: int = 4
+    streams: int = 4
+    uploads: int = 2
+    websockets: int = 2
+    events: int = 1
+    idle_seconds: float = 4.0
+    stream_seconds: float = 2.0
+    upload_pieces: int = 64
+    """Of 32 KiB: 2 MiB."""
+    upload_seconds: float = 1.5
+    leak_kib_per_second: int = 0
+
+
+FULL = Mix()
+
+SMALL = Mix(
+    idle=10, streams=2, uploads=1, websockets=1, idle_seconds=1.5, stream_seconds=1.0, upload_seconds=0.7
+)
+"""For runs of some seconds."""
+
+BUSY_PAUSE, CALM_PAUSE = 0.002, 0.04
+"""Longest pause (s) of one half and of the other half of the keep-alive clients: some never rest,
+and some rest long enough for the server to take their connection for idle."""
+
+PER_REQUEST_PAUSE = 0.005
+LEAKS_PER_SECOND = 20
+
+
+async def run(address: Address, mix: Mix, seconds: float, trigger: Trigger | None = None) -> Tally:
+    """Put the server under load; the tally, once every exchange that had begun is over."""
+    no_websockets = await refusal(address) if mix.websockets else None
+    tally = Tally(seconds)
+    if no_websockets:
+        tally.skipped.append(f"websocket: {no_websockets}")
+    field = clients.Field(address, tally)
+    beside = [asyncio.create_task(_watch_itself(tally))]
+    if trigger:
+        beside.append(asyncio.create_task(_until(trigger(tally), field)))
+    async with asyncio.TaskGroup() as group:
+        for client in _clients(field, mix, websockets=not no_websockets):
+            group.create_task(client)
+    for task in beside:
+        task.cancel()
+    for outcome in await asyncio.gather(*beside, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            raise outcome
+    return tally
+
+
+def _clients(field: clients.Field, mix: Mix, websockets: bool) -> list:
+    chosen = []
+    for number in range(mix.keep_alive):
+        chosen.append(clients.keep_alive(field, CALM_PAUSE if number % 2 else BUSY_PAUSE))
+    for number in range(mix.per_request):
+        request = clients.CLOSING if number % 2 else clients.PLAIN
+        chosen.append(clients.per_request(field, request, PER_REQUEST_PAUSE))
+    chosen += [clients.idle(field, mix.idle_seconds) for _ in range(mix.idle)]
+    chosen += [clients.fresh(field) for _ in range(mix.fresh)]
+    chosen += [transfers.stream(field, mix.stream_seconds) for _ in range(mix.streams)]
+    chosen += [transfers.upload(field, mix.upload_pieces, mix.upload_seconds) for _ in range(mix.uploads)]
+    chosen += [transfers.events(field) for _ in range(mix.events)]
+    if websockets:
+        chosen += [websocket(field) for _ in range(mix.websockets)]
+    if mix.leak_kib_per_second:
+        kib = mix.leak_kib_per_second // LEAKS_PER_SECOND
+        chosen.append(clients.leak(field, kib, 1 / LEAKS_PER_SECOND))
+    return chosen
+
+
+async def _until(trigger: Awaitable[None], field: clients.Field) -> None:
+    try:
+        async with asyncio.timeout(field.remaining):
+            await trigger
+    except TimeoutError:
+        pass
+
+
+async def _watch_itself(tally: Tally) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + HEARTBEAT_SECONDS
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+        tally.own_lag = max(tally.own_lag, loop.time() - due)

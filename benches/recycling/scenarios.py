@@ -1,0 +1,177 @@
+"""What makes the servers recycle, how often, and with which application."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+
+from recycling.load import FULL, Mix
+
+OURS = "lowmem-serve"
+
+MAX_RSS_MIB = 100
+"""A worker of the leaking application starts well below it."""
+
+LEAK_KIB_PER_SECOND = 10 * 1024
+"""Fills MAX_RSS_MIB in about ten seconds."""
+
+
+class Drive(Enum):
+    """Who says that it is time."""
+
+    ITSELF = auto()
+    """The server, by its flags."""
+    HANGUP = auto()
+    """SIGHUP to the server."""
+    FAULTS = auto()
+    """SIGHUP, and successors that fail in one way after the other; at last one that does not."""
+    KILL = auto()
+    """SIGKILL to the worker."""
+
+
+class Style(Enum):
+    """What may be expected of a swap."""
+
+    OVERLAP = auto()
+    """Nobody waits."""
+    SEQUENTIAL = auto()
+    """Requests wait while the successor starts."""
+    CRASH = auto()
+    """What the worker held is lost, and the rest waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One way to recycle."""
+
+    name: str
+    about: str
+    drive: Drive
+    period: float
+    """About how long (s) from one swap to the next, at the soonest."""
+    flags: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """What each server is told. For Drive.ITSELF the others do not take part."""
+    style: Style = Style.OVERLAP
+    workers: int = 1
+    import_seconds: float = 0.3
+    quick_seconds: float = 8.0
+    mix: Mix = FULL
+    least_seconds: dict[str, float] = field(default_factory=dict)
+    """Where a server recycles no sooner than this, the load lasts longer (s), unless it is a quick run."""
+
+    def takes(self, family: str) -> bool:
+        """Whether the server can be made to recycle in this way."""
+        return self.drive is not Drive.ITSELF or family in self.flags
+
+    def trigger(self, family: str) -> str:
+        """Name the trigger for a table."""
+        return {
+            Drive.ITSELF: " ".join(self.flags.get(family, ())),
+            Drive.HANGUP: f"SIGHUP every {self.period:g} s",
+            Drive.FAULTS: f"SIGHUP every {self.period:g} s",
+            Drive.KILL: f"SIGKILL every {self.period:g} s",
+        }[self.drive]
+
+
+SHORT = replace(FULL, streams=0, uploads=0, websockets=0, events=0)
+"""A sequential swap waits for what is in flight, so what takes seconds would hide its own pause."""
+
+TTL = Scenario(
+    name="ttl",
+    about="one worker, replaced each three seconds",
+    drive=Drive.ITSELF,
+    period=3.0,
+    # A minute is the least that Granian takes.
+    flags={OURS: ("--ttl", "3s"), "granian": ("--workers-lifetime", "60")},
+    least_seconds={"granian": 130.0},
+)
+
+SIGHUP = Scenario(
+    name="sighup",
+    about="one worker (Uvicorn: two, it cannot reload one), SIGHUP each two seconds",
+    drive=Drive.HANGUP,
+    period=2.0,
+)
+
+SCENARIOS = (
+    TTL,
+    SIGHUP,
+    Scenario(
+        name="max-requests",
+        about="a worker is replaced after 500 requests",
+        drive=Drive.ITSELF,
+        # The load brings 500 in a quarter of a second; then it is the start that takes the time.
+        period=2.0,
+        flags={
+            OURS: ("--max-requests", "500"),
+            "gunicorn": ("--max-requests", "500"),
+            "uvicorn": ("--limit-max-requests", "500"),
+        },
+    ),
+    Scenario(
+        name="max-rss",
+        about=f"an application that loses {LEAK_KIB_PER_SECOND // 1024} MiB a second",
+        drive=Drive.ITSELF,
+        period=15.0,
+        flags={
+            OURS: ("--max-rss", f"{MAX_RSS_MIB}M"),
+            # It looks each 30 s unless told otherwise, and the memory would be gone.
+            "granian": ("--workers-max-rss", f"{MAX_RSS_MIB}", "--rss-sample-interval", "1"),
+        },
+        quick_seconds=30.0,
+        mix=replace(FULL, leak_kib_per_second=LEAK_KIB_PER_SECOND),
+    ),
+    replace(
+        SIGHUP,
+        name="slow-import",
+        about="an application that takes five seconds to import, SIGHUP each two seconds",
+        import_seconds=5.0,
+        quick_seconds=16.0,
+    ),
+    replace(TTL, name="workers", about="two workers, replaced each three seconds", workers=2),
+    Scenario(
+        name="sequential",
+        about="never two workers at once; short exchanges only",
+        drive=Drive.ITSELF,
+        period=3.0,
+        flags={OURS: ("--ttl", "3s", "--recycle", "sequential")},
+        style=Style.SEQUENTIAL,
+        mix=SHORT,
+    ),
+    Scenario(
+        name="failing-successor",
+        about="successors whose import raises, whose startup fails, whose startup hangs; then a good one",
+        drive=Drive.FAULTS,
+        period=2.0,
+        flags={
+            OURS: ("--timeout-worker-startup", "2"),
+            "granian": ("--respawn-failed-workers",),
+        },
+        quick_seconds=16.0,
+    ),
+    Scenario(
+        name="kill",
+        about="SIGKILL of the only worker (Uvicorn: one of two)",
+        drive=Drive.KILL,
+        period=6.0,
+        flags={"granian": ("--respawn-failed-workers",)},
+        style=Style.CRASH,
+    ),
+    Scenario(
+        name="endurance",
+        about="as many swaps as there is time for: what does the supervisor keep of them?",
+        drive=Drive.HANGUP,
+        period=0.6,
+        mix=SHORT,
+    ),
+)
+
+BY_DEFAULT = tuple(scenario for scenario in SCENARIOS if scenario.name != "endurance")
+
+
+def named(names: list[str]) -> list[Scenario]:
+    """Return the scenarios of these names."""
+    known = {scenario.name: scenario for scenario in SCENARIOS}
+    if strangers := [name for name in names if name not in known]:
+        raise ValueError(f"no such scenario: {', '.join(strangers)} (known: {', '.join(known)})")
+    return [known[name] for name in names]

@@ -1,0 +1,55 @@
+"""`python -m lowmem_serve app:app`: the executable of the same environment, for this Python."""
+
+import os
+import sys
+import sysconfig
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+EXECUTABLE = "lowmem-serve"
+
+
+def places() -> Iterator[Path]:
+    """Where an installer may have put the executable of this environment, best first."""
+    yield Path(sysconfig.get_path("scripts"))
+    yield Path(sys.executable).parent
+    yield Path(sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user")))
+    # pip's --target puts bin beside the package, its --prefix puts it above lib/python3.X/site-packages.
+    packages = Path(__file__).resolve().parents[1]
+    yield packages / "bin"
+    if packages.name in ("site-packages", "dist-packages"):
+        yield packages.parents[2] / "bin"
+
+
+def find_executable() -> Path | None:
+    """The executable, or None. PATH is not asked: what it names may be of another environment."""
+    for place in places():
+        candidate = place / EXECUTABLE
+        if candidate.is_file() and os.access(candidate, os.X_OK):
+            return candidate
+    return None
+
+
+def names_python(arguments: Sequence[str]) -> bool:
+    return any(each == "--python" or each.startswith("--python=") for each in arguments)
+
+
+def main() -> None:
+    arguments = sys.argv[1:]
+    executable = find_executable()
+    if executable is None:
+        looked_at = "\n".join(f"  {place}" for place in dict.fromkeys(places()))
+        sys.exit(
+            f"{EXECUTABLE}: the executable is not in the environment of {sys.executable}. "
+            f"Looked in:\n{looked_at}\nInstall it there: {sys.executable} -m pip install {EXECUTABLE}"
+        )
+    if not names_python(arguments):
+        arguments = ["--python", sys.executable, *arguments]
+    # What is buffered would be lost with this process image.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(executable, [str(executable), *arguments])
+
+
+if __name__ == "__main__":
+    main()

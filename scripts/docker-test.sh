@@ -1,0 +1,221 @@
+#!/usr/bin/env bash
+# Builds the image and runs it, on base images made here: nothing is pulled.
+# Without a running Docker engine it starts one of its own, and ends it afterwards.
+# Bases and the engine's data are kept in $DOCKER_TEST_CACHE (1.5 GB) and make the next run short.
+. "$(dirname "$0")/ready.sh"
+
+cache=${DOCKER_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lowmem-serve/docker-test}
+suite=bookworm
+base=lowmem-serve-test/debian-python:$suite
+rust_base=lowmem-serve-test/debian-rust:$suite-$(rustc --version | cut -d' ' -f2)
+image=lowmem-serve-test/server
+example=lowmem-serve-test/example
+work=$(mktemp -d)
+engine=
+bridge_was_there=yes
+mkdir -p "$cache"
+
+# --- the engine ---------------------------------------------------------------------------------
+
+end() {
+    local code=$?
+    containers=$(docker ps -aq --filter label=lowmem-serve-test 2>/dev/null) || true
+    if [ -n "$containers" ]; then
+        if [ "$code" != 0 ]; then
+            for each in $containers; do
+                say "what container $each wrote:"
+                docker logs "$each" >&2 || true
+            done
+        fi
+        # shellcheck disable=SC2086 # one word for each container
+        docker rm -f $containers >/dev/null || true
+    fi
+    if [ -n "$engine" ]; then
+        say "ending the engine"
+        kill "$engine"
+        wait "$engine" || true
+        umount "$work/exec/netns/default" 2>/dev/null || true
+        [ -n "$bridge_was_there" ] || ip link delete docker0 2>/dev/null || true
+    fi
+    rm -rf "$work"
+    exit "$code"
+}
+trap end EXIT
+
+start_engine() {
+    [ "$(id -u)" = 0 ] || fail "no Docker engine answers, and only root can start one"
+    need dockerd docker.io
+    need iptables iptables
+    need ip iproute2
+    ip link show docker0 >/dev/null 2>&1 || bridge_was_there=
+    say "starting a Docker engine"
+    export DOCKER_HOST=unix://$work/docker.sock
+    # It changes nothing on the host but its own bridge: published ports go through its proxy.
+    dockerd --host "$DOCKER_HOST" --data-root "$cache/engine" --exec-root "$work/exec" \
+        --pidfile "$work/dockerd.pid" --iptables=false --ip-forward=false --ip-masq=false \
+        >"$work/dockerd.log" 2>&1 &
+    engine=$!
+    for _ in $(seq 300); do
+        docker info >/dev/null 2>&1 && return
+        kill -0 "$engine" 2>/dev/null || break
+        sleep 0.1
+    done
+    tail -n 20 "$work/dockerd.log" >&2
+    fail "the Docker engine did not start: its last words are above"
+}
+
+need docker docker.io
+docker info >/dev/null 2>&1 || start_engine
+
+# --- the bases ----------------------------------------------------------------------------------
+
+have() { docker image inspect "$1" >/dev/null 2>&1; }
+
+make_base() {
+    need debootstrap debootstrap
+    say "debootstrap $suite"
+    debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv \
+        "$suite" "$work/base" >"$work/debootstrap.log" 2>&1 ||
+        { tail -n 20 "$work/debootstrap.log" >&2 && fail "debootstrap failed: see above"; }
+    rm -rf "$work"/base/var/cache/apt/archives/*.deb "$work"/base/var/lib/apt/lists/*
+    # Whatever this machine trusts to reach its package registries, the build in the image has to trust.
+    cp -L /etc/ssl/certs/ca-certificates.crt "$work/base/etc/ssl/certs/ca-certificates.crt"
+    tar -C "$work/base" -c . | docker import \
+        --change 'ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt' \
+        --change 'ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt' \
+        --change 'CMD ["bash"]' - "$base" >/dev/null
+    rm -rf "$work/base"
+}
+
+# Debian's Rust is too old, so this machine's goes into the base.
+make_rust_base() {
+    local container
+    say "making a Rust base of this machine's toolchain"
+    container=$(docker create --label lowmem-serve-test --network host "$base" bash -c \
+        'apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev python3-pip')
+    docker start -a "$container" >"$work/apt.log" 2>&1 ||
+        { tail -n 20 "$work/apt.log" >&2 && fail "apt-get failed in the base: see above"; }
+    tar -C "$(rustc --print sysroot)" -c bin lib | docker cp -q - "$container:/usr/local"
+    docker commit --change 'CMD ["bash"]' "$container" "$rust_base" >/dev/null
+    docker rm "$container" >/dev/null
+}
+
+need_rust
+have "$base" || make_base
+have "$rust_base" || make_rust_base
+
+# --- the image ----------------------------------------------------------------------------------
+
+build() {
+    say "docker build $*"
+    # The host's network, because a sandbox may route nothing else.
+    docker build --quiet --network host \
+        --build-arg BUILD_IMAGE="$rust_base" --build-arg RUNTIME_IMAGE="$base" "$@" . ||
+        fail "the image was not built: see above"
+}
+
+build --target server --tag "$image"
+build --tag "$example"
+
+# --- the container ------------------------------------------------------------------------------
+
+# start NAME ARGUMENT...: a container on a free port of 127.0.0.1; sets $container and $url.
+start() {
+    container=$(docker run -d --label lowmem-serve-test --publish 127.0.0.1::8000 \
+        --health-interval 1s --health-retries 30 "$@")
+    # A container that has ended at once publishes nothing.
+    url=http://$(docker port "$container" 8000/tcp 2>/dev/null | head -n1 || true)
+}
+
+inside() { docker exec "$container" "$@"; }
+
+answers() {
+    python3 - "$1" <<'PYTHON'
+import sys, urllib.request
+
+# The answer is from this machine: no proxy.
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+with opener.open(sys.argv[1], timeout=5) as answer:
+    sys.stdout.write(answer.read().decode())
+PYTHON
+}
+
+# eventually SECONDS COMMAND...: true as soon as the command is.
+eventually() {
+    local until=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ "$SECONDS" -lt "$until" ] || return 1
+        sleep 0.1
+    done
+}
+
+health() { docker inspect --format '{{.State.Health.Status}}' "$container"; }
+is_healthy() { [ "$(health)" = healthy ]; }
+exit_code() { docker inspect --format '{{.State.ExitCode}}' "$container"; }
+check() { say "ok: $*"; }
+
+# stopped SECONDS: docker stop ends it, by itself, with exit code 0.
+stopped() {
+    local began=$SECONDS
+    docker stop --time 20 "$container" >/dev/null
+    [ $((SECONDS - began)) -le "$1" ] || fail "docker stop took $((SECONDS - began)) s"
+    [ "$(exit_code)" = 0 ] || fail "after docker stop the exit code is $(exit_code)"
+}
+
+start "$example"
+eventually 30 answers "$url/" || fail "the example does not answer at $url/"
+check "the example answers at $url/"
+
+eventually 30 is_healthy || fail "the container is $(health)"
+check "the container is healthy"
+
+[ "$(inside id -u)" = 10001 ] || fail "the container runs as uid $(inside id -u)"
+[ "$(inside cat /proc/1/comm)" = lowmem-serve ] || fail "PID 1 is $(inside cat /proc/1/comm)"
+! inside grep -q libpython /proc/1/maps || fail "PID 1 maps libpython"
+for absent in /src /wheels /root/.cargo; do
+    ! inside test -e "$absent" || fail "the image carries $absent"
+done
+! inside sh -c 'command -v cargo gcc rustc' >/dev/null || fail "the image carries a compiler"
+! inside touch /opt/venv/written 2>/dev/null || fail "the server can write into its own environment"
+check "PID 1 is lowmem-serve, without Python; nothing of the build is left; not root"
+
+# A process whose parent has ended belongs to PID 1, which has to collect it.
+inside sh -c 'sleep 0.3 & exit 0'
+sleep 1
+zombies=$(inside sh -c 'cat /proc/[0-9]*/stat 2>/dev/null' | grep -c ') Z ' || true)
+[ "$zombies" = 0 ] || fail "PID 1 left $zombies zombies"
+check "PID 1 collects orphans"
+
+worker=$(inside sh -c 'cat /proc/1/task/1/children' | cut -d' ' -f1)
+inside sh -c "kill -KILL $worker"
+eventually 10 answers "$url/" || fail "after SIGKILL to the worker the example does not answer"
+[ "$(docker inspect --format '{{.State.Running}}' "$container")" = true ] || fail "the container ended with its worker"
+check "a killed worker is replaced"
+
+stopped 5
+check "docker stop ends it at once, exit code 0"
+
+# An application of one's own, mounted, with nothing else to write to and little memory.
+mkdir "$work/app"
+cat >"$work/app/main.py" <<'PYTHON'
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"mounted"})
+PYTHON
+# The container's user is not the one who made these.
+chmod a+rx "$work" "$work/app"
+chmod a+r "$work/app/main.py"
+start --volume "$work/app:/app:ro" --read-only --memory 64m "$image" main:app --workers 2
+eventually 30 answers "$url/" || fail "the mounted application does not answer"
+[ "$(answers "$url/")" = mounted ] || fail "the mounted application answers '$(answers "$url/")'"
+stopped 5
+check "a mounted application is served by two workers, read-only, in 64 MB"
+
+start "$image" missing:app
+eventually 20 test "$(docker wait "$container")" = 3 || fail "without its application the exit code is $(exit_code)"
+check "without its application it ends with exit code 3"
+
+docker images --format '{{.Repository}}: {{.Size}}' | grep -E "^lowmem-serve-test/(server|example|debian-python)" >&2
+say "all passed"

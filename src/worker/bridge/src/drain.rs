@@ -1,0 +1,98 @@
+//! The end of serving: what is in flight is finished, within the grace period.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use tokio::time::{Instant, sleep_until};
+
+use lowmem_serve::worker::server::Server;
+
+use crate::application::Asgi;
+use crate::control::{Control, Stop};
+use crate::tasks;
+
+/// The last part of the grace period, in which applications are told that their clients are gone,
+/// so that streams without an end find one.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// How long cancelled tasks may clean up; one that refuses is left to the loop's end.
+const CLEAN_UP: Duration = Duration::from_secs(1);
+
+/// Finishes what is in flight: within `grace`, or at once.
+pub async fn run(server: &Rc<Server<Asgi>>, control: &Control, stop: Stop, grace: Duration) {
+    tracing::info!("Shutting down");
+    match stop {
+        Stop::Quit => server.drain(None),
+        Stop::Drain(successor) => {
+            server.drain(successor);
+            if finished(server, control, grace).await {
+                return;
+            }
+        }
+    }
+    let cancelled = Python::attach(|py| {
+        tasks::cancel_all(py, "Task cancelled, timeout graceful shutdown exceeded")
+    });
+    if cancelled > 0 {
+        tracing::error!("Cancel {cancelled} running task(s), timeout graceful shutdown exceeded");
+    }
+    server.cut_all();
+    until(idle(server), control, Instant::now() + CLEAN_UP).await;
+}
+
+/// Waits for everything in flight; whether it ended in time.
+async fn finished(server: &Rc<Server<Asgi>>, control: &Control, grace: Duration) -> bool {
+    // One turn for the idle connections to close.
+    tokio::task::yield_now().await;
+    if server.open_connections() > 0 {
+        tracing::info!("Waiting for connections to close. (CTRL+C to force quit)");
+    }
+    let end = Instant::now() + grace;
+    let farewell = end - FAREWELL.min(grace / 2);
+    match until(idle(server), control, farewell).await {
+        Waited::Done => true,
+        Waited::Quit => false,
+        Waited::TimeIsUp => {
+            server.disconnect_all();
+            until(idle(server), control, end).await == Waited::Done
+        }
+    }
+}
+
+/// Ready when no connection is open and no request's task runs.
+async fn idle(server: &Rc<Server<Asgi>>) {
+    server.drained().await;
+    if tasks::running() > 0 {
+        tracing::info!("Waiting for background tasks to complete. (CTRL+C to force quit)");
+        tasks::finished().await;
+    }
+}
+
+/// How a wait ended.
+#[derive(Debug, PartialEq, Eq)]
+enum Waited {
+    Done,
+    TimeIsUp,
+    Quit,
+}
+
+/// Waits for `done`, at most until `deadline` or the order to stop at once.
+async fn until(done: impl Future<Output = ()>, control: &Control, deadline: Instant) -> Waited {
+    let mut done = pin!(done);
+    let mut time = pin!(sleep_until(deadline));
+    let mut quit = pin!(control.quit());
+    poll_fn(|cx| {
+        if done.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Waited::Done);
+        }
+        if quit.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Waited::Quit);
+        }
+        time.as_mut().poll(cx).map(|()| Waited::TimeIsUp)
+    })
+    .await
+}

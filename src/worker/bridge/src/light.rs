@@ -1,0 +1,335 @@
+//! Running coroutines while nobody has imported asyncio.
+//!
+//! An application that never imports asyncio needs no loop: its coroutines can only wait for our own
+//! awaitables, which wake a [`Light`] task directly. The import of asyncio is noticed
+//! ([`crate::event_loop::watch_imports`]), also in the middle of a step. Then the running coroutine
+//! becomes an `asyncio.Task` on the spot: the task's coroutine is the light task itself, which first
+//! tells what the interrupted step came to and then passes everything on. Light tasks that wait
+//! become real ones when they are woken.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Wake, Waker};
+
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+use crate::done::Done;
+use crate::event_loop;
+use crate::event_loop::context;
+use crate::tasks;
+
+/// A coroutine that is run without asyncio.
+#[pyclass(frozen, weakref, module = "lowmem_serve")]
+pub struct Light {
+    coroutine: Py<PyAny>,
+    context: Py<PyAny>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Who is told of the end, until then.
+    done: Option<Done>,
+    /// What the step came to in which the coroutine became a task; told to the task first.
+    outcome: Option<Outcome>,
+    /// The task that it became in the current step.
+    adopted: Option<Adopted>,
+}
+
+/// A task made in the middle of a step.
+struct Adopted {
+    task: Py<PyAny>,
+    /// Its first step, which asyncio wanted to run later.
+    first_step: event_loop::FirstStep,
+}
+
+/// What a step came to.
+enum Outcome {
+    Returned(Py<PyAny>),
+    Raised(PyErr),
+    Yielded(Py<PyAny>),
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Py<Light>>> = const { RefCell::new(None) };
+}
+
+/// Woken light tasks, in order, and who runs them.
+static READY: Mutex<Ready> = Mutex::new(Ready {
+    lights: VecDeque::new(),
+    runner: None,
+});
+
+struct Ready {
+    lights: VecDeque<Py<Light>>,
+    runner: Option<Waker>,
+}
+
+fn ready() -> MutexGuard<'static, Ready> {
+    READY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Light {
+    /// Runs `coroutine` to its first wait, in a context of its own.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn start(coroutine: Bound<'_, PyAny>, done: Done) -> PyResult<()> {
+        let py = coroutine.py();
+        let light = Bound::new(
+            py,
+            Self {
+                context: context::copy_current(py)?.unbind(),
+                coroutine: coroutine.unbind(),
+                state: Mutex::new(State {
+                    done: Some(done),
+                    outcome: None,
+                    adopted: None,
+                }),
+            },
+        )?;
+        Self::step(&light)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs the coroutine to its next wait or its end.
+    fn step(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let outer = CURRENT.replace(Some(slf.clone().unbind()));
+        let outcome = context::run(this.context.bind(py), || Ok(this.send_none(py)));
+        CURRENT.set(outer);
+        let outcome = outcome.unwrap_or_else(Outcome::Raised);
+        let adopted = this.lock().adopted.take();
+        if let Some(adopted) = adopted {
+            this.lock().outcome = Some(outcome);
+            return adopted.go_on(py);
+        }
+        match outcome {
+            Outcome::Returned(value) => this.end(py, Ok(value.into_bound(py))),
+            Outcome::Raised(error) => this.end(py, Err(error)),
+            Outcome::Yielded(token) if token.bind(py).is(waiting(py)?) => {
+                let awaited = this
+                    .lock()
+                    .done
+                    .as_ref()
+                    .is_some_and(|done| done.holds_up_drain());
+                tasks::keep_light(slf, awaited);
+            }
+            // `yield None` asks for another turn, as asyncio has it.
+            Outcome::Yielded(token) if token.is_none(py) => wake(slf.clone().unbind()),
+            Outcome::Yielded(token) => {
+                let text = format!("the application yielded {}, which nobody can await", token);
+                this.end(py, Err(PyRuntimeError::new_err(text)));
+            }
+        }
+        Ok(())
+    }
+
+    fn send_none(&self, py: Python<'_>) -> Outcome {
+        let mut result = std::ptr::null_mut();
+        // SAFETY: attached; the coroutine and None are alive, and `result` receives a new reference
+        // unless the answer is an error, which leaves an exception set.
+        let sent =
+            unsafe { ffi::PyIter_Send(self.coroutine.as_ptr(), py.None().as_ptr(), &mut result) };
+        if sent == ffi::PySendResult::PYGEN_ERROR {
+            return Outcome::Raised(PyErr::fetch(py));
+        }
+        // SAFETY: a new reference, as said above.
+        let value = unsafe { Bound::from_owned_ptr(py, result) }.unbind();
+        if sent == ffi::PySendResult::PYGEN_RETURN {
+            Outcome::Returned(value)
+        } else {
+            Outcome::Yielded(value)
+        }
+    }
+
+    fn end(&self, py: Python<'_>, result: PyResult<Bound<'_, PyAny>>) {
+        let done = self.lock().done.take();
+        tasks::forget_light(self);
+        if let Some(done) = done {
+            done.done(py, result);
+        }
+    }
+
+    /// Ends a coroutine that did not end in time.
+    pub fn close(&self, py: Python<'_>, error: PyErr) {
+        if let Err(raised) = self.coroutine.call_method0(py, intern!(py, "close")) {
+            raised.write_unraisable(py, None);
+        }
+        self.end(py, Err(error));
+    }
+
+    /// A light task that was woken after asyncio came becomes a real one.
+    fn become_task(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        tasks::forget_light(this);
+        let Some(done) = this.lock().done.take() else {
+            return Ok(());
+        };
+        tasks::start_adopted(slf.as_any().clone(), this.context.bind(py), done)
+    }
+}
+
+impl Adopted {
+    /// The interrupted step is over: from here on asyncio runs the coroutine.
+    fn go_on(self, py: Python<'_>) -> PyResult<()> {
+        event_loop::leave_task(py, self.task.bind(py))?;
+        self.first_step.run(py)
+    }
+}
+
+/// The coroutine of a task: first what is known, then everything is passed on.
+#[pymethods]
+impl Light {
+    fn send(&self, py: Python<'_>, value: Py<PyAny>) -> PyResult<Py<PyAny>> {
+        let outcome = self.lock().outcome.take();
+        match outcome {
+            None => self
+                .coroutine
+                .call_method1(py, intern!(py, "send"), (value,)),
+            Some(Outcome::Yielded(token)) => Ok(token),
+            Some(Outcome::Raised(error)) => Err(error),
+            Some(Outcome::Returned(value)) => {
+                let stop = py.get_type::<PyStopIteration>().call1((value,))?;
+                Err(PyErr::from_value(stop))
+            }
+        }
+    }
+
+    #[pyo3(signature = (*args))]
+    fn throw(&self, py: Python<'_>, args: Bound<'_, pyo3::types::PyTuple>) -> PyResult<Py<PyAny>> {
+        self.lock().outcome = None;
+        self.coroutine.call_method1(py, intern!(py, "throw"), args)
+    }
+
+    #[pyo3(name = "close")]
+    fn close_coroutine(&self, py: Python<'_>) -> PyResult<()> {
+        self.coroutine
+            .call_method0(py, intern!(py, "close"))
+            .map(drop)
+    }
+
+    fn __await__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.send(py, py.None())
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        format!("<lowmem_serve request {}>", self.coroutine.bind(py))
+    }
+}
+
+/// What our awaitables yield when there is no loop.
+#[pyclass(frozen, module = "lowmem_serve")]
+struct Waiting;
+
+/// The one [`Waiting`].
+pub fn waiting(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static WAITING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let token = WAITING.get_or_try_init(py, || Py::new(py, Waiting).map(Py::into_any))?;
+    Ok(token.bind(py))
+}
+
+/// A waker for the coroutine that is running now.
+///
+/// # Errors
+/// None of ours is: the awaitable is awaited on a thread or loop that is not the worker's.
+pub fn current_waker(py: Python<'_>) -> PyResult<Waker> {
+    let light = CURRENT.with_borrow(|light| light.as_ref().map(|light| light.clone_ref(py)));
+    let light = light.ok_or_else(|| {
+        PyRuntimeError::new_err("receive() and send() can only be awaited on the server's thread")
+    })?;
+    Ok(Waker::from(Arc::new(LightWaker { light })))
+}
+
+/// asyncio has just been imported: the coroutine that is running now, if any, becomes a task.
+///
+/// # Errors
+/// What asyncio raised.
+pub fn adopt_current(py: Python<'_>) -> PyResult<()> {
+    let light = CURRENT.with_borrow(|light| light.as_ref().map(|light| light.clone_ref(py)));
+    let Some(light) = light else { return Ok(()) };
+    let light = light.into_bound(py);
+    let this = light.get();
+    tasks::forget_light(this);
+    let Some(done) = this.lock().done.take() else {
+        return Ok(());
+    };
+    let (task, first_step) =
+        tasks::make_adopted(light.as_any().clone(), this.context.bind(py), done)?;
+    event_loop::enter_task(py, &task)?;
+    this.lock().adopted = Some(Adopted {
+        task: task.unbind(),
+        first_step,
+    });
+    Ok(())
+}
+
+struct LightWaker {
+    light: Py<Light>,
+}
+
+impl Wake for LightWaker {
+    fn wake(self: Arc<Self>) {
+        let light = Python::attach(|py| self.light.clone_ref(py));
+        wake(light);
+    }
+}
+
+fn wake(light: Py<Light>) {
+    let mut ready = ready();
+    ready.lights.push_back(light);
+    let runner = ready.runner.take();
+    drop(ready);
+    if let Some(runner) = runner {
+        runner.wake();
+    }
+}
+
+/// Runs woken light tasks; a task of the runtime, for as long as the worker lives.
+pub async fn run() {
+    std::future::poll_fn(|cx| {
+        loop {
+            let light = {
+                let mut ready = ready();
+                let Some(light) = ready.lights.pop_front() else {
+                    ready.runner = Some(cx.waker().clone());
+                    return Poll::Pending;
+                };
+                light
+            };
+            Python::attach(|py| {
+                let light = light.into_bound(py);
+                // Woken twice, or ended meanwhile: there is nobody left to tell.
+                if light.get().lock().done.is_none() {
+                    return;
+                }
+                let stepped = if event_loop::is_installed(py) {
+                    Light::become_task(&light)
+                } else {
+                    Light::step(&light)
+                };
+                if let Err(error) = stepped {
+                    light.get().end(py, Err(error));
+                }
+            });
+        }
+    })
+    .await
+}

@@ -1,0 +1,153 @@
+//! Idle keep-alive connections, held as bare descriptors.
+//!
+//! A connection that has been idle for a moment gives up its task, its place in tokio and its
+//! buffers; what is left is a descriptor in an epoll instance of its own, and who is at its other
+//! end. It becomes a task again when its client sends something, or ends it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use tokio::io::unix::AsyncFd;
+
+use crate::sys::watch;
+use crate::worker::application::Peers;
+
+/// Connections taken out in one go before others get their turn.
+const BATCH: usize = 64;
+
+/// A connection that waits for its client.
+#[derive(Debug)]
+pub(super) struct Parked {
+    pub(super) socket: OwnedFd,
+    pub(super) peers: Peers,
+    /// When it has been idle for too long.
+    pub(super) deadline: Instant,
+}
+
+/// All parked connections.
+#[derive(Debug)]
+pub(super) struct Lot {
+    ready: AsyncFd<OwnedFd>,
+    places: RefCell<Vec<Option<Parked>>>,
+    free: RefCell<Vec<u32>>,
+    /// Deadlines in their order, which is that of parking; the place may be another's by then.
+    order: RefCell<VecDeque<(Instant, u32)>>,
+    count: Cell<usize>,
+}
+
+impl Lot {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            ready: watch::for_input(epoll::create(epoll::CreateFlags::CLOEXEC)?)?,
+            places: RefCell::default(),
+            free: RefCell::default(),
+            order: RefCell::default(),
+            count: Cell::new(0),
+        })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.count.get()
+    }
+
+    /// Parks a connection. It is closed if the kernel can't watch it.
+    pub(super) fn park(&self, parked: Parked) {
+        let mut places = self.places.borrow_mut();
+        let place = match self.free.borrow_mut().pop() {
+            Some(place) => place,
+            None => {
+                places.push(None);
+                // 2^32 descriptors are more than a process can have.
+                u32::try_from(places.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
+        let data = epoll::EventData::new_u64(u64::from(place));
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ONESHOT;
+        if let Err(error) = epoll::add(self.ready.get_ref(), &parked.socket, data, flags) {
+            tracing::error!("Cannot watch an idle connection: {error}");
+            self.free.borrow_mut().push(place);
+            return;
+        }
+        self.order.borrow_mut().push_back((parked.deadline, place));
+        places[place as usize] = Some(parked);
+        self.count.set(self.count.get() + 1);
+    }
+
+    /// Waits for connections whose clients have sent something, or gone.
+    pub(super) async fn woken(&self) -> io::Result<Vec<Parked>> {
+        loop {
+            let mut ready = self.ready.readable().await?;
+            let mut events = Vec::with_capacity(BATCH);
+            let now = Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            };
+            epoll::wait(
+                self.ready.get_ref(),
+                spare_capacity(&mut events),
+                Some(&now),
+            )?;
+            if events.is_empty() {
+                ready.clear_ready();
+                continue;
+            }
+            let places = events.iter().map(|event| event.data.u64());
+            return Ok(places.filter_map(|place| self.take(place)).collect());
+        }
+    }
+
+    /// Takes out what has been idle for too long; it is closed when dropped.
+    pub(super) fn expired(&self, now: Instant) -> Vec<Parked> {
+        let mut expired = Vec::new();
+        let mut order = self.order.borrow_mut();
+        while let Some((deadline, place)) = order.front().copied()
+            && deadline <= now
+        {
+            order.pop_front();
+            let due = self.places.borrow()[place as usize]
+                .as_ref()
+                .is_some_and(|parked| parked.deadline == deadline);
+            if due {
+                expired.extend(self.take(u64::from(place)));
+            }
+        }
+        self.shrink(&mut order);
+        expired
+    }
+
+    /// Takes all connections out.
+    pub(super) fn clear(&self) -> Vec<Parked> {
+        let count = self.places.borrow().len() as u64;
+        let all = (0..count).filter_map(|place| self.take(place)).collect();
+        let mut order = self.order.borrow_mut();
+        order.clear();
+        self.shrink(&mut order);
+        all
+    }
+
+    fn take(&self, place: u64) -> Option<Parked> {
+        let index = usize::try_from(place).ok()?;
+        let parked = self.places.borrow_mut().get_mut(index)?.take()?;
+        self.count.set(self.count.get() - 1);
+        self.free.borrow_mut().push(u32::try_from(place).ok()?);
+        // The descriptor may live on in tokio or another process: it leaves this instance now.
+        if let Err(error) = epoll::delete(self.ready.get_ref(), parked.socket.as_fd()) {
+            tracing::error!("Cannot forget an idle connection: {error}");
+        }
+        Some(parked)
+    }
+
+    /// After a burst, the lists go back to the allocator.
+    fn shrink(&self, order: &mut VecDeque<(Instant, u32)>) {
+        if self.count.get() == 0 {
+            *self.places.borrow_mut() = Vec::new();
+            *self.free.borrow_mut() = Vec::new();
+            *order = VecDeque::new();
+        }
+    }
+}
