@@ -50,14 +50,15 @@ impl SupervisorEnd {
     /// A new pair: the supervisor's end, and the descriptor to give to the worker. Both are
     /// close-on-exec; the launcher lets the worker's through.
     pub fn pair() -> io::Result<(Self, OwnedFd)> {
-        let (ours, theirs) = socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
+        let (ours, theirs) = socket_pair()?;
         Ok((Self::over(ours), theirs))
     }
+}
+
+/// The sockets of a channel, close-on-exec: for two workers that are to speak to each other.
+pub fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (domain, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+    Ok(socketpair(domain, kind, SocketFlags::CLOEXEC, None)?)
 }
 
 impl WorkerEnd {

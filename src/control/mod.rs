@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::WorkerConfig;
 
-pub use channel::{Channel, MAX_DESCRIPTORS, Received, SupervisorEnd, WorkerEnd};
+pub use channel::{Channel, MAX_DESCRIPTORS, Received, SupervisorEnd, WorkerEnd, socket_pair};
 
 /// From the supervisor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

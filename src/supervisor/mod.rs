@@ -132,6 +132,7 @@ impl Supervisor<'_> {
                     }
                 }
                 Action::Drain(id) => self.workforce.tell(id, &ToWorker::Drain),
+                Action::HandOver(old, new) => self.workforce.hand_over(old, new),
                 Action::Quit(id) => self.workforce.tell(id, &ToWorker::Quit),
                 Action::Kill(id) => self.workforce.kill(id),
                 Action::Weigh(id) => {

@@ -269,8 +269,12 @@ impl Pool {
     }
 
     fn drain(&mut self, id: WorkerId, now: Instant) {
+        self.drain_to(id, Action::Drain(id), now);
+    }
+
+    fn drain_to(&mut self, id: WorkerId, action: Action, now: Instant) {
         let deadline = now + self.settings.grace + DRAIN_MARGIN;
-        self.set(id, State::Draining { deadline }, Action::Drain(id));
+        self.set(id, State::Draining { deadline }, action);
     }
 
     fn quit(&mut self, id: WorkerId, now: Instant) {

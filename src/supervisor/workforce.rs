@@ -1,12 +1,13 @@
 //! The live worker processes: what the policy decided, done.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::process::Pid;
 use tracing::error;
 
 use super::pool::{Weighing, WorkerId};
-use crate::control::{FromWorker, Received, SupervisorEnd, ToWorker};
+use crate::control::{FromWorker, Received, SupervisorEnd, ToWorker, socket_pair};
 use crate::launch::Launch;
 use crate::net::Listeners;
 use crate::sys::{process, weight};
@@ -59,11 +60,28 @@ impl<'a> Workforce<'a> {
 
     /// Sends a message. A worker that is gone or does not read is left to its deadline.
     pub(super) fn tell(&self, id: WorkerId, message: &ToWorker) {
-        if let Some(control) = self
-            .process(id)
-            .and_then(|process| process.control.as_ref())
-        {
-            let _ = control.send(message, &[]);
+        self.tell_with(id, message, &[]);
+    }
+
+    /// Has a worker drain into another. Should they not get their sockets, it drains as it would
+    /// without a successor, and what is idle is closed.
+    pub(super) fn hand_over(&self, old: WorkerId, new: WorkerId) {
+        match socket_pair() {
+            Ok((olds, news)) => {
+                self.tell_with(new, &ToWorker::Adopt, &[news.as_fd()]);
+                self.tell_with(old, &ToWorker::Drain, &[olds.as_fd()]);
+            }
+            Err(reason) => {
+                error!("Cannot hand connections over: {reason}");
+                self.tell(old, &ToWorker::Drain);
+            }
+        }
+    }
+
+    fn tell_with(&self, id: WorkerId, message: &ToWorker, descriptors: &[BorrowedFd<'_>]) {
+        let process = self.process(id);
+        if let Some(control) = process.and_then(|process| process.control.as_ref()) {
+            let _ = control.send(message, descriptors);
         }
     }
 

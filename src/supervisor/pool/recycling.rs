@@ -136,7 +136,7 @@ impl Pool {
                 Stage::Starting { new } if new == id => {
                     swap.stage = Stage::Draining { new: Some(new) };
                     is_weighed = true;
-                    self.drain(old, now);
+                    self.drain_to(old, Action::HandOver(old, new), now);
                 }
                 Stage::Refilling { new } if new == id => is_weighed = true,
                 _ => {}

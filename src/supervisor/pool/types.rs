@@ -46,6 +46,8 @@ pub enum Action {
     Spawn(WorkerId),
     /// Send `Drain`.
     Drain(WorkerId),
+    /// Connect a worker to its successor, the second, and send it `Drain`.
+    HandOver(WorkerId, WorkerId),
     /// Send `Quit`.
     Quit(WorkerId),
     /// End the process.

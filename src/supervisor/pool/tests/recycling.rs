@@ -89,7 +89,10 @@ fn overlapping_drains_the_old_worker_once_its_successor_is_ready() {
         [Action::Spawn(id(1))]
     );
     story.after(Duration::from_millis(400));
-    assert_eq!(story.step(Event::Ready(id(1))), [Action::Drain(id(0))]);
+    assert_eq!(
+        story.step(Event::Ready(id(1))),
+        [Action::HandOver(id(0), id(1))]
+    );
     assert_eq!(story.step(Event::Served(id(0), 7)), []);
     story.after(Duration::from_millis(20));
     let recycled = Recycled {
@@ -153,7 +156,7 @@ fn of_several_workers_one_is_swapped_at_a_time_until_the_old_one_is_gone() {
             let (spawn, drain) = (Action::Spawn(new), Action::Drain(old));
             if mode == RecycleMode::Overlap {
                 assert_eq!(actions, [spawn]);
-                assert_eq!(story.step(Event::Ready(new)), [drain]);
+                assert_eq!(story.step(Event::Ready(new)), [Action::HandOver(old, new)]);
                 actions = story.step(Event::Ended(old, FINE));
             } else {
                 assert_eq!(actions, [drain]);
@@ -214,7 +217,10 @@ fn without_jitter_the_time_is_exact_and_workers_queue_up() {
     };
     let mut story = serving_with(2, exact);
     assert_eq!(story.wait_stepping(), (HOUR, vec![Action::Spawn(id(2))]));
-    assert_eq!(story.step(Event::Ready(id(2))), [Action::Drain(id(0))]);
+    assert_eq!(
+        story.step(Event::Ready(id(2))),
+        [Action::HandOver(id(0), id(2))]
+    );
     let actions = story.step(Event::Ended(id(0), FINE));
     assert_eq!(actions[1..], [Action::Spawn(id(3))]);
 }
@@ -226,7 +232,10 @@ fn a_worker_that_has_served_enough_is_replaced() {
         story.step(Event::LimitReached(id(1))),
         [Action::Spawn(id(2))]
     );
-    assert_eq!(story.step(Event::Ready(id(2))), [Action::Drain(id(1))]);
+    assert_eq!(
+        story.step(Event::Ready(id(2))),
+        [Action::HandOver(id(1), id(2))]
+    );
     let actions = story.step(Event::Ended(id(1), FINE));
     assert_eq!(reason_of(&actions), Some(Reason::MaxRequests));
 }
@@ -247,7 +256,10 @@ fn a_worker_is_too_heavy_when_it_is_so_twice_in_a_row() {
             "{own}"
         );
     }
-    assert_eq!(story.step(Event::Ready(id(1))), [Action::Drain(id(0))]);
+    assert_eq!(
+        story.step(Event::Ready(id(1))),
+        [Action::HandOver(id(0), id(1))]
+    );
     let actions = story.step(Event::Ended(id(0), FINE));
     assert_eq!(reason_of(&actions), Some(Reason::MaxRss));
 }
