@@ -1,6 +1,6 @@
 """Recycle lowmem-serve and its peers under load, and count what their clients notice.
 
-    python benches/recycle.py                                   everything, about an hour
+    python benches/recycle.py                                   everything, about 35 minutes
     python benches/recycle.py --quick                           the same, some seconds each
     python benches/recycle.py --scenario sighup,ttl --servers lowmem --seconds 20
 

@@ -17,12 +17,10 @@ use crate::exit;
 
 /// What Uvicorn has and lowmem-serve has not yet; refused by name, because a server that ignored
 /// them would not do what was asked for.
-const NOT_YET: [&str; 26] = [
+const NOT_YET: [&str; 24] = [
     "--forwarded-allow-ips",
     "--http2",
     "--interface",
-    "--limit-max-requests",
-    "--limit-max-requests-jitter",
     "--log-config",
     "--no-proxy-headers",
     "--proxy-headers",
@@ -173,6 +171,17 @@ pub struct Recycling {
     #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = values::jitter)]
     #[arg(env = "LOWMEM_TTL_JITTER")]
     pub ttl_jitter: u8,
+    /// Replace a worker that has answered N requests [default: never]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(alias = "limit-max-requests", env = "LOWMEM_MAX_REQUESTS")]
+    pub max_requests: Option<u64>,
+    /// Add up to N requests to that, another number for each worker
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(
+        alias = "limit-max-requests-jitter",
+        env = "LOWMEM_MAX_REQUESTS_JITTER"
+    )]
+    pub max_requests_jitter: u64,
     /// Replace a worker whose own memory exceeds 300M, 1G [default: never]
     #[arg(long, value_name = "SIZE", value_parser = values::size, env = "LOWMEM_MAX_RSS")]
     pub max_rss: Option<u64>,

@@ -13,6 +13,9 @@ import weigh
 INTERVAL_SECONDS = 0.1
 """Between two weighings: a swap takes longer. Weighing one process takes about a millisecond."""
 
+REAPED_WITHIN_SECONDS = 1.0
+"""Every child is a zombie for a moment when it has ended."""
+
 
 @dataclass(frozen=True, slots=True)
 class Supervisor:
@@ -39,13 +42,22 @@ class Sample:
 def supervisor(pid: int) -> Supervisor:
     """Weigh the root of a tree and count what it holds."""
     weight = weigh.weigh_process(pid)
-    children = [stat for stat in weigh.all_processes() if stat.parent == pid]
     return Supervisor(
         private_kib=weight.uss,
         pss_kib=weight.pss,
         descriptors=len(os.listdir(weigh.PROC / str(pid) / "fd")),
-        zombies=sum(stat.state == "Z" for stat in children),
+        zombies=_zombies(pid),
     )
+
+
+def _zombies(pid: int) -> int:
+    """Count the ended children that stay unreaped."""
+    deadline = time.monotonic() + REAPED_WITHIN_SECONDS
+    while True:
+        count = sum(stat.state == "Z" and stat.parent == pid for stat in weigh.all_processes())
+        if not count or time.monotonic() > deadline:
+            return count
+        time.sleep(0.05)
 
 
 class Sampler:

@@ -63,6 +63,12 @@ COLUMNS = (
     Column("zombies", lambda trial: "–" if trial.after is None else str(trial.after.zombies)),
 )
 
+SUMMARY = (
+    Column("scenario", lambda trial: trial.scenario.name),
+    *(column for column in COLUMNS if column.title not in ("event streams end", "zombies")),
+)
+"""For those who read no more than one table."""
+
 
 def line(outcome: Outcome) -> str:
     """Return one outcome in one line, for the terminal."""
@@ -87,6 +93,8 @@ def markdown(report: Report) -> str:
         "# Recycling under load",
         f"{report.begun}; {machine.cpu}, {machine.cores} cores, Linux {machine.kernel}; {versions}.",
     ]
+    if trials := [outcome for outcome in report.outcomes if isinstance(outcome, Trial)]:
+        parts.append(_table(SUMMARY, trials))
     for scenario in dict.fromkeys(outcome.scenario.name for outcome in report.outcomes):
         parts += _section([each for each in report.outcomes if each.scenario.name == scenario])
     return "\n\n".join(parts) + "\n"
@@ -112,13 +120,17 @@ def _section(outcomes: list[Outcome]) -> list[str]:
     trials = [outcome for outcome in outcomes if isinstance(outcome, Trial)]
     parts = [f"## {outcomes[0].scenario.name}: {outcomes[0].scenario.about}"]
     if trials:
-        rows = [[column.title for column in COLUMNS], ["---"] * len(COLUMNS)]
-        rows += [[column.cell(trial) for column in COLUMNS] for trial in trials]
-        parts.append("\n".join(f"| {' | '.join(row)} |" for row in rows))
+        parts.append(_table(COLUMNS, trials))
     notes = [f"- {each.server} took no part: {each.reason}" for each in outcomes if isinstance(each, Skipped)]
     for trial in trials:
         notes += [f"- {trial.server}: {note}" for note in _notes(trial)]
     return [*parts, "\n".join(notes)] if notes else parts
+
+
+def _table(columns: tuple[Column, ...], trials: list[Trial]) -> str:
+    rows = [[column.title for column in columns], ["---"] * len(columns)]
+    rows += [[column.cell(trial) for column in columns] for trial in trials]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _notes(trial: Trial) -> list[str]:

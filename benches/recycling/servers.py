@@ -21,8 +21,8 @@ APPS = BENCHES / "recycling" / "apps"
 KEEP_ALIVE_SECONDS = 60
 """Granian's maximum. No connection of the load is idle for so long."""
 
-GRACE_SECONDS = 5
-"""Longer than a streamed response takes; the event stream has to be told to end."""
+GRACE_SECONDS = 6
+"""Streams and uploads end in half of it; the event stream has to be told to end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,8 @@ fn worker(cli: &Cli, around: &Surroundings, mistakes: &mut Mistakes) -> WorkerCo
         graceful_shutdown: cli.processes.timeout_graceful_shutdown,
         limit_concurrency: http.limit_concurrency,
         max_head_size: http.max_head_size,
+        max_requests: cli.recycling.max_requests,
+        max_requests_jitter: cli.recycling.max_requests_jitter,
         listeners: Vec::new(),
     }
 }

@@ -42,6 +42,10 @@ pub struct WorkerConfig {
     pub limit_concurrency: Option<usize>,
     /// Largest accepted request head in bytes; beyond it the answer is 431.
     pub max_head_size: usize,
+    /// Tell the supervisor after so many requests.
+    pub max_requests: Option<u64>,
+    /// Up to so many requests more, another number for each worker.
+    pub max_requests_jitter: u64,
     /// What each received listener is, in the order of the descriptors.
     pub listeners: Vec<BoundListener>,
 }

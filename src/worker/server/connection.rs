@@ -278,7 +278,7 @@ impl<A: Application> Connection<'_, A> {
             run.exchange.disconnect();
         }
         self.server.in_flight.set(self.server.in_flight.get() - 1);
-        self.server.served.set(self.server.served.get() + 1);
+        self.server.count();
         self.server.buffers.give(run.out.into_buffer());
         match ending {
             Ending::KeepAlive if self.input.ended => Ending::Close,

@@ -127,7 +127,7 @@ impl Connections {
         for entry in self.entries() {
             let exchange = entry.exchange.borrow().clone();
             if let Some(exchange) = exchange {
-                exchange.half_close();
+                exchange.dismiss();
             }
         }
     }

@@ -414,6 +414,14 @@ impl Exchange {
         receivers.into_iter().for_each(Waker::wake);
     }
 
+    /// The worker stops soon: `receive()` says that the client is gone, unless its request is still
+    /// arriving. Streams without an end find one, and their clients are answered what is sent.
+    pub(super) fn dismiss(&self) {
+        if self.lock().arrival != Arrival::Arriving {
+            self.half_close();
+        }
+    }
+
     /// Answers in the application's place, or cuts where it has begun to answer. For the
     /// application its client is gone.
     pub(super) fn refuse(&self, status: u16, text: &str) {

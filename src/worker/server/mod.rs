@@ -18,11 +18,14 @@ mod response;
 mod stream;
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 pub use accept::Listener;
@@ -67,6 +70,10 @@ pub struct Server<A> {
     in_flight: Cell<usize>,
     /// Requests answered since the start.
     served: Cell<u64>,
+    /// How many requests the worker is meant to answer.
+    quota: Option<u64>,
+    /// Whoever waits for that.
+    quota_waiter: RefCell<Option<Waker>>,
 }
 
 /// What a connection may take, in time and memory.
@@ -121,6 +128,8 @@ impl<A: Application> Server<A> {
             handed_over: Cell::new(0),
             in_flight: Cell::new(0),
             served: Cell::new(0),
+            quota: quota(config),
+            quota_waiter: RefCell::default(),
         }))
     }
 
@@ -331,6 +340,29 @@ impl<A: Application> Server<A> {
         self.served.get()
     }
 
+    /// Ready when the worker has answered as many requests as it is meant to.
+    pub async fn quota_reached(&self) {
+        poll_fn(|cx| match self.quota {
+            Some(quota) if self.served.get() >= quota => Poll::Ready(()),
+            _ => {
+                *self.quota_waiter.borrow_mut() = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+
+    /// One request more has been answered.
+    fn count(&self) {
+        let served = self.served.get() + 1;
+        self.served.set(served);
+        if Some(served) == self.quota
+            && let Some(waiter) = self.quota_waiter.take()
+        {
+            waiter.wake();
+        }
+    }
+
     /// Writes what the access log holds back. Called before the worker waits.
     pub fn flush_logs(&self) {
         if let Some(access) = &self.access {
@@ -343,4 +375,18 @@ impl<A: Application> Server<A> {
     pub fn is_draining(&self) -> bool {
         self.draining.get()
     }
+}
+
+/// The worker's share of requests: the limit, and up to the jitter more.
+fn quota(config: &WorkerConfig) -> Option<u64> {
+    let limit = config.max_requests?;
+    let jitter = config.max_requests_jitter;
+    // Another number in each process.
+    let random = RandomState::new().hash_one(());
+    let more = if jitter == 0 {
+        0
+    } else {
+        random % jitter.saturating_add(1).max(1)
+    };
+    Some(limit.saturating_add(more))
 }

@@ -149,6 +149,8 @@ async fn serve(
         tracing::error!("Cannot reach the supervisor: {error}");
         return CANNOT_SERVE;
     }
+    let control = Rc::new(control);
+    lowmem_serve::worker::tasks::spawn(tell_of_quota(Rc::clone(&server), Rc::clone(&control)));
     let stop = loop {
         match control.order().await {
             Order::Adopt(predecessor) => server.adopt(predecessor),
@@ -158,9 +160,18 @@ async fn serve(
     drain::run(&server, &control, stop, config.graceful_shutdown).await;
     server.flush_logs();
     // The supervisor may be gone by now; then nobody needs to know.
+    let _ = control.send(&FromWorker::Served(server.served()));
     let _ = control.send(&FromWorker::Drained);
     lifespan.shutdown().await;
     0
+}
+
+/// The supervisor decides what a worker that has answered its share of requests does next.
+async fn tell_of_quota(server: Rc<Server<Asgi>>, control: Rc<Control>) {
+    server.quota_reached().await;
+    if let Err(error) = control.send(&FromWorker::LimitReached) {
+        tracing::error!("Cannot reach the supervisor: {error}");
+    }
 }
 
 /// What has been imported stays: the collector need not look at it again, and pages that a full
