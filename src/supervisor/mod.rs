@@ -94,6 +94,7 @@ impl Supervisor<'_> {
                 // Where the supervisor settles down: starting up, its own part too, is over.
                 FromWorker::Ready => {
                     startup::forget_code();
+                    self.workforce.adopt_waiting(id);
                     Event::Ready(id)
                 }
                 FromWorker::LimitReached => Event::LimitReached(id),
