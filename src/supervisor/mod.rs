@@ -50,6 +50,7 @@ pub fn run(config: &Config, launch: &Launch, listeners: &Listeners) -> io::Resul
             place: listeners.to_string(),
             shows_parent: config.workers.get() > 1,
         },
+        is_unsettled: false,
     };
     supervisor.serve()
 }
@@ -64,6 +65,8 @@ struct Supervisor<'a> {
     signals: Signals,
     workforce: Workforce<'a>,
     banner: Banner,
+    /// Something out of the ordinary has just been done.
+    is_unsettled: bool,
 }
 
 impl Supervisor<'_> {
@@ -72,6 +75,10 @@ impl Supervisor<'_> {
             if let Some(exit) = self.turn() {
                 self.banner.stopped();
                 return Ok(exit);
+            }
+            // A start, its own too, or a swap is over: what that took is not needed to wait.
+            if std::mem::take(&mut self.is_unsettled) {
+                startup::forget_code();
             }
             self.wait()?;
         }
@@ -91,9 +98,9 @@ impl Supervisor<'_> {
         let ended: Vec<_> = std::iter::from_fn(process::reap).collect();
         for (id, message) in self.workforce.heard() {
             let event = match message {
-                // Where the supervisor settles down: starting up, its own part too, is over.
                 FromWorker::Ready => {
-                    startup::forget_code();
+                    self.is_unsettled = true;
+                    self.workforce.adopt_waiting(id);
                     Event::Ready(id)
                 }
                 FromWorker::LimitReached => Event::LimitReached(id),
@@ -110,6 +117,7 @@ impl Supervisor<'_> {
             let Some(id) = self.workforce.id(pid) else {
                 continue;
             };
+            self.is_unsettled = true;
             let exit = self.on(Event::Ended(id, ending));
             // Only now: the notices show its pid.
             self.workforce.forget(id);

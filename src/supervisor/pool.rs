@@ -216,7 +216,7 @@ impl Pool {
         self.leave_swap(id, now);
         match state {
             State::Waiting { .. } => self.workers.retain(|worker| worker.id != id),
-            State::Ready { .. } => self.drain(id, now),
+            State::Ready { .. } => self.drain_to_others(id, now),
             State::Killed { .. } => {
                 self.workers[at].state = State::Killed {
                     was_starting: false,
@@ -268,13 +268,26 @@ impl Pool {
         id
     }
 
+    /// The end: idle connections are closed.
     fn drain(&mut self, id: WorkerId, now: Instant) {
-        self.drain_to(id, Action::Drain(id), now);
+        let deadline = now + self.settings.grace + DRAIN_MARGIN;
+        self.set(id, State::Draining { deadline }, Action::Drain(id));
     }
 
-    fn drain_to(&mut self, id: WorkerId, action: Action, now: Instant) {
+    /// Its place or the server goes on: connections move to another worker.
+    fn drain_to(&mut self, id: WorkerId, other: Option<WorkerId>, now: Instant) {
         let deadline = now + self.settings.grace + DRAIN_MARGIN;
-        self.set(id, State::Draining { deadline }, action);
+        self.set(
+            id,
+            State::Draining { deadline },
+            Action::HandOver(id, other),
+        );
+    }
+
+    fn drain_to_others(&mut self, id: WorkerId, now: Instant) {
+        let mut workers = self.workers.iter();
+        let other = workers.find(|worker| worker.is_ready() && worker.id != id);
+        self.drain_to(id, other.map(|other| other.id), now);
     }
 
     fn quit(&mut self, id: WorkerId, now: Instant) {

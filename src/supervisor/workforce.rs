@@ -1,7 +1,7 @@
 //! The live worker processes: what the policy decided, done.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::process::Pid;
 use tracing::error;
@@ -29,6 +29,8 @@ pub(super) struct Workforce<'a> {
     /// The first message to each.
     start: ToWorker,
     processes: Vec<Process>,
+    /// Sockets full of connections whose worker has gone before another was ready.
+    waiting: Vec<OwnedFd>,
     /// The last one that was reaped, which a notice about its successor names.
     reaped: Option<(WorkerId, Pid)>,
 }
@@ -40,6 +42,7 @@ impl<'a> Workforce<'a> {
             listeners,
             start,
             processes: Vec::new(),
+            waiting: Vec::new(),
             reaped: None,
         }
     }
@@ -63,18 +66,28 @@ impl<'a> Workforce<'a> {
         self.tell_with(id, message, &[]);
     }
 
-    /// Has a worker drain into another. Should they not get their sockets, it drains as it would
-    /// without a successor, and what is idle is closed.
-    pub(super) fn hand_over(&self, old: WorkerId, new: WorkerId) {
+    /// Has a worker drain into another, or into a socket that keeps its connections until another
+    /// is ready. Should there be no sockets, it drains as at the end, and what is idle is closed.
+    pub(super) fn hand_over(&mut self, old: WorkerId, new: Option<WorkerId>) {
         match socket_pair() {
             Ok((olds, news)) => {
-                self.tell_with(new, &ToWorker::Adopt, &[news.as_fd()]);
+                match new {
+                    Some(new) => self.tell_with(new, &ToWorker::Adopt, &[news.as_fd()]),
+                    None => self.waiting.push(news),
+                }
                 self.tell_with(old, &ToWorker::Drain, &[olds.as_fd()]);
             }
             Err(reason) => {
                 error!("Cannot hand connections over: {reason}");
                 self.tell(old, &ToWorker::Drain);
             }
+        }
+    }
+
+    /// Gives a worker that has become ready the connections that wait for one.
+    pub(super) fn adopt_waiting(&mut self, id: WorkerId) {
+        for connections in std::mem::take(&mut self.waiting) {
+            self.tell_with(id, &ToWorker::Adopt, &[connections.as_fd()]);
         }
     }
 

@@ -20,11 +20,12 @@ use crate::config::RecycleMode;
 use crate::supervisor::restart::Backoff;
 use crate::sys::process::Ending;
 
-/// How often workers are weighed: a leak takes minutes, and reading a process's memory map a
-/// millisecond or two.
-const WEIGH_EVERY: Duration = Duration::from_secs(5);
+/// How often workers are weighed: soon enough for a leak of tens of megabytes a second; reading a
+/// process's memory map takes a millisecond or less.
+const WEIGH_EVERY: Duration = Duration::from_secs(1);
 
-/// So many samples in a row make a worker too heavy. One may be the peak of a single request.
+/// So many samples in a row make a worker too heavy. One may be the peak of a single request; a
+/// longer peak costs a swap, which nobody notices.
 const SAMPLES_OVER: u8 = 2;
 
 /// A successor that failed. The old worker still serves, and each attempt logs a traceback and
@@ -136,7 +137,7 @@ impl Pool {
                 Stage::Starting { new } if new == id => {
                     swap.stage = Stage::Draining { new: Some(new) };
                     is_weighed = true;
-                    self.drain_to(old, Action::HandOver(old, new), now);
+                    self.drain_to(old, Some(new), now);
                 }
                 Stage::Refilling { new } if new == id => is_weighed = true,
                 _ => {}
@@ -239,7 +240,7 @@ impl Pool {
         swap.stage = match self.mode(swap.old, weighing) {
             RecycleMode::Overlap | RecycleMode::Auto => Stage::Starting { new: self.add(now) },
             RecycleMode::Sequential => {
-                self.drain(swap.old, now);
+                self.drain_to_others(swap.old, now);
                 Stage::Emptying
             }
         };

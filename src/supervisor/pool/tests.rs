@@ -254,6 +254,7 @@ fn growing_and_shrinking_keep_at_least_one() {
     let mut story = serving(1);
     assert_eq!(story.on(Event::Grow), [Action::Spawn(id(1))]);
     story.on(Event::Ready(id(1)));
-    assert_eq!(story.on(Event::Shrink), [Action::Drain(id(1))]);
+    let moved = Action::HandOver(id(1), Some(id(0)));
+    assert_eq!(story.on(Event::Shrink), [moved]);
     assert_eq!(story.on(Event::Shrink), []);
 }

@@ -46,8 +46,9 @@ pub enum Action {
     Spawn(WorkerId),
     /// Send `Drain`.
     Drain(WorkerId),
-    /// Connect a worker to its successor, the second, and send it `Drain`.
-    HandOver(WorkerId, WorkerId),
+    /// Send `Drain`, with a way for its connections to another worker; `None` is whichever becomes
+    /// ready next.
+    HandOver(WorkerId, Option<WorkerId>),
     /// Send `Quit`.
     Quit(WorkerId),
     /// End the process.

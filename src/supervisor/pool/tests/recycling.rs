@@ -66,7 +66,7 @@ impl Story {
 
     /// Weighs everyone when it is next due, with this result.
     fn weigh(&mut self, own: u64) -> Vec<Action> {
-        self.after(Duration::from_secs(5));
+        self.after(Duration::from_secs(1));
         let (own, room) = (Some(own), None);
         self.step_weighing(Event::Tick, Weighing { own, room })
     }
@@ -91,7 +91,7 @@ fn overlapping_drains_the_old_worker_once_its_successor_is_ready() {
     story.after(Duration::from_millis(400));
     assert_eq!(
         story.step(Event::Ready(id(1))),
-        [Action::HandOver(id(0), id(1))]
+        [Action::HandOver(id(0), Some(id(1)))]
     );
     assert_eq!(story.step(Event::Served(id(0), 7)), []);
     story.after(Duration::from_millis(20));
@@ -113,7 +113,8 @@ fn overlapping_drains_the_old_worker_once_its_successor_is_ready() {
 #[test]
 fn sequentially_the_old_worker_is_gone_before_its_successor_starts() {
     let mut story = serving_with(1, SEQUENTIAL);
-    assert_eq!(story.step(Event::Recycle), [Action::Drain(id(0))]);
+    let later = Action::HandOver(id(0), None);
+    assert_eq!(story.step(Event::Recycle), [later]);
     assert_eq!(story.step(Event::Served(id(0), 7)), []);
     assert_eq!(
         story.step(Event::Ended(id(0), FINE)),
@@ -141,7 +142,7 @@ fn auto_overlaps_where_there_is_memory_for_two() {
         let mut story = serving_with(1, auto);
         let actions = story.step_weighing(Event::Recycle, Weighing { own, room });
         let spawns = actions.contains(&Action::Spawn(id(1)));
-        let drains = actions.contains(&Action::Drain(id(0)));
+        let drains = actions.contains(&Action::HandOver(id(0), None));
         assert_eq!((spawns, drains), (overlaps, !overlaps), "{actions:?}");
     }
 }
@@ -153,13 +154,18 @@ fn of_several_workers_one_is_swapped_at_a_time_until_the_old_one_is_gone() {
         let mut actions = story.step(Event::Recycle);
         for number in 0..3 {
             let (old, new) = (id(number), id(number + 3));
-            let (spawn, drain) = (Action::Spawn(new), Action::Drain(old));
+            let spawn = Action::Spawn(new);
             if mode == RecycleMode::Overlap {
                 assert_eq!(actions, [spawn]);
-                assert_eq!(story.step(Event::Ready(new)), [Action::HandOver(old, new)]);
+                assert_eq!(
+                    story.step(Event::Ready(new)),
+                    [Action::HandOver(old, Some(new))]
+                );
                 actions = story.step(Event::Ended(old, FINE));
             } else {
-                assert_eq!(actions, [drain]);
+                assert!(
+                    matches!(actions[..], [Action::HandOver(worker, Some(_))] if worker == old)
+                );
                 assert_eq!(story.step(Event::Ended(old, FINE)), [spawn]);
                 actions = story.step(Event::Ready(new));
             }
@@ -219,7 +225,7 @@ fn without_jitter_the_time_is_exact_and_workers_queue_up() {
     assert_eq!(story.wait_stepping(), (HOUR, vec![Action::Spawn(id(2))]));
     assert_eq!(
         story.step(Event::Ready(id(2))),
-        [Action::HandOver(id(0), id(2))]
+        [Action::HandOver(id(0), Some(id(2)))]
     );
     let actions = story.step(Event::Ended(id(0), FINE));
     assert_eq!(actions[1..], [Action::Spawn(id(3))]);
@@ -234,7 +240,7 @@ fn a_worker_that_has_served_enough_is_replaced() {
     );
     assert_eq!(
         story.step(Event::Ready(id(2))),
-        [Action::HandOver(id(1), id(2))]
+        [Action::HandOver(id(1), Some(id(2)))]
     );
     let actions = story.step(Event::Ended(id(1), FINE));
     assert_eq!(reason_of(&actions), Some(Reason::MaxRequests));
@@ -258,7 +264,7 @@ fn a_worker_is_too_heavy_when_it_is_so_twice_in_a_row() {
     }
     assert_eq!(
         story.step(Event::Ready(id(1))),
-        [Action::HandOver(id(0), id(1))]
+        [Action::HandOver(id(0), Some(id(1)))]
     );
     let actions = story.step(Event::Ended(id(0), FINE));
     assert_eq!(reason_of(&actions), Some(Reason::MaxRss));
@@ -503,7 +509,7 @@ fn shrinking_during_a_swap_leaves_the_wanted_number() {
     story.step(Event::LimitReached(id(1)));
     assert_eq!(
         story.step(Event::Shrink),
-        [Action::Quit(id(2)), Action::Drain(id(1))]
+        [Action::Quit(id(2)), Action::HandOver(id(1), Some(id(0)))]
     );
     assert_eq!(story.step(Event::Ended(id(2), FINE)), []);
     assert_eq!(story.step(Event::Ended(id(1), FINE)), []);
@@ -514,7 +520,7 @@ fn shrinking_during_a_swap_leaves_the_wanted_number() {
     assert_eq!(story.step(Event::Shrink), []);
     let actions = story.step(Event::Ended(id(0), FINE));
     // The other one is due, too.
-    assert_eq!(actions[1..], [Action::Drain(id(1))]);
+    assert_eq!(actions[1..], [Action::HandOver(id(1), None)]);
 }
 
 #[test]
