@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness import REPOSITORY, RawClient, Server, processes
+from harness import REPOSITORY, RawClient, Server
 from harness.raw_client import encode_request
 
 sys.path.insert(0, str(REPOSITORY / "benches"))
@@ -15,8 +15,6 @@ import weigh
 
 EARLY = ("at app import", "in lifespan startup", "in an earlier thread")
 LATE = ("before any await", "after receive()", "in a thread of the request")
-
-IN_THE_REQUEST = ("before any await", "after receive()")
 
 
 @pytest.fixture(params=[*EARLY, *LATE])
@@ -390,28 +388,13 @@ def test_libraries_that_import_asyncio_only_when_they_find_it_find_it(
 
 
 @pytest.mark.parametrize("route", ["leave", "leave_later", "import_and_leave"])
-def test_an_exit_from_a_request_is_treated_as_with_asyncio(light: Server, server: Any, route: str) -> None:
-    usual = server("lazy_light:app", "--loop", "asyncio", "--timeout-graceful-shutdown", "1")
-    assert ends_of(light, route) == ends_of(usual, route)
-
-
-def ends_of(started: Server, route: str) -> tuple[int | None, int, bool]:
-    """The answer's status if there was one, how often it was logged, and whether the worker lives on."""
-    worker = started.worker_pids()[0]
-    with started.connect() as client:
-        client.send(
-            f"POST /{route} HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\nexpect: 100-continue\r\n\r\n".encode()
-        )
-        try:
-            response = client.read_response()
-            if response.status == 100:
-                client.send(b"body")
-                response = client.read_response()
-            status = response.status
-        except (EOFError, ConnectionResetError):
-            status = None
-    ended = processes.wait_for_exit(worker, 0.5)
-    return status, len(started.stderr.matches("Exception in ASGI application")), ended
+def test_an_exit_from_a_light_request_is_a_500_and_logged_once(light: Server, route: str) -> None:
+    with light.connect() as client:
+        client.send(encode_request("POST", f"/{route}", body=b"body"))
+        assert client.read_response().status == 500
+    light.stderr.wait_for_line("SystemExit: 7")
+    assert light.get("/is_imported").status == 200
+    assert len(light.stderr.matches("Exception in ASGI application")) == 1
 
 
 def test_thousands_of_waiting_requests_leave_nothing_behind(light: Server) -> None:

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pyo3::exceptions::PyGeneratorExit;
 use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -39,8 +40,8 @@ impl Asgi {
         let cycle = Bound::new(py, HttpCycle::new(Arc::clone(exchange)))?;
         let receive = cycle.getattr(intern!(py, "receive"))?;
         let send = cycle.getattr(intern!(py, "send"))?;
-        let awaitable = self.app.bind(py).call1((scope, receive, send))?;
-        tasks::start(awaitable, Arc::new(Answered(Arc::clone(exchange))))?;
+        let make = || self.app.bind(py).call1((scope, receive, send));
+        tasks::start(py, make, Arc::new(Answered(Arc::clone(exchange))))?;
         event_loop::nudge(py)
     }
 }
@@ -95,9 +96,8 @@ impl WhenDone for Answered {
 fn finish(py: Python<'_>, exchange: &Exchange, result: PyResult<Bound<'_, PyAny>>) {
     let finish = exchange.finish();
     match (result, finish) {
-        (Err(_), _) if tasks::is_cancelling() && !event_loop::is_installed(py) => cancelled(),
-        (Err(error), _) if tasks::is_cancelling() && error.is_instance_of::<CancelledError>(py) => {
-            cancelled();
+        (Err(error), _) if tasks::is_cancelling() && is_cancellation(py, &error) => {
+            tracing::error!("Task cancelled, timeout graceful shutdown exceeded");
         }
         (Err(error), _) => report::exception(py, "Exception in ASGI application", &error),
         (Ok(_), Finish::NotStarted) => {
@@ -113,6 +113,8 @@ fn finish(py: Python<'_>, exchange: &Exchange, result: PyResult<Bound<'_, PyAny>
     }
 }
 
-fn cancelled() {
-    tracing::error!("Task cancelled, timeout graceful shutdown exceeded");
+/// Whether a coroutine ended because it was cancelled, or closed. Does not import asyncio to tell.
+fn is_cancellation(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyGeneratorExit>(py)
+        || event_loop::is_installed(py) && error.is_instance_of::<CancelledError>(py)
 }

@@ -170,9 +170,9 @@ impl Lifespan {
             },
         )?;
         let arguments = (scope, cycle.getattr("receive")?, cycle.getattr("send")?);
-        let coroutine = app.bind(py).call1(arguments)?;
+        let make = || app.bind(py).call1(arguments);
         let shared: Arc<Shared> = Arc::clone(&self.shared);
-        tasks::start(coroutine, shared)?;
+        tasks::start(py, make, shared)?;
         event_loop::nudge(py)
     }
 

@@ -9,14 +9,16 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Wake, Waker};
 
-use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
+use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyStopIteration};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyString, PyTuple};
 
 use crate::done::Done;
 use crate::event_loop;
@@ -74,16 +76,20 @@ fn ready() -> MutexGuard<'static, Ready> {
 }
 
 impl Light {
-    /// Runs `coroutine` to its first wait, in a context of its own.
+    /// Runs `coroutine` to its first wait, in `context`.
     ///
     /// # Errors
     /// No memory.
-    pub fn start(coroutine: Bound<'_, PyAny>, done: Done) -> PyResult<()> {
+    pub fn start(
+        coroutine: Bound<'_, PyAny>,
+        context: Bound<'_, PyAny>,
+        done: Done,
+    ) -> PyResult<()> {
         let py = coroutine.py();
         let light = Bound::new(
             py,
             Self {
-                context: context::copy_current(py)?.unbind(),
+                context: context.unbind(),
                 coroutine: coroutine.unbind(),
                 state: Mutex::new(State {
                     done: Some(done),
@@ -127,6 +133,7 @@ impl Light {
             Outcome::Yielded(token) if token.is_none(py) => wake(slf.clone().unbind()),
             Outcome::Yielded(token) => {
                 let text = format!("the application yielded {}, which nobody can await", token);
+                this.close_quietly(py);
                 this.end(py, Err(PyRuntimeError::new_err(text)));
             }
         }
@@ -160,11 +167,18 @@ impl Light {
     }
 
     /// Ends a coroutine that did not end in time.
-    pub fn close(&self, py: Python<'_>, error: PyErr) {
-        if let Err(raised) = self.coroutine.call_method0(py, intern!(py, "close")) {
+    pub fn close(&self, py: Python<'_>, message: &str) {
+        self.close_quietly(py);
+        self.end(py, Err(PyGeneratorExit::new_err(message.to_owned())));
+    }
+
+    fn close_quietly(&self, py: Python<'_>) {
+        let closed = context::run(self.context.bind(py), || {
+            self.coroutine.call_method0(py, intern!(py, "close"))
+        });
+        if let Err(raised) = closed {
             raised.write_unraisable(py, None);
         }
-        self.end(py, Err(error));
     }
 
     /// A light task that was woken after asyncio came becomes a real one.
@@ -183,7 +197,12 @@ impl Adopted {
     /// The interrupted step is over: from here on asyncio runs the coroutine.
     fn go_on(self, py: Python<'_>) -> PyResult<()> {
         event_loop::leave_task(py, self.task.bind(py))?;
-        self.first_step.run(py)
+        match self.first_step.run(py) {
+            // The task has it, and tells.
+            Err(error) if !tasks::ended_with(py, &error) => return Err(error),
+            _ => {}
+        }
+        event_loop::nudge(py)
     }
 }
 
@@ -205,9 +224,30 @@ impl Light {
         }
     }
 
+    /// With an outcome that the task has not seen yet, a cancellation is what it would have been had
+    /// the task made the step itself: of what is awaited, or else of the task.
     #[pyo3(signature = (*args))]
-    fn throw(&self, py: Python<'_>, args: Bound<'_, pyo3::types::PyTuple>) -> PyResult<Py<PyAny>> {
-        self.lock().outcome = None;
+    fn throw(&self, py: Python<'_>, args: Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
+        let outcome = self.lock().outcome.take();
+        match outcome {
+            Some(Outcome::Raised(error)) => return Err(error),
+            Some(Outcome::Returned(_)) => {
+                return Err(PyErr::from_value(args.get_item(0)?));
+            }
+            Some(Outcome::Yielded(awaited)) => {
+                let message = args.get_item(0)?.getattr(intern!(py, "args"))?;
+                let message = message.cast_into::<PyTuple>()?;
+                let awaited = awaited.bind(py);
+                if awaited.hasattr(intern!(py, "cancel"))?
+                    && awaited
+                        .call_method1(intern!(py, "cancel"), message)?
+                        .is_truthy()?
+                {
+                    return Ok(awaited.clone().unbind());
+                }
+            }
+            None => {}
+        }
         self.coroutine.call_method1(py, intern!(py, "throw"), args)
     }
 
@@ -228,6 +268,11 @@ impl Light {
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.send(py, py.None())
+    }
+
+    /// What debuggers and `inspect` ask a coroutine for.
+    fn __getattr__(&self, py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<Py<PyAny>> {
+        self.coroutine.getattr(py, name)
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
@@ -304,32 +349,35 @@ fn wake(light: Py<Light>) {
 
 /// Runs woken light tasks; a task of the runtime, for as long as the worker lives.
 pub async fn run() {
-    std::future::poll_fn(|cx| {
-        loop {
-            let light = {
-                let mut ready = ready();
-                let Some(light) = ready.lights.pop_front() else {
-                    ready.runner = Some(cx.waker().clone());
-                    return Poll::Pending;
-                };
-                light
-            };
-            Python::attach(|py| {
-                let light = light.into_bound(py);
-                // Woken twice, or ended meanwhile: there is nobody left to tell.
-                if light.get().lock().done.is_none() {
-                    return;
-                }
-                let stepped = if event_loop::is_installed(py) {
-                    Light::become_task(&light)
-                } else {
-                    Light::step(&light)
-                };
-                if let Err(error) = stepped {
-                    light.get().end(py, Err(error));
-                }
-            });
+    poll_fn(|cx| {
+        // Those that they wake in turn have to wait for everybody else.
+        let batch = std::mem::take(&mut ready().lights);
+        for light in batch {
+            Python::attach(|py| go_on(light.into_bound(py)));
         }
+        let mut ready = ready();
+        if ready.lights.is_empty() {
+            ready.runner = Some(cx.waker().clone());
+        } else {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
     })
     .await
+}
+
+fn go_on(light: Bound<'_, Light>) {
+    let py = light.py();
+    // Woken twice, or ended meanwhile: there is nobody left to tell.
+    if light.get().lock().done.is_none() {
+        return;
+    }
+    let stepped = if event_loop::is_installed(py) {
+        Light::become_task(&light)
+    } else {
+        Light::step(&light)
+    };
+    if let Err(error) = stepped.and_then(|()| event_loop::nudge(py)) {
+        light.get().end(py, Err(error));
+    }
 }

@@ -10,6 +10,7 @@ use std::fs;
 use std::io;
 use std::os::fd::RawFd;
 use std::rc::Rc;
+use std::task::Waker;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -20,6 +21,7 @@ thread_local! {
     static SAVED: Cell<*mut ffi::PyThreadState> = const { Cell::new(std::ptr::null_mut()) };
     static EPOLL: Cell<Option<RawFd>> = const { Cell::new(None) };
     static BEFORE_WAIT: RefCell<Option<Rc<dyn Fn()>>> = const { RefCell::new(None) };
+    static ON_SIGNAL_ERROR: RefCell<Option<Waker>> = const { RefCell::new(None) };
     static SIGNAL_ERROR: RefCell<Option<PyErr>> = const { RefCell::new(None) };
 }
 
@@ -75,6 +77,11 @@ pub fn before_wait(run: Rc<dyn Fn()>) {
     BEFORE_WAIT.set(Some(run));
 }
 
+/// Has `waker` woken when there is something for [`take_signal_error`].
+pub fn on_signal_error(waker: &Waker) {
+    ON_SIGNAL_ERROR.set(Some(waker.clone()));
+}
+
 /// What a Python signal handler raised while the thread waited, if any did.
 pub fn take_signal_error() -> Option<PyErr> {
     SIGNAL_ERROR.take()
@@ -128,6 +135,9 @@ fn acquire() {
     Python::attach(|py| {
         if let Err(error) = py.check_signals() {
             SIGNAL_ERROR.set(Some(error));
+            if let Some(waker) = ON_SIGNAL_ERROR.take() {
+                waker.wake();
+            }
         }
     });
 }

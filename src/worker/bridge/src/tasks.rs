@@ -12,13 +12,12 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::done::Done;
-use crate::event_loop::{self, FirstStep};
+use crate::event_loop::{self, FirstStep, context};
 use crate::light::Light;
 
 thread_local! {
@@ -108,19 +107,25 @@ impl Maker {
     }
 }
 
-/// Starts `awaitable` with a context of its own; `done` is told when it has ended.
+/// Calls `make` in a context of its own, and starts what it returns there; `done` is told when that
+/// has ended.
 ///
 /// # Errors
-/// It can't be awaited, or no memory is left. `done` is not told.
-pub fn start(awaitable: Bound<'_, PyAny>, done: Done) -> PyResult<()> {
-    let py = awaitable.py();
+/// What `make` raised, or what it returned can't be awaited. `done` is not told.
+pub fn start<'py>(
+    py: Python<'py>,
+    make: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
+    done: Done,
+) -> PyResult<()> {
+    let context = context::copy_current(py)?;
+    let awaitable = context::run(&context, make)?;
     if !event_loop::is_installed(py) {
         let coroutine = if awaitable.hasattr(intern!(py, "send"))? {
             awaitable
         } else {
             awaitable.call_method0(intern!(py, "__await__"))?
         };
-        return Light::start(coroutine, done);
+        return Light::start(coroutine, context, done);
     }
     let maker = match MAKER.with_borrow(Clone::clone) {
         Some(maker) => maker,
@@ -130,7 +135,7 @@ pub fn start(awaitable: Bound<'_, PyAny>, done: Done) -> PyResult<()> {
             maker
         }
     };
-    follow(maker.make(awaitable)?, done)
+    follow(context::run(&context, || maker.make(awaitable))?, done)
 }
 
 /// Has `done` told when `task` has ended, which may be now.
@@ -213,6 +218,25 @@ pub fn start_adopted(
     first_step.run(py)
 }
 
+/// Whether a request's task ended with this error: its client gets a 500, and the operator is told.
+/// An application that calls `sys.exit` in a request does not end the worker.
+pub fn ended_with(py: Python<'_>, error: &PyErr) -> bool {
+    let tasks: Vec<_> = RUNNING.with_borrow(|running| {
+        running
+            .tasks
+            .values()
+            .map(|kept| kept.task.clone_ref(py))
+            .collect()
+    });
+    tasks.iter().any(|task| {
+        let task = task.bind(py);
+        let done = task
+            .call_method0(intern!(py, "done"))
+            .and_then(|done| done.is_truthy());
+        done.unwrap_or(false) && result(task).is_err_and(|own| own.value(py).is(error.value(py)))
+    })
+}
+
 /// Keeps a light task that waits; a drain waits for it if it is `awaited`.
 pub fn keep_light(light: &Bound<'_, Light>, awaited: bool) {
     let key = std::ptr::from_ref(light.get()) as usize;
@@ -277,9 +301,7 @@ pub fn cancel_all(py: Python<'_>, message: &str) -> usize {
         }
     }
     for light in &lights {
-        light
-            .get()
-            .close(py, PyRuntimeError::new_err(message.to_owned()));
+        light.get().close(py, message);
     }
     tasks.len() + lights.len()
 }

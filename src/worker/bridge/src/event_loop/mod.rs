@@ -13,10 +13,12 @@ mod native;
 mod timers;
 mod watch;
 
+use std::ffi::{c_int, c_void};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -109,11 +111,29 @@ fn attach(py: Python<'_>) -> PyResult<()> {
 fn on_import(py: Python<'_>) -> PyResult<()> {
     if native::is_worker_thread() {
         attach(py)?;
-        light::adopt_current(py)
-    } else {
-        DUE.store(true, Ordering::Relaxed);
-        Ok(())
+        return light::adopt_current(py);
     }
+    DUE.store(true, Ordering::Relaxed);
+    // The worker's thread may be in the middle of a request that waits for the importing one: it
+    // makes the loop before it runs its next Python instructions.
+    // SAFETY: a function of the expected type, without an argument.
+    if unsafe { ffi::Py_AddPendingCall(Some(on_worker_thread), std::ptr::null_mut()) } < 0 {
+        tracing::debug!("the interpreter takes no call now; the loop is made at the next request");
+    }
+    Ok(())
+}
+
+/// Called by the interpreter on its main thread, which is the worker's, with the GIL held.
+extern "C" fn on_worker_thread(_: *mut c_void) -> c_int {
+    Python::attach(|py| {
+        if DUE.load(Ordering::Relaxed)
+            && native::is_worker_thread()
+            && let Err(error) = attach(py).and_then(|()| light::adopt_current(py))
+        {
+            error.write_unraisable(py, None);
+        }
+    });
+    0
 }
 
 /// Whether there is a loop; makes it if another thread has imported asyncio.

@@ -243,7 +243,8 @@ impl Native {
         if error.is_instance_of::<PySystemExit>(py)
             || error.is_instance_of::<PyKeyboardInterrupt>(py)
         {
-            return Err(error);
+            let told = crate::tasks::ended_with(py, &error);
+            return if told { Ok(()) } else { Err(error) };
         }
         let context = PyDict::new(py);
         let message = format!("Exception in callback {}", callback.bind(py));
@@ -306,7 +307,9 @@ impl Native {
         py.import("sys")?
             .call_method1("set_asyncgen_hooks", (py.None(), py.None()))?;
         PARTS.set(None);
-        self.lock().ready.clear();
+        // Dropped without the lock: a destructor may call `call_soon`.
+        let left = std::mem::take(&mut self.lock().ready);
+        drop(left);
         *self
             .event_loop
             .lock()
@@ -465,6 +468,7 @@ pub fn run(main: impl Future<Output = ()> + 'static) -> PyResult<()> {
     let mut main = Box::pin(main);
     runtime::block_on(poll_fn(|cx| {
         MAIN.set(Some(cx.waker().clone()));
+        runtime::on_signal_error(cx.waker());
         if let Some(error) = ENDED.take().or_else(runtime::take_signal_error) {
             return Poll::Ready(Err(error));
         }
