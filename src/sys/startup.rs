@@ -12,11 +12,30 @@ use rustix::mm::{Advice, madvise};
 /// which come back from the page cache when they are next used.
 pub fn forget_code() {
     // SAFETY: the callback has the signature that is asked for and keeps nothing.
-    unsafe { libc::dl_iterate_phdr(Some(forget), ptr::null_mut()) };
+    unsafe { libc::dl_iterate_phdr(Some(forget_first), ptr::null_mut()) };
+}
+
+/// The same for everything that is loaded into this process.
+///
+/// An interpreter's start and an application's imports touch most of libpython, and much of the
+/// libraries that are linked to it; serving takes a part of them.
+pub fn forget_all_code() {
+    // SAFETY: as above.
+    unsafe { libc::dl_iterate_phdr(Some(forget_each), ptr::null_mut()) };
 }
 
 /// Called with the executable first; its result ends the iteration there.
-unsafe extern "C" fn forget(object: *mut dl_phdr_info, _: usize, _: *mut c_void) -> c_int {
+unsafe extern "C" fn forget_first(object: *mut dl_phdr_info, _: usize, _: *mut c_void) -> c_int {
+    forget(object);
+    1
+}
+
+unsafe extern "C" fn forget_each(object: *mut dl_phdr_info, _: usize, _: *mut c_void) -> c_int {
+    forget(object);
+    0
+}
+
+fn forget(object: *mut dl_phdr_info) {
     // SAFETY: the linker passes a valid object and the table of its segments, both for this call.
     let (base, segments) = unsafe {
         let object = &*object;
@@ -44,5 +63,4 @@ unsafe extern "C" fn forget(object: *mut dl_phdr_info, _: usize, _: *mut c_void)
             )
         };
     }
-    1
 }

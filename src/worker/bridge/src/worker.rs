@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use lowmem_serve::config::{BoundListener, WorkerConfig};
 use lowmem_serve::control::{FromWorker, ToWorker, WorkerEnd};
-use lowmem_serve::sys::{limits, stop_signals};
+use lowmem_serve::sys::{limits, memory, startup, stop_signals};
 use lowmem_serve::telemetry::{self, paint};
 use lowmem_serve::worker::server::{Listener, Server};
 
@@ -145,6 +145,8 @@ async fn serve(
         timed.open_connections() > 0 || timed.is_draining()
     }));
     server.accept(listeners);
+    startup::forget_all_code();
+    memory::trim();
     if let Err(error) = control.send(&FromWorker::Ready) {
         tracing::error!("Cannot reach the supervisor: {error}");
         return CANNOT_SERVE;
