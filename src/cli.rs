@@ -382,6 +382,8 @@ fn from_environment(arg: Arg, variable: &impl Fn(&str) -> Option<OsString>) -> A
         return arg;
     };
     let uvicorns = match own.as_str() {
+        "LOWMEM_MAX_REQUESTS" => "UVICORN_LIMIT_MAX_REQUESTS".to_owned(),
+        "LOWMEM_MAX_REQUESTS_JITTER" => "UVICORN_LIMIT_MAX_REQUESTS_JITTER".to_owned(),
         "LOWMEM_MAX_HEAD_SIZE" => "UVICORN_H11_MAX_INCOMPLETE_EVENT_SIZE".to_owned(),
         own => own.replacen("LOWMEM_", "UVICORN_", 1),
     };

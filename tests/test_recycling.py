@@ -52,7 +52,6 @@ def recycled(server, tmp_path: Path):
     """Starts the application of the benches with these flags; `fault` is what it does when it starts again."""
 
     def start(*flags: str) -> Server:
-        require(*flags)
         env = {
             "RECYCLING_IMPORT_SECONDS": str(START_SECONDS),
             "RECYCLING_FAULT": str(tmp_path / "fault"),
@@ -60,14 +59,6 @@ def recycled(server, tmp_path: Path):
         return server("exchanges:app", *FLAGS, *flags, cwd=APPS, env=env)
 
     return start
-
-
-def require(*flags: str) -> None:
-    """Skip the test only where the server does not know a flag at all."""
-    text = subprocess.run([*command_line(), "--help"], capture_output=True, text=True).stdout
-    for flag in flags:
-        if flag.startswith("--") and flag not in text:
-            pytest.skip(f"this build of the server has no {flag}")
 
 
 def under_load(
