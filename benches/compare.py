@@ -31,9 +31,7 @@ from comparison import (
 )
 from comparison.sample import Settings
 
-FULL = Settings(
-    load_seconds=5, rest_seconds=5, idle_connections=2000, idle_websockets=1000, free_threads=2
-)
+FULL = Settings(load_seconds=5, rest_seconds=5, idle_connections=2000, idle_websockets=1000, free_threads=2)
 QUICK = Settings(
     load_seconds=1,
     rest_seconds=1,
@@ -173,9 +171,7 @@ def _notes(quick: bool) -> list[str]:
     if quick:
         notes.append("a quick run: its figures are for checking the tool, not for quoting")
     if sharing := len(machine.sharers()):
-        notes.append(
-            f"{sharing} other processes map a Python: PSS may be too low; what is dirty is not"
-        )
+        notes.append(f"{sharing} other processes map a Python: PSS may be too low; what is dirty is not")
     return notes
 
 

@@ -6,7 +6,6 @@ The same load generator as `python benches/recycle.py`, a few seconds at a time.
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import REPOSITORY, Server, command_line, processes
+from harness import REPOSITORY, Server, processes
 
 sys.path.insert(0, str(REPOSITORY / "benches"))
 

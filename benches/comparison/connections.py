@@ -52,9 +52,7 @@ def kib_per_connection(server: Running, request: bytes, status: bytes, count: in
     return (after.pss - before.pss) / count
 
 
-def _open(
-    stack: contextlib.ExitStack, server: Running, request: bytes, status: bytes
-) -> socket.socket:
+def _open(stack: contextlib.ExitStack, server: Running, request: bytes, status: bytes) -> socket.socket:
     try:
         connection = socket.create_connection(("127.0.0.1", server.port), timeout=5.0)
         stack.enter_context(connection)

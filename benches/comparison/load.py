@@ -65,9 +65,7 @@ class LoadResult:
     """What went wrong, by kind and counted; without what did not happen."""
 
 
-def apply_load(
-    server: Running, workload: Workload, client: Client, duration_seconds: float
-) -> LoadResult:
+def apply_load(server: Running, workload: Workload, client: Client, duration_seconds: float) -> LoadResult:
     """Keep the server busy for the time given and say how it did."""
     command = [
         *("wrk", "--latency", f"-t{client.threads}", f"-c{workload.connections}"),

@@ -73,9 +73,7 @@ def _point(line: Line, x: float, y: float, labels: list[tuple[float, float]]) ->
     colour, radius = (OUR_COLOUR, 6) if ours else (PEER_COLOUR, 4)
     at_left = x > PANEL_WIDTH / 2
     label_x, label_y = (x - 9 if at_left else x + 9), y + 4
-    while any(
-        abs(label_y - b) < LABEL_HEIGHT and abs(label_x - a) < LABEL_WIDTH for a, b in labels
-    ):
+    while any(abs(label_y - b) < LABEL_HEIGHT and abs(label_x - a) < LABEL_WIDTH for a, b in labels):
         label_y += LABEL_HEIGHT
     labels.append((label_x, label_y))
     dot = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{colour}"/>'

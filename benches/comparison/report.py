@@ -128,9 +128,7 @@ def _aligned(titles: list[str], cells: list[list[str]]) -> str:
 
 def _header(comparison: Comparison) -> str:
     machine, settings = comparison.machine, comparison.settings
-    versions = [
-        f"{name} {comparison.versions[name]}" for name in PACKAGES if name in comparison.versions
-    ]
+    versions = [f"{name} {comparison.versions[name]}" for name in PACKAGES if name in comparison.versions]
     if ours := comparison.versions.get("lowmem-serve"):
         versions.insert(0, ours)
     facts = [
@@ -154,11 +152,7 @@ def _header(comparison: Comparison) -> str:
 
 
 def _disqualified(lines: list[Line]) -> list[str]:
-    told = [
-        f"- {line.server} is disqualified: {line.disqualified}"
-        for line in lines
-        if line.disqualified
-    ]
+    told = [f"- {line.server} is disqualified: {line.disqualified}" for line in lines if line.disqualified]
     told += [f"- {line.server}: {remark}" for line in lines for remark in line.remarks]
     # A server's log may span lines; indented, it stays in its list item.
     return [without_folder("\n".join(item.replace("\n", "\n  ") for item in told))] if told else []

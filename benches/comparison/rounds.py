@@ -28,15 +28,10 @@ class Row:
         return next((sample.failure for sample in self.samples if sample.failure), None)
 
 
-def run(
-    servers: list[Server], workloads: list[Workload], settings: Settings, rounds: int
-) -> list[Row]:
+def run(servers: list[Server], workloads: list[Workload], settings: Settings, rounds: int) -> list[Row]:
     """Measure everything; a row that has failed is not tried again in later rounds."""
     rows = [
-        Row(server, workload)
-        for workload in workloads
-        for server in servers
-        if server.serves(workload.name)
+        Row(server, workload) for workload in workloads for server in servers if server.serves(workload.name)
     ]
     begin = time.monotonic()
     for number in range(1, rounds + 1):

@@ -101,9 +101,7 @@ def _weigh_connections(sample: Sample, server: Server, settings: Settings) -> No
         command = [*server.command(app, port), *server.hold_idle]
         try:
             with serving.running(command, port, HELLO) as instance:
-                sample.figures[figure] = connections.kib_per_connection(
-                    instance, request, status, count
-                )
+                sample.figures[figure] = connections.kib_per_connection(instance, request, status, count)
         except serving.NotServing as error:
             sample.remarks.append(f"{figure}: {error}")
 

@@ -113,8 +113,7 @@ def _line(row: Row) -> Line:
         client_bound=frozenset(
             placement
             for placement in ("free", "pinned")
-            if (share := figures.get(f"{placement}_client_cpu_share"))
-            and share.median > CLIENT_BOUND_SHARE
+            if (share := figures.get(f"{placement}_client_cpu_share")) and share.median > CLIENT_BOUND_SHARE
         ),
     )
 

@@ -2,8 +2,8 @@
 # Imports nothing that Python's own start has not imported, and leaves no name behind, so that
 # __main__ is as empty as an application expects.
 def boot():
-    import sys
     import _imp
+    import sys
     from _frozen_importlib import ModuleSpec
 
     del globals()["boot"]
