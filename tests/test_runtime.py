@@ -158,7 +158,9 @@ def test_a_subprocess_runs(runtime: Server) -> None:
 
 
 def test_a_subprocess_starts_with_no_signal_blocked_or_ignored(runtime: Server) -> None:
-    assert ask(runtime, "signals_of_a_subprocess") == [0, 0]
+    blocked, ignored = ask(runtime, "signals_of_a_subprocess")
+    # 32 and 33 are the C library's own; whatever posix_spawn started, make among others, ignores them.
+    assert (blocked, ignored & ~(0b11 << 31)) == (0, 0)
 
 
 def test_subprocesses_of_asyncio_are_fed_read_and_reaped(runtime: Server) -> None:

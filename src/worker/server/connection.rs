@@ -315,7 +315,6 @@ impl<A: Application> Connection<'_, A> {
                 expects: head.expects_continue,
                 record: None,
                 gone: false,
-                started: Instant::now(),
             };
             server.in_flight.set(server.in_flight.get() + 1);
             let consumed = match arrived {
@@ -545,7 +544,6 @@ struct Run {
     record: Option<Box<OwnedRecord>>,
     /// The client went away.
     gone: bool,
-    started: Instant,
 }
 
 impl Run {
@@ -564,6 +562,7 @@ struct OwnedRecord {
     method: String,
     target: Vec<u8>,
     http10: bool,
+    started: Instant,
 }
 
 impl<A: Application> Server<A> {
@@ -588,6 +587,7 @@ impl<A: Application> Server<A> {
             method: head.method.to_owned(),
             target,
             http10: head.http10,
+            started: Instant::now(),
         };
         run.record = Some(Box::new(record));
     }
@@ -609,7 +609,7 @@ impl<A: Application> Server<A> {
             target: &record.target,
             version: if record.http10 { "1.0" } else { "1.1" },
             status,
-            duration: Some(run.started.elapsed()),
+            duration: Some(record.started.elapsed()),
             bytes: None,
         });
     }

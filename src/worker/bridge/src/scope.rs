@@ -2,7 +2,7 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 use lowmem_serve::worker::application::{Peers, ServerAddress};
 use lowmem_serve::worker::server::RequestHead;
@@ -63,6 +63,20 @@ impl Scopes {
                 scope.set_item(intern!(py, "server"), (path, py.None()))?;
             }
         }
+        // All keys of a request: a copy then has its full size, and no value makes it grow.
+        let later = [
+            intern!(py, "asgi"),
+            intern!(py, "extensions"),
+            intern!(py, "method"),
+            intern!(py, "path"),
+            intern!(py, "raw_path"),
+            intern!(py, "query_string"),
+            intern!(py, "headers"),
+            intern!(py, "state"),
+        ];
+        for key in later {
+            scope.set_item(key, py.None())?;
+        }
         Ok(Template(scope.unbind()))
     }
 
@@ -113,18 +127,13 @@ impl Scopes {
         head: &RequestHead<'_>,
     ) -> PyResult<Bound<'py, PyList>> {
         let pairs = head.headers.iter().map(|field| {
-            let name = self.names.get(py, field.name);
             let value = match head.authority {
                 Some(authority) if field.name.eq_ignore_ascii_case("host") => authority,
                 _ => field.value.trim_ascii(),
             };
-            PyTuple::new(py, [name, PyBytes::new(py, value)])
+            (self.names.get(py, field.name), PyBytes::new(py, value))
         });
-        let list = PyList::empty(py);
-        for pair in pairs {
-            list.append(pair?)?;
-        }
-        Ok(list)
+        PyList::new(py, pairs)
     }
 }
 
