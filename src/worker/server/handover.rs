@@ -48,7 +48,6 @@ pub(super) struct Outbox {
     sender: RefCell<Option<Waker>>,
     /// Nothing more will come: the end closes when the queue is empty.
     closing: Cell<bool>,
-    sent: Cell<usize>,
     /// Waits for the end of [`Self::run`].
     ending: RefCell<Option<Waker>>,
     ended: Cell<bool>,
@@ -63,15 +62,9 @@ impl Outbox {
             queue: RefCell::default(),
             sender: RefCell::default(),
             closing: Cell::new(false),
-            sent: Cell::new(0),
             ending: RefCell::default(),
             ended: Cell::new(false),
         })
-    }
-
-    /// Connections that have been handed over.
-    pub(super) fn sent(&self) -> usize {
-        self.sent.get()
     }
 
     pub(super) fn put(&self, moved: Moved, socket: OwnedFd) {
@@ -119,7 +112,6 @@ impl Outbox {
                 let rest = self.queue.borrow_mut().drain(..).collect::<Vec<_>>();
                 return batch.into_iter().chain(rest).collect();
             }
-            self.sent.set(self.sent.get() + batch.len());
         }
         Vec::new()
     }

@@ -65,7 +65,6 @@ pub struct Server<A> {
     access: Option<RefCell<AccessLog>>,
     /// Most connections that were busy at once since memory was given back.
     peak: Cell<usize>,
-    handed_over: Cell<usize>,
     /// Requests being answered now.
     in_flight: Cell<usize>,
     /// Requests answered since the start.
@@ -125,7 +124,6 @@ impl<A: Application> Server<A> {
                 .access_log
                 .then(|| RefCell::new(AccessLog::new(&config.log))),
             peak: Cell::new(0),
-            handed_over: Cell::new(0),
             in_flight: Cell::new(0),
             served: Cell::new(0),
             quota: quota(config),
@@ -276,7 +274,6 @@ impl<A: Application> Server<A> {
         let server = Rc::clone(self);
         tasks::spawn(async move {
             let unsent = outbox.run().await;
-            server.handed_over.set(outbox.sent());
             *server.outbox.borrow_mut() = None;
             server.close_after_responses();
             for (moved, socket) in unsent {
@@ -300,12 +297,6 @@ impl<A: Application> Server<A> {
     /// Whether connections with nothing to do go to a successor.
     fn hands_over(&self) -> bool {
         self.outbox.borrow().is_some()
-    }
-
-    /// Connections that went to the successor.
-    #[must_use]
-    pub fn handed_over(&self) -> usize {
-        self.handed_over.get()
     }
 
     /// Ready when the last connection has ended or been handed over.

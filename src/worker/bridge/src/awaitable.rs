@@ -1,9 +1,9 @@
 //! What `receive()` and `send()` return.
 //!
-//! With a loop, an awaitable that is not ready yields a real asyncio future; without one, it wakes the
-//! coroutine's light task. An awaitable that is ready never suspends its coroutine. One that is not yields a real asyncio
-//! future, so that tasks, `wait_for`, anyio, and code that steps coroutines by hand all work, and
-//! takes its message only when the coroutine runs again: a cancelled `receive()` loses nothing.
+//! An awaitable that is ready never suspends its coroutine. One that is not yields a real asyncio
+//! future, so that tasks, `wait_for`, anyio, and code that steps coroutines by hand all work; while
+//! there is no loop, it wakes the coroutine's light task. It takes its message only when the
+//! coroutine runs again: a cancelled `receive()` loses nothing.
 //!
 //! Both have the methods of a coroutine (`collections.abc.Coroutine`), so `create_task(receive())`
 //! works as it does with servers written in Python.
