@@ -15,16 +15,16 @@ mod handover;
 mod head;
 mod parking;
 mod response;
+mod resting;
 mod stream;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -41,11 +41,9 @@ use crate::telemetry::AccessLog;
 use crate::worker::application::Application;
 use crate::worker::tasks;
 use buffers::Buffers;
-use connection::Resting;
 use connections::Connections;
 use handover::Outbox;
-use parking::{Lot, Parked};
-use stream::Stream;
+use parking::Lot;
 
 /// Memory is given back to the kernel after this many connections were busy at once.
 const TRIM_FROM: usize = 64;
@@ -157,158 +155,6 @@ impl<A: Application> Server<A> {
         }
     }
 
-    /// Serves parked connections whose clients have something to say.
-    async fn unpark(self: Rc<Self>) {
-        loop {
-            let woken = match self.lot.woken().await {
-                Ok(woken) => woken,
-                Err(error) => {
-                    tracing::error!("Cannot wait for idle connections: {error}");
-                    return;
-                }
-            };
-            for Parked { socket, peers, .. } in woken {
-                self.resume(
-                    Moved {
-                        peers,
-                        fresh: false,
-                        input: Vec::new(),
-                    },
-                    socket,
-                );
-            }
-        }
-    }
-
-    /// Takes a connection that has nothing to do: parks it, hands it over, or closes it.
-    fn rest(self: &Rc<Self>, resting: Resting) {
-        let Resting {
-            stream,
-            peers,
-            input,
-            fresh,
-            idle_until,
-        } = resting;
-        let outbox = self.outbox.borrow().clone();
-        // A stream that tokio can't let go of has failed, and is closed.
-        let Ok(socket) = stream.release() else { return };
-        if let Some(outbox) = outbox {
-            outbox.put(
-                Moved {
-                    peers,
-                    fresh,
-                    input,
-                },
-                socket,
-            );
-        } else if !self.draining.get() {
-            let deadline = idle_until.unwrap_or_else(|| Instant::now() + self.limits.keep_alive);
-            self.lot.park(Parked {
-                socket,
-                peers,
-                deadline,
-            });
-            self.connections.wake_sweep();
-        }
-    }
-
-    /// Serves a connection from its descriptor.
-    fn resume(self: &Rc<Self>, moved: Moved, socket: OwnedFd) {
-        let Moved {
-            peers,
-            fresh,
-            input,
-        } = moved;
-        // A socket that can't be adopted has been reset.
-        if let Ok(stream) = Stream::adopt(socket, &peers.server) {
-            let resting = Resting {
-                stream,
-                peers,
-                input,
-                fresh,
-                idle_until: None,
-            };
-            tasks::spawn(connection::serve(Rc::clone(self), resting));
-        }
-    }
-
-    /// Takes over the connections of the worker that this one succeeds.
-    pub fn adopt(self: &Rc<Self>, end: HandOver) {
-        let server = Rc::clone(self);
-        tasks::spawn(async move {
-            let adopted = handover::receive(end, |moved, socket| server.resume(moved, socket));
-            if let Err(error) = adopted.await {
-                tracing::error!("Cannot take connections over: {error}");
-            }
-        });
-    }
-
-    /// Stops accepting and lets requests finish. Connections with nothing to do go to the successor
-    /// through `end`; without one, they are closed, and the others after their response.
-    pub fn drain(self: &Rc<Self>, end: Option<HandOver>) {
-        let outbox = end.map(Outbox::new).transpose().unwrap_or_else(|error| {
-            tracing::warn!("Cannot hand connections over: {error}");
-            None
-        });
-        self.draining.set(true);
-        let parked = self.lot.clear();
-        match outbox {
-            Some(outbox) => self.hand_over(Rc::new(outbox), parked),
-            None => self.close_after_responses(),
-        }
-        self.connections.drain();
-    }
-
-    fn hand_over(self: &Rc<Self>, outbox: Rc<Outbox>, parked: Vec<Parked>) {
-        for Parked { socket, peers, .. } in parked {
-            outbox.put(
-                Moved {
-                    peers,
-                    fresh: false,
-                    input: Vec::new(),
-                },
-                socket,
-            );
-        }
-        *self.outbox.borrow_mut() = Some(Rc::clone(&outbox));
-        let server = Rc::clone(self);
-        tasks::spawn(async move {
-            let unsent = outbox.run().await;
-            *server.outbox.borrow_mut() = None;
-            server.close_after_responses();
-            for (moved, socket) in unsent {
-                // To be told of the end where it is; a request on its way is still answered.
-                server.resume(
-                    Moved {
-                        fresh: true,
-                        ..moved
-                    },
-                    socket,
-                );
-            }
-            server.connections.drain();
-        });
-    }
-
-    fn close_after_responses(&self) {
-        self.defaults.closing.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether connections with nothing to do go to a successor.
-    fn hands_over(&self) -> bool {
-        self.outbox.borrow().is_some()
-    }
-
-    /// Ready when the last connection has ended or been handed over.
-    pub async fn drained(&self) {
-        self.connections.empty().await;
-        let outbox = self.outbox.borrow().clone();
-        if let Some(outbox) = outbox {
-            outbox.close();
-            outbox.closed().await;
-        }
-    }
-
     /// Tells the applications of all open requests that their client is gone, so that streams end.
     pub fn disconnect_all(&self) {
         self.connections.disconnect_all();
@@ -359,12 +205,6 @@ impl<A: Application> Server<A> {
         if let Some(access) = &self.access {
             access.borrow_mut().flush();
         }
-    }
-
-    /// Whether it has been told to drain.
-    #[must_use]
-    pub fn is_draining(&self) -> bool {
-        self.draining.get()
     }
 }
 

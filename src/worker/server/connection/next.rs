@@ -1,0 +1,97 @@
+//! Waiting for the next request, or for a reason to stop waiting.
+
+use std::future::poll_fn;
+use std::ops::Range;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use super::Connection;
+use crate::worker::application::Application;
+use crate::worker::server::head::{self, HeadScan};
+use crate::worker::server::{buffers, handover};
+
+/// How long a connection that has not sent a whole head yet may still do so when the server drains.
+const LAST_CALL: Duration = Duration::from_millis(500);
+
+/// What comes next on a connection.
+pub(super) enum Next {
+    /// A request, whose head is at this place of the input.
+    Head(Range<usize>),
+    /// Something that is no request.
+    Refused(head::Refused),
+    /// Nothing for now: it may be parked, or move to the successor.
+    Rest,
+    /// Nothing: it ends here.
+    End,
+}
+
+impl<A: Application> Connection<'_, A> {
+    /// Waits for the next request's head.
+    pub(super) async fn next_head(&mut self) -> Next {
+        let limits = self.server.limits;
+        let mut scan = HeadScan::default();
+        self.since = Instant::now();
+        let mut begun = self.fresh || !self.input.is_empty();
+        if begun {
+            self.entry
+                .set_deadline(Some(self.since + limits.header_read));
+        } else {
+            self.entry
+                .set_deadline(Some(self.since + limits.keep_alive));
+            self.entry.set_idle(Some(self.since));
+        }
+        let next = poll_fn(|cx| {
+            self.entry.set_waker(cx.waker());
+            if self.entry.is_cut() {
+                return Poll::Ready(Next::End);
+            }
+            loop {
+                match scan.advance(self.input.unused(), limits.head_size) {
+                    Ok(None) => {}
+                    Ok(Some(range)) => return Poll::Ready(Next::Head(range)),
+                    Err(refused) => return Poll::Ready(Next::Refused(refused)),
+                }
+                match self.poll_fill(cx, limits.head_size + buffers::SIZE) {
+                    Poll::Ready(0) => return Poll::Ready(Next::End),
+                    Poll::Ready(_) if !begun => {
+                        begun = true;
+                        self.since = Instant::now();
+                        self.entry.set_idle(None);
+                        self.entry
+                            .set_deadline(Some(self.since + limits.header_read));
+                    }
+                    Poll::Ready(_) => {}
+                    Poll::Pending => return self.wait_or_rest(),
+                }
+            }
+        })
+        .await;
+        self.entry.set_idle(None);
+        next
+    }
+
+    /// What to do about a connection that has nothing to read.
+    fn wait_or_rest(&self) -> Poll<Next> {
+        let unread = self.input.unused().len();
+        if self.server.hands_over() && unread <= handover::MAX_INPUT {
+            return Poll::Ready(Next::Rest);
+        }
+        if self.entry.is_expired() {
+            return Poll::Ready(if unread == 0 || self.server.is_draining() {
+                Next::End
+            } else {
+                Next::Refused(head::Refused::TooSlow)
+            });
+        }
+        if self.server.is_draining() {
+            if unread == 0 && !self.fresh {
+                return Poll::Ready(Next::End);
+            }
+            // A request may be on its way; one that is not must not hold the worker up.
+            self.entry.bring_forward(Instant::now() + LAST_CALL);
+        } else if self.entry.may_park(Instant::now()) {
+            return Poll::Ready(Next::Rest);
+        }
+        Poll::Pending
+    }
+}

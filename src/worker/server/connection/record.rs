@@ -1,0 +1,67 @@
+//! What the access log wants to know of a request.
+
+use std::cell::RefMut;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::run::Run;
+use crate::telemetry::{AccessLine, AccessLog};
+use crate::worker::application::Application;
+use crate::worker::server::{RequestHead, Server};
+
+/// The part of an access record that outlives the read buffer.
+pub(super) struct OwnedRecord {
+    client: Option<SocketAddr>,
+    method: String,
+    target: Vec<u8>,
+    http10: bool,
+    started: Instant,
+}
+
+impl<A: Application> Server<A> {
+    /// Logs the response if it has started, or keeps what the log will want.
+    pub(super) fn note(&self, head: &RequestHead<'_>, client: Option<SocketAddr>, run: &mut Run) {
+        if self.access.is_none() {
+            return;
+        }
+        let mut target = head.path.to_vec();
+        if !head.query.is_empty() {
+            target.push(b'?');
+            target.extend_from_slice(head.query);
+        }
+        let record = OwnedRecord {
+            client,
+            method: head.method.to_owned(),
+            target,
+            http10: head.http10,
+            started: Instant::now(),
+        };
+        run.record = Some(Box::new(record));
+    }
+
+    pub(super) fn log(&self, run: &mut Run, status: u16) {
+        let Some(record) = run.record.take() else {
+            return;
+        };
+        let Some(mut access) = self.access() else {
+            return;
+        };
+        let client: &dyn std::fmt::Display = match &record.client {
+            Some(client) => client,
+            None => &"",
+        };
+        access.record(&AccessLine {
+            client,
+            method: &record.method,
+            target: &record.target,
+            version: if record.http10 { "1.0" } else { "1.1" },
+            status,
+            duration: Some(record.started.elapsed()),
+            bytes: None,
+        });
+    }
+
+    fn access(&self) -> Option<RefMut<'_, AccessLog>> {
+        self.access.as_ref().map(std::cell::RefCell::borrow_mut)
+    }
+}

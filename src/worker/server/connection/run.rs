@@ -1,0 +1,233 @@
+//! Answering one request.
+
+use std::future::poll_fn;
+use std::io::IoSlice;
+use std::ops::Range;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::Connection;
+use super::input::READ_AHEAD;
+use super::record::OwnedRecord;
+use crate::worker::application::Application;
+use crate::worker::asgi::http::Request;
+use crate::worker::server::Server;
+use crate::worker::server::body::BodyDecoder;
+use crate::worker::server::exchange::{Ending, Exchange};
+use crate::worker::server::head;
+use crate::worker::server::response::{self, Outgoing};
+
+/// A request while it is answered.
+pub(super) struct Run {
+    exchange: Arc<Exchange>,
+    body: BodyDecoder,
+    out: Outgoing,
+    /// The client waits for `100 Continue`.
+    expects: bool,
+    /// What the access log wants to know, where the response did not start at once.
+    pub(super) record: Option<Box<OwnedRecord>>,
+    /// The client went away.
+    gone: bool,
+}
+
+impl Run {
+    /// The body's framing is broken: nothing after it can be understood.
+    fn break_off(&mut self, why: &str) {
+        tracing::warn!("Invalid HTTP request received.");
+        tracing::debug!("{why}");
+        self.exchange.refuse(400, "Invalid HTTP request received.");
+        self.body = BodyDecoder::Done;
+    }
+}
+
+impl<A: Application> Connection<'_, A> {
+    /// Answers the request whose head is at `range` of the input.
+    pub(super) async fn request(&mut self, range: Range<usize>) -> Ending {
+        self.entry.set_deadline(None);
+        self.fresh = false;
+        let mut run = match self.start(range) {
+            Ok(run) => run,
+            Err(refused) => return self.refuse(refused).await,
+        };
+        self.entry.set_exchange(Some(Arc::clone(&run.exchange)));
+        let ending = poll_fn(|cx| self.poll_run(cx, &mut run)).await;
+        self.entry.set_exchange(None);
+        if ending == Ending::Cut || run.gone {
+            run.exchange.disconnect();
+        }
+        self.server.in_flight.set(self.server.in_flight.get() - 1);
+        self.server.count();
+        self.server.buffers.give(run.out.into_buffer());
+        match ending {
+            Ending::KeepAlive if self.input.ended => Ending::Close,
+            Ending::KeepAlive if !run.body.is_done() => self.discard(run.body).await,
+            other => other,
+        }
+    }
+
+    /// Parses the head, decodes what has come of the body, and starts the application.
+    fn start(&mut self, range: Range<usize>) -> Result<Run, head::Refused> {
+        let server = self.server;
+        let end = range.end;
+        let application = self
+            .application
+            .get_or_insert_with(|| server.application.connect(&self.peers));
+        let unused = self.input.unused();
+        let run = head::parse(&unused[range], |head| {
+            let request = Request {
+                head: head.method == "HEAD",
+                http10: head.http10,
+            };
+            let exchange = Arc::new(Exchange::new(
+                Arc::clone(&server.defaults),
+                request,
+                head.keep_alive,
+                server.buffers.take(),
+            ));
+            let mut body = BodyDecoder::from(head.body);
+            let arrived = exchange.arrived(&mut body, &unused[end..]);
+            let mut run = Run {
+                exchange,
+                body,
+                out: Outgoing::default(),
+                expects: head.expects_continue,
+                record: None,
+                gone: false,
+            };
+            server.in_flight.set(server.in_flight.get() + 1);
+            let consumed = match arrived {
+                Ok(consumed) => {
+                    if server.is_full() {
+                        tracing::warn!("Exceeded concurrency limit.");
+                        run.exchange.refuse(503, "Service Unavailable");
+                    } else {
+                        server
+                            .application
+                            .request(application, head, Arc::clone(&run.exchange));
+                    }
+                    consumed
+                }
+                Err(broken) => {
+                    run.break_off(broken.0);
+                    0
+                }
+            };
+            if head.upgrade {
+                tracing::warn!("Unsupported upgrade request.");
+            }
+            server.note(head, self.peers.client, &mut run);
+            (run, consumed)
+        });
+        let (run, consumed) = run?;
+        self.input.consume(end + consumed);
+        Ok(run)
+    }
+
+    /// Moves bytes between the socket and the exchange until the response is written.
+    fn poll_run(&mut self, cx: &mut Context<'_>, run: &mut Run) -> Poll<Ending> {
+        self.entry.set_waker(cx.waker());
+        if self.entry.is_cut() {
+            return Poll::Ready(Ending::Cut);
+        }
+        loop {
+            let view = run.exchange.look(&mut run.out, Some(cx.waker()));
+            if let Some(status) = view.status {
+                self.server.log(run, status);
+            }
+            if run.expects && view.head_written {
+                // The client has its answer and no longer waits (RFC 9110 section 10.1.1).
+                run.expects = false;
+            } else if run.expects && view.wants_continue {
+                run.expects = false;
+                run.out
+                    .put(response::Piece::Small(b"HTTP/1.1 100 Continue\r\n\r\n"));
+            }
+            let mut progress = false;
+            if !run.out.is_empty() {
+                match self.poll_write(cx, &mut run.out) {
+                    Poll::Ready(true) => {
+                        run.exchange.set_taken(run.out.len());
+                        progress = true;
+                    }
+                    Poll::Ready(false) => {
+                        run.gone = true;
+                        return Poll::Ready(Ending::Cut);
+                    }
+                    Poll::Pending => run.exchange.set_taken(run.out.len()),
+                }
+            }
+            if run.out.is_empty() && (view.complete || view.ending == Ending::Cut) && !progress {
+                return Poll::Ready(view.ending);
+            }
+            if !view.complete {
+                progress |= self.poll_body(cx, run, view.room);
+                if run.gone {
+                    return Poll::Ready(Ending::Cut);
+                }
+            }
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Reads what may be read now: the rest of the body, or only whether the client is still there.
+    /// Says whether anything changed.
+    fn poll_body(&mut self, cx: &mut Context<'_>, run: &mut Run, room: usize) -> bool {
+        if run.body.is_done() {
+            let full = self.input.unused().len() >= READ_AHEAD;
+            if full || self.input.ended {
+                return false;
+            }
+            return match self.poll_fill(cx, READ_AHEAD) {
+                Poll::Ready(0) => {
+                    run.exchange.half_close();
+                    true
+                }
+                Poll::Ready(_) => true,
+                Poll::Pending => false,
+            };
+        }
+        if room == 0 || run.expects {
+            return false;
+        }
+        if self.input.is_empty() {
+            match self.poll_fill(cx, READ_AHEAD) {
+                // The request will never be whole.
+                Poll::Ready(0) => {
+                    run.gone = true;
+                    return true;
+                }
+                Poll::Ready(_) => {}
+                Poll::Pending => return false,
+            }
+        }
+        match run.exchange.arrived(&mut run.body, self.input.unused()) {
+            Ok(consumed) => self.input.consume(consumed),
+            Err(broken) => run.break_off(broken.0),
+        }
+        true
+    }
+
+    /// Writes some of `out`; `Ready(false)` when the peer is gone.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, out: &mut Outgoing) -> Poll<bool> {
+        let mut slices = [IoSlice::new(&[]); 16];
+        let count = out.slices(&mut slices);
+        match self.stream.poll_write(cx, &slices[..count]) {
+            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(false),
+            Poll::Ready(Ok(n)) => {
+                out.advance(n);
+                Poll::Ready(true)
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<A: Application> Server<A> {
+    fn is_full(&self) -> bool {
+        self.limits
+            .in_flight
+            .is_some_and(|limit| self.in_flight.get() > limit)
+    }
+}
