@@ -9,6 +9,8 @@ target=${CARGO_TARGET_DIR:-$root/target}
 venv=$root/.venv
 server=$target/release/lowmem-serve
 oldest_python=3.11
+# Wherever Cargo puts what it builds.
+export LOWMEM_SERVE_PACKAGE=$root/python/lowmem_serve
 
 say() { printf '=> %s\n' "$*" >&2; }
 

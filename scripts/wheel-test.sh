@@ -96,7 +96,7 @@ for python in $(interpreters); do
     for command in "$environment/bin/lowmem-serve" "$environment/bin/python -m lowmem_serve"; do
         # Outside the tree and without an activated environment: only what was installed is found.
         # shellcheck disable=SC2086 # the command is meant to be split
-        answer=$(cd "$work" && env -u VIRTUAL_ENV -u PYTHONPATH -u LOWMEM_SERVE_CORE \
+        answer=$(cd "$work" && env -u VIRTUAL_ENV -u PYTHONPATH -u LOWMEM_SERVE_CORE -u LOWMEM_SERVE_PACKAGE \
             "$venv/bin/python" ask.py $command main:app --app-dir app --port 0) ||
             fail "$python: $command did not serve"
         [ "$answer" = "$expected" ] || fail "$python: $command answered '$answer', not '$expected'"

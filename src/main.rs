@@ -19,6 +19,9 @@ use tracing::{error, info, warn};
 /// Points at another shared object than the installed one, for working on lowmem-serve itself.
 const CORE_VARIABLE: &str = "LOWMEM_SERVE_CORE";
 
+/// Names the directory of our Python package, where a build is far from its source.
+const PACKAGE_VARIABLE: &str = "LOWMEM_SERVE_PACKAGE";
+
 fn main() -> ExitCode {
     let argv: Vec<OsString> = env::args_os().collect();
     if launch::is_worker(&argv) {
@@ -46,7 +49,7 @@ fn main() -> ExitCode {
         return version(&search).into();
     }
     match config::meant(&cli, &surroundings) {
-        Ok(config) => serve(&config, &search, surroundings.variable(CORE_VARIABLE)).into(),
+        Ok(config) => serve(&config, &search, &surroundings).into(),
         Err(mistakes) => {
             for mistake in &mistakes {
                 eprintln!("error: {mistake}");
@@ -57,7 +60,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(config: &Config, search: &Search, core: Option<String>) -> Exit {
+fn serve(config: &Config, search: &Search, surroundings: &Surroundings) -> Exit {
     if let Err(reason) = telemetry::init(&config.worker.log) {
         eprintln!("ERROR:    {reason}");
         return Exit::CouldNotStart;
@@ -68,7 +71,7 @@ fn serve(config: &Config, search: &Search, core: Option<String>) -> Exit {
     for notice in &config.notices {
         warn!("{notice}");
     }
-    match start(config, search, core) {
+    match start(config, search, surroundings) {
         Ok(exit) => exit,
         Err(reason) => {
             error!("{reason}");
@@ -81,11 +84,16 @@ fn serve(config: &Config, search: &Search, core: Option<String>) -> Exit {
 fn start(
     config: &Config,
     search: &Search,
-    core: Option<String>,
+    surroundings: &Surroundings,
 ) -> Result<Exit, Box<dyn std::error::Error>> {
+    let named = |variable| surroundings.variable(variable).map(PathBuf::from);
+    let environment = search.find()?;
+    let core = environment::find_core(named(CORE_VARIABLE), &search.executables)?;
+    let package = environment::find_package(named(PACKAGE_VARIABLE), &core, &search.executables);
     let launch = Launch {
-        environment: search.find()?,
-        core: environment::find_core(core.map(PathBuf::from), &search.executables)?,
+        environment,
+        core,
+        package: package.ok(),
         variables: config.environment.clone(),
     };
     let listeners = Listeners::open(&config.listen, config.backlog)?;

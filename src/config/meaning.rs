@@ -116,6 +116,7 @@ fn worker(cli: &Cli, around: &Surroundings, mistakes: &mut Mistakes) -> WorkerCo
         max_head_size: http.max_head_size,
         max_requests: cli.recycling.max_requests,
         max_requests_jitter: cli.recycling.max_requests_jitter,
+        package: None,
         listeners: Vec::new(),
     }
 }

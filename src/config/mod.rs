@@ -31,7 +31,7 @@ pub struct Config {
     pub environment: Vec<(String, String)>,
     /// The file they are from.
     pub env_file: Option<PathBuf>,
-    /// What a worker is told, but for `listeners`, which are not bound yet.
+    /// What a worker is told, but for `listeners`, which are not bound yet, and `package`.
     pub worker: WorkerConfig,
     /// What an operator should know about the flags, though nothing is wrong with them.
     pub notices: Vec<String>,

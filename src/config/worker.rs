@@ -46,6 +46,8 @@ pub struct WorkerConfig {
     pub max_requests: Option<u64>,
     /// Up to so many requests more, another number for each worker.
     pub max_requests_jitter: u64,
+    /// The directory of our Python package, if it was found; filled in like the listeners.
+    pub package: Option<PathBuf>,
     /// What each received listener is, in the order of the descriptors.
     pub listeners: Vec<BoundListener>,
 }

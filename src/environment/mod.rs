@@ -7,12 +7,14 @@ mod ask;
 mod core_library;
 mod elf;
 mod interpreter;
+mod package;
 mod search;
 
 use std::fmt;
 use std::path::PathBuf;
 
 pub use core_library::{CoreMissing, find_core};
+pub use package::{PackageMissing, find_package};
 pub use search::{PythonMissing, Search};
 
 /// The interpreter of the target environment.

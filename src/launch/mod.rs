@@ -33,6 +33,8 @@ pub struct Launch {
     pub environment: Environment,
     /// The shared object that they load.
     pub core: PathBuf,
+    /// The directory of our Python package, which only some features need.
+    pub package: Option<PathBuf>,
     /// Variables on top of this process's own.
     pub variables: Vec<(String, String)>,
 }

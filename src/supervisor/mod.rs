@@ -36,6 +36,7 @@ use crate::sys::{process, startup};
 pub fn run(config: &Config, launch: &Launch, listeners: &Listeners) -> io::Result<Exit> {
     let mut worker = config.worker.clone();
     worker.listeners = listeners.kinds();
+    worker.package.clone_from(&launch.package);
     let mut supervisor = Supervisor {
         pool: Pool::new(Settings {
             workers: config.workers.get(),

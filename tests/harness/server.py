@@ -19,6 +19,9 @@ from harness.raw_client import Headers, RawClient, Response
 REPOSITORY = Path(__file__).resolve().parents[2]
 APPS = REPOSITORY / "tests" / "apps"
 
+# The server under test may have been built far from this tree.
+PACKAGE = {"LOWMEM_SERVE_PACKAGE": str(REPOSITORY / "python" / "lowmem_serve")}
+
 START_TIMEOUT = 20
 STOP_TIMEOUT = 20
 RUNNING_ON = r"running on (?:https?://(?P<host>\[[^\]]+\]|[^\s:\"]+):(?P<port>\d+)|(?:unix )?socket (?P<path>[^\s\"]+))"
@@ -39,7 +42,7 @@ def command_line() -> list[str]:
 def environment(changes: Mapping[str, str | None] | None) -> dict[str, str]:
     """This process's environment without what would steer the server, but for `changes` (None removes)."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OWN_VARIABLES)}
-    merged = {**kept, "LOWMEM_PYTHON": sys.executable, **(changes or {})}
+    merged = {**kept, "LOWMEM_PYTHON": sys.executable, **PACKAGE, **(changes or {})}
     return {name: value for name, value in merged.items() if value is not None}
 
 
