@@ -103,6 +103,13 @@ pub struct Application {
     /// Speak the lifespan protocol
     #[arg(long, default_value = "auto", env = "LOWMEM_LIFESPAN")]
     pub lifespan: LifespanWord,
+    /// Collect garbage and freeze what is left after startup (--no-gc-freeze) [default: true]
+    #[arg(long, env = "LOWMEM_GC_FREEZE", overrides_with = "no_gc_freeze")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    pub gc_freeze: Option<bool>,
+    #[arg(long, hide = true, overrides_with = "gc_freeze")]
+    pub no_gc_freeze: bool,
     /// The path below which a proxy mounts the application
     #[arg(
         long,

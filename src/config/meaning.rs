@@ -104,6 +104,7 @@ fn worker(cli: &Cli, around: &Surroundings, mistakes: &mut Mistakes) -> WorkerCo
             LifespanWord::Off => Lifespan::Off,
         },
         root_path: root_path.trim_end_matches('/').to_owned(),
+        gc_freeze: unless(cli.application.no_gc_freeze, cli.application.gc_freeze),
         access_log: unless(cli.logging.no_access_log, cli.logging.access_log),
         log: log(&cli.logging, around),
         server_header: unless(http.no_server_header, http.server_header),

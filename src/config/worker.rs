@@ -20,6 +20,8 @@ pub struct WorkerConfig {
     pub event_loop: Loop,
     /// Whether the lifespan protocol is spoken.
     pub lifespan: Lifespan,
+    /// Take what startup left out of the garbage collector's sight.
+    pub gc_freeze: bool,
     /// ASGI `root_path`, prefixed to `path` as Uvicorn does; no trailing slash.
     pub root_path: String,
     /// Write a line to stdout for each response.

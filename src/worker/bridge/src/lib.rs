@@ -4,6 +4,7 @@
 
 mod application;
 mod awaitable;
+mod compiling;
 mod control;
 mod done;
 mod drain;

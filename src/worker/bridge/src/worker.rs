@@ -16,6 +16,7 @@ use lowmem_serve::telemetry::{self, paint};
 use lowmem_serve::worker::server::{Listener, Server};
 
 use crate::application::Asgi;
+use crate::compiling;
 use crate::control::{Control, Order};
 use crate::drain;
 use crate::event_loop;
@@ -48,7 +49,7 @@ pub fn main(py: Python<'_>, control: OwnedFd) -> PyResult<i32> {
     limits::raise_descriptors();
     // Before there is a loop, as Uvicorn has it: applications call `asyncio.run` and Django's
     // synchronous parts while they are imported.
-    let app = match interpreter::load(py, &config) {
+    let app = match compiling::apart(py, || interpreter::load(py, &config))? {
         Ok(app) => app,
         Err(error) => return Ok(error.report(py)),
     };
@@ -120,7 +121,9 @@ async fn serve(
     }
     let scopes = Python::attach(|py| {
         let scopes = Scopes::new(py, &config.root_path, lifespan.state(py))?;
-        freeze_heap(py)?;
+        if config.gc_freeze {
+            freeze_heap(py)?;
+        }
         Ok(scopes)
     });
     let scopes = match scopes {
