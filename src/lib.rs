@@ -4,6 +4,7 @@
 //! crate; neither the crate nor the executable knows of an interpreter. ARCHITECTURE.md has the map.
 
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod control;
 pub mod environment;

@@ -35,6 +35,12 @@ const RULES: &[Rule] = &[
         why: "only workers have a runtime",
     },
     Rule {
+        room: "src/cli",
+        but_not_below: &[],
+        forbidden: &["crate::config", "crate::commands", "crate::supervisor"],
+        why: "what was typed is read before anybody asks what it means",
+    },
+    Rule {
         room: "src/worker/asgi",
         but_not_below: &[],
         forbidden: &["tokio", "pyo3", "crate::worker::server", "httparse"],

@@ -3,7 +3,7 @@
 import os
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 EXECUTABLE = "lowmem-serve"
@@ -30,10 +30,6 @@ def find_executable() -> Path | None:
     return None
 
 
-def names_python(arguments: Sequence[str]) -> bool:
-    return any(each == "--python" or each.startswith("--python=") for each in arguments)
-
-
 def main() -> None:
     arguments = sys.argv[1:]
     executable = find_executable()
@@ -43,12 +39,12 @@ def main() -> None:
             f"{EXECUTABLE}: the executable is not in the environment of {sys.executable}. "
             f"Looked in:\n{looked_at}\nInstall it there: {sys.executable} -m pip install {EXECUTABLE}"
         )
-    if not names_python(arguments):
-        arguments = ["--python", sys.executable, *arguments]
+    # A flag of the command line still wins over the variable.
+    environment = {**os.environ, "LOWMEM_PYTHON": sys.executable}
     # What is buffered would be lost with this process image.
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(executable, [str(executable), *arguments])
+    os.execve(executable, [str(executable), *arguments], environment)
 
 
 if __name__ == "__main__":

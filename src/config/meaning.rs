@@ -10,7 +10,7 @@ use super::{
     Surroundings, WorkerConfig, env_file, header,
 };
 use crate::cli::{
-    Application, Cli, FormatWord, Ignored, LevelWord, LifespanWord, Listening, Logging,
+    Application, Compatibility, Flags, FormatWord, LevelWord, LifespanWord, Listening, Logging,
     RecycleWord, Recycling,
 };
 use crate::exit::Exit;
@@ -24,6 +24,15 @@ pub struct Mistake {
 }
 
 impl Mistake {
+    /// Writes all of them to stderr, for who typed them.
+    pub fn report(mistakes: &[Mistake]) -> Exit {
+        for mistake in mistakes {
+            eprintln!("error: {mistake}");
+        }
+        eprintln!("\nFor more information, try '--help'.");
+        Self::exit_of(mistakes)
+    }
+
     /// The exit code for all of them: wrong usage if one of them is that.
     pub fn exit_of(mistakes: &[Mistake]) -> Exit {
         let usage = mistakes.iter().any(|mistake| mistake.exit == Exit::Usage);
@@ -54,21 +63,21 @@ impl Mistakes {
 }
 
 /// Says what the flags mean here, or everything that is wrong with them.
-pub fn meant(cli: &Cli, around: &Surroundings) -> Result<Config, Vec<Mistake>> {
+pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake>> {
     let mut mistakes = Mistakes::default();
     let mut notices = Vec::new();
-    ignored(&cli.http.ignored, &mut notices);
-    let env_file = cli.application.env_file.as_deref();
+    ignored(&flags.compatibility, &mut notices);
+    let env_file = flags.application.env_file.as_deref();
     let environment = environment(env_file, around, &mut notices, &mut mistakes);
     let config = Config {
-        listen: listen(&cli.listening, &mut mistakes),
-        backlog: i32::try_from(cli.listening.backlog).unwrap_or(i32::MAX),
-        workers: workers(cli.processes.workers, around, &environment, &mut mistakes),
-        worker_startup: cli.processes.timeout_worker_startup,
-        recycle: recycle(&cli.recycling),
+        listen: listen(&flags.listening, &mut mistakes),
+        backlog: i32::try_from(flags.listening.backlog).unwrap_or(i32::MAX),
+        workers: workers(flags.processes.workers, &environment, &mut mistakes),
+        worker_startup: flags.processes.timeout_worker_startup,
+        recycle: recycle(&flags.recycling),
         environment,
-        env_file: cli.application.env_file.clone(),
-        worker: worker(cli, around, &mut mistakes),
+        env_file: flags.application.env_file.clone(),
+        worker: worker(flags, around, &mut mistakes),
         notices,
     };
     if mistakes.0.is_empty() {
@@ -78,11 +87,11 @@ pub fn meant(cli: &Cli, around: &Surroundings) -> Result<Config, Vec<Mistake>> {
     }
 }
 
-fn worker(cli: &Cli, around: &Surroundings, mistakes: &mut Mistakes) -> WorkerConfig {
+fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> WorkerConfig {
     let Application {
         app_dir, root_path, ..
-    } = &cli.application;
-    let http = &cli.http;
+    } = &flags.application;
+    let http = &flags.http;
     if http.limit_concurrency == Some(0) {
         mistakes.add(
             "--limit-concurrency",
@@ -90,33 +99,33 @@ fn worker(cli: &Cli, around: &Surroundings, mistakes: &mut Mistakes) -> WorkerCo
         );
     }
     WorkerConfig {
-        app: cli.app.clone().unwrap_or_default(),
-        factory: cli.application.factory,
+        app: flags.app.clone().unwrap_or_default(),
+        factory: flags.application.factory,
         app_dir: match app_dir {
             Some(path) => around.directory.join(path),
             None => around.directory.clone(),
         },
         argv: around.argv.clone(),
-        event_loop: event_loop(&cli.application.event_loop, mistakes),
-        lifespan: match cli.application.lifespan {
+        event_loop: event_loop(&flags.application.event_loop, mistakes),
+        lifespan: match flags.application.lifespan {
             LifespanWord::Auto => Lifespan::Auto,
             LifespanWord::On => Lifespan::On,
             LifespanWord::Off => Lifespan::Off,
         },
         root_path: root_path.trim_end_matches('/').to_owned(),
-        gc_freeze: unless(cli.application.no_gc_freeze, cli.application.gc_freeze),
-        access_log: unless(cli.logging.no_access_log, cli.logging.access_log),
-        log: log(&cli.logging, around),
+        gc_freeze: unless(flags.application.no_gc_freeze, flags.application.gc_freeze),
+        access_log: unless(flags.logging.no_access_log, flags.logging.access_log),
+        log: log(&flags.logging, around),
         server_header: unless(http.no_server_header, http.server_header),
         date_header: unless(http.no_date_header, http.date_header),
         headers: headers(&http.headers, mistakes),
         keep_alive: http.timeout_keep_alive,
         header_read: http.timeout_header_read,
-        graceful_shutdown: cli.processes.timeout_graceful_shutdown,
+        graceful_shutdown: flags.processes.timeout_graceful_shutdown,
         limit_concurrency: http.limit_concurrency,
         max_head_size: http.max_head_size,
-        max_requests: cli.recycling.max_requests,
-        max_requests_jitter: cli.recycling.max_requests_jitter,
+        max_requests: flags.recycling.max_requests,
+        max_requests_jitter: flags.recycling.max_requests_jitter,
         package: None,
         listeners: Vec::new(),
     }
@@ -157,27 +166,18 @@ fn listen(typed: &Listening, mistakes: &mut Mistakes) -> Listen {
 
 fn workers(
     typed: Option<usize>,
-    around: &Surroundings,
     environment: &[(String, String)],
     mistakes: &mut Mistakes,
 ) -> NonZeroUsize {
-    let from_file = || {
-        environment
-            .iter()
-            .find(|(name, _)| name == "WEB_CONCURRENCY")
+    let from_file = {
+        let mut variables = environment.iter();
+        variables.find(|(name, _)| name == "WEB_CONCURRENCY")
     };
-    let variable = || {
-        around
-            .variable("WEB_CONCURRENCY")
-            .or_else(|| from_file().map(|(_, v)| v.clone()))
-    };
-    let (option, number) = match (typed, variable) {
+    let (option, number) = match (typed, from_file) {
         (Some(number), _) => ("--workers", number),
-        (None, variable) => match variable() {
-            // What is no number is as wrong as 0.
-            Some(text) => ("WEB_CONCURRENCY", text.trim().parse().unwrap_or(0)),
-            None => return NonZeroUsize::MIN,
-        },
+        // What is no number is as wrong as 0.
+        (None, Some((_, text))) => ("WEB_CONCURRENCY", text.trim().parse().unwrap_or(0)),
+        (None, None) => return NonZeroUsize::MIN,
     };
     NonZeroUsize::new(number).unwrap_or_else(|| {
         mistakes.add(option, "a number of workers, at least 1");
@@ -208,7 +208,7 @@ fn event_loop(word: &str, mistakes: &mut Mistakes) -> Loop {
 }
 
 /// Says which of Uvicorn's choices is none here. `auto` asks for nothing.
-fn ignored(typed: &Ignored, notices: &mut Vec<String>) {
+fn ignored(typed: &Compatibility, notices: &mut Vec<String>) {
     let choices = [("--http", &typed.http), ("--ws", &typed.ws)];
     let queue = ("--ws-max-queue", &typed.ws_max_queue);
     for (option, value) in choices.into_iter().chain([queue]) {
@@ -305,8 +305,8 @@ mod tests {
 
     fn config_in(around: &Surroundings, argv: &[&str]) -> Result<Config, Vec<Mistake>> {
         let argv = ["lowmem-serve", "app:app"].iter().chain(argv);
-        let cli = cli::parse(argv.map(OsString::from), |_| None).unwrap();
-        meant(&cli, around)
+        let typed = cli::parse(argv.map(OsString::from), |_| None).unwrap();
+        meant(&typed.cli.flags, around)
     }
 
     fn config(argv: &[&str]) -> Config {

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 pub struct Surroundings {
     /// argv as lowmem-serve was called.
     pub argv: Vec<String>,
+    /// The executable that runs.
+    pub executable: Option<PathBuf>,
     /// The environment.
     pub variables: BTreeMap<OsString, OsString>,
     /// The working directory.

@@ -1,12 +1,13 @@
 //! Which Python: the one a person would expect.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::Environment;
 use super::interpreter::inspect;
+use crate::config::Surroundings;
 
 /// Where to look, in this order.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +30,20 @@ pub struct PythonMissing {
 }
 
 impl Search {
+    /// Where a person in these surroundings would look; `wanted` is what they named.
+    pub fn from(wanted: Option<PathBuf>, around: &Surroundings) -> Self {
+        let path = around.variables.get(OsStr::new("PATH")).cloned();
+        let name = around.argv.first().map(PathBuf::from);
+        let called = name.and_then(|name| as_called(&name, path.as_ref()));
+        let executables = called.into_iter().chain(around.executable.clone());
+        Self {
+            wanted,
+            virtual_env: around.variable("VIRTUAL_ENV").map(PathBuf::from),
+            executables: executables.collect(),
+            path,
+        }
+    }
+
     /// Finds the environment. An interpreter that is unfit ends the search only if it was asked for.
     pub fn find(&self) -> Result<Environment, PythonMissing> {
         let mut looked_at = Vec::new();
@@ -83,6 +98,15 @@ impl Search {
             .filter(|directory| directory.is_absolute())
             .collect()
     }
+}
+
+/// The path that argv[0] stands for: a link in a venv's bin belongs to the venv, wherever it leads.
+fn as_called(name: &Path, path: Option<&OsString>) -> Option<PathBuf> {
+    if name.components().count() > 1 {
+        return std::path::absolute(name).ok();
+    }
+    let mut directories = std::env::split_paths(path?);
+    directories.find_map(|directory| Some(directory.join(name)).filter(|found| found.is_file()))
 }
 
 /// The interpreter at a path: itself, that of a venv, or that in a directory of executables.

@@ -1,0 +1,28 @@
+//! What can be asked for besides serving: the first word, and what may follow it.
+
+use clap::{Subcommand, ValueEnum};
+
+use super::Flags;
+
+/// A first word that is no application.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the settings that these flags, the environment and the file come to, and check them
+    Config(Box<Flags>),
+    /// Write the completions of a shell to stdout
+    Completions {
+        /// The shell that is to read them
+        shell: Shell,
+    },
+    /// Write the man page to stdout
+    Man,
+}
+
+/// `completions`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}

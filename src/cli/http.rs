@@ -1,0 +1,52 @@
+//! HTTP.
+
+use std::time::Duration;
+
+use clap::ArgAction;
+use clap::builder::BoolishValueParser;
+
+use super::values;
+
+/// Options about HTTP.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "HTTP")]
+#[allow(missing_docs)]
+pub struct Http {
+    /// Seconds an idle connection is kept
+    #[arg(long, value_name = "S", default_value = "5", value_parser = values::seconds)]
+    #[arg(env = "LOWMEM_TIMEOUT_KEEP_ALIVE")]
+    pub timeout_keep_alive: Duration,
+    /// Seconds for a request's head to arrive
+    #[arg(long, value_name = "S", default_value = "30", value_parser = values::seconds)]
+    #[arg(env = "LOWMEM_TIMEOUT_HEADER_READ")]
+    pub timeout_header_read: Duration,
+    /// Answer 503 while N requests are open [default: no limit]
+    #[arg(long, value_name = "N", env = "LOWMEM_LIMIT_CONCURRENCY")]
+    pub limit_concurrency: Option<usize>,
+    /// Largest request head in bytes; beyond it the answer is 431
+    #[arg(long, value_name = "BYTES", default_value_t = 65_536)]
+    #[arg(alias = "h11-max-incomplete-event-size", env = "LOWMEM_MAX_HEAD_SIZE")]
+    pub max_head_size: usize,
+    /// A header for every response, repeatable; in the environment separated by spaces
+    #[arg(long = "header", value_name = "NAME:VALUE", action = ArgAction::Append)]
+    #[arg(env = "LOWMEM_HEADERS")]
+    pub headers: Vec<String>,
+    /// Send a server header (--no-server-header)
+    #[arg(
+        long,
+        env = "LOWMEM_SERVER_HEADER",
+        overrides_with = "no_server_header"
+    )]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true")]
+    #[arg(value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    pub server_header: Option<bool>,
+    #[arg(long, hide = true, overrides_with = "server_header")]
+    pub no_server_header: bool,
+    /// Send a date header (--no-date-header)
+    #[arg(long, env = "LOWMEM_DATE_HEADER", overrides_with = "no_date_header")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true")]
+    #[arg(value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    pub date_header: Option<bool>,
+    #[arg(long, hide = true, overrides_with = "date_header")]
+    pub no_date_header: bool,
+}

@@ -1,0 +1,61 @@
+//! What is written.
+
+use clap::ValueEnum;
+use clap::builder::BoolishValueParser;
+
+/// Options about what is written.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Logging")]
+#[allow(missing_docs)]
+pub struct Logging {
+    /// The least severe level that is written
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        default_value = "info",
+        env = "LOWMEM_LOG_LEVEL"
+    )]
+    pub log_level: LevelWord,
+    /// Lines for people or JSON objects
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "human",
+        env = "LOWMEM_LOG_FORMAT"
+    )]
+    pub log_format: FormatWord,
+    /// Write a line for each response (--no-access-log)
+    #[arg(long, env = "LOWMEM_ACCESS_LOG", overrides_with = "no_access_log")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true")]
+    #[arg(value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    pub access_log: Option<bool>,
+    #[arg(long, hide = true, overrides_with = "access_log")]
+    pub no_access_log: bool,
+    /// Colour the lines (--no-use-colors) [default: on a terminal, unless NO_COLOR is set]
+    #[arg(long, env = "LOWMEM_USE_COLORS", overrides_with = "no_use_colors")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    pub use_colors: Option<bool>,
+    #[arg(long, hide = true, overrides_with = "use_colors")]
+    pub no_use_colors: bool,
+}
+
+/// `--log-level`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum LevelWord {
+    Critical,
+    Error,
+    Warning,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// `--log-format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum FormatWord {
+    Human,
+    Json,
+}

@@ -1,0 +1,200 @@
+//! What was typed, on the command line or in the environment; [`crate::config`] says what it means.
+//!
+//! Every option is also an environment variable: `LOWMEM_<NAME>`, or Uvicorn's `UVICORN_<NAME>`.
+//! The command line wins over both, and `LOWMEM_` over `UVICORN_`.
+//!
+//! Each group of options is a file of its own. A first word that is one of the [`Command`]s is not
+//! an application: those have a colon.
+
+mod application;
+mod command;
+mod compatibility;
+mod http;
+mod kind;
+mod listening;
+mod logging;
+mod not_yet;
+mod processes;
+mod recycling;
+mod settings;
+mod values;
+mod variables;
+
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser};
+
+use crate::exit;
+
+pub use application::{Application, LifespanWord};
+pub use command::{Command, Shell};
+pub use compatibility::Compatibility;
+pub use http::Http;
+pub use listening::Listening;
+pub use logging::{FormatWord, LevelWord, Logging};
+pub use processes::Processes;
+pub use recycling::{RecycleWord, Recycling};
+pub use settings::{Origin, Setting, Value};
+
+/// An ASGI application server that embeds CPython in little memory.
+#[derive(Debug, Parser)]
+#[command(name = "lowmem-serve", version, about, after_help = exit::HELP, args_override_self = true)]
+#[command(
+    disable_version_flag = true,
+    disable_help_subcommand = true,
+    args_conflicts_with_subcommands = true,
+    hide_possible_values = false,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// Something else than serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// Show the version and the Python that would be used
+    #[arg(long, short = 'V')]
+    pub version: bool,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub flags: Flags,
+}
+
+/// What decides how an application is served.
+#[derive(Debug, clap::Args)]
+pub struct Flags {
+    /// The application: module:attribute
+    #[arg(value_name = "APP", env = "LOWMEM_APP")]
+    pub app: Option<String>,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub application: Application,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub listening: Listening,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub processes: Processes,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub recycling: Recycling,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub http: Http,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub logging: Logging,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub compatibility: Compatibility,
+}
+
+/// What was typed.
+#[derive(Debug)]
+pub struct Typed {
+    /// The command and its flags.
+    pub cli: Cli,
+    /// Where each of the `config` command's flags came from; empty for other commands.
+    pub settings: Vec<Setting>,
+}
+
+/// The definition of the whole command line, for what is generated from it.
+pub fn definition() -> clap::Command {
+    Cli::command()
+}
+
+/// Reads argv and, for what it does not say, the environment.
+pub fn parse(
+    argv: impl IntoIterator<Item = OsString>,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<Typed, clap::Error> {
+    let mut definition = variables::read(definition(), &variable);
+    let matches = match definition.try_get_matches_from_mut(argv) {
+        Ok(matches) => matches,
+        Err(error) => return Err(not_yet::refused(error, &mut definition)),
+    };
+    let cli = Cli::from_arg_matches(&matches)?;
+    if cli.flags.app.is_none() && cli.command.is_none() && !cli.version {
+        let message = "the application is missing: lowmem-serve [OPTIONS] module:attribute";
+        return Err(definition.error(ErrorKind::MissingRequiredArgument, message));
+    }
+    let settings = match matches.subcommand() {
+        Some((_, given)) if matches!(cli.command, Some(Command::Config(_))) => {
+            settings::of(given, &variable)
+        }
+        _ => Vec::new(),
+    };
+    Ok(Typed { cli, settings })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(argv: &[&str]) -> Result<Flags, clap::Error> {
+        let argv = std::iter::once("lowmem-serve").chain(argv.iter().copied());
+        Ok(parse(argv.map(OsString::from), |_| None)?.cli.flags)
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_last_of_two_wins() {
+        let flags = parsed(&["a:b", "--port", "1", "--port=2"]).unwrap();
+        assert_eq!(flags.listening.port, 2);
+        let flags = parsed(&["a:b", "--no-access-log", "--access-log"]).unwrap();
+        assert_eq!(
+            (flags.logging.access_log, flags.logging.no_access_log),
+            (Some(true), false)
+        );
+        let flags = parsed(&["a:b", "--access-log", "--no-access-log"]).unwrap();
+        assert_eq!(
+            (flags.logging.access_log, flags.logging.no_access_log),
+            (Some(true), true)
+        );
+    }
+
+    #[test]
+    fn a_flag_does_not_swallow_the_application() {
+        let flags = parsed(&["--access-log", "a:b"]).unwrap();
+        assert_eq!(flags.app.as_deref(), Some("a:b"));
+    }
+
+    #[test]
+    fn wrong_usage_is_an_error() {
+        for argv in [
+            &[][..],
+            &["a:b", "--nope"],
+            &["a:b", "--port", "x"],
+            &["a:b", "--lifespan", "maybe"],
+        ] {
+            assert_eq!(parsed(argv).unwrap_err().exit_code(), 2, "{argv:?}");
+        }
+    }
+
+    #[test]
+    fn what_uvicorn_has_and_we_have_not_is_refused_by_name() {
+        for argv in [["a:b", "--reload"], ["a:b", "--ssl-keyfile=x"]] {
+            let error = parsed(&argv).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains("does not have Uvicorn's --"));
+        }
+    }
+
+    #[test]
+    fn headers_come_from_the_environment_when_none_is_typed() {
+        let variable = |name: &str| (name == "UVICORN_HEADERS").then(|| OsString::from("A:1  B:2"));
+        let argv = |more: &[&str]| {
+            let argv = ["lowmem-serve", "a:b"].iter().chain(more);
+            argv.map(OsString::from).collect::<Vec<_>>()
+        };
+        let headers = |more| parse(argv(more), variable).unwrap().cli.flags.http.headers;
+        assert_eq!(headers(&[]), ["A:1", "B:2"]);
+        assert_eq!(headers(&["--header", "C:3"]), ["C:3"]);
+    }
+}

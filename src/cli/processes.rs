@@ -1,0 +1,23 @@
+//! Workers.
+
+use std::time::Duration;
+
+use super::values;
+
+/// Options about workers.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Workers")]
+#[allow(missing_docs)]
+pub struct Processes {
+    /// Worker processes [default: $WEB_CONCURRENCY or 1]
+    #[arg(long, value_name = "N", env = "LOWMEM_WORKERS")]
+    pub workers: Option<usize>,
+    /// Seconds for open requests to finish when stopping
+    #[arg(long, value_name = "S", default_value = "30", value_parser = values::seconds)]
+    #[arg(env = "LOWMEM_TIMEOUT_GRACEFUL_SHUTDOWN")]
+    pub timeout_graceful_shutdown: Duration,
+    /// Seconds until a starting worker must be ready [default: no limit]
+    #[arg(long, value_name = "S", value_parser = values::seconds)]
+    #[arg(env = "LOWMEM_TIMEOUT_WORKER_STARTUP")]
+    pub timeout_worker_startup: Option<Duration>,
+}

@@ -1,0 +1,82 @@
+//! The environment variables of the options.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::builder::Resettable;
+use clap::{Arg, ArgAction, Command};
+
+/// Uvicorn's names that are not ours with another beginning.
+const RENAMED: [(&str, &str); 3] = [
+    ("LOWMEM_MAX_REQUESTS", "UVICORN_LIMIT_MAX_REQUESTS"),
+    (
+        "LOWMEM_MAX_REQUESTS_JITTER",
+        "UVICORN_LIMIT_MAX_REQUESTS_JITTER",
+    ),
+    (
+        "LOWMEM_MAX_HEAD_SIZE",
+        "UVICORN_H11_MAX_INCOMPLETE_EVENT_SIZE",
+    ),
+];
+
+/// Variables without a prefix, which whole platforms set; they count last.
+const SHARED: [(&str, &str); 1] = [("LOWMEM_WORKERS", "WEB_CONCURRENCY")];
+
+/// Lets every option, those of the subcommands too, read the one of its variables that is set.
+/// The help always names the `LOWMEM_` one.
+pub(super) fn read(command: Command, variable: &dyn Fn(&str) -> Option<OsString>) -> Command {
+    command
+        .mut_args(|arg| from_environment(arg, variable))
+        .mut_subcommands(|command| read(command, variable))
+}
+
+/// The variable that an option reads: the first one that is set and, as in Uvicorn, not empty.
+pub(super) fn source(
+    arg: &Arg,
+    variable: &dyn Fn(&str) -> Option<OsString>,
+) -> Option<(String, OsString)> {
+    let own = arg.get_env()?.to_str()?;
+    names(own).into_iter().find_map(|name| {
+        let value = variable(&name).filter(|value| !value.is_empty())?;
+        Some((name, value))
+    })
+}
+
+fn names(own: &str) -> Vec<String> {
+    let renamed = RENAMED.iter().find(|(ours, _)| *ours == own);
+    let uvicorns = match renamed {
+        Some((_, theirs)) => (*theirs).to_owned(),
+        None => own.replacen("LOWMEM_", "UVICORN_", 1),
+    };
+    let shared = SHARED.iter().filter(|(ours, _)| *ours == own);
+    let mut names = vec![own.to_owned(), uvicorns];
+    names.extend(shared.map(|(_, name)| (*name).to_owned()));
+    names
+}
+
+fn from_environment(arg: Arg, variable: &dyn Fn(&str) -> Option<OsString>) -> Arg {
+    let arg = arg.hide_env_values(true);
+    let is_list = matches!(arg.get_action(), ArgAction::Append);
+    let own = arg.get_env().and_then(|own| own.to_str());
+    let is_empty = own.is_some_and(|own| variable(own).is_some());
+    match source(&arg, variable) {
+        // clap would take the whole variable for one value.
+        Some((name, value)) if is_list => {
+            let arg = arg.hide_default_value(true).env(Resettable::Reset);
+            arg.default_values(split(&name, &value))
+        }
+        Some((name, _)) => arg.env(name),
+        None if is_empty => arg.env(Resettable::Reset),
+        None => arg,
+    }
+}
+
+/// The parts of a list in a variable: directories as on PATH, everything else at white space.
+fn split(name: &str, value: &OsStr) -> Vec<OsString> {
+    let value = value.to_string_lossy();
+    let parts: Vec<&str> = if name.ends_with("_DIRS") {
+        value.split(':').filter(|part| !part.is_empty()).collect()
+    } else {
+        value.split_whitespace().collect()
+    };
+    parts.into_iter().map(OsString::from).collect()
+}

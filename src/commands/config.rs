@@ -1,0 +1,46 @@
+//! `lowmem-serve config`: the settings in effect, in a form that a settings file may have.
+
+use std::fmt::Write;
+
+use crate::cli::{Flags, Setting};
+use crate::config::{self, Mistake, Surroundings};
+use crate::exit::Exit;
+
+/// Where the remarks begin, unless a setting is longer.
+const REMARK_COLUMN: usize = 40;
+
+/// Writes the settings, and what is wrong with them.
+pub(super) fn run(flags: &Flags, settings: &[Setting], around: &Surroundings) -> Exit {
+    let written = super::write(text(settings).as_bytes());
+    match config::meant(flags, around) {
+        Err(mistakes) => Mistake::report(&mistakes),
+        Ok(config) => {
+            for notice in &config.notices {
+                eprintln!("note: {notice}");
+            }
+            written
+        }
+    }
+}
+
+fn text(settings: &[Setting]) -> String {
+    let mut text = String::new();
+    for Setting {
+        name,
+        value,
+        origin,
+    } in settings
+    {
+        let line = match value {
+            Some(value) => format!("{name} = {value}"),
+            None => format!("# {name}"),
+        };
+        let remark = match value {
+            Some(_) => origin.to_string(),
+            None => "not set".to_owned(),
+        };
+        // Writing into memory does not fail.
+        let _ = writeln!(text, "{line:REMARK_COLUMN$} # {remark}");
+    }
+    text
+}

@@ -1,0 +1,35 @@
+//! What lowmem-serve does when it does not serve: one file for each [`Command`].
+//!
+//! A command receives what was typed and what is around it, writes its result to stdout, what went
+//! wrong to stderr, and says how it ended.
+
+mod completions;
+mod config;
+mod man;
+pub mod serve;
+
+use std::io::{self, Write};
+
+use crate::cli::{Command, Setting};
+use crate::config::Surroundings;
+use crate::exit::Exit;
+
+/// Does what the first word says; `settings` are those that its flags come to, if it takes them.
+pub fn run(command: &Command, settings: &[Setting], around: &Surroundings) -> Exit {
+    match command {
+        Command::Config(flags) => config::run(flags, settings, around),
+        Command::Completions { shell } => write(&completions::script(*shell)),
+        Command::Man => write(&man::page()),
+    }
+}
+
+/// Writes a command's result. A reader that has seen enough (`| head`) is no failure.
+fn write(text: &[u8]) -> Exit {
+    match io::stdout().write_all(text) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("error: cannot write to stdout: {error}");
+            Exit::CouldNotStart
+        }
+        _ => Exit::Stopped,
+    }
+}

@@ -1,0 +1,68 @@
+//! Serving: what lowmem-serve does when no command is named.
+
+use std::path::PathBuf;
+
+use tracing::{error, info, warn};
+
+use crate::config::{Config, Surroundings};
+use crate::environment::{self, Search};
+use crate::exit::Exit;
+use crate::launch::Launch;
+use crate::net::Listeners;
+use crate::{supervisor, telemetry};
+
+/// Points at another shared object than the installed one, for working on lowmem-serve itself.
+const CORE_VARIABLE: &str = "LOWMEM_SERVE_CORE";
+
+/// Names the directory of our Python package, where a build is far from its source.
+const PACKAGE_VARIABLE: &str = "LOWMEM_SERVE_PACKAGE";
+
+/// Serves until it is stopped.
+pub fn run(config: &Config, search: &Search, around: &Surroundings) -> Exit {
+    if let Err(reason) = telemetry::init(&config.worker.log) {
+        eprintln!("ERROR:    {reason}");
+        return Exit::CouldNotStart;
+    }
+    if let Some(file) = &config.env_file {
+        info!("Loading environment from '{}'", file.display());
+    }
+    for notice in &config.notices {
+        warn!("{notice}");
+    }
+    match start(config, search, around) {
+        Ok(exit) => exit,
+        Err(reason) => {
+            error!("{reason}");
+            Exit::CouldNotStart
+        }
+    }
+}
+
+/// Everything that can fail before a worker runs does so before anything is imported.
+fn start(
+    config: &Config,
+    search: &Search,
+    around: &Surroundings,
+) -> Result<Exit, Box<dyn std::error::Error>> {
+    let launch = launch(config, search, around)?;
+    let listeners = Listeners::open(&config.listen, config.backlog)?;
+    Ok(supervisor::run(config, &launch, &listeners)?)
+}
+
+/// What it takes to start a worker here.
+pub fn launch(
+    config: &Config,
+    search: &Search,
+    around: &Surroundings,
+) -> Result<Launch, Box<dyn std::error::Error>> {
+    let named = |variable| around.variable(variable).map(PathBuf::from);
+    let environment = search.find()?;
+    let core = environment::find_core(named(CORE_VARIABLE), &search.executables)?;
+    let package = environment::find_package(named(PACKAGE_VARIABLE), &core, &search.executables);
+    Ok(Launch {
+        environment,
+        core,
+        package: package.ok(),
+        variables: config.environment.clone(),
+    })
+}
