@@ -74,6 +74,7 @@ fn surroundings(argv: &[OsString]) -> Surroundings {
             .collect(),
         executable: env::current_exe().ok(),
         variables: env::vars_os().collect::<BTreeMap<_, _>>(),
+        pid: std::process::id(),
         directory: env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
         stdout_is_terminal: io::stdout().is_terminal(),
         stderr_is_terminal: io::stderr().is_terminal(),

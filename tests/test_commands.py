@@ -35,7 +35,7 @@ def test_config_shows_each_setting_and_where_it_came_from() -> None:
     settings = tomllib.loads(ended.stdout)
     expected = {"app": "hello:app", "port": 81, "access-log": False, "log-level": "debug"}
     assert settings.items() >= expected.items()
-    assert (settings["backlog"], settings["workers"], settings["host"]) == (5, 3, "127.0.0.1")
+    assert (settings["backlog"], settings["workers"], settings["log-format"]) == (5, 3, "human")
     origins = {name: origin(ended.stdout, name) for name in ("port", "access-log", "log-level", "backlog")}
     assert origins == {
         "port": "command line",
@@ -43,7 +43,10 @@ def test_config_shows_each_setting_and_where_it_came_from() -> None:
         "log-level": "$LOWMEM_LOG_LEVEL",
         "backlog": "$UVICORN_BACKLOG",
     }
-    assert (origin(ended.stdout, "workers"), origin(ended.stdout, "host")) == ("$WEB_CONCURRENCY", "default")
+    assert (origin(ended.stdout, "workers"), origin(ended.stdout, "log-format")) == (
+        "$WEB_CONCURRENCY",
+        "default",
+    )
 
 
 def test_config_writes_texts_that_can_be_read_again() -> None:

@@ -2,20 +2,30 @@
 
 use std::path::PathBuf;
 
+use clap::ArgAction;
+
+use super::values;
+
 /// Options about sockets.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Listening")]
 #[allow(missing_docs)]
 pub struct Listening {
-    /// Address or name; empty for every interface
-    #[arg(long, default_value = "127.0.0.1", env = "LOWMEM_HOST")]
-    pub host: String,
-    /// 0 for a free one
-    #[arg(long, default_value_t = 8000, env = "LOWMEM_PORT")]
-    pub port: u16,
+    /// Address or name; empty for every interface [default: 127.0.0.1]
+    #[arg(long, env = "LOWMEM_HOST")]
+    pub host: Option<String>,
+    /// 0 for a free one [default: 8000]
+    #[arg(long, env = "LOWMEM_PORT")]
+    pub port: Option<u16>,
+    /// One more place, repeatable: host:port, [v6]:port, unix:PATH, fd://N
+    #[arg(long, value_name = "PLACE", env = "LOWMEM_BIND", action = ArgAction::Append)]
+    pub bind: Vec<String>,
     /// Listen on a Unix socket instead
     #[arg(long, value_name = "PATH", env = "LOWMEM_UDS")]
     pub uds: Option<PathBuf>,
+    /// Mode of Unix sockets' files, octal [default: 666, or that of the file replaced]
+    #[arg(long, value_name = "MODE", value_parser = values::mode, env = "LOWMEM_UDS_MODE")]
+    pub uds_mode: Option<u32>,
     /// Listen on an inherited socket instead
     #[arg(long, value_name = "NUMBER", env = "LOWMEM_FD")]
     pub fd: Option<i32>,

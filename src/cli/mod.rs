@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn the_last_of_two_wins() {
         let flags = parsed(&["a:b", "--port", "1", "--port=2"]).unwrap();
-        assert_eq!(flags.listening.port, 2);
+        assert_eq!(flags.listening.port, Some(2));
         let flags = parsed(&["a:b", "--no-access-log", "--access-log"]).unwrap();
         assert_eq!(
             (flags.logging.access_log, flags.logging.no_access_log),

@@ -82,6 +82,14 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     Ok(bytes)
 }
 
+/// Permission bits in octal, with or without a leading 0.
+pub(super) fn mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 && !text.starts_with('+') => Ok(mode),
+        _ => Err("not a file mode in octal like 660".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +133,14 @@ mod tests {
         );
         for wrong in ["", "%", "51", "-1", "0.1"] {
             assert!(jitter(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn modes_are_octal() {
+        assert_eq!((mode("0660"), mode("600")), (Ok(0o660), Ok(0o600)));
+        for wrong in ["", "rw-", "888", "1777", "+7", "-1"] {
+            assert!(mode(wrong).is_err(), "{wrong}");
         }
     }
 

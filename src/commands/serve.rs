@@ -45,7 +45,7 @@ fn start(
     around: &Surroundings,
 ) -> Result<Exit, Box<dyn std::error::Error>> {
     let launch = launch(config, search, around)?;
-    let listeners = Listeners::open(&config.listen, config.backlog)?;
+    let listeners = Listeners::open(&config.listen, config.uds_mode, config.backlog)?;
     Ok(supervisor::run(config, &launch, &listeners)?)
 }
 

@@ -6,12 +6,12 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use super::{
-    Config, Lifespan, Listen, LogFormat, LogLevel, LogSettings, Loop, Recycle, RecycleMode,
-    Surroundings, WorkerConfig, env_file, header,
+    Config, Lifespan, LogFormat, LogLevel, LogSettings, Loop, Recycle, RecycleMode, Surroundings,
+    WorkerConfig, env_file, header, listen,
 };
 use crate::cli::{
-    Application, Compatibility, Flags, FormatWord, LevelWord, LifespanWord, Listening, Logging,
-    RecycleWord, Recycling,
+    Application, Compatibility, Flags, FormatWord, LevelWord, LifespanWord, Logging, RecycleWord,
+    Recycling,
 };
 use crate::exit::Exit;
 
@@ -52,13 +52,18 @@ impl fmt::Display for Mistake {
 
 /// The mistakes met so far, so that they are reported together.
 #[derive(Default)]
-struct Mistakes(Vec<Mistake>);
+pub(super) struct Mistakes(Vec<Mistake>);
 
 impl Mistakes {
-    fn add(&mut self, option: &'static str, why: impl Into<String>) {
+    pub(super) fn add(&mut self, option: &'static str, why: impl Into<String>) {
         let why = why.into();
         let exit = Exit::Usage;
         self.0.push(Mistake { option, why, exit });
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 }
 
@@ -70,7 +75,8 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
     let env_file = flags.application.env_file.as_deref();
     let environment = environment(env_file, around, &mut notices, &mut mistakes);
     let config = Config {
-        listen: listen(&flags.listening, &mut mistakes),
+        listen: listen::meant(&flags.listening, around, &mut notices, &mut mistakes),
+        uds_mode: flags.listening.uds_mode,
         backlog: i32::try_from(flags.listening.backlog).unwrap_or(i32::MAX),
         workers: workers(flags.processes.workers, &environment, &mut mistakes),
         worker_startup: flags.processes.timeout_worker_startup,
@@ -147,21 +153,6 @@ fn recycle(typed: &Recycling) -> Recycle {
 /// A pair of flags, `--x` and `--no-x`, that is on by default.
 fn unless(no: bool, yes: Option<bool>) -> bool {
     !no && yes.unwrap_or(true)
-}
-
-fn listen(typed: &Listening, mistakes: &mut Mistakes) -> Listen {
-    match (typed.fd, &typed.uds) {
-        (Some(_), Some(_)) => {
-            mistakes.add("--fd", "not together with --uds");
-            Listen::Inherited(-1)
-        }
-        (Some(number), None) => Listen::Inherited(number),
-        (None, Some(path)) => Listen::Unix(path.clone()),
-        (None, None) => Listen::Tcp {
-            host: typed.host.clone(),
-            port: typed.port,
-        },
-    }
 }
 
 fn workers(
@@ -294,6 +285,7 @@ mod tests {
 
     use super::*;
     use crate::cli;
+    use crate::config::Listen;
 
     fn around() -> Surroundings {
         Surroundings {
@@ -317,7 +309,7 @@ mod tests {
     fn without_flags_it_is_uvicorn() {
         let config = config(&[]);
         let host = "127.0.0.1".to_owned();
-        assert_eq!(config.listen, Listen::Tcp { host, port: 8000 });
+        assert_eq!(config.listen, [Listen::Tcp { host, port: 8000 }]);
         assert_eq!(config.workers.get(), 1);
         assert_eq!(config.worker.app_dir, PathBuf::from("/srv"));
         assert!(

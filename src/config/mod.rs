@@ -2,6 +2,7 @@
 
 mod env_file;
 mod header;
+mod listen;
 mod meaning;
 mod surroundings;
 mod worker;
@@ -17,8 +18,10 @@ pub use worker::{BoundListener, Lifespan, LogFormat, LogLevel, LogSettings, Loop
 /// Everything the supervisor acts on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Where to listen.
-    pub listen: Listen,
+    /// Where to listen: one place or several.
+    pub listen: Vec<Listen>,
+    /// The mode of Unix sockets' files; without one, the mode of the file that is replaced stays.
+    pub uds_mode: Option<u32>,
     /// How many connections may wait to be accepted.
     pub backlog: i32,
     /// How many workers serve.

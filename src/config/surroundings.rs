@@ -13,6 +13,8 @@ pub struct Surroundings {
     pub executable: Option<PathBuf>,
     /// The environment.
     pub variables: BTreeMap<OsString, OsString>,
+    /// This process.
+    pub pid: u32,
     /// The working directory.
     pub directory: PathBuf,
     /// Whether stdout is a terminal.

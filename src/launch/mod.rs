@@ -45,6 +45,10 @@ impl Launch {
         let (ours, theirs) = SupervisorEnd::pair()?;
         let mut command = self.interpreter();
         command.arg(&self.core).arg(theirs.as_raw_fd().to_string());
+        // The sockets that systemd has passed are this process's; no other may take them for its own.
+        for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
+            command.env_remove(name);
+        }
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let pid = process::start(command, theirs)?;
         Ok((pid, ours))

@@ -13,6 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use socket2::{SockAddr, Socket};
 
 use crate::config::{BoundListener, Listen};
+use crate::control::MAX_DESCRIPTORS;
 use crate::sys::descriptor;
 
 pub use unix::UnixPath;
@@ -21,9 +22,9 @@ pub use unix::UnixPath;
 #[derive(Debug)]
 pub struct Listeners {
     sockets: Vec<(OwnedFd, BoundListener)>,
-    place: Place,
-    /// Held for its drop, which removes the socket's file.
-    _path: Option<UnixPath>,
+    places: Vec<Place>,
+    /// Held for their drop, which removes the sockets' files.
+    paths: Vec<UnixPath>,
 }
 
 /// Where the server is reached, as its running line says it.
@@ -41,39 +42,61 @@ pub enum BindError {
     Bind(String, io::Error),
     /// A host name has no address.
     Resolve(String, io::Error),
-    /// `--fd` is not a listening socket.
+    /// An inherited descriptor is not a listening socket.
     Inherited(i32, String),
+    /// More sockets than a worker can be given.
+    TooMany(usize),
 }
 
 impl Listeners {
     /// Binds and listens. Nothing is accepted before a worker does.
-    pub fn open(listen: &Listen, backlog: i32) -> Result<Self, BindError> {
+    pub fn open(listen: &[Listen], mode: Option<u32>, backlog: i32) -> Result<Self, BindError> {
+        let mut listeners = Self {
+            sockets: Vec::new(),
+            places: Vec::new(),
+            paths: Vec::new(),
+        };
+        for place in listen {
+            listeners.add(place, mode, backlog)?;
+        }
+        match listeners.sockets.len() {
+            0..=MAX_DESCRIPTORS => Ok(listeners),
+            count => Err(BindError::TooMany(count)),
+        }
+    }
+
+    fn add(&mut self, listen: &Listen, mode: Option<u32>, backlog: i32) -> Result<(), BindError> {
         match listen {
             Listen::Tcp { host, port } => {
                 let (sockets, port) = tcp::bind(host, *port, backlog)?;
                 let url = format!("http://{}:{port}", url_host(host));
                 let sockets = sockets.into_iter().map(|s| (s, BoundListener::Tcp));
-                Ok(Self::new(sockets.collect(), Place::Url(url), None))
+                self.sockets.extend(sockets);
+                self.places.push(Place::Url(url));
             }
             Listen::Unix(path) => {
                 let text = path.to_string_lossy().into_owned();
-                let (socket, path) = unix::bind(path, backlog)
+                let (socket, path) = unix::bind(path, mode, backlog)
                     .map_err(|error| BindError::Bind(format!("'{text}'"), error))?;
-                let sockets = vec![(socket, BoundListener::Unix(text.clone()))];
-                Ok(Self::new(sockets, Place::UnixSocket(text), Some(path)))
+                let kind = BoundListener::Unix(text.clone());
+                self.sockets.push((socket, kind));
+                self.places.push(Place::UnixSocket(text));
+                self.paths.push(path);
             }
             Listen::Inherited(number) => {
-                inherit(*number).map_err(|why| BindError::Inherited(*number, why))
+                let (socket, kind, name) =
+                    inherit(*number).map_err(|why| BindError::Inherited(*number, why))?;
+                self.sockets.push((socket, kind));
+                self.places.push(Place::Socket(name));
             }
         }
+        Ok(())
     }
 
-    fn new(sockets: Vec<(OwnedFd, BoundListener)>, place: Place, path: Option<UnixPath>) -> Self {
-        Self {
-            sockets,
-            place,
-            _path: path,
-        }
+    /// Where the server is reached: `http://127.0.0.1:8000`, `unix socket /run/app.sock` or, where
+    /// it was inherited, `socket 127.0.0.1:8000`.
+    pub fn places(&self) -> Vec<String> {
+        self.places.iter().map(ToString::to_string).collect()
     }
 
     /// What each one is, in the order of `descriptors`.
@@ -90,10 +113,9 @@ impl Listeners {
     }
 }
 
-/// `http://127.0.0.1:8000`, `unix socket /run/app.sock` or `socket 127.0.0.1:8000`.
-impl fmt::Display for Listeners {
+impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
+        match self {
             Place::Url(url) => f.write_str(url),
             Place::UnixSocket(path) => write!(f, "unix socket {path}"),
             Place::Socket(name) => write!(f, "socket {name}"),
@@ -118,7 +140,13 @@ impl fmt::Display for BindError {
                 write!(f, "cannot resolve the host name \"{host}\": {error}")
             }
             BindError::Inherited(number, why) => {
-                write!(f, "--fd {number} is not a listening socket: {why}")
+                write!(f, "descriptor {number} is not a listening socket: {why}")
+            }
+            BindError::TooMany(count) => {
+                write!(
+                    f,
+                    "{count} sockets to listen on, more than {MAX_DESCRIPTORS}"
+                )
             }
         }
     }
@@ -135,7 +163,7 @@ fn url_host(host: &str) -> String {
     }
 }
 
-fn inherit(number: i32) -> Result<Listeners, String> {
+fn inherit(number: i32) -> Result<(OwnedFd, BoundListener, String), String> {
     let because = |error: io::Error| error.to_string();
     let socket = Socket::from(descriptor::adopt(number).map_err(because)?);
     let address = socket.local_addr().map_err(because)?;
@@ -145,11 +173,7 @@ fn inherit(number: i32) -> Result<Listeners, String> {
     socket.set_nonblocking(true).map_err(because)?;
     socket.set_cloexec(true).map_err(because)?;
     let (kind, name) = inherited_name(&address);
-    Ok(Listeners::new(
-        vec![(socket.into(), kind)],
-        Place::Socket(name),
-        None,
-    ))
+    Ok((socket.into(), kind, name))
 }
 
 fn inherited_name(address: &SockAddr) -> (BoundListener, String) {
@@ -171,13 +195,13 @@ mod tests {
 
     fn tcp(host: &str, port: u16) -> Result<Listeners, BindError> {
         let host = host.to_owned();
-        Listeners::open(&Listen::Tcp { host, port }, 16)
+        Listeners::open(&[Listen::Tcp { host, port }], None, 16)
     }
 
     #[test]
     fn a_free_port_is_chosen_and_named() {
         let listeners = tcp("127.0.0.1", 0).unwrap();
-        let name = listeners.to_string();
+        let name = listeners.places().remove(0);
         let port: u16 = name
             .strip_prefix("http://127.0.0.1:")
             .unwrap()
@@ -201,7 +225,7 @@ mod tests {
     #[test]
     fn an_empty_host_is_every_interface_on_one_port() {
         let listeners = tcp("", 0).unwrap();
-        assert!(listeners.to_string().starts_with("http://0.0.0.0:"));
+        assert!(listeners.places()[0].starts_with("http://0.0.0.0:"));
         assert!(!listeners.descriptors().is_empty());
     }
 
@@ -209,7 +233,7 @@ mod tests {
     fn a_descriptor_that_is_no_socket_is_refused() {
         let file = std::fs::File::open("/dev/null").unwrap();
         let number = std::os::fd::IntoRawFd::into_raw_fd(file);
-        let error = Listeners::open(&Listen::Inherited(number), 16).unwrap_err();
+        let error = Listeners::open(&[Listen::Inherited(number)], None, 16).unwrap_err();
         assert!(error.to_string().contains("is not a listening socket"));
     }
 }

@@ -8,16 +8,36 @@ use socket2::{Domain, Socket, Type};
 
 use super::BindError;
 
+/// A port that is free on a host's first address may be taken on its second: try another one.
+const TRIES: usize = 8;
+
 /// Binds every address of `host` on one port; also returns the port, which the system chose if it was 0.
-pub(super) fn bind(
-    host: &str,
+pub(super) fn bind(host: &str, port: u16, backlog: i32) -> Result<(Vec<OwnedFd>, u16), BindError> {
+    let addresses = addresses(host)?;
+    let mut tries = if port == 0 && addresses.len() > 1 {
+        TRIES
+    } else {
+        1
+    };
+    loop {
+        tries -= 1;
+        match bind_all(&addresses, port, backlog) {
+            Err(BindError::Bind(_, error))
+                if tries > 0 && error.kind() == io::ErrorKind::AddrInUse => {}
+            result => return result,
+        }
+    }
+}
+
+fn bind_all(
+    addresses: &[IpAddr],
     mut port: u16,
     backlog: i32,
 ) -> Result<(Vec<OwnedFd>, u16), BindError> {
     let mut sockets = Vec::new();
     let mut skipped = None;
-    for address in addresses(host)? {
-        let address = SocketAddr::new(address, port);
+    for address in addresses {
+        let address = SocketAddr::new(*address, port);
         match listen(address, backlog) {
             Ok(socket) => {
                 port = socket

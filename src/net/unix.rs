@@ -3,33 +3,52 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// A proxy runs as another user, so everybody may connect; who may not is kept out by the directory.
+/// A proxy runs as another user, so everybody may connect; who may not is kept out by the directory,
+/// or by another mode.
 const MODE: u32 = 0o666;
 
 /// The file of a bound socket. Removed when dropped: nobody answers behind it any more.
 #[derive(Debug)]
-pub struct UnixPath(PathBuf);
+pub struct UnixPath {
+    path: PathBuf,
+    /// Device and inode.
+    identity: (u64, u64),
+}
 
 impl Drop for UnixPath {
     fn drop(&mut self) {
-        // Removed by someone else already, or in a directory that has become read-only.
-        let _ = fs::remove_file(&self.0);
+        // Where ours was removed, another server's may have taken its place.
+        let now = fs::symlink_metadata(&self.path);
+        if now.is_ok_and(|file| (file.dev(), file.ino()) == self.identity) {
+            // Refused in a directory that has become read-only.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
-/// Binds `path`, replacing the file of a server that is gone but keeping the file's mode.
-pub(super) fn bind(path: &Path, backlog: i32) -> io::Result<(OwnedFd, UnixPath)> {
+/// Binds `path`, replacing the file of a server that is gone; without a `mode` its mode is kept.
+pub(super) fn bind(
+    path: &Path,
+    mode: Option<u32>,
+    backlog: i32,
+) -> io::Result<(OwnedFd, UnixPath)> {
     let address = SockAddr::unix(path)?;
-    let mode = remove_stale(path, &address)?.unwrap_or(MODE);
+    let replaced = remove_stale(path, &address)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
     socket.bind(&address)?;
-    let owned = UnixPath(path.to_owned());
+    let file = fs::symlink_metadata(path)?;
+    let owned = UnixPath {
+        path: path.to_owned(),
+        identity: (file.dev(), file.ino()),
+    };
+    let mode = mode.or(replaced).unwrap_or(MODE);
     fs::set_permissions(path, Permissions::from_mode(mode))?;
+    // Only now can anybody connect: nobody whom the mode shuts out has been let in.
     socket.listen(backlog)?;
     Ok((socket.into(), owned))
 }
@@ -62,7 +81,7 @@ mod tests {
     #[test]
     fn the_file_is_open_to_all_and_goes_with_the_listener() {
         let path = path("mode");
-        let bound = bind(&path, 4).unwrap();
+        let bound = bind(&path, None, 4).unwrap();
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             MODE
@@ -75,8 +94,26 @@ mod tests {
     fn a_stale_file_is_replaced_and_a_live_one_is_not() {
         let path = path("stale");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let bound = bind(&path, 4).unwrap();
-        assert_eq!(bind(&path, 4).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        let bound = bind(&path, Some(0o600), 4).unwrap();
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert_eq!(
+            bind(&path, None, 4).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
         drop(bound);
+    }
+
+    #[test]
+    fn a_file_that_has_become_anothers_is_left_alone() {
+        let path = path("anothers");
+        let ours = bind(&path, None, 4).unwrap();
+        fs::remove_file(&path).unwrap();
+        let theirs = bind(&path, None, 4).unwrap();
+        drop(ours);
+        assert!(path.exists());
+        drop(theirs);
     }
 }

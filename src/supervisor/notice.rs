@@ -10,16 +10,18 @@ use crate::telemetry::paint::{bold, cyan};
 /// What the running line says.
 #[derive(Debug)]
 pub(super) struct Banner {
-    /// `http://127.0.0.1:8000`, or the socket.
-    pub place: String,
+    /// `http://127.0.0.1:8000`, or the socket; one or several.
+    pub places: Vec<String>,
     /// With several workers, whose lines mix, the supervisor says its own pid.
     pub shows_parent: bool,
 }
 
 impl Banner {
     pub(super) fn running(&self) {
-        let (on, quit) = (bold(&self.place), "Press CTRL+C to quit");
-        info!("lowmem-serve running on {on} ({quit})");
+        for place in &self.places {
+            let (on, quit) = (bold(place), "Press CTRL+C to quit");
+            info!("lowmem-serve running on {on} ({quit})");
+        }
         if self.shows_parent {
             info!("Started parent process [{}]", cyan(std::process::id()));
         }

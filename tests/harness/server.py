@@ -50,7 +50,7 @@ class Server:
     """A running server. `pid` is the supervisor's.
 
     It serves `app` from `cwd` on a free port of 127.0.0.1, in the Python that runs the tests,
-    unless `flags` or `env` say otherwise.
+    unless `flags` or `env` say otherwise, or `places` is false: then no flag says where to listen.
     """
 
     live: ClassVar[list["Server"]] = []
@@ -65,9 +65,14 @@ class Server:
         command: Sequence[str] | None = None,
         pass_fds: Sequence[int] = (),
         wait: bool = True,
+        places: bool = True,
     ) -> None:
         flags = flags if python is None else ("--python", python, *flags)
-        flags = flags if {"--port", "--uds", "--fd"} & set(flags) else ("--port", "0", *flags)
+        flags = (
+            flags
+            if {"--port", "--uds", "--fd", "--bind"} & set(flags) or not places
+            else ("--port", "0", *flags)
+        )
         self.arguments = [*(command or command_line()), app, *flags]
         # A session of its own: what it leaves behind is found by it, and Ctrl-C stays with pytest.
         self._process = subprocess.Popen(
