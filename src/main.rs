@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     }
     let surroundings = surroundings(&argv);
     let variable = |name: &str| surroundings.variables.get(&OsString::from(name)).cloned();
-    let typed = match cli::parse(argv, variable) {
+    let typed = match cli::parse(&argv, variable, &surroundings.directory) {
         Ok(typed) => typed,
         Err(error) => return refused(&error).into(),
     };

@@ -1,9 +1,16 @@
-//! What sort of value an option takes, as far as a settings file cares.
+//! Which options are settings, and what sort of value each takes.
 
 use std::any::TypeId;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction};
+
+/// Whether an option can be set in a file: a file does not name another one, and `--no-x` is
+/// `x = false`.
+pub(super) fn is_setting(arg: &Arg) -> bool {
+    let is_negation = arg.get_long().is_some_and(|long| long.starts_with("no-"));
+    arg.get_id() != "config" && !is_negation
+}
 
 /// What an option's value may be written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +19,8 @@ pub(super) enum Kind {
     Boolean,
     /// A whole number.
     Number,
+    /// A file's mode, octal.
+    Mode,
     /// A text.
     Text,
     /// A number, or a text with a unit.
@@ -26,6 +35,7 @@ impl Kind {
         let one_of = |all: &[TypeId]| all.iter().any(|one| holds(*one));
         match arg.get_action() {
             ArgAction::Append => Self::List,
+            _ if arg.get_id() == "uds_mode" => Self::Mode,
             _ if holds(TypeId::of::<bool>()) => Self::Boolean,
             _ if one_of(&[
                 TypeId::of::<u16>(),

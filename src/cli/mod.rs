@@ -1,7 +1,9 @@
-//! What was typed, on the command line or in the environment; [`crate::config`] says what it means.
+//! What was typed, on the command line, in the environment or in a file; [`crate::config`] says what
+//! it means.
 //!
-//! Every option is also an environment variable: `LOWMEM_<NAME>`, or Uvicorn's `UVICORN_<NAME>`.
-//! The command line wins over both, and `LOWMEM_` over `UVICORN_`.
+//! Every option is also an environment variable, `LOWMEM_<NAME>`, or Uvicorn's `UVICORN_<NAME>`, and
+//! a setting in a file. The command line wins over `LOWMEM_`, that over `UVICORN_`, that over the
+//! file.
 //!
 //! Each group of options is a file of its own. A first word that is one of the [`Command`]s is not
 //! an application: those have a colon.
@@ -9,6 +11,7 @@
 mod application;
 mod command;
 mod compatibility;
+mod file;
 mod http;
 mod kind;
 mod listening;
@@ -21,9 +24,10 @@ mod values;
 mod variables;
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
 
 use crate::exit;
 
@@ -68,6 +72,10 @@ pub struct Flags {
     #[arg(value_name = "APP", env = "LOWMEM_APP")]
     pub app: Option<String>,
 
+    /// Settings file [default: lowmem-serve.toml, else pyproject.toml with [tool.lowmem-serve]]
+    #[arg(long, value_name = "FILE", env = "LOWMEM_CONFIG")]
+    pub config: Option<PathBuf>,
+
     #[command(flatten)]
     #[allow(missing_docs)]
     pub application: Application,
@@ -105,28 +113,52 @@ pub fn definition() -> clap::Command {
     Cli::command()
 }
 
-/// Reads argv and, for what it does not say, the environment.
+/// Reads argv and, for what it does not say, the environment and the settings file that it names or
+/// that is in the working directory.
 pub fn parse(
-    argv: impl IntoIterator<Item = OsString>,
+    argv: &[OsString],
     variable: impl Fn(&str) -> Option<OsString>,
+    directory: &Path,
 ) -> Result<Typed, clap::Error> {
     let mut definition = variables::read(definition(), &variable);
-    let matches = match definition.try_get_matches_from_mut(argv) {
-        Ok(matches) => matches,
-        Err(error) => return Err(not_yet::refused(error, &mut definition)),
+    let mut matches = matched(&mut definition, argv)?;
+    let file = match takes_flags(&matches) {
+        Some(flags) => file::find(named_file(flags), directory),
+        None => Ok(None),
     };
+    let file = file.map_err(|wrong| clap::Error::raw(ErrorKind::ValueValidation, wrong + "\n"))?;
+    if let Some(file) = &file {
+        definition = variables::read(file.apply(self::definition()), &variable);
+        matches = matched(&mut definition, argv)?;
+    }
     let cli = Cli::from_arg_matches(&matches)?;
     if cli.flags.app.is_none() && cli.command.is_none() && !cli.version {
         let message = "the application is missing: lowmem-serve [OPTIONS] module:attribute";
         return Err(definition.error(ErrorKind::MissingRequiredArgument, message));
     }
-    let settings = match matches.subcommand() {
-        Some((_, given)) if matches!(cli.command, Some(Command::Config(_))) => {
-            settings::of(given, &variable)
-        }
+    let settings = match (&cli.command, takes_flags(&matches)) {
+        (Some(Command::Config(_)), Some(flags)) => settings::of(flags, file.as_ref(), &variable),
         _ => Vec::new(),
     };
     Ok(Typed { cli, settings })
+}
+
+fn matched(definition: &mut clap::Command, argv: &[OsString]) -> Result<ArgMatches, clap::Error> {
+    let matches = definition.try_get_matches_from_mut(argv);
+    matches.map_err(|error| variables::blamed(not_yet::refused(error, definition), definition))
+}
+
+/// The matches that have the server's flags: the subcommand's, if it takes them, or the whole.
+fn takes_flags(matches: &ArgMatches) -> Option<&ArgMatches> {
+    let matches = match matches.subcommand() {
+        Some((_, matches)) => matches,
+        None => matches,
+    };
+    matches.try_contains_id("config").is_ok().then_some(matches)
+}
+
+fn named_file(flags: &ArgMatches) -> Option<&Path> {
+    flags.get_one::<PathBuf>("config").map(PathBuf::as_path)
 }
 
 #[cfg(test)]
@@ -135,7 +167,8 @@ mod tests {
 
     fn parsed(argv: &[&str]) -> Result<Flags, clap::Error> {
         let argv = std::iter::once("lowmem-serve").chain(argv.iter().copied());
-        Ok(parse(argv.map(OsString::from), |_| None)?.cli.flags)
+        let argv: Vec<_> = argv.map(OsString::from).collect();
+        Ok(parse(&argv, |_| None, Path::new("/"))?.cli.flags)
     }
 
     #[test]
@@ -193,7 +226,10 @@ mod tests {
             let argv = ["lowmem-serve", "a:b"].iter().chain(more);
             argv.map(OsString::from).collect::<Vec<_>>()
         };
-        let headers = |more| parse(argv(more), variable).unwrap().cli.flags.http.headers;
+        let headers = |more| {
+            let typed = parse(&argv(more), variable, Path::new("/"));
+            typed.unwrap().cli.flags.http.headers
+        };
         assert_eq!(headers(&[]), ["A:1", "B:2"]);
         assert_eq!(headers(&["--header", "C:3"]), ["C:3"]);
     }

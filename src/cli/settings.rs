@@ -6,7 +6,8 @@ use std::fmt;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args};
 
-use super::kind::Kind;
+use super::file::File;
+use super::kind::{Kind, is_setting};
 use super::{Flags, variables};
 
 /// One option of the server.
@@ -16,6 +17,8 @@ pub struct Setting {
     pub name: String,
     /// Its value; none where it is not set and has no default.
     pub value: Option<Value>,
+    /// What counts while it is not set, in words.
+    pub otherwise: Option<String>,
     /// Who said so.
     pub origin: Origin,
 }
@@ -36,6 +39,8 @@ pub enum Value {
 pub enum Origin {
     /// Nobody said anything.
     Default,
+    /// A line of a settings file, as in `lowmem-serve.toml:3`.
+    File(String),
     /// This environment variable.
     Variable(String),
     /// The command line.
@@ -45,55 +50,67 @@ pub enum Origin {
 /// The settings that matches say, in the order of the help.
 pub(super) fn of(
     matches: &ArgMatches,
+    file: Option<&File>,
     variable: &dyn Fn(&str) -> Option<OsString>,
 ) -> Vec<Setting> {
     let definition = Flags::augment_args(clap::Command::new("settings"));
-    let shown = definition.get_arguments().filter(|arg| !is_negation(arg));
-    shown.map(|arg| setting(arg, matches, variable)).collect()
-}
-
-/// `--no-x` is no setting of its own.
-fn is_negation(arg: &Arg) -> bool {
-    arg.get_long().is_some_and(|long| long.starts_with("no-"))
-}
-
-fn setting(
-    arg: &Arg,
-    matches: &ArgMatches,
-    variable: &dyn Fn(&str) -> Option<OsString>,
-) -> Setting {
-    let id = arg.get_id().as_str();
-    let name = arg.get_long().unwrap_or(id).to_owned();
-    let negation = format!("no_{id}");
-    let is_negated =
-        matches!(matches.try_get_one::<bool>(&negation), Ok(Some(negated)) if *negated);
-    if is_negated {
-        return Setting {
-            name,
-            value: Some(Value::Bare("false".to_owned())),
-            origin: Origin::CommandLine,
+    let settings = definition.get_arguments().filter(|arg| is_setting(arg));
+    let setting = |arg: &Arg| {
+        let id = arg.get_id().as_str();
+        let (value, origin) = if is_negated(id, matches) {
+            (Some(Value::Bare("false".to_owned())), Origin::CommandLine)
+        } else {
+            let place = file.and_then(|file| file.place(id));
+            (value(arg, matches), origin(arg, matches, place, variable))
         };
-    }
-    let origin = match (matches.value_source(id), variables::source(arg, variable)) {
-        (Some(ValueSource::CommandLine), _) => Origin::CommandLine,
-        (_, Some((variable, _))) => Origin::Variable(variable),
-        _ => Origin::Default,
-    };
-    let kind = Kind::of(arg);
-    // Of the many ways to write a boolean a file knows two.
-    let texts = match matches.try_get_one::<bool>(id) {
-        Ok(Some(is_true)) if kind == Kind::Boolean => vec![is_true.to_string()],
-        _ => {
-            let raw = matches.get_raw(id).into_iter().flatten();
-            raw.map(|text| text.to_string_lossy().into_owned())
-                .collect()
+        Setting {
+            name: arg.get_long().unwrap_or(id).to_owned(),
+            value,
+            otherwise: otherwise(arg),
+            origin,
         }
     };
-    Setting {
-        name,
-        value: Value::of(kind, texts),
-        origin,
+    settings.map(setting).collect()
+}
+
+/// The help says it where it is no constant.
+fn otherwise(arg: &Arg) -> Option<String> {
+    let help = arg.get_help()?.to_string();
+    let (_, words) = help.split_once("[default: ")?;
+    Some(words.split(']').next()?.to_owned())
+}
+
+fn is_negated(id: &str, matches: &ArgMatches) -> bool {
+    let negation = format!("no_{id}");
+    matches!(matches.try_get_one::<bool>(&negation), Ok(Some(true)))
+}
+
+fn origin(
+    arg: &Arg,
+    matches: &ArgMatches,
+    place: Option<String>,
+    variable: &dyn Fn(&str) -> Option<OsString>,
+) -> Origin {
+    if matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine) {
+        return Origin::CommandLine;
     }
+    match (variables::source(arg, variable), place) {
+        (Some((variable, _)), _) => Origin::Variable(variable),
+        (None, Some(place)) => Origin::File(place),
+        (None, None) => Origin::Default,
+    }
+}
+
+fn value(arg: &Arg, matches: &ArgMatches) -> Option<Value> {
+    let id = arg.get_id().as_str();
+    let kind = Kind::of(arg);
+    // Of the many ways to write a boolean a file knows two.
+    if let (Kind::Boolean, Ok(Some(is_true))) = (kind, matches.try_get_one::<bool>(id)) {
+        return Some(Value::Bare(is_true.to_string()));
+    }
+    let raw = matches.get_raw(id).into_iter().flatten();
+    let texts = raw.map(|text| text.to_string_lossy().into_owned());
+    Value::of(kind, texts.collect())
 }
 
 impl Value {
@@ -105,7 +122,7 @@ impl Value {
             Kind::List => Self::List(texts),
             Kind::Boolean | Kind::Number => Self::Bare(first),
             Kind::Quantity if first.parse::<f64>().is_ok() => Self::Bare(first),
-            Kind::Quantity | Kind::Text => Self::Text(first),
+            Kind::Quantity | Kind::Mode | Kind::Text => Self::Text(first),
         })
     }
 }
@@ -148,6 +165,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
+            Self::File(place) => f.write_str(place),
             Self::Variable(name) => write!(f, "${name}"),
             Self::CommandLine => f.write_str("command line"),
         }

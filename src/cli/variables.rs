@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 
 use clap::builder::Resettable;
+use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, Command};
 
 /// Uvicorn's names that are not ours with another beginning.
@@ -39,6 +40,29 @@ pub(super) fn source(
         let value = variable(&name).filter(|value| !value.is_empty())?;
         Some((name, value))
     })
+}
+
+/// Lets an error about a variable's value name the variable instead of the option.
+pub(super) fn blamed(mut error: clap::Error, definition: &Command) -> clap::Error {
+    let (Some(ContextValue::String(option)), Some(ContextValue::String(value))) = (
+        error.get(ContextKind::InvalidArg),
+        error.get(ContextKind::InvalidValue),
+    ) else {
+        return error;
+    };
+    let option = definition
+        .get_arguments()
+        .find(|arg| arg.to_string() == *option);
+    let name = option
+        .and_then(Arg::get_env)
+        .map(|name| name.to_string_lossy().into_owned());
+    match name {
+        Some(name) if std::env::var_os(&name).is_some_and(|set| *set == **value) => {
+            error.insert(ContextKind::InvalidArg, ContextValue::String(name));
+            error
+        }
+        _ => error,
+    }
 }
 
 fn names(own: &str) -> Vec<String> {

@@ -28,6 +28,7 @@ fn text(settings: &[Setting]) -> String {
     for Setting {
         name,
         value,
+        otherwise,
         origin,
     } in settings
     {
@@ -35,9 +36,10 @@ fn text(settings: &[Setting]) -> String {
             Some(value) => format!("{name} = {value}"),
             None => format!("# {name}"),
         };
-        let remark = match value {
-            Some(_) => origin.to_string(),
-            None => "not set".to_owned(),
+        let remark = match (value, otherwise) {
+            (Some(_), _) => origin.to_string(),
+            (None, Some(words)) => format!("not set: {words}"),
+            (None, None) => "not set".to_owned(),
         };
         // Writing into memory does not fail.
         let _ = writeln!(text, "{line:REMARK_COLUMN$} # {remark}");

@@ -297,7 +297,8 @@ mod tests {
 
     fn config_in(around: &Surroundings, argv: &[&str]) -> Result<Config, Vec<Mistake>> {
         let argv = ["lowmem-serve", "app:app"].iter().chain(argv);
-        let typed = cli::parse(argv.map(OsString::from), |_| None).unwrap();
+        let argv: Vec<_> = argv.map(OsString::from).collect();
+        let typed = cli::parse(&argv, |_| None, Path::new("/")).unwrap();
         meant(&typed.cli.flags, around)
     }
 
