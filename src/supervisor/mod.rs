@@ -4,7 +4,6 @@
 //! this loop waits for what happens and does what was decided. As process 1 of a container it also
 //! reaps whatever orphans it inherits.
 
-mod figures;
 mod notice;
 pub mod pool;
 mod restart;

@@ -2,7 +2,7 @@
 
 use tracing::{error, info, warn};
 
-use super::figures::{Age, Grouped, Megabytes};
+use crate::figures::{Age, Grouped, Megabytes};
 use super::pool::{Notice, Reason, Recycled, WorkerId};
 use super::workforce::Workforce;
 use crate::telemetry::paint::{bold, cyan};

@@ -32,6 +32,30 @@ impl fmt::Display for Ending {
     }
 }
 
+/// Has a child asked to stop (SIGTERM) when this process ends, however it ends.
+pub fn end_with_parent(command: &mut Command) {
+    let parent = getpid();
+    // SAFETY: between fork and exec it makes two system calls and nothing that locks or allocates.
+    unsafe { command.pre_exec(move || tie_to(parent, Signal::TERM)) };
+}
+
+/// In a child: has the kernel send `signal` when its parent dies.
+fn tie_to(parent: Pid, signal: Signal) -> io::Result<()> {
+    set_parent_process_death_signal(Some(signal))?;
+    // Had the parent died before the line above, no signal would come.
+    if getppid() != Some(parent) {
+        return Err(Errno::SRCH.into());
+    }
+    Ok(())
+}
+
+/// Asks a child that has not been collected to stop.
+pub fn terminate(pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    // ESRCH cannot happen to an unreaped child, and there is nothing else to be done about it.
+    let _ = pid.map(|pid| kill_process(pid, Signal::TERM));
+}
+
 /// Starts a process that inherits `control` and that the kernel kills when this one dies.
 ///
 /// It stays in this process group, so that a debugger in it can read the terminal.
@@ -39,11 +63,7 @@ pub fn start(mut command: Command, control: OwnedFd) -> io::Result<Pid> {
     let parent = getpid();
     let inherited = control.as_raw_fd();
     let in_child = move || {
-        set_parent_process_death_signal(Some(Signal::KILL))?;
-        // Had the parent died before the line above, no signal would come.
-        if getppid() != Some(parent) {
-            return Err(Errno::SRCH.into());
-        }
+        tie_to(parent, Signal::KILL)?;
         // SAFETY: `control` is open in the parent until the child has called exec.
         let control = unsafe { BorrowedFd::borrow_raw(inherited) };
         fcntl_setfd(control, FdFlags::empty())?;

@@ -17,6 +17,28 @@ pub fn own(process: Pid) -> Option<u64> {
     own_in(&rollup)
 }
 
+/// What one process weighs, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Weight {
+    /// As [`own`] counts.
+    pub private: u64,
+    /// Its share of every page that it has: shared ones divided by the processes that map them.
+    pub pss: u64,
+    /// Every page that it has, however many processes share it.
+    pub rss: u64,
+}
+
+/// Weighs a process; `None` when it has ended, or belongs to somebody else.
+pub fn weigh(process: Pid) -> Option<Weight> {
+    let pid = process.as_raw_nonzero();
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    Some(Weight {
+        private: own_in(&rollup)?,
+        pss: field(&rollup, "Pss:")? * 1024,
+        rss: field(&rollup, "Rss:")? * 1024,
+    })
+}
+
 fn own_in(rollup: &str) -> Option<u64> {
     let dirty = field(rollup, "Private_Dirty:")?;
     // Without swap in the kernel there is no such line.

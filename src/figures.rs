@@ -1,16 +1,16 @@
-//! Numbers as people read them, for log lines.
+//! Numbers as people read them, for log lines and reports.
 
 use std::fmt;
 use std::time::Duration;
 
 /// A long time, in its two largest units: `45s`, `12m5s`, `6h0m`, `1d2h`.
-pub(super) struct Age(pub Duration);
+pub struct Age(pub Duration);
 
 /// Bytes as `61.2`, in units of 1024².
-pub(super) struct Megabytes(pub u64);
+pub struct Megabytes(pub u64);
 
 /// An integer as `120,331`.
-pub(super) struct Grouped(pub u64);
+pub struct Grouped(pub u64);
 
 impl fmt::Display for Age {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
