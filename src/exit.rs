@@ -15,6 +15,8 @@ pub enum Exit {
     /// It could not start: no Python, address in use, application not found, lifespan startup
     /// failed, a worker that dies before it is ready. Also a crash loop later on.
     CouldNotStart = 3,
+    /// `weigh`: the application weighs more than its budget, or than its record allows.
+    TooHeavy = 4,
 }
 
 /// The same for `--help`.
@@ -23,7 +25,8 @@ Exit codes:
   0  stopped as asked
   1  importing the application raised
   2  wrong usage
-  3  could not start (environment, address, application, lifespan), or its workers kept dying";
+  3  could not start (environment, address, application, lifespan), or its workers kept dying
+  4  heavier than allowed (weigh)";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {

@@ -2,13 +2,15 @@
 
 use clap::{Subcommand, ValueEnum};
 
-use super::Flags;
+use super::{Flags, Weigh};
 
 /// A first word that is no application.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show the settings that these flags, the environment and the file come to, and check them
     Config(Box<Flags>),
+    /// Serve the application, ask for pages, and weigh it: against a budget, or a recorded weight
+    Weigh(Box<Weigh>),
     /// Write the completions of a shell to stdout
     Completions {
         /// The shell that is to read them

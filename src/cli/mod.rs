@@ -20,8 +20,10 @@ mod not_yet;
 mod processes;
 mod recycling;
 mod settings;
+mod trial;
 mod values;
 mod variables;
+mod weigh;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -40,6 +42,8 @@ pub use logging::{FormatWord, LevelWord, Logging};
 pub use processes::Processes;
 pub use recycling::{RecycleWord, Recycling};
 pub use settings::{Origin, Setting, Value};
+pub use trial::OnTrial;
+pub use weigh::Weigh;
 
 /// An ASGI application server that embeds CPython in little memory.
 #[derive(Debug, Parser)]

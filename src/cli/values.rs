@@ -58,6 +58,15 @@ pub(super) fn jitter(text: &str) -> Result<u8, String> {
     }
 }
 
+/// `5%` or `5`: by how much a figure may grow. Without a limit to name, up to twice as much.
+pub(super) fn tolerance(text: &str) -> Result<u8, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim_end().parse();
+    match number {
+        Ok(percent) if percent <= 100 => Ok(percent),
+        _ => Err("not a part between 0% and 100%".to_owned()),
+    }
+}
+
 /// `300M`, `1G`, also `300MB` and `300MiB`: units of 1024, as Docker's `--memory` has them.
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let no_size = || "not a size like 300M or 1G".to_owned();
@@ -141,6 +150,14 @@ mod tests {
         assert_eq!((mode("0660"), mode("600")), (Ok(0o660), Ok(0o600)));
         for wrong in ["", "rw-", "888", "1777", "+7", "-1"] {
             assert!(mode(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_tolerance_is_a_percentage() {
+        assert_eq!((tolerance("5%"), tolerance("0")), (Ok(5), Ok(0)));
+        for wrong in ["", "%", "101%", "-1", "0.1"] {
+            assert!(tolerance(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -7,6 +7,8 @@ mod completions;
 mod config;
 mod man;
 pub mod serve;
+mod trial;
+mod weigh;
 
 use std::io::{self, Write};
 
@@ -18,9 +20,16 @@ use crate::exit::Exit;
 pub fn run(command: &Command, settings: &[Setting], around: &Surroundings) -> Exit {
     match command {
         Command::Config(flags) => config::run(flags, settings, around),
+        Command::Weigh(asked) => weigh::run(asked, around),
         Command::Completions { shell } => write(&completions::script(*shell)),
         Command::Man => write(&man::page()),
     }
+}
+
+/// Tells what kept a command from doing what it was asked for.
+fn refused(reason: &dyn std::fmt::Display) -> Exit {
+    eprintln!("error: {reason}");
+    Exit::CouldNotStart
 }
 
 /// Writes a command's result. A reader that has seen enough (`| head`) is no failure.

@@ -2,9 +2,9 @@
 
 use tracing::{error, info, warn};
 
-use crate::figures::{Age, Grouped, Megabytes};
 use super::pool::{Notice, Reason, Recycled, WorkerId};
 use super::workforce::Workforce;
+use crate::figures::{Age, Grouped, Megabytes};
 use crate::telemetry::paint::{bold, cyan};
 
 /// What the running line says.

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rustix::process::Pid;
+use serde::{Deserialize, Serialize};
 
 /// What a process has written to and nobody shares, and what of it is in swap, in bytes.
 ///
@@ -18,7 +19,7 @@ pub fn own(process: Pid) -> Option<u64> {
 }
 
 /// What one process weighs, in bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Weight {
     /// As [`own`] counts.
     pub private: u64,

@@ -109,9 +109,9 @@ impl Trial {
     pub fn ask(&self, request: &Request, count: u32) -> Result<Answers, Failed> {
         let mut answers = Answers::to(request);
         for _ in 0..count {
-            let status = request.send(self.address).map_err(|error| {
-                Failed::Request(request.to_string(), error, self.output.text())
-            })?;
+            let status = request
+                .send(self.address)
+                .map_err(|error| Failed::Request(request.to_string(), error, self.output.text()))?;
             answers.add(status);
         }
         Ok(answers)

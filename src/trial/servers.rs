@@ -12,7 +12,7 @@ use crate::environment::Environment;
 const THIS_EXECUTABLE: &str = "/proc/self/exe";
 
 /// What would have the trial listen somewhere else than on a free port of its own.
-const LISTENING: [&str; 4] = ["HOST", "PORT", "UDS", "FD"];
+const LISTENING: [&str; 5] = ["BIND", "FD", "HOST", "PORT", "UDS"];
 
 /// An application, and how it is to be served.
 #[derive(Debug, Clone)]
