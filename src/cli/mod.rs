@@ -18,6 +18,7 @@ mod listening;
 mod logging;
 mod not_yet;
 mod processes;
+mod proxies;
 mod recycling;
 mod settings;
 mod trial;
@@ -40,6 +41,7 @@ pub use http::Http;
 pub use listening::Listening;
 pub use logging::{FormatWord, LevelWord, Logging};
 pub use processes::Processes;
+pub use proxies::{ForwardedWord, Proxies};
 pub use recycling::{RecycleWord, Recycling};
 pub use settings::{Origin, Setting, Value};
 pub use trial::OnTrial;
@@ -95,6 +97,9 @@ pub struct Flags {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub http: Http,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub proxies: Proxies,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub logging: Logging,

@@ -4,13 +4,10 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// What Uvicorn has and lowmem-serve has not yet; refused by name, because a server that ignored
 /// them would not do what was asked for.
-const NOT_YET: [&str; 24] = [
-    "--forwarded-allow-ips",
+const NOT_YET: [&str; 21] = [
     "--http2",
     "--interface",
     "--log-config",
-    "--no-proxy-headers",
-    "--proxy-headers",
     "--reload",
     "--reload-delay",
     "--reload-dir",

@@ -20,7 +20,10 @@ const RENAMED: [(&str, &str); 3] = [
 ];
 
 /// Variables without a prefix, which whole platforms set; they count last.
-const SHARED: [(&str, &str); 1] = [("LOWMEM_WORKERS", "WEB_CONCURRENCY")];
+const SHARED: [(&str, &str); 2] = [
+    ("LOWMEM_WORKERS", "WEB_CONCURRENCY"),
+    ("LOWMEM_FORWARDED_ALLOW_IPS", "FORWARDED_ALLOW_IPS"),
+];
 
 /// Lets every option, those of the subcommands too, read the one of its variables that is set.
 /// The help always names the `LOWMEM_` one.

@@ -6,8 +6,8 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use super::{
-    Config, Lifespan, LogFormat, LogLevel, LogSettings, Loop, Recycle, RecycleMode, Surroundings,
-    WorkerConfig, env_file, header, listen,
+    Config, Lifespan, LogFormat, LogLevel, LogSettings, Loop, ProxySettings, Recycle, RecycleMode,
+    Surroundings, WorkerConfig, env_file, header, listen, proxies,
 };
 use crate::cli::{
     Application, Compatibility, Flags, FormatWord, LevelWord, LifespanWord, Logging, RecycleWord,
@@ -74,6 +74,11 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
     ignored(&flags.compatibility, &mut notices);
     let env_file = flags.application.env_file.as_deref();
     let environment = environment(env_file, around, &mut notices, &mut mistakes);
+    let proxies = proxies::meant(&flags.proxies, &environment, &mut mistakes);
+    let worker = WorkerConfig {
+        proxies,
+        ..worker(flags, around, &mut mistakes)
+    };
     let config = Config {
         listen: listen::meant(&flags.listening, around, &mut notices, &mut mistakes),
         uds_mode: flags.listening.uds_mode,
@@ -83,7 +88,7 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
         recycle: recycle(&flags.recycling),
         environment,
         env_file: flags.application.env_file.clone(),
-        worker: worker(flags, around, &mut mistakes),
+        worker,
         notices,
     };
     if mistakes.0.is_empty() {
@@ -130,6 +135,7 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
         graceful_shutdown: flags.processes.timeout_graceful_shutdown,
         limit_concurrency: http.limit_concurrency,
         max_head_size: http.max_head_size,
+        proxies: ProxySettings::default(),
         max_requests: flags.recycling.max_requests,
         max_requests_jitter: flags.recycling.max_requests_jitter,
         package: None,

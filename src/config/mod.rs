@@ -4,7 +4,9 @@ mod env_file;
 mod header;
 mod listen;
 mod meaning;
+mod proxies;
 mod surroundings;
+mod trusted;
 mod worker;
 
 use std::num::NonZeroUsize;
@@ -13,7 +15,11 @@ use std::time::Duration;
 
 pub use meaning::{Mistake, meant};
 pub use surroundings::Surroundings;
-pub use worker::{BoundListener, Lifespan, LogFormat, LogLevel, LogSettings, Loop, WorkerConfig};
+pub use trusted::Trusted;
+pub use worker::{
+    BoundListener, ForwardedField, Lifespan, LogFormat, LogLevel, LogSettings, Loop, ProxySettings,
+    WorkerConfig,
+};
 
 /// Everything the supervisor acts on.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Trusted;
+
 /// Everything a worker is told, sent as the first message on its control socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerConfig {
@@ -44,6 +46,8 @@ pub struct WorkerConfig {
     pub limit_concurrency: Option<usize>,
     /// Largest accepted request head in bytes; beyond it the answer is 431.
     pub max_head_size: usize,
+    /// What proxies are believed.
+    pub proxies: ProxySettings,
     /// Tell the supervisor after so many requests.
     pub max_requests: Option<u64>,
     /// Up to so many requests more, another number for each worker.
@@ -62,6 +66,27 @@ pub enum BoundListener {
     Tcp,
     /// A Unix socket and its path (ASGI `server` is `[path, None]`).
     Unix(String),
+}
+
+/// Which proxies are believed, and what.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProxySettings {
+    /// Whose word counts.
+    pub trusted: Trusted,
+    /// The header fields that tell of the client; none are read without it.
+    pub field: Option<ForwardedField>,
+    /// Connections of trusted peers begin with the PROXY protocol.
+    pub protocol: bool,
+}
+
+/// `--forwarded-header`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForwardedField {
+    /// `X-Forwarded-For` and `X-Forwarded-Proto`.
+    XForwarded,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
 }
 
 /// `--loop`.

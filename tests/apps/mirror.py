@@ -55,6 +55,7 @@ def describe(scope):
         "root_path": scope["root_path"],
         "server": scope["server"],
         "client": scope["client"],
+        "scheme": scope["scheme"],
         "pid": os.getpid(),
         "path_entries": sys.path,
         "environ": dict(os.environ),

@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use super::Server;
 use super::connection::{self, Resting};
+use super::proxy::preamble;
 use super::stream::Stream;
 use crate::worker::application::{Application, Peers, ServerAddress};
 use crate::worker::tasks;
@@ -102,15 +103,31 @@ fn spawn<A: Application>(
         let _ = stream.set_nodelay(true);
     }
     // A peer that has already gone has no local address any more.
-    if let Ok(peers) = listener.peers(&stream, client) {
-        let resting = Resting {
-            stream,
-            peers,
-            input: Vec::new(),
-            fresh: true,
-            idle_until: None,
-        };
-        tasks::spawn(connection::serve(Rc::clone(server), resting));
+    let Ok(peers) = listener.peers(&stream, client) else {
+        return;
+    };
+    let server = Rc::clone(server);
+    if preamble::is_due(server.preamble_from.as_ref(), &peers) {
+        tasks::spawn(see_through(server, stream, peers));
+    } else {
+        tasks::spawn(connection::serve(server, fresh(stream, peers)));
+    }
+}
+
+/// Serves a connection once its proxy has said whose it is.
+async fn see_through<A: Application>(server: Rc<Server<A>>, mut stream: Stream, peers: Peers) {
+    if let Some(peers) = preamble::read(&server, &mut stream, peers).await {
+        connection::serve(server, fresh(stream, peers)).await;
+    }
+}
+
+fn fresh(stream: Stream, peers: Peers) -> Resting {
+    Resting {
+        stream,
+        peers,
+        input: Vec::new(),
+        fresh: true,
+        idle_until: None,
     }
 }
 

@@ -7,6 +7,8 @@ use std::mem::MaybeUninit;
 
 use httparse::Header;
 
+use super::proxy::{Forwarded, is_proxy_field};
+
 /// More header fields than this are answered 431. Uvicorn (httptools) has no limit, Granian's is
 /// 100 and nginx's about 1,000; a browser sends some 30.
 const MAX_HEADERS: usize = 128;
@@ -34,6 +36,10 @@ pub struct RequestHead<'a> {
     pub keep_alive: bool,
     /// The client asked to change the protocol.
     pub upgrade: bool,
+    /// It has fields in which a proxy tells of the client.
+    pub proxied: bool,
+    /// What a trusted proxy says there; read only where there are such fields.
+    pub forwarded: Option<Forwarded>,
 }
 
 /// How a request body is framed.
@@ -140,7 +146,7 @@ impl HeadScan {
 ///
 /// # Errors
 /// What the RFC does not allow, or we do not implement.
-pub fn parse<R>(bytes: &[u8], then: impl FnOnce(&RequestHead<'_>) -> R) -> Result<R, Refused> {
+pub fn parse<R>(bytes: &[u8], then: impl FnOnce(&mut RequestHead<'_>) -> R) -> Result<R, Refused> {
     let mut fields = [MaybeUninit::<Header<'_>>::uninit(); MAX_HEADERS];
     let mut request = httparse::Request::new(&mut []);
     match request.parse_with_uninit_headers(bytes, &mut fields) {
@@ -163,7 +169,7 @@ pub fn parse<R>(bytes: &[u8], then: impl FnOnce(&RequestHead<'_>) -> R) -> Resul
         path,
         query,
     } = Target::parse(method, target.as_bytes())?;
-    Ok(then(&RequestHead {
+    Ok(then(&mut RequestHead {
         method,
         path,
         query,
@@ -179,6 +185,8 @@ pub fn parse<R>(bytes: &[u8], then: impl FnOnce(&RequestHead<'_>) -> R) -> Resul
             !fields.close
         },
         upgrade: fields.upgrade,
+        proxied: fields.proxied,
+        forwarded: None,
     }))
 }
 
@@ -211,6 +219,7 @@ struct Fields {
     close: bool,
     keep_alive: bool,
     upgrade: bool,
+    proxied: bool,
 }
 
 impl Fields {
@@ -224,6 +233,7 @@ impl Fields {
             close: false,
             keep_alive: false,
             upgrade: false,
+            proxied: false,
         };
         for Header { name, value } in headers {
             // The length tells most fields apart without comparing them.
@@ -248,6 +258,7 @@ impl Fields {
                         return Err(Refused::Malformed("more than one content-length"));
                     }
                 }
+                9 | 15 | 17 if is_proxy_field(name) => fields.proxied = true,
                 17 if name.eq_ignore_ascii_case("transfer-encoding") => {
                     if chunked.is_some() {
                         return Err(Refused::Malformed("more than one transfer-encoding"));

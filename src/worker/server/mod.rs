@@ -14,6 +14,7 @@ mod exchange;
 mod handover;
 mod head;
 mod parking;
+mod proxy;
 mod response;
 mod resting;
 mod stream;
@@ -33,9 +34,10 @@ pub use body::{BodyDecoder, BrokenFraming};
 pub use exchange::{Exchange, Finish, Received};
 pub use handover::{HandOver, Moved};
 pub use head::{BodyLength, HeadScan, Refused as HeadRefused, RequestHead, parse};
+pub use proxy::{Client, Forwarded, is_proxy_field};
 pub use response::{BadField, Defaults, Piece, Refused, ResponseHead, reason_phrase};
 
-use crate::config::WorkerConfig;
+use crate::config::{Trusted, WorkerConfig};
 use crate::sys::memory;
 use crate::telemetry::AccessLog;
 use crate::worker::application::Application;
@@ -44,6 +46,7 @@ use buffers::Buffers;
 use connections::Connections;
 use handover::Outbox;
 use parking::Lot;
+use proxy::Proxies;
 
 /// Memory is given back to the kernel after this many connections were busy at once.
 const TRIM_FROM: usize = 64;
@@ -54,6 +57,9 @@ pub struct Server<A> {
     application: A,
     defaults: Arc<Defaults>,
     limits: Limits,
+    proxies: Proxies,
+    /// Whose connections begin with the PROXY protocol.
+    preamble_from: Option<Trusted>,
     connections: Connections,
     lot: Lot,
     /// Where connections go when they have nothing to do here, while the server drains.
@@ -117,6 +123,11 @@ impl<A: Application> Server<A> {
             draining: Cell::new(false),
             connections: Connections::new(limits.keep_alive.min(limits.header_read)),
             limits,
+            proxies: Proxies::new(&config.proxies),
+            preamble_from: config
+                .proxies
+                .protocol
+                .then(|| config.proxies.trusted.clone()),
             buffers: Buffers::default(),
             access: config
                 .access_log

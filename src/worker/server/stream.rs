@@ -1,12 +1,14 @@
 //! The byte streams that connections come on.
 
 use std::io::{self, IoSlice};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use bytes::BufMut;
-use tokio::io::{AsyncReadExt, AsyncWrite};
+use rustix::io::retry_on_intr;
+use rustix::net::{RecvFlags, recv};
+use tokio::io::{AsyncReadExt, AsyncWrite, Interest};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::worker::application::ServerAddress;
@@ -55,6 +57,56 @@ impl Stream {
             Self::Tcp(stream) => pin!(stream.read_buf(&mut target)).poll(cx),
             Self::Unix(stream) => pin!(stream.read_buf(&mut target)).poll(cx),
         }
+    }
+
+    /// Looks at what has arrived without taking it, once it is more than `known` bytes; 0 is the end.
+    pub(super) fn poll_peek(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+        known: usize,
+    ) -> Poll<io::Result<usize>> {
+        let mut peek = || match self.receive(buffer, RecvFlags::PEEK)? {
+            // Nothing new: tokio is to wait for more.
+            count if count > 0 && count <= known => Err(io::ErrorKind::WouldBlock.into()),
+            count => Ok(count),
+        };
+        loop {
+            let ready = match self {
+                Self::Tcp(stream) => stream.poll_read_ready(cx),
+                Self::Unix(stream) => stream.poll_read_ready(cx),
+            };
+            std::task::ready!(ready)?;
+            let peeked = match self {
+                Self::Tcp(stream) => stream.try_io(Interest::READABLE, &mut peek),
+                Self::Unix(stream) => stream.try_io(Interest::READABLE, &mut peek),
+            };
+            match peeked {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                peeked => return Poll::Ready(peeked),
+            }
+        }
+    }
+
+    /// Takes what [`Self::poll_peek`] has seen: all of `buffer`.
+    pub(super) fn take(&self, mut buffer: &mut [u8]) -> io::Result<()> {
+        while !buffer.is_empty() {
+            match self.receive(buffer, RecvFlags::empty())? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => buffer = &mut buffer[count..],
+            }
+        }
+        Ok(())
+    }
+
+    fn receive(&self, buffer: &mut [u8], flags: RecvFlags) -> io::Result<usize> {
+        let flags = flags | RecvFlags::DONTWAIT;
+        let socket = match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        };
+        let (count, _) = retry_on_intr(|| recv(socket, &mut *buffer, flags))?;
+        Ok(count)
     }
 
     /// Writes some of `slices`.

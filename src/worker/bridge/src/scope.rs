@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 use lowmem_serve::worker::application::{Peers, ServerAddress};
-use lowmem_serve::worker::server::RequestHead;
+use lowmem_serve::worker::server::{Forwarded, RequestHead};
 
 /// What all scopes of a worker share.
 pub struct Scopes {
@@ -93,6 +93,9 @@ impl Scopes {
         if head.http10 {
             scope.set_item(intern!(py, "http_version"), &self.http10)?;
         }
+        if let Some(forwarded) = &head.forwarded {
+            see_through(&scope, forwarded, ["http", "https"])?;
+        }
         match self.methods.iter().find(|(name, _)| *name == head.method) {
             Some((_, method)) => scope.set_item(intern!(py, "method"), method)?,
             None => scope.set_item(intern!(py, "method"), head.method.to_ascii_uppercase())?,
@@ -135,6 +138,24 @@ impl Scopes {
         });
         PyList::new(py, pairs)
     }
+}
+
+/// Sets the client and the scheme as a trusted proxy has told them; `schemes` are those of the
+/// protocol, without and with TLS.
+fn see_through(
+    scope: &Bound<'_, PyDict>,
+    forwarded: &Forwarded,
+    [plain, secure]: [&str; 2],
+) -> PyResult<()> {
+    let py = scope.py();
+    if let Some(client) = &forwarded.client {
+        scope.set_item(intern!(py, "client"), (&client.host, client.port))?;
+    }
+    if let Some(is_secure) = forwarded.secure {
+        let scheme = if is_secure { secure } else { plain };
+        scope.set_item(intern!(py, "scheme"), PyString::intern(py, scheme))?;
+    }
+    Ok(())
 }
 
 /// RFC 3986 section 2.1; what is not UTF-8 becomes U+FFFD, as `urllib.parse.unquote` has it.

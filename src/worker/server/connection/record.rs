@@ -7,11 +7,13 @@ use std::time::Instant;
 use super::run::Run;
 use crate::telemetry::{AccessLine, AccessLog};
 use crate::worker::application::Application;
-use crate::worker::server::{RequestHead, Server};
+use crate::worker::server::{Client, RequestHead, Server};
 
 /// The part of an access record that outlives the read buffer.
 pub(super) struct OwnedRecord {
     client: Option<SocketAddr>,
+    /// The client behind a proxy, which counts instead.
+    proxied: Option<Client>,
     method: String,
     target: Vec<u8>,
     http10: bool,
@@ -31,6 +33,7 @@ impl<A: Application> Server<A> {
         }
         let record = OwnedRecord {
             client,
+            proxied: head.forwarded.as_ref().and_then(|f| f.client.clone()),
             method: head.method.to_owned(),
             target,
             http10: head.http10,
@@ -46,9 +49,10 @@ impl<A: Application> Server<A> {
         let Some(mut access) = self.access() else {
             return;
         };
-        let client: &dyn std::fmt::Display = match &record.client {
-            Some(client) => client,
-            None => &"",
+        let client: &dyn std::fmt::Display = match (&record.proxied, &record.client) {
+            (Some(client), _) => client,
+            (None, Some(client)) => client,
+            (None, None) => &"",
         };
         access.record(&AccessLine {
             client,

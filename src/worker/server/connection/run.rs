@@ -74,6 +74,10 @@ impl<A: Application> Connection<'_, A> {
             .get_or_insert_with(|| server.application.connect(&self.peers));
         let unused = self.input.unused();
         let run = head::parse(&unused[range], |head| {
+            if head.proxied {
+                head.forwarded = server.proxies.read(&self.peers, head.headers);
+            }
+            let head = &*head;
             let request = Request {
                 head: head.method == "HEAD",
                 http10: head.http10,
