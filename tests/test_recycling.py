@@ -146,7 +146,7 @@ def test_what_takes_long_outlives_a_sequential_swap(recycled) -> None:
 # --- successors that fail, workers that die
 
 
-@pytest.mark.parametrize("fault", ["import", "startup", "hang"])
+@pytest.mark.parametrize("fault", ["import", "startup", "hang", "hang-import"])
 def test_the_old_worker_serves_on_when_its_successor_fails(recycled, tmp_path: Path, fault: str) -> None:
     started = recycled("--timeout-worker-startup", "1")
     (tmp_path / "fault").write_text(fault)

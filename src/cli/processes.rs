@@ -16,7 +16,8 @@ pub struct Processes {
     #[arg(long, value_name = "S", default_value = "30", value_parser = values::seconds)]
     #[arg(env = "LOWMEM_TIMEOUT_GRACEFUL_SHUTDOWN")]
     pub timeout_graceful_shutdown: Duration,
-    /// Seconds until a starting worker must be ready [default: no limit]
+    /// Seconds until a starting worker must be ready [default: none; 60, or 5 times the slowest start
+    /// so far, for the successor of one that serves]
     #[arg(long, value_name = "S", value_parser = values::seconds)]
     #[arg(env = "LOWMEM_TIMEOUT_WORKER_STARTUP")]
     pub timeout_worker_startup: Option<Duration>,

@@ -36,8 +36,17 @@ pub enum FromWorker {
     Ready,
     /// It has served as many requests as it is meant to, and goes on until it is told to drain.
     LimitReached,
-    /// How many requests it has served; said before `Drained`.
-    Served(u64),
+    /// What it has done, said before `Drained`.
+    Served(Account),
     /// It has stopped accepting and its last request is done; lifespan shutdown follows.
     Drained,
+}
+
+/// What a worker has done in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Requests that it has answered.
+    pub requests: u64,
+    /// Open connections that it has given to its successor.
+    pub handed_over: u64,
 }

@@ -104,7 +104,7 @@ impl Supervisor<'_> {
                     Event::Ready(id)
                 }
                 FromWorker::LimitReached => Event::LimitReached(id),
-                FromWorker::Served(requests) => Event::Served(id, requests),
+                FromWorker::Served(account) => Event::Served(id, account),
                 // Lifespan shutdown has to end within the drain's deadline, too.
                 FromWorker::Drained => continue,
             };

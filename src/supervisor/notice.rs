@@ -68,9 +68,10 @@ pub(super) fn say(notice: Notice, banner: &Banner, workforce: &Workforce<'_>) {
             pid(id),
             pause.as_secs()
         ),
-        Notice::TooSlow(id) => error!(
-            "Worker (pid {}) was not ready in time; killing it.",
-            pid(id)
+        Notice::TooSlow(id, limit) => error!(
+            "Worker (pid {}) was not ready after {} (--timeout-worker-startup); killing it.",
+            pid(id),
+            Age(limit)
         ),
         Notice::Stuck(id) => warn!("Worker (pid {}) did not stop in time; killing it.", pid(id)),
         Notice::Deaf(id) => warn!("Worker (pid {}) was not ready yet; killing it.", pid(id)),
@@ -90,7 +91,7 @@ pub(super) fn say(notice: Notice, banner: &Banner, workforce: &Workforce<'_>) {
     }
 }
 
-/// `Recycled worker (pid 7 -> 9): ttl; age 6h0m, 120,331 requests, 61.2 -> 33.0 MB, 0.42 s`
+/// `Recycled worker (pid 7 -> 9): ttl; age 6h0m, 120,331 requests, 18 connections handed over, 61.2 -> 33.0 MB, 0.42 s`
 fn recycled_line(recycled: &Recycled, pid: impl Fn(WorkerId) -> i32) -> String {
     let old = pid(recycled.old);
     let pids = match recycled.new {
@@ -104,7 +105,11 @@ fn recycled_line(recycled: &Recycled, pid: impl Fn(WorkerId) -> i32) -> String {
         Reason::Signal => "SIGHUP",
     };
     let mut facts = vec![format!("age {}", Age(recycled.age))];
-    facts.extend(recycled.served.map(|n| format!("{} requests", Grouped(n))));
+    if let Some(account) = recycled.account {
+        let (requests, moved) = (Grouped(account.requests), Grouped(account.handed_over));
+        facts.push(format!("{requests} requests"));
+        facts.push(format!("{moved} connections handed over"));
+    }
     facts.extend(match (recycled.before, recycled.after) {
         (Some(before), Some(after)) => {
             Some(format!("{} -> {} MB", Megabytes(before), Megabytes(after)))

@@ -35,6 +35,14 @@ const DRAIN_MARGIN: Duration = Duration::from_secs(5);
 /// is still importing does not hear it at all.
 const QUIT_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long a successor may take while the old worker serves, where `--timeout-worker-startup` does
+/// not say. One that hangs would keep every later swap from happening, and to give it up costs
+/// nothing but another attempt. It gets many times what a start has taken: the machine may be busier
+/// now, with the old worker's load on it. Workers that nobody serves beside have no such limit:
+/// killing a slow start would only make it longer.
+const SUCCESSOR_PATIENCE: Duration = Duration::from_secs(60);
+const SUCCESSOR_SLOWNESS: u32 = 5;
+
 /// All workers.
 #[derive(Debug)]
 pub struct Pool {
@@ -43,6 +51,8 @@ pub struct Pool {
     workers: Vec<Worker>,
     recycling: Recycling,
     restart: Restart,
+    /// The longest that a worker has taken to become ready.
+    slowest_start: Duration,
     next_id: u32,
     actions: Vec<Action>,
 }
@@ -69,6 +79,7 @@ impl Pool {
             workers: Vec::new(),
             recycling: Recycling::default(),
             restart: Restart::default(),
+            slowest_start: Duration::ZERO,
             next_id: 0,
             actions: Vec::new(),
         }
@@ -81,7 +92,7 @@ impl Pool {
             Event::Tick => self.expire(now),
             Event::Ready(id) => self.ready(id, now),
             Event::LimitReached(id) => self.make_due(id, Reason::MaxRequests),
-            Event::Served(id, requests) => self.served(id, requests),
+            Event::Served(id, account) => self.served(id, account),
             Event::Weighed(id, weighing) => self.weighed(id, weighing, now),
             Event::Ended(id, ending) => self.ended(id, ending, now),
             // As a shell would have it: command not found, or not to be run.
@@ -107,10 +118,11 @@ impl Pool {
     }
 
     fn ready(&mut self, id: WorkerId, now: Instant) {
-        let is_starting = |worker: &&mut Worker| matches!(worker.state, State::Starting { .. });
-        if self.worker(id).filter(is_starting).is_none() {
+        let Some(State::Starting { since: began, .. }) = self.worker(id).map(|worker| worker.state)
+        else {
             return;
-        }
+        };
+        self.slowest_start = self.slowest_start.max(now - began);
         let expires = self.expiry(now);
         if let Some(worker) = self.worker(id) {
             let since = now;
@@ -204,12 +216,15 @@ impl Pool {
         placed.map(|(at, _)| at)
     }
 
-    /// Gives up a place: one that is empty for the moment, else that of the worker added last.
+    /// Gives up a place: one that is empty for the moment, else that of the worker added last, but
+    /// that of one that serves only if all do.
     fn drop_youngest(&mut self, now: Instant) {
         if self.give_up_empty_place() {
             return;
         }
-        let Some(at) = self.places().last() else {
+        let is_idle = |at: &usize| !self.workers[*at].is_ready();
+        let idle = self.places().filter(is_idle).last();
+        let Some(at) = idle.or_else(|| self.places().last()) else {
             return;
         };
         let Worker { id, state, .. } = self.workers[at];
@@ -227,12 +242,32 @@ impl Pool {
     }
 
     fn spawn_due(&mut self, now: Instant) {
-        let deadline = self.settings.startup.map(|startup| now + startup);
+        let successor = self.successor();
+        let patience =
+            SUCCESSOR_PATIENCE.max(self.slowest_start.saturating_mul(SUCCESSOR_SLOWNESS));
         for worker in &mut self.workers {
             if matches!(worker.state, State::Waiting { due } if due <= now) {
-                worker.state = State::Starting { deadline };
+                let patience = (Some(worker.id) == successor).then_some(patience);
+                let limit = self.settings.startup.or(patience);
+                worker.state = State::Starting {
+                    since: now,
+                    deadline: limit.and_then(|limit| now.checked_add(limit)),
+                };
                 self.actions.push(Action::Spawn(worker.id));
             }
+        }
+    }
+
+    /// A successor is the only one in its place now.
+    fn lose_predecessor(&mut self, id: WorkerId) {
+        let asked = self.settings.startup;
+        if let Some(Worker {
+            state: State::Starting { deadline, .. },
+            ..
+        }) = self.worker(id)
+            && asked.is_none()
+        {
+            *deadline = None;
         }
     }
 
@@ -240,9 +275,10 @@ impl Pool {
         for id in self.ids() {
             match self.worker(id).map(|worker| worker.state) {
                 Some(State::Starting {
+                    since,
                     deadline: Some(deadline),
                 }) if deadline <= now => {
-                    self.say(Notice::TooSlow(id));
+                    self.say(Notice::TooSlow(id, deadline - since));
                     self.kill(id);
                 }
                 Some(

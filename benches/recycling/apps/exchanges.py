@@ -8,7 +8,7 @@ GET /leak?N        the pid; N KiB are never given back
 WebSocket          echo
 
 RECYCLING_IMPORT_SECONDS is how long its import takes. RECYCLING_FAULT names a file that is read at
-the import; what it says (`import`, `startup` or `hang`) is how the start then fails.
+the import; what it says (`import`, `startup`, `hang`, `hang-import`) is how the start then fails.
 """
 
 import asyncio
@@ -34,6 +34,8 @@ FAULT = fault()
 time.sleep(float(os.environ.get("RECYCLING_IMPORT_SECONDS", "0.3")))
 if FAULT == "import":
     raise ImportError("this start fails as it was told to")
+if FAULT == "hang-import":
+    time.sleep(3600)
 
 
 async def app(scope, receive, send):

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use super::worker::{State, Watch, Worker};
 use super::{Action, Notice, Pool, Reason, Recycled, Weighing, WorkerId};
 use crate::config::RecycleMode;
+use crate::control::Account;
 use crate::supervisor::restart::Backoff;
 use crate::sys::process::Ending;
 
@@ -48,7 +49,7 @@ pub(super) struct Swap {
     /// What is known of the old worker.
     age: Duration,
     weight: Option<u64>,
-    served: Option<u64>,
+    account: Option<Account>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,9 +107,9 @@ impl Pool {
         }
     }
 
-    pub(super) fn served(&mut self, id: WorkerId, requests: u64) {
+    pub(super) fn served(&mut self, id: WorkerId, account: Account) {
         if let Some(worker) = self.worker(id) {
-            worker.served = Some(requests);
+            worker.account = Some(account);
         }
     }
 
@@ -230,7 +231,7 @@ impl Pool {
             began: now,
             age: now - since,
             weight: None,
-            served: None,
+            account: None,
         });
         self.actions.push(Action::Weigh(old));
     }
@@ -276,7 +277,7 @@ impl Pool {
             new,
             reason: swap.reason,
             age: swap.age,
-            served: swap.served,
+            account: swap.account,
             before: swap.weight,
             after,
             took: now - swap.began,
@@ -290,7 +291,7 @@ impl Pool {
         };
         let is_old = swap.old == ended.id;
         if is_old {
-            swap.served = ended.served;
+            swap.account = ended.account;
         }
         match swap.stage {
             Stage::Starting { new } if new == ended.id => {
@@ -302,8 +303,9 @@ impl Pool {
                 Role::Settled
             }
             // The successor is on its way already, and now as the only one in its place.
-            Stage::Starting { .. } if is_old => {
+            Stage::Starting { new } if is_old => {
                 self.recycling.swap = None;
+                self.lose_predecessor(new);
                 self.say(Notice::Died(ended.id, ending, Duration::ZERO));
                 Role::Settled
             }
@@ -393,5 +395,19 @@ impl Pool {
             Some(_) => self.recycling.retry_at,
         });
         times.chain(self.recycling.weigh_at).min()
+    }
+}
+
+#[cfg(test)]
+impl Recycling {
+    /// Whether the swap is about these workers only.
+    pub(super) fn holds_only(&self, workers: &[WorkerId]) -> bool {
+        let Some(swap) = &self.swap else { return true };
+        let named = match swap.stage {
+            Stage::Deciding | Stage::Emptying | Stage::Draining { new: None } => vec![swap.old],
+            Stage::Starting { new } | Stage::Draining { new: Some(new) } => vec![swap.old, new],
+            Stage::Refilling { new } => vec![new],
+        };
+        named.iter().all(|named| workers.contains(named))
     }
 }

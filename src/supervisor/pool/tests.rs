@@ -1,6 +1,7 @@
 //! The policy, told by a fake clock and no process.
 
 mod recycling;
+mod walks;
 
 use super::*;
 use crate::config::{Recycle, RecycleMode};
@@ -29,13 +30,26 @@ fn story(workers: usize) -> (Story, Vec<Action>) {
 }
 
 fn story_with(workers: usize, recycle: Recycle) -> (Story, Vec<Action>) {
-    let settings = Settings {
+    started(Settings {
         workers,
         startup: Some(Duration::from_secs(60)),
         grace: GRACE,
         recycle,
         seed: 1,
-    };
+    })
+}
+
+fn story_without_limit(workers: usize, recycle: Recycle) -> (Story, Vec<Action>) {
+    started(Settings {
+        workers,
+        startup: None,
+        grace: GRACE,
+        recycle,
+        seed: 1,
+    })
+}
+
+fn started(settings: Settings) -> (Story, Vec<Action>) {
     let mut story = Story {
         pool: Pool::new(settings),
         now: Instant::now(),
@@ -242,8 +256,9 @@ fn stopping_while_nothing_runs_ends_at_once() {
 #[test]
 fn a_worker_that_is_not_ready_in_time_counts_as_failed() {
     let (mut story, _) = story(1);
-    let slow = vec![Action::Say(Notice::TooSlow(id(0))), Action::Kill(id(0))];
-    assert_eq!(story.wait(), (Duration::from_secs(60), slow));
+    let limit = Duration::from_secs(60);
+    let slow = Action::Say(Notice::TooSlow(id(0), limit));
+    assert_eq!(story.wait(), (limit, vec![slow, Action::Kill(id(0))]));
     let said = Action::Say(Notice::NeverReady(id(0), KILLED));
     let end = Action::Exit(Exit::CouldNotStart);
     assert_eq!(story.on(Event::Ended(id(0), KILLED)), [said, end]);
@@ -257,4 +272,14 @@ fn growing_and_shrinking_keep_at_least_one() {
     let moved = Action::HandOver(id(1), Some(id(0)));
     assert_eq!(story.on(Event::Shrink), [moved]);
     assert_eq!(story.on(Event::Shrink), []);
+}
+
+#[test]
+fn shrinking_gives_up_what_does_not_serve_yet() {
+    let mut story = serving(1);
+    story.on(Event::Ended(id(0), KILLED));
+    story.on(Event::Grow);
+    // The younger one is ready first.
+    story.on(Event::Ready(id(2)));
+    assert_eq!(story.on(Event::Shrink), [Action::Quit(id(1))]);
 }

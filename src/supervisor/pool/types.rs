@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::config::Recycle;
+use crate::control::Account;
 use crate::exit::Exit;
 use crate::sys::process::Ending;
 
@@ -19,8 +20,8 @@ pub enum Event {
     Ready(WorkerId),
     /// A worker has served as many requests as it was asked to.
     LimitReached(WorkerId),
-    /// A worker has served so many requests in all, and serves no more.
-    Served(WorkerId, u64),
+    /// A worker serves no more, and this is what it has done.
+    Served(WorkerId, Account),
     /// The answer to [`Action::Weigh`].
     Weighed(WorkerId, Weighing),
     /// A worker's process has ended.
@@ -76,8 +77,8 @@ pub enum Notice {
     CrashLoop(WorkerId, Ending, u32),
     /// A successor failed; the old worker goes on, and it is tried again after this time.
     SuccessorFailed(WorkerId, Ending, Duration),
-    /// It was not ready in time and is killed.
-    TooSlow(WorkerId),
+    /// It was not ready after this time and is killed.
+    TooSlow(WorkerId, Duration),
     /// It did not stop in time and is killed.
     Stuck(WorkerId),
     /// Everything is to stop at once, and this one is killed because it is not ready yet.
@@ -114,8 +115,8 @@ pub struct Recycled {
     pub reason: Reason,
     /// How long the old one had been ready.
     pub age: Duration,
-    /// The old one's requests, if it has said.
-    pub served: Option<u64>,
+    /// What the old one has done, if it has said.
+    pub account: Option<Account>,
     /// The old one's own memory when the swap began.
     pub before: Option<u64>,
     /// The new one's when it was ready.
@@ -138,7 +139,7 @@ pub struct Weighing {
 pub struct Settings {
     /// How many workers serve.
     pub workers: usize,
-    /// How long one may take to become ready.
+    /// How long one may take to become ready, if that was asked for.
     pub startup: Option<Duration>,
     /// How long a drain may take.
     pub grace: Duration,

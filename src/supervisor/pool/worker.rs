@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::{Reason, WorkerId};
+use crate::control::Account;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Worker {
@@ -13,17 +14,16 @@ pub(super) struct Worker {
     /// Its own memory in bytes when it was last weighed.
     pub weight: Option<u64>,
     pub watch: Watch,
-    /// How many requests it has served, once it has said so.
-    pub served: Option<u64>,
+    /// What it has done, once it has said so.
+    pub account: Option<Account>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     /// Has no process until `due`.
-    Waiting {
-        due: Instant,
-    },
+    Waiting { due: Instant },
     Starting {
+        since: Instant,
         deadline: Option<Instant>,
     },
     Ready {
@@ -32,21 +32,13 @@ pub(super) enum State {
         expires: Option<Instant>,
     },
     /// Told to quit before it was ready: busy importing, it may not hear it.
-    Abandoned {
-        deadline: Instant,
-    },
+    Abandoned { deadline: Instant },
     /// Told to drain.
-    Draining {
-        deadline: Instant,
-    },
+    Draining { deadline: Instant },
     /// Told to quit after it was ready.
-    Quitting {
-        deadline: Instant,
-    },
+    Quitting { deadline: Instant },
     /// Sent SIGKILL; `was_starting` if it never got ready.
-    Killed {
-        was_starting: bool,
-    },
+    Killed { was_starting: bool },
 }
 
 /// How a worker stands to `--max-rss`.
@@ -68,7 +60,7 @@ impl Worker {
             due: None,
             weight: None,
             watch: Watch::Fresh,
-            served: None,
+            account: None,
         }
     }
 
@@ -96,7 +88,7 @@ impl State {
     pub fn deadline(self) -> Option<Instant> {
         match self {
             State::Waiting { due } => Some(due),
-            State::Starting { deadline } => deadline,
+            State::Starting { deadline, .. } => deadline,
             State::Abandoned { deadline }
             | State::Draining { deadline }
             | State::Quitting { deadline } => Some(deadline),

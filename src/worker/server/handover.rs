@@ -1,7 +1,13 @@
 //! Connections that move to the worker's successor.
 //!
 //! The supervisor connects the two workers by a socket pair when it replaces one; descriptors go
-//! over it directly (SCM_RIGHTS), in batches. The clients see nothing.
+//! over it directly (SCM_RIGHTS). The clients see nothing.
+//!
+//! A socket holds some two thousand connections until somebody reads, and in a sequential swap nobody
+//! does before the old worker has gone. What goes over the supervisor's pair are therefore only the
+//! ends of others, the *lanes*, and the connections are in those: a lane that is full is followed by
+//! another. All of it waits in the kernel, in nobody's memory or descriptor table; the supervisor
+//! need not know what it holds.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -10,10 +16,11 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::task::{Poll, Waker};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::unix::AsyncFd;
 
-use crate::control::{Channel, Received};
+use crate::control::{Channel, Received, socket_pair};
 use crate::sys::watch;
 use crate::worker::application::Peers;
 
@@ -36,14 +43,22 @@ pub struct Moved {
     pub input: Vec<u8>,
 }
 
+/// The receiving end of a lane rides along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lane;
+
 /// One end of the socket pair between a worker and its successor.
-pub type HandOver = Channel<Vec<Moved>, Vec<Moved>>;
+pub type HandOver = Channel<Lane, Lane>;
+
+/// One end of a lane.
+type LaneEnd = Channel<Vec<Moved>, Vec<Moved>>;
 
 /// The worker's side: what waits to be sent.
 #[derive(Debug)]
 pub(super) struct Outbox {
     end: HandOver,
     writable: AsyncFd<OwnedFd>,
+    lane: RefCell<Option<LaneEnd>>,
     queue: RefCell<VecDeque<(Moved, OwnedFd)>>,
     sender: RefCell<Option<Waker>>,
     /// Nothing more will come: the end closes when the queue is empty.
@@ -51,6 +66,7 @@ pub(super) struct Outbox {
     /// Waits for the end of [`Self::run`].
     ending: RefCell<Option<Waker>>,
     ended: Cell<bool>,
+    sent: Cell<u64>,
 }
 
 impl Outbox {
@@ -59,11 +75,13 @@ impl Outbox {
         Ok(Self {
             end,
             writable: watch::for_both(descriptor)?,
+            lane: RefCell::default(),
             queue: RefCell::default(),
             sender: RefCell::default(),
             closing: Cell::new(false),
             ending: RefCell::default(),
             ended: Cell::new(false),
+            sent: Cell::new(0),
         })
     }
 
@@ -75,6 +93,11 @@ impl Outbox {
     pub(super) fn close(&self) {
         self.closing.set(true);
         self.wake();
+    }
+
+    /// Connections that are on their way, or there.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent.get()
     }
 
     fn wake(&self) {
@@ -136,29 +159,61 @@ impl Outbox {
         let moved: Vec<Moved> = batch.iter().map(|(moved, _)| moved.clone()).collect();
         let descriptors: Vec<_> = batch.iter().map(|(_, socket)| socket.as_fd()).collect();
         loop {
+            let lane = match self.lane.take() {
+                Some(lane) => lane,
+                None => self.new_lane().await?,
+            };
+            match lane.send(&moved, &descriptors) {
+                // It is full, and closed here: its reader comes to an end.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    *self.lane.borrow_mut() = Some(lane);
+                    self.sent.set(self.sent.get() + batch.len() as u64);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn new_lane(&self) -> io::Result<LaneEnd> {
+        let (ours, theirs) = socket_pair()?;
+        loop {
             let mut writable = self.writable.writable().await?;
-            match self.end.send(&moved, &descriptors) {
+            match self.end.send(&Lane, &[theirs.as_fd()]) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => writable.clear_ready(),
-                result => return result,
+                result => return result.map(|()| LaneEnd::over(ours)),
             }
         }
     }
 }
 
-/// The successor's side: calls `adopt` with each connection, until the other end closes.
-pub(super) async fn receive(
-    end: HandOver,
+/// The successor's side: calls `open` with each lane, until the other end closes.
+pub(super) async fn lanes(end: HandOver, mut open: impl FnMut(OwnedFd)) -> io::Result<()> {
+    receive(end, |Lane, ends| ends.into_iter().for_each(&mut open)).await
+}
+
+/// Calls `adopt` with each connection in a lane.
+pub(super) async fn connections(
+    lane: OwnedFd,
     mut adopt: impl FnMut(Moved, OwnedFd),
+) -> io::Result<()> {
+    receive(LaneEnd::over(lane), |moved, sockets| {
+        let moved = moved.into_iter().zip(sockets);
+        moved.for_each(|(moved, socket)| adopt(moved, socket));
+    })
+    .await
+}
+
+/// Takes what arrives, until the other end closes.
+async fn receive<Message: Serialize + DeserializeOwned>(
+    end: Channel<Message, Message>,
+    mut take: impl FnMut(Message, Vec<OwnedFd>),
 ) -> io::Result<()> {
     let readable = watch::for_input(end.as_fd().try_clone_to_owned()?)?;
     loop {
         match end.receive()? {
-            Received::Message(moved, sockets) => {
-                moved
-                    .into_iter()
-                    .zip(sockets)
-                    .for_each(|(moved, socket)| adopt(moved, socket));
-            }
+            Received::Message(message, descriptors) => take(message, descriptors),
             Received::Closed => return Ok(()),
             Received::Nothing => readable.readable().await?.clear_ready(),
         }

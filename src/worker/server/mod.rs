@@ -73,6 +73,8 @@ pub struct Server<A> {
     in_flight: Cell<usize>,
     /// Requests answered since the start.
     served: Cell<u64>,
+    /// Connections that the successor has got.
+    handed_over: Cell<u64>,
     /// How many requests the worker is meant to answer.
     quota: Option<u64>,
     /// Whoever waits for that.
@@ -135,6 +137,7 @@ impl<A: Application> Server<A> {
             peak: Cell::new(0),
             in_flight: Cell::new(0),
             served: Cell::new(0),
+            handed_over: Cell::new(0),
             quota: quota(config),
             quota_waiter: RefCell::default(),
         }))

@@ -1,5 +1,6 @@
 //! Where connections go that have nothing to do: into the lot, back to a task, to a successor.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -93,11 +94,31 @@ impl<A: Application> Server<A> {
     pub fn adopt(self: &Rc<Self>, end: HandOver) {
         let server = Rc::clone(self);
         tasks::spawn(async move {
-            let adopted = handover::receive(end, |moved, socket| server.resume(moved, socket));
-            if let Err(error) = adopted.await {
-                tracing::error!("Cannot take connections over: {error}");
-            }
+            let lanes = handover::lanes(end, |lane| server.adopt_lane(lane));
+            warn_of_loss(lanes.await);
         });
+    }
+
+    fn adopt_lane(self: &Rc<Self>, lane: OwnedFd) {
+        let server = Rc::clone(self);
+        tasks::spawn(async move {
+            let adopt = |moved, socket| server.take_over(moved, socket);
+            warn_of_loss(handover::connections(lane, adopt).await);
+        });
+    }
+
+    /// Parks an idle connection at once: thousands may come, and a task for each would be memory
+    /// that the predecessor had saved.
+    fn take_over(self: &Rc<Self>, moved: Moved, socket: OwnedFd) {
+        if moved.fresh || !moved.input.is_empty() || self.draining.get() {
+            return self.resume(moved, socket);
+        }
+        self.lot.park(Parked {
+            socket,
+            peers: moved.peers,
+            deadline: Instant::now() + self.limits.keep_alive,
+        });
+        self.connections.wake_sweep();
     }
 
     /// Stops accepting and lets requests finish. Connections with nothing to do go to the successor
@@ -131,6 +152,7 @@ impl<A: Application> Server<A> {
         let server = Rc::clone(self);
         tasks::spawn(async move {
             let unsent = outbox.run().await;
+            server.handed_over.set(outbox.sent());
             *server.outbox.borrow_mut() = None;
             server.close_after_responses();
             for (moved, socket) in unsent {
@@ -166,9 +188,21 @@ impl<A: Application> Server<A> {
         }
     }
 
+    /// Connections that went to the successor; known when the server has drained.
+    #[must_use]
+    pub fn handed_over(&self) -> u64 {
+        self.handed_over.get()
+    }
+
     /// Whether it has been told to drain.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.get()
+    }
+}
+
+fn warn_of_loss(adopted: io::Result<()>) {
+    if let Err(error) = adopted {
+        tracing::error!("Cannot take connections over: {error}");
     }
 }

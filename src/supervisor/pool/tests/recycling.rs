@@ -1,11 +1,16 @@
 //! Swaps: what brings them about, how they go, and everything that may come between.
 
 use super::*;
+use crate::control::Account;
 
 const MB: u64 = 1 << 20;
 const HOUR: Duration = Duration::from_secs(3_600);
 const FINE: Ending = Ending::Code(0);
 const FAILED: Ending = Ending::Code(3);
+const ACCOUNT: Account = Account {
+    requests: 7,
+    handed_over: 5,
+};
 
 /// Nothing but SIGHUP.
 const PLAIN: Recycle = Recycle {
@@ -93,14 +98,14 @@ fn overlapping_drains_the_old_worker_once_its_successor_is_ready() {
         story.step(Event::Ready(id(1))),
         [Action::HandOver(id(0), Some(id(1)))]
     );
-    assert_eq!(story.step(Event::Served(id(0), 7)), []);
+    assert_eq!(story.step(Event::Served(id(0), ACCOUNT)), []);
     story.after(Duration::from_millis(20));
     let recycled = Recycled {
         old: id(0),
         new: Some(id(1)),
         reason: Reason::Signal,
         age: HOUR,
-        served: Some(7),
+        account: Some(ACCOUNT),
         before: Some(50 * MB),
         after: Some(50 * MB),
         took: Duration::from_millis(420),
@@ -115,7 +120,7 @@ fn sequentially_the_old_worker_is_gone_before_its_successor_starts() {
     let mut story = serving_with(1, SEQUENTIAL);
     let later = Action::HandOver(id(0), None);
     assert_eq!(story.step(Event::Recycle), [later]);
-    assert_eq!(story.step(Event::Served(id(0), 7)), []);
+    assert_eq!(story.step(Event::Served(id(0), ACCOUNT)), []);
     assert_eq!(
         story.step(Event::Ended(id(0), FINE)),
         [Action::Spawn(id(1))]
@@ -124,7 +129,10 @@ fn sequentially_the_old_worker_is_gone_before_its_successor_starts() {
     let [Action::Say(Notice::Recycled(recycled))] = actions[..] else {
         panic!("{actions:?}");
     };
-    assert_eq!((recycled.new, recycled.served), (Some(id(1)), Some(7)));
+    assert_eq!(
+        (recycled.new, recycled.account),
+        (Some(id(1)), Some(ACCOUNT))
+    );
 }
 
 #[test]
@@ -352,10 +360,57 @@ fn a_successor_that_fails_leaves_the_old_worker_serving_and_is_tried_again_ever_
 fn a_successor_that_is_too_slow_has_failed() {
     let mut story = serving_with(1, PLAIN);
     story.step(Event::Recycle);
-    let slow = vec![Action::Say(Notice::TooSlow(id(1))), Action::Kill(id(1))];
-    assert_eq!(story.wait_stepping(), (Duration::from_secs(60), slow));
+    let limit = Duration::from_secs(60);
+    let slow = Action::Say(Notice::TooSlow(id(1), limit));
+    assert_eq!(
+        story.wait_stepping(),
+        (limit, vec![slow, Action::Kill(id(1))])
+    );
     let said = Notice::SuccessorFailed(id(1), KILLED, Duration::from_secs(1));
     assert_eq!(story.step(Event::Ended(id(1), KILLED)), [Action::Say(said)]);
+}
+
+/// One worker, which has taken this long to start, and no limit that was asked for.
+fn serving_after(start: Duration) -> Story {
+    let (mut story, _) = story_without_limit(1, PLAIN);
+    story.after(start).step(Event::Ready(id(0)));
+    story
+}
+
+#[test]
+fn a_successor_has_a_limit_of_its_own_where_none_was_asked_for() {
+    for (start, limit) in [(1, 60), (12, 60), (13, 65), (600, 3_000)] {
+        let mut story = serving_after(Duration::from_secs(start));
+        story.step(Event::Recycle);
+        let limit = Duration::from_secs(limit);
+        let slow = Action::Say(Notice::TooSlow(id(1), limit));
+        assert_eq!(
+            story.wait_stepping(),
+            (limit, vec![slow, Action::Kill(id(1))])
+        );
+    }
+}
+
+#[test]
+fn a_start_that_nobody_serves_beside_may_take_its_time() {
+    // The first one.
+    let (story, _) = story_without_limit(1, PLAIN);
+    assert_eq!(story.pool.next_deadline(), None);
+    // That of a dead worker's successor.
+    let mut story = serving_after(Duration::from_secs(1));
+    story.step(Event::Ended(id(0), KILLED));
+    assert_eq!(story.pool.next_deadline(), None);
+    // One that had a limit until the old worker died.
+    let mut story = serving_after(Duration::from_secs(1));
+    story.step(Event::Recycle);
+    story.step(Event::Ended(id(0), KILLED));
+    assert_eq!(story.pool.next_deadline(), None);
+    // That of a sequential successor.
+    let (mut story, _) = story_without_limit(1, SEQUENTIAL);
+    story.step(Event::Ready(id(0)));
+    story.step(Event::Recycle);
+    story.step(Event::Ended(id(0), FINE));
+    assert_eq!(story.pool.next_deadline(), None);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use tokio::net::{TcpListener, UnixListener};
 
 use lowmem_serve::config::{BoundListener, WorkerConfig};
-use lowmem_serve::control::{FromWorker, ToWorker, WorkerEnd};
+use lowmem_serve::control::{Account, FromWorker, ToWorker, WorkerEnd};
 use lowmem_serve::sys::{limits, memory, startup, stop_signals};
 use lowmem_serve::telemetry::{self, paint};
 use lowmem_serve::worker::server::{Listener, Server};
@@ -165,7 +165,10 @@ async fn serve(
     drain::run(&server, &control, stop, config.graceful_shutdown).await;
     server.flush_logs();
     // The supervisor may be gone by now; then nobody needs to know.
-    let _ = control.send(&FromWorker::Served(server.served()));
+    let _ = control.send(&FromWorker::Served(Account {
+        requests: server.served(),
+        handed_over: server.handed_over(),
+    }));
     let _ = control.send(&FromWorker::Drained);
     lifespan.shutdown().await;
     0

@@ -1,0 +1,356 @@
+//! Whatever happens in whatever order, some things always hold: every short story, and long ones by
+//! chance, in a world where processes obey their actions and may die at any moment.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+
+/// A worker's process, as the operating system has it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Process {
+    is_ready: bool,
+    /// It was told to end, in whatever way.
+    is_told: bool,
+    is_killed: bool,
+}
+
+struct World {
+    story: Story,
+    alive: BTreeMap<u32, Process>,
+    spawned: BTreeSet<u32>,
+    /// What has happened, for whoever reads a failure.
+    told: Vec<Choice>,
+    exit: Option<Exit>,
+    is_stopping: bool,
+    /// What the scales say, and whether the next process can be started.
+    weighing: Weighing,
+    starts: bool,
+}
+
+/// What may happen next.
+#[derive(Debug, Clone, Copy)]
+enum Choice {
+    /// Time passes until something is due.
+    Wait,
+    Tell(Event),
+    /// The scales say this from now on.
+    Weigh(u64),
+    /// The next process cannot be started.
+    NoProcess,
+}
+
+fn world(workers: usize, recycle: Recycle) -> World {
+    let (story, actions) = story_without_limit(workers, recycle);
+    let mut world = World {
+        story,
+        alive: BTreeMap::new(),
+        spawned: BTreeSet::new(),
+        told: Vec::new(),
+        exit: None,
+        is_stopping: false,
+        weighing: Weighing {
+            own: Some(50),
+            room: Some(60),
+        },
+        starts: true,
+    };
+    world.perform(actions);
+    for number in world.spawned.clone() {
+        world.choose(Choice::Tell(Event::Ready(id(number))));
+    }
+    world
+}
+
+impl World {
+    /// Everything that can happen now; in an order that depends on nothing but the world.
+    fn choices(&self) -> Vec<Choice> {
+        if self.exit.is_some() {
+            return Vec::new();
+        }
+        let mut events = vec![
+            Event::Recycle,
+            Event::Grow,
+            Event::Shrink,
+            Event::Stop,
+            Event::StopNow,
+        ];
+        for (&number, process) in &self.alive {
+            events.extend([KILLED, Ending::Code(0)].map(|ending| Event::Ended(id(number), ending)));
+            if process.is_ready {
+                events.push(Event::LimitReached(id(number)));
+            } else {
+                events.push(Event::Ready(id(number)));
+            }
+        }
+        let mut choices = vec![Choice::Weigh(50), Choice::Weigh(200), Choice::NoProcess];
+        if self.story.pool.next_deadline().is_some() {
+            choices.push(Choice::Wait);
+        }
+        choices.extend(events.into_iter().map(Choice::Tell));
+        choices
+    }
+
+    fn choose(&mut self, choice: Choice) {
+        self.told.push(choice);
+        let serving = self.serving();
+        match choice {
+            Choice::Wait => {
+                let due = self.story.pool.next_deadline().expect("offered");
+                self.story.now = due.max(self.story.now);
+                self.tell(Event::Tick);
+            }
+            Choice::Weigh(own) => self.weighing.own = Some(own),
+            Choice::NoProcess => self.starts = false,
+            Choice::Tell(event) => {
+                self.note(event);
+                self.tell(event);
+            }
+        }
+        self.check();
+        let is_end = matches!(choice, Choice::Tell(Event::Ended(..)));
+        let is_overlapping = self.story.pool.settings.recycle.mode == RecycleMode::Overlap;
+        if is_overlapping && serving > 0 && !is_end && !self.is_stopping {
+            assert!(self.serving() > 0, "the last serving worker was given up");
+        }
+    }
+
+    /// What an event says about processes.
+    fn note(&mut self, event: Event) {
+        match event {
+            Event::Ready(WorkerId(number)) => {
+                self.alive.get_mut(&number).unwrap().is_ready = true;
+            }
+            Event::Ended(WorkerId(number), _) => {
+                self.alive.remove(&number).unwrap();
+            }
+            Event::Stop | Event::StopNow => self.is_stopping = true,
+            _ => {}
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        let actions = self.story.on(event);
+        self.perform(actions);
+    }
+
+    fn perform(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            assert!(self.exit.is_none(), "{action:?} after the end");
+            match action {
+                Action::Spawn(worker) => self.spawn(worker),
+                Action::Drain(worker) | Action::Quit(worker) => {
+                    self.process(worker).is_told = true;
+                }
+                Action::HandOver(old, new) => {
+                    self.process(old).is_told = true;
+                    if let Some(new) = new.map(|new| *self.process(new)) {
+                        assert!(new.is_ready && !new.is_told, "connections go to {new:?}");
+                    }
+                }
+                Action::Kill(worker) => {
+                    let process = self.process(worker);
+                    assert!(!process.is_killed, "killed twice");
+                    (process.is_told, process.is_killed) = (true, true);
+                }
+                Action::Weigh(worker) => {
+                    self.process(worker);
+                    self.tell(Event::Weighed(worker, self.weighing));
+                }
+                Action::Say(Notice::CrashLoop(..)) => self.is_stopping = true,
+                Action::Say(_) => {}
+                Action::Exit(exit) => {
+                    assert!(self.alive.is_empty(), "{:?} are left", self.alive);
+                    self.exit = Some(exit);
+                }
+            }
+        }
+    }
+
+    fn spawn(&mut self, worker: WorkerId) {
+        assert!(self.spawned.insert(worker.0), "{worker:?} again");
+        assert!(!self.is_stopping, "a start while everything stops");
+        if std::mem::replace(&mut self.starts, true) {
+            self.alive.insert(worker.0, Process::default());
+        } else {
+            self.tell(Event::NotStarted(worker));
+        }
+    }
+
+    fn process(&mut self, worker: WorkerId) -> &mut Process {
+        let process = self.alive.get_mut(&worker.0);
+        process.unwrap_or_else(|| panic!("{worker:?} has no process"))
+    }
+
+    fn serving(&self) -> usize {
+        let processes = self.alive.values();
+        processes
+            .filter(|process| process.is_ready && !process.is_told)
+            .count()
+    }
+
+    /// What always holds.
+    fn check(&self) {
+        let pool = &self.story.pool;
+        let is_waiting = |worker: &&Worker| matches!(worker.state, State::Waiting { .. });
+        let with_process = pool.workers.iter().filter(|worker| !is_waiting(worker));
+        let mut known: Vec<_> = with_process.map(|worker| worker.id.0).collect();
+        known.sort_unstable();
+        assert!(
+            known.iter().eq(self.alive.keys()),
+            "{known:?} of {:?}",
+            self.alive
+        );
+        let swap = &pool.recycling;
+        assert!(swap.holds_only(&pool.ids()), "{swap:?}");
+        if self.is_stopping {
+            return;
+        }
+        let untold = self
+            .alive
+            .values()
+            .filter(|process| !process.is_told)
+            .count();
+        let wanted = pool.settings.workers;
+        assert!(untold <= wanted + 1, "{untold} workers for {wanted}");
+        let waiting = pool.workers.iter().filter(is_waiting).count();
+        let replaced = pool
+            .workers
+            .iter()
+            .filter(|worker| worker.is_wanted())
+            .count();
+        let coming = untold.max(replaced) + waiting + usize::from(pool.keeps_a_place());
+        assert!(coming >= wanted, "{coming} workers for {wanted}");
+    }
+
+    /// From now on nothing goes wrong any more, and nobody asks for anything.
+    fn settle(&mut self) {
+        self.weighing.own = Some(50);
+        self.starts = true;
+        for _ in 0..200 {
+            let restless = self
+                .alive
+                .iter()
+                .find(|(_, process)| process.is_told || !process.is_ready);
+            let (number, process) = match restless {
+                Some((&number, &process)) => (number, process),
+                None if self.is_settled() || self.exit.is_some() => return,
+                None => {
+                    self.choose(Choice::Wait);
+                    continue;
+                }
+            };
+            let event = match process {
+                Process {
+                    is_killed: true, ..
+                } => Event::Ended(id(number), KILLED),
+                Process { is_told: true, .. } => Event::Ended(id(number), Ending::Code(0)),
+                _ => Event::Ready(id(number)),
+            };
+            self.choose(Choice::Tell(event));
+        }
+        panic!("never settles: {:?}", self.story.pool);
+    }
+
+    fn is_settled(&self) -> bool {
+        let pool = &self.story.pool;
+        let due = pool.workers.iter().any(|worker| worker.due.is_some());
+        !due && pool.workers.len() == pool.settings.workers && self.serving() == pool.workers.len()
+    }
+
+    /// The story's end: all is well, and then it stops.
+    fn end(mut self) {
+        self.settle();
+        if self.exit.is_none() {
+            self.choose(Choice::Tell(Event::Stop));
+            self.settle();
+        }
+        assert!(self.exit.is_some());
+        assert!(self.story.pool.workers.is_empty());
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the story was: {:?}", self.told);
+        }
+    }
+}
+
+/// The numbers of workers and the settings that stories are told of.
+fn settings() -> impl Iterator<Item = (usize, Recycle)> {
+    let modes = [
+        RecycleMode::Overlap,
+        RecycleMode::Sequential,
+        RecycleMode::Auto,
+    ];
+    let all = [1, 2, 3]
+        .into_iter()
+        .flat_map(move |workers| modes.map(|mode| (workers, mode)));
+    all.map(|(workers, mode)| {
+        let recycle = Recycle {
+            ttl: Some(Duration::from_secs(600)),
+            ttl_jitter: 10,
+            max_rss: Some(100),
+            mode,
+        };
+        (workers, recycle)
+    })
+}
+
+/// Tells every story of up to `left` more choices.
+fn tell_all(beginning: &mut Vec<usize>, left: usize, start: &impl Fn() -> World) {
+    let mut told = start();
+    for &chosen in &*beginning {
+        told.choose(told.choices()[chosen]);
+    }
+    let choices = told.choices().len();
+    told.end();
+    if left > 0 {
+        for chosen in 0..choices {
+            beginning.push(chosen);
+            tell_all(beginning, left - 1, start);
+            beginning.pop();
+        }
+    }
+}
+
+#[test]
+fn every_short_story_ends_well() {
+    for (workers, recycle) in settings().filter(|(workers, _)| *workers < 3) {
+        tell_all(&mut Vec::new(), 3, &|| world(workers, recycle));
+    }
+}
+
+#[test]
+fn long_stories_end_well() {
+    for (at, (workers, recycle)) in settings().enumerate() {
+        for seed in 0..200 {
+            let mut chance = at as u64 * 1_000 + seed;
+            let mut told = world(workers, recycle);
+            let mut telling = Vec::new();
+            for _ in 0..60 {
+                let choices = told.choices();
+                // A stop is the end of most stories: it comes seldom.
+                let choices: Vec<_> = choices
+                    .into_iter()
+                    .filter(|choice| {
+                        telling.len() > 50
+                            || !matches!(choice, Choice::Tell(Event::Stop | Event::StopNow))
+                    })
+                    .collect();
+                if choices.is_empty() {
+                    break;
+                }
+                // Knuth's generator; its upper bits are the good ones.
+                chance = chance
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                let choice = choices[(chance >> 33) as usize % choices.len()];
+                telling.push(choice);
+                told.choose(choice);
+            }
+            told.end();
+        }
+    }
+}
