@@ -27,6 +27,8 @@ pub(super) struct Connections {
     slots: RefCell<Vec<Option<Rc<Entry>>>>,
     free: RefCell<Vec<usize>>,
     open: Cell<usize>,
+    /// Most that were open at once since it calmed down.
+    peak: Cell<usize>,
     /// Wakes the sweep, or whoever waits for the last connection to end.
     sweep: RefCell<Option<Waker>>,
     waiting: RefCell<Option<Waker>>,
@@ -63,6 +65,7 @@ impl Connections {
             slots: RefCell::default(),
             free: RefCell::default(),
             open: Cell::new(0),
+            peak: Cell::new(0),
             sweep: RefCell::default(),
             waiting: RefCell::default(),
             listening: RefCell::default(),
@@ -73,6 +76,16 @@ impl Connections {
 
     pub(super) fn len(&self) -> usize {
         self.open.get()
+    }
+
+    /// Whether most of a burst, of so many connections at least, is over; said once.
+    pub(super) fn has_calmed_down(&self, burst: usize) -> bool {
+        let (open, peak) = (self.open.get(), self.peak.get());
+        let is_over = peak >= burst && open * 4 < peak;
+        if is_over {
+            self.peak.set(open);
+        }
+        is_over
     }
 
     pub(super) fn add(&self) -> Guard<'_> {
@@ -91,6 +104,7 @@ impl Connections {
         });
         slots[slot] = Some(Rc::clone(&entry));
         self.open.set(self.open.get() + 1);
+        self.peak.set(self.peak.get().max(self.open.get()));
         self.wake_sweep();
         Guard {
             connections: self,

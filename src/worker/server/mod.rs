@@ -67,8 +67,6 @@ pub struct Server<A> {
     draining: Cell<bool>,
     buffers: Buffers,
     access: Option<RefCell<AccessLog>>,
-    /// Most connections that were busy at once since memory was given back.
-    peak: Cell<usize>,
     /// Requests being answered now.
     in_flight: Cell<usize>,
     /// Requests answered since the start.
@@ -134,7 +132,6 @@ impl<A: Application> Server<A> {
             access: config
                 .access_log
                 .then(|| RefCell::new(AccessLog::new(&config.log))),
-            peak: Cell::new(0),
             in_flight: Cell::new(0),
             served: Cell::new(0),
             handed_over: Cell::new(0),
@@ -160,12 +157,9 @@ impl<A: Application> Server<A> {
             self.connections.sweep(now);
             drop(self.lot.expired(now));
             // What connections used goes back to the kernel once they rest or have ended.
-            let busy = self.connections.len();
-            if self.peak.get() >= TRIM_FROM && busy * 4 < self.peak.get() {
-                self.peak.set(0);
+            if self.connections.has_calmed_down(TRIM_FROM) {
                 memory::trim();
             }
-            self.peak.set(self.peak.get().max(busy));
         }
     }
 

@@ -35,6 +35,8 @@ impl<A: Application> Server<A> {
                     socket,
                 );
             }
+            // Thousands may leave at once: a batch's tasks have ended before the next has any.
+            tokio::task::yield_now().await;
         }
     }
 
