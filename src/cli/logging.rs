@@ -1,5 +1,7 @@
 //! What is written.
 
+use std::path::PathBuf;
+
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
 
@@ -8,14 +10,12 @@ use clap::builder::BoolishValueParser;
 #[command(next_help_heading = "Logging")]
 #[allow(missing_docs)]
 pub struct Logging {
-    /// The least severe level that is written
-    #[arg(
-        long,
-        value_name = "LEVEL",
-        default_value = "info",
-        env = "LOWMEM_LOG_LEVEL"
-    )]
-    pub log_level: LevelWord,
+    /// The least severe level that is written [default: info]
+    #[arg(long, value_name = "LEVEL", env = "LOWMEM_LOG_LEVEL")]
+    pub log_level: Option<LevelWord>,
+    /// Configure Python's logging (.json, .yaml, .ini) and let it write what workers say
+    #[arg(long, value_name = "FILE", env = "LOWMEM_LOG_CONFIG")]
+    pub log_config: Option<PathBuf>,
     /// Lines for people or JSON objects
     #[arg(
         long,

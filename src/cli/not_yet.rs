@@ -4,16 +4,14 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// What Uvicorn has and lowmem-serve has not yet; refused by name, because a server that ignored
 /// them would not do what was asked for.
-const NOT_YET: [&str; 21] = [
+const NOT_YET: &[&str] = &[
     "--http2",
     "--interface",
-    "--log-config",
     "--reload",
     "--reload-delay",
     "--reload-dir",
     "--reload-exclude",
     "--reload-include",
-    "--reset-contextvars",
     "--ssl-ca-certs",
     "--ssl-cert-reqs",
     "--ssl-certfile",
@@ -21,7 +19,6 @@ const NOT_YET: [&str; 21] = [
     "--ssl-keyfile",
     "--ssl-keyfile-password",
     "--ssl-version",
-    "--timeout-worker-healthcheck",
     "--ws-max-size",
     "--ws-per-message-deflate",
     "--ws-ping-interval",

@@ -6,8 +6,8 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use super::{
-    Config, Lifespan, LogFormat, LogLevel, LogSettings, Loop, ProxySettings, Recycle, RecycleMode,
-    Surroundings, WorkerConfig, env_file, header, listen, proxies,
+    Config, Lifespan, LogConfig, LogFormat, LogLevel, LogSettings, Loop, ProxySettings, Recycle,
+    RecycleMode, Surroundings, WorkerConfig, env_file, header, listen, proxies,
 };
 use crate::cli::{
     Application, Compatibility, Flags, FormatWord, LevelWord, LifespanWord, Logging, RecycleWord,
@@ -127,6 +127,7 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
         gc_freeze: unless(flags.application.no_gc_freeze, flags.application.gc_freeze),
         access_log: unless(flags.logging.no_access_log, flags.logging.access_log),
         log: log(&flags.logging, around),
+        log_config: log_config(&flags.logging, around, mistakes),
         server_header: unless(http.no_server_header, http.server_header),
         date_header: unless(http.no_date_header, http.date_header),
         headers: headers(&http.headers, mistakes),
@@ -188,6 +189,7 @@ fn event_loop(word: &str, mistakes: &mut Mistakes) -> Loop {
         // Uvicorn's word for leaving asyncio as it is.
         "asyncio" | "none" => Loop::Asyncio,
         "uvloop" => Loop::Uvloop,
+        "zuvloop" => Loop::Factory("zuvloop:new_event_loop".to_owned()),
         factory if factory.split(':').filter(|part| !part.is_empty()).count() == 2 => {
             Loop::Factory(factory.to_owned())
         }
@@ -206,14 +208,22 @@ fn event_loop(word: &str, mistakes: &mut Mistakes) -> Loop {
 
 /// Says which of Uvicorn's choices is none here. `auto` asks for nothing.
 fn ignored(typed: &Compatibility, notices: &mut Vec<String>) {
-    let choices = [("--http", &typed.http), ("--ws", &typed.ws)];
-    let queue = ("--ws-max-queue", &typed.ws_max_queue);
-    for (option, value) in choices.into_iter().chain([queue]) {
+    let choices = [
+        ("--http", &typed.http),
+        ("--ws", &typed.ws),
+        ("--ws-max-queue", &typed.ws_max_queue),
+    ];
+    for (option, value) in choices {
         if let Some(value) = value.as_deref().filter(|value| *value != "auto") {
             notices.push(format!(
                 "{option} {value} is ignored: it is about implementations that only Uvicorn has"
             ));
         }
+    }
+    if let Some(seconds) = typed.timeout_worker_healthcheck {
+        notices.push(format!(
+            "--timeout-worker-healthcheck {seconds} is ignored: a worker that is busy is not dead"
+        ));
     }
 }
 
@@ -238,14 +248,7 @@ fn log(typed: &Logging, around: &Surroundings) -> LogSettings {
     let human = typed.log_format == FormatWord::Human;
     let colors = |is_terminal: bool| human && asked.unwrap_or(allowed && is_terminal);
     LogSettings {
-        level: match typed.log_level {
-            LevelWord::Critical => LogLevel::Critical,
-            LevelWord::Error => LogLevel::Error,
-            LevelWord::Warning => LogLevel::Warning,
-            LevelWord::Info => LogLevel::Info,
-            LevelWord::Debug => LogLevel::Debug,
-            LevelWord::Trace => LogLevel::Trace,
-        },
+        level: typed.log_level.map_or(LogLevel::Info, level),
         format: match typed.log_format {
             FormatWord::Human => LogFormat::Human,
             FormatWord::Json => LogFormat::Json,
@@ -253,6 +256,33 @@ fn log(typed: &Logging, around: &Surroundings) -> LogSettings {
         stderr_colors: colors(around.stderr_is_terminal),
         stdout_colors: colors(around.stdout_is_terminal),
     }
+}
+
+fn level(word: LevelWord) -> LogLevel {
+    match word {
+        LevelWord::Critical => LogLevel::Critical,
+        LevelWord::Error => LogLevel::Error,
+        LevelWord::Warning => LogLevel::Warning,
+        LevelWord::Info => LogLevel::Info,
+        LevelWord::Debug => LogLevel::Debug,
+        LevelWord::Trace => LogLevel::Trace,
+    }
+}
+
+/// The file is read by the workers, but that it is there is known before one starts.
+fn log_config(
+    typed: &Logging,
+    around: &Surroundings,
+    mistakes: &mut Mistakes,
+) -> Option<LogConfig> {
+    let file = around.directory.join(typed.log_config.as_ref()?);
+    if let Err(error) = std::fs::File::open(&file) {
+        mistakes.add("--log-config", format!("{}: {error}", file.display()));
+    }
+    Some(LogConfig {
+        file,
+        level: typed.log_level.map(level),
+    })
 }
 
 /// The variables of `--env-file` that are not set already.
@@ -340,7 +370,7 @@ mod tests {
 
     #[test]
     fn an_unknown_loop_is_a_failed_start_that_names_the_choices() {
-        let mistakes = config_in(&around(), &["--loop=zuvloop"]).unwrap_err();
+        let mistakes = config_in(&around(), &["--loop=fast"]).unwrap_err();
         assert_eq!(Mistake::exit_of(&mistakes), Exit::CouldNotStart);
         assert!(mistakes[0].to_string().contains("uvloop, none or module"));
     }

@@ -17,8 +17,8 @@ pub use meaning::{Mistake, meant};
 pub use surroundings::Surroundings;
 pub use trusted::Trusted;
 pub use worker::{
-    BoundListener, ForwardedField, Lifespan, LogFormat, LogLevel, LogSettings, Loop, ProxySettings,
-    WorkerConfig,
+    BoundListener, ForwardedField, Lifespan, LogConfig, LogFormat, LogLevel, LogSettings, Loop,
+    ProxySettings, WorkerConfig,
 };
 
 /// Everything the supervisor acts on.

@@ -30,6 +30,8 @@ pub struct WorkerConfig {
     pub access_log: bool,
     /// How log lines look and which are written.
     pub log: LogSettings,
+    /// Python's logging writes them instead.
+    pub log_config: Option<LogConfig>,
     /// Send a `server` header unless the application does.
     pub server_header: bool,
     /// Send a `date` header unless the application does.
@@ -126,6 +128,15 @@ pub struct LogSettings {
     pub stderr_colors: bool,
     /// Colour on stdout.
     pub stdout_colors: bool,
+}
+
+/// `--log-config`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogConfig {
+    /// The file, absolute.
+    pub file: PathBuf,
+    /// The level, if it was asked for: it wins over the file's.
+    pub level: Option<LogLevel>,
 }
 
 /// Uvicorn's level names.

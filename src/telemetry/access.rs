@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -14,6 +15,7 @@ use rustix::io::Errno;
 use super::json::Object;
 use super::lines;
 use super::paint::RESET;
+use super::records::{self, Records};
 use super::time::Rfc3339;
 use crate::config::{LogFormat, LogSettings};
 
@@ -38,12 +40,32 @@ pub struct AccessLine<'a> {
     pub bytes: Option<u64>,
 }
 
+impl AccessLine<'_> {
+    /// Path and query, without what could forge a line.
+    pub fn path(&self) -> String {
+        let mut path = Vec::with_capacity(self.target.len());
+        target(&mut path, self.target);
+        // `target` leaves ASCII only.
+        String::from_utf8(path).unwrap_or_default()
+    }
+}
+
 /// Formats access lines and writes them to stdout.
-#[derive(Debug)]
 pub struct AccessLog {
     buffer: Vec<u8>,
+    /// Who writes them instead.
+    records: Option<Arc<dyn Records>>,
     format: LogFormat,
     colors: bool,
+}
+
+impl fmt::Debug for AccessLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unwritten = self.buffer.len();
+        f.debug_struct("AccessLog")
+            .field("unwritten", &unwritten)
+            .finish_non_exhaustive()
+    }
 }
 
 impl AccessLog {
@@ -51,6 +73,7 @@ impl AccessLog {
     pub fn new(settings: &LogSettings) -> Self {
         Self {
             buffer: Vec::new(),
+            records: records::current(),
             format: settings.format,
             colors: settings.stdout_colors,
         }
@@ -58,6 +81,10 @@ impl AccessLog {
 
     /// Adds a line.
     pub fn record(&mut self, line: &AccessLine<'_>) {
+        if let Some(records) = &self.records {
+            records.access(line);
+            return;
+        }
         match self.format {
             LogFormat::Human => human(&mut self.buffer, line, self.colors),
             LogFormat::Json => json(&mut self.buffer, line, SystemTime::now()),
@@ -122,15 +149,12 @@ fn human(out: &mut Vec<u8>, line: &AccessLine<'_>, colors: bool) {
 }
 
 fn json(out: &mut Vec<u8>, line: &AccessLine<'_>, time: SystemTime) {
-    let mut path = Vec::with_capacity(line.target.len());
-    target(&mut path, line.target);
     let mut object = Object::begin(out);
     object.text("time", &Rfc3339(time).to_string());
     object.text("level", "info");
     object.text("client", &line.client.to_string());
     object.text("method", line.method);
-    // `target` leaves ASCII only.
-    object.text("path", std::str::from_utf8(&path).unwrap_or_default());
+    object.text("path", &line.path());
     object.text("http_version", line.version);
     object.bare("status", line.status);
     if let Some(duration) = line.duration {

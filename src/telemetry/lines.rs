@@ -13,6 +13,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 use super::json::Object;
 use super::paint::RESET;
+use super::records;
 use super::time::Rfc3339;
 use crate::config::{LogFormat, LogLevel, LogSettings};
 
@@ -79,6 +80,11 @@ impl Subscriber for Lines {
         if self.only_critical && !said.critical {
             return;
         }
+        if let Some(records) = records::current() {
+            let level = severity(*event.metadata().level(), said.critical);
+            records.event(level, &said.text());
+            return;
+        }
         let line = self.line(*event.metadata().level(), &said, SystemTime::now());
         // There is nowhere to report that stderr is closed.
         let _ = std::io::stderr().write_all(&line);
@@ -120,6 +126,17 @@ impl Name {
             lower,
             color,
         }
+    }
+}
+
+fn severity(level: Level, critical: bool) -> LogLevel {
+    match level {
+        Level::ERROR if critical => LogLevel::Critical,
+        Level::ERROR => LogLevel::Error,
+        Level::WARN => LogLevel::Warning,
+        Level::INFO => LogLevel::Info,
+        Level::DEBUG => LogLevel::Debug,
+        Level::TRACE => LogLevel::Trace,
     }
 }
 
@@ -175,6 +192,17 @@ impl Visit for Said {
 }
 
 impl Said {
+    /// The message and its fields as people read them.
+    fn text(&self) -> String {
+        let mut text = self.message.clone();
+        for (key, value) in &self.fields {
+            let (Value::Text(value) | Value::Bare(value)) = value;
+            // Writing into memory does not fail.
+            let _ = write!(text, " {key}={value}");
+        }
+        text
+    }
+
     fn bare(&mut self, field: &Field, value: impl fmt::Display) {
         self.fields
             .push((field.name(), Value::Bare(value.to_string())));
@@ -193,12 +221,7 @@ pub(super) fn prefix(line: &mut Vec<u8>, upper: &str, color: Option<&str>) {
 
 fn human(line: &mut Vec<u8>, name: Name, colors: bool, said: &Said) {
     prefix(line, name.upper, colors.then_some(name.color));
-    line.extend_from_slice(said.message.as_bytes());
-    for (key, value) in &said.fields {
-        let (Value::Text(value) | Value::Bare(value)) = value;
-        // Writing into memory does not fail.
-        let _ = write!(line, " {key}={value}");
-    }
+    line.extend_from_slice(said.text().as_bytes());
     line.push(b'\n');
 }
 

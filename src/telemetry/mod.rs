@@ -8,6 +8,7 @@ mod access;
 mod json;
 mod lines;
 pub mod paint;
+mod records;
 mod time;
 
 use tracing::subscriber::SetGlobalDefaultError;
@@ -15,6 +16,7 @@ use tracing::subscriber::SetGlobalDefaultError;
 use crate::config::{LogFormat, LogSettings};
 
 pub use access::{AccessLine, AccessLog};
+pub use records::{Records, redirect};
 
 /// Starts logging in this process. Fails when something has already set a subscriber.
 pub fn init(settings: &LogSettings) -> Result<(), SetGlobalDefaultError> {

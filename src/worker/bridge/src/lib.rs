@@ -13,8 +13,8 @@ mod http;
 mod interpreter;
 mod lifespan;
 mod light;
-#[expect(dead_code, reason = "for the first feature that is written in Python")]
 mod package;
+mod python_log;
 mod report;
 mod runtime;
 mod scope;

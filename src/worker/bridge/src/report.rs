@@ -4,6 +4,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
+use crate::python_log;
+
 /// The traceback as Python prints it, without the last newline.
 pub fn traceback(py: Python<'_>, error: &PyErr) -> String {
     let formatted = py
@@ -24,5 +26,7 @@ fn name(kind: &Bound<'_, PyType>) -> String {
 
 /// Logs `what` and the traceback of `error`.
 pub fn exception(py: Python<'_>, what: &str, error: &PyErr) {
-    tracing::error!("{what}\n{}", traceback(py, error));
+    if !python_log::exception(py, what, error) {
+        tracing::error!("{what}\n{}", traceback(py, error));
+    }
 }

@@ -23,6 +23,7 @@ use crate::event_loop;
 use crate::interpreter;
 use crate::lifespan::Lifespan;
 use crate::light;
+use crate::python_log;
 use crate::report;
 use crate::runtime;
 use crate::scope::Scopes;
@@ -42,9 +43,12 @@ pub fn main(py: Python<'_>, control: OwnedFd) -> PyResult<i32> {
         ));
     };
     telemetry::init(&config.log).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+    interpreter::prepare(py, &config)?;
+    let Ok(_redirected) = python_log::install(py, &config) else {
+        return Ok(CANNOT_SERVE);
+    };
     let pid = std::process::id();
     tracing::info!("Started server process [{}]", paint::cyan(pid));
-    interpreter::prepare(py, &config)?;
     let stop = stop_signals::install()?;
     limits::raise_descriptors();
     // Before there is a loop, as Uvicorn has it: applications call `asyncio.run` and Django's

@@ -1,0 +1,32 @@
+//! Somebody else who writes what is said here: Python's logging, in a worker that has `--log-config`.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::{AccessLine, paint};
+use crate::config::LogLevel;
+
+/// Takes log lines and access lines in this module's place.
+pub trait Records: Send + Sync {
+    /// A log line, without its prefix. May be called on any thread.
+    fn event(&self, level: LogLevel, message: &str);
+
+    /// One response.
+    fn access(&self, line: &AccessLine<'_>);
+}
+
+static RECORDS: RwLock<Option<Arc<dyn Records>>> = RwLock::new(None);
+
+/// From now on everything goes to `records`, or with none to stderr and stdout again.
+pub fn redirect(records: Option<Arc<dyn Records>>) {
+    // Whoever writes has colours of their own.
+    paint::enable(false);
+    *RECORDS.write().unwrap_or_else(PoisonError::into_inner) = records;
+}
+
+/// A copy, so that nothing is locked while it writes.
+pub(super) fn current() -> Option<Arc<dyn Records>> {
+    RECORDS
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone()
+}
