@@ -19,6 +19,7 @@ mod report;
 mod runtime;
 mod scope;
 mod tasks;
+mod tls;
 mod worker;
 
 use pyo3::prelude::*;

@@ -13,6 +13,7 @@ use lowmem_serve::config::{BoundListener, WorkerConfig};
 use lowmem_serve::control::{Account, FromWorker, ToWorker, WorkerEnd};
 use lowmem_serve::sys::{limits, memory, startup, stop_signals};
 use lowmem_serve::telemetry::{self, paint};
+use lowmem_serve::tls::{self, Identity};
 use lowmem_serve::worker::server::{Listener, Server};
 
 use crate::application::Asgi;
@@ -51,6 +52,10 @@ pub fn main(py: Python<'_>, control: OwnedFd) -> PyResult<i32> {
     tracing::info!("Started server process [{}]", paint::cyan(pid));
     let stop = stop_signals::install()?;
     limits::raise_descriptors();
+    let identity = match identity(&config) {
+        Ok(identity) => identity,
+        Err(code) => return Ok(code),
+    };
     // Before there is a loop, as Uvicorn has it: applications call `asyncio.run` and Django's
     // synchronous parts while they are imported.
     let app = match compiling::apart(py, || interpreter::load(py, &config))? {
@@ -71,7 +76,7 @@ pub fn main(py: Python<'_>, control: OwnedFd) -> PyResult<i32> {
     let code = Rc::new(Cell::new(0));
     let result = Rc::clone(&code);
     let ended = event_loop::run(py, async move {
-        result.set(serve(app, *config, control, listeners).await);
+        result.set(serve(app, *config, identity, control, listeners).await);
         if let Err(error) = event_loop::end_all().await {
             Python::attach(|py| report::exception(py, "Cannot end what still runs", &error));
         }
@@ -80,6 +85,18 @@ pub fn main(py: Python<'_>, control: OwnedFd) -> PyResult<i32> {
     ended?;
     tracing::info!("Finished server process [{}]", paint::cyan(pid));
     Ok(code.get())
+}
+
+/// What TLS is served with, from files that may have changed since the last worker read them; or
+/// the exit code, after what is wrong with them has been logged.
+fn identity(config: &WorkerConfig) -> Result<Option<Identity>, i32> {
+    let Some(tls) = &config.tls else {
+        return Ok(None);
+    };
+    tls::load(tls, &["http/1.1"]).map(Some).map_err(|bad| {
+        bad.iter().for_each(|bad| tracing::error!("{bad}"));
+        CANNOT_SERVE
+    })
 }
 
 /// Takes the inherited listeners over.
@@ -115,6 +132,7 @@ fn listeners(config: &WorkerConfig, descriptors: Vec<OwnedFd>) -> PyResult<Vec<L
 async fn serve(
     app: Py<PyAny>,
     config: WorkerConfig,
+    identity: Option<Identity>,
     control: Control,
     listeners: Vec<Listener>,
 ) -> i32 {
@@ -138,7 +156,7 @@ async fn serve(
         }
     };
     let asgi = Asgi::new(app, scopes);
-    let server = match Server::new(asgi, &config) {
+    let server = match Server::new(asgi, &config, identity) {
         Ok(server) => server,
         Err(error) => {
             tracing::error!("Cannot start serving: {error}");
