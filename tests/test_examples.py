@@ -79,6 +79,19 @@ def django(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def django_wsgi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    database = str(tmp_path_factory.mktemp("django") / "db.sqlite3")
+    with Server("app:wsgi", cwd=EXAMPLES / "django_app", env={"DJANGO_DB": database}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def flask() -> Iterator[Server]:
+    with example("flask_app") as server:
+        yield server
+
+
 class TestQuart:
     @pytest.mark.parametrize("page", ["/", "/live", "/upload"])
     def test_a_page_is_rendered_from_its_template(self, quart: Server, page: str) -> None:
@@ -229,22 +242,54 @@ class TestFastAPI:
         assert "/tasks" in fastapi.get("/openapi.json").json()["paths"]
 
 
+@pytest.fixture(params=["django", "django_wsgi"])
+def site(request: pytest.FixtureRequest) -> Server:
+    return request.getfixturevalue(request.param)
+
+
 class TestDjango:
-    def test_the_page_is_html(self, django: Server) -> None:
-        response = django.get("/")
+    def test_the_page_is_html(self, site: Server) -> None:
+        response = site.get("/")
         assert response.status == 200
         assert "<h1>Guests</h1>" in response.text
 
-    def test_a_form_with_its_csrf_token_adds_a_guest(self, django: Server) -> None:
-        page = django.get("/")
+    def test_a_form_with_its_csrf_token_adds_a_guest(self, site: Server) -> None:
+        page = site.get("/")
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)
         cookie = (page.header("set-cookie") or "").partition(";")[0]
         assert token
         body = form(name="Grace", csrfmiddlewaretoken=token[1])
-        answer = django.post("/guests", body, {**FORM, "cookie": cookie})
+        answer = site.post("/guests", body, {**FORM, "cookie": cookie})
         assert (answer.status, answer.header("location")) == (302, "/")
-        assert "Grace" in django.get("/").text
-        assert "Grace" in django.get("/guests.json").json()["guests"]
+        assert "Grace" in site.get("/").text
+        assert "Grace" in site.get("/guests.json").json()["guests"]
 
-    def test_a_form_without_the_token_is_forbidden(self, django: Server) -> None:
-        assert django.post("/guests", form(name="Mallory"), FORM).status == 403
+    def test_a_form_without_the_token_is_forbidden(self, site: Server) -> None:
+        assert site.post("/guests", form(name="Mallory"), FORM).status == 403
+
+
+class TestFlask:
+    def test_the_page_is_html(self, flask: Server) -> None:
+        response = flask.get("/")
+        assert response.header("content-type") == "text/html; charset=utf-8"
+        assert "<h1>Wishes</h1>" in response.text
+
+    def test_a_wish_is_on_the_page_and_told_once_with_its_markup_escaped(self, flask: Server) -> None:
+        answer = flask.post("/wishes", form(text="a <b>boat</b> ☕"), FORM)
+        assert (answer.status, answer.header("location")) == (303, "/")
+        cookie = {"cookie": (answer.header("set-cookie") or "").partition(";")[0]}
+        page = flask.get("/", cookie)
+        assert page.text.count("&lt;b&gt;boat&lt;/b&gt; ☕") == 2, "in the list and in the message"
+        assert "a <b>boat</b> ☕" in flask.get("/wishes.json").json()["wishes"]
+
+    def test_an_empty_wish_is_refused(self, flask: Server) -> None:
+        assert flask.post("/wishes", form(text=" "), FORM).status == 400
+
+    def test_an_upload_is_hashed(self, flask: Server) -> None:
+        answer = flask.post("/upload", FIVE_MEGABYTES).json()
+        assert answer == {"bytes": len(FIVE_MEGABYTES), "sha256": hashlib.sha256(FIVE_MEGABYTES).hexdigest()}
+
+    def test_a_stream_arrives_in_pieces_as_they_are_made(self, flask: Server) -> None:
+        pieces = arrivals(flask, "/countdown")
+        assert [text for _, text in pieces] == ["3\n", "2\n", "1\n", "lift-off\n"]
+        assert_spread_out(pieces, 0.15)

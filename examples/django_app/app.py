@@ -1,4 +1,4 @@
-"""Django over ASGI, small: a guest list with a page, JSON, a form with CSRF, and the ORM on SQLite.
+"""Django, small, over ASGI (`app:app`) or WSGI (`app:wsgi`): a guest list with a page, JSON, a form with CSRF, the ORM.
 
 A real project keeps its settings in a module of their own; here they stand where they can be read at once.
 """
@@ -30,6 +30,8 @@ settings.configure(
 
 from django.core.asgi import get_asgi_application  # noqa: E402 (needs the settings)
 from django.core.management import call_command  # noqa: E402
+from django.core.wsgi import get_wsgi_application  # noqa: E402
 
 app = get_asgi_application()
+wsgi = get_wsgi_application()
 call_command("migrate", run_syncdb=True, verbosity=0)

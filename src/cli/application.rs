@@ -1,5 +1,6 @@
 //! The application and its Python.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -24,6 +25,17 @@ pub struct Application {
         env = "LOWMEM_LOOP"
     )]
     pub event_loop: String,
+    /// What APP speaks
+    #[arg(long, default_value = "auto", env = "LOWMEM_INTERFACE")]
+    pub interface: InterfaceWord,
+    /// Threads that a WSGI application is called on, at most; they start when they are needed
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "10",
+        env = "LOWMEM_WSGI_THREADS"
+    )]
+    pub wsgi_threads: NonZeroUsize,
     /// Speak the lifespan protocol
     #[arg(long, default_value = "auto", env = "LOWMEM_LIFESPAN")]
     pub lifespan: LifespanWord,
@@ -48,6 +60,16 @@ pub struct Application {
     /// Python executable or venv [default: $VIRTUAL_ENV, else this installation's, else python3]
     #[arg(long, value_name = "PATH", env = "LOWMEM_PYTHON")]
     pub python: Option<PathBuf>,
+}
+
+/// `--interface`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum InterfaceWord {
+    Auto,
+    Asgi3,
+    Asgi2,
+    Wsgi,
 }
 
 /// `--lifespan`.

@@ -21,7 +21,6 @@ mod processes;
 mod proxies;
 mod recycling;
 mod settings;
-mod tls;
 mod trial;
 mod values;
 mod variables;
@@ -35,7 +34,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
 
 use crate::exit;
 
-pub use application::{Application, LifespanWord};
+pub use application::{Application, InterfaceWord, LifespanWord};
 pub use command::{Command, Shell};
 pub use compatibility::Compatibility;
 pub use http::Http;
@@ -45,7 +44,6 @@ pub use processes::Processes;
 pub use proxies::{ForwardedWord, Proxies};
 pub use recycling::{RecycleWord, Recycling};
 pub use settings::{Origin, Setting, Value};
-pub use tls::{CertReqsWord, Tls};
 pub use trial::OnTrial;
 pub use weigh::Weigh;
 
@@ -96,9 +94,6 @@ pub struct Flags {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub recycling: Recycling,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub tls: Tls,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub http: Http,
@@ -226,7 +221,7 @@ mod tests {
 
     #[test]
     fn what_uvicorn_has_and_we_have_not_is_refused_by_name() {
-        for argv in [["a:b", "--reload"], ["a:b", "--interface=wsgi"]] {
+        for argv in [["a:b", "--reload"], ["a:b", "--ssl-keyfile=x"]] {
             let error = parsed(&argv).unwrap_err();
             assert_eq!(error.exit_code(), 2);
             assert!(error.to_string().contains("does not have Uvicorn's --"));

@@ -6,12 +6,12 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use super::{
-    Config, Lifespan, LogConfig, LogFormat, LogLevel, LogSettings, Loop, ProxySettings, Recycle,
-    RecycleMode, Surroundings, WorkerConfig, env_file, header, listen, proxies, tls,
+    Config, Interface, Lifespan, LogConfig, LogFormat, LogLevel, LogSettings, Loop, ProxySettings,
+    Recycle, RecycleMode, Surroundings, WorkerConfig, env_file, header, listen, proxies,
 };
 use crate::cli::{
-    Application, Compatibility, Flags, FormatWord, LevelWord, LifespanWord, Logging, RecycleWord,
-    Recycling,
+    Application, Compatibility, Flags, FormatWord, InterfaceWord, LevelWord, LifespanWord, Logging,
+    RecycleWord, Recycling,
 };
 use crate::exit::Exit;
 
@@ -77,7 +77,6 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
     let proxies = proxies::meant(&flags.proxies, &environment, &mut mistakes);
     let worker = WorkerConfig {
         proxies,
-        tls: tls::meant(&flags.tls, &mut notices, &mut mistakes),
         ..worker(flags, around, &mut mistakes)
     };
     let config = Config {
@@ -119,6 +118,13 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
         },
         argv: around.argv.clone(),
         event_loop: event_loop(&flags.application.event_loop, mistakes),
+        interface: match flags.application.interface {
+            InterfaceWord::Auto => Interface::Auto,
+            InterfaceWord::Asgi3 => Interface::Asgi3,
+            InterfaceWord::Asgi2 => Interface::Asgi2,
+            InterfaceWord::Wsgi => Interface::Wsgi,
+        },
+        wsgi_threads: flags.application.wsgi_threads.get(),
         lifespan: match flags.application.lifespan {
             LifespanWord::Auto => Lifespan::Auto,
             LifespanWord::On => Lifespan::On,
@@ -140,7 +146,6 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
         proxies: ProxySettings::default(),
         max_requests: flags.recycling.max_requests,
         max_requests_jitter: flags.recycling.max_requests_jitter,
-        tls: None,
         package: None,
         listeners: Vec::new(),
     }

@@ -6,7 +6,6 @@ mod listen;
 mod meaning;
 mod proxies;
 mod surroundings;
-mod tls;
 mod trusted;
 mod worker;
 
@@ -16,11 +15,10 @@ use std::time::Duration;
 
 pub use meaning::{Mistake, meant};
 pub use surroundings::Surroundings;
-pub use tls::{ClientCertificates, Tls};
 pub use trusted::Trusted;
 pub use worker::{
-    BoundListener, ForwardedField, Lifespan, LogConfig, LogFormat, LogLevel, LogSettings, Loop,
-    ProxySettings, WorkerConfig,
+    BoundListener, ForwardedField, Interface, Lifespan, LogConfig, LogFormat, LogLevel,
+    LogSettings, Loop, ProxySettings, WorkerConfig,
 };
 
 /// Everything the supervisor acts on.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Tls, Trusted};
+use super::Trusted;
 
 /// Everything a worker is told, sent as the first message on its control socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,10 @@ pub struct WorkerConfig {
     pub argv: Vec<String>,
     /// Which event loop serves.
     pub event_loop: Loop,
+    /// What the application speaks.
+    pub interface: Interface,
+    /// How many threads a WSGI application is called on, at most.
+    pub wsgi_threads: usize,
     /// Whether the lifespan protocol is spoken.
     pub lifespan: Lifespan,
     /// Take what startup left out of the garbage collector's sight.
@@ -54,20 +58,10 @@ pub struct WorkerConfig {
     pub max_requests: Option<u64>,
     /// Up to so many requests more, another number for each worker.
     pub max_requests_jitter: u64,
-    /// Serve TLS.
-    pub tls: Option<Tls>,
     /// The directory of our Python package, if it was found; filled in like the listeners.
     pub package: Option<PathBuf>,
     /// What each received listener is, in the order of the descriptors.
     pub listeners: Vec<BoundListener>,
-}
-
-impl WorkerConfig {
-    /// The scheme of the URLs that it serves.
-    #[must_use]
-    pub fn scheme(&self) -> &'static str {
-        if self.tls.is_some() { "https" } else { "http" }
-    }
 }
 
 /// An inherited listening socket, as the worker must know it.
@@ -113,6 +107,20 @@ pub enum Loop {
     Uvloop,
     /// `module:factory`, called without arguments.
     Factory(String),
+}
+
+/// `--interface`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Interface {
+    /// Found out from the application's parameters.
+    Auto,
+    /// One call with `scope`, `receive` and `send`.
+    Asgi3,
+    /// A call with `scope`, and one of its result with `receive` and `send`.
+    Asgi2,
+    /// PEP 3333.
+    Wsgi,
 }
 
 /// `--lifespan`.

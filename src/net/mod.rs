@@ -30,7 +30,6 @@ pub struct Listeners {
 /// Where the server is reached, as its running line says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
-    /// Its authority: host and port.
     Url(String),
     UnixSocket(String),
     Socket(String),
@@ -70,10 +69,10 @@ impl Listeners {
         match listen {
             Listen::Tcp { host, port } => {
                 let (sockets, port) = tcp::bind(host, *port, backlog)?;
-                let authority = format!("{}:{port}", url_host(host));
+                let url = format!("http://{}:{port}", url_host(host));
                 let sockets = sockets.into_iter().map(|s| (s, BoundListener::Tcp));
                 self.sockets.extend(sockets);
-                self.places.push(Place::Url(authority));
+                self.places.push(Place::Url(url));
             }
             Listen::Unix(path) => {
                 let text = path.to_string_lossy().into_owned();
@@ -94,13 +93,10 @@ impl Listeners {
         Ok(())
     }
 
-    /// Where the server is reached with URLs of this scheme: `http://127.0.0.1:8000`,
-    /// `unix socket /run/app.sock` or, where it was inherited, `socket 127.0.0.1:8000`.
-    pub fn places(&self, scheme: &str) -> Vec<String> {
-        self.places
-            .iter()
-            .map(|place| place.within(scheme))
-            .collect()
+    /// Where the server is reached: `http://127.0.0.1:8000`, `unix socket /run/app.sock` or, where
+    /// it was inherited, `socket 127.0.0.1:8000`.
+    pub fn places(&self) -> Vec<String> {
+        self.places.iter().map(ToString::to_string).collect()
     }
 
     /// What each one is, in the order of `descriptors`.
@@ -117,12 +113,12 @@ impl Listeners {
     }
 }
 
-impl Place {
-    fn within(&self, scheme: &str) -> String {
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Url(authority) => format!("{scheme}://{authority}"),
-            Self::UnixSocket(path) => format!("unix socket {path}"),
-            Self::Socket(name) => format!("socket {name}"),
+            Place::Url(url) => f.write_str(url),
+            Place::UnixSocket(path) => write!(f, "unix socket {path}"),
+            Place::Socket(name) => write!(f, "socket {name}"),
         }
     }
 }
@@ -205,7 +201,7 @@ mod tests {
     #[test]
     fn a_free_port_is_chosen_and_named() {
         let listeners = tcp("127.0.0.1", 0).unwrap();
-        let name = listeners.places("http").remove(0);
+        let name = listeners.places().remove(0);
         let port: u16 = name
             .strip_prefix("http://127.0.0.1:")
             .unwrap()
@@ -229,7 +225,7 @@ mod tests {
     #[test]
     fn an_empty_host_is_every_interface_on_one_port() {
         let listeners = tcp("", 0).unwrap();
-        assert!(listeners.places("http")[0].starts_with("http://0.0.0.0:"));
+        assert!(listeners.places()[0].starts_with("http://0.0.0.0:"));
         assert!(!listeners.descriptors().is_empty());
     }
 

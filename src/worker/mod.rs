@@ -5,5 +5,7 @@
 
 pub mod application;
 pub mod asgi;
+pub mod interface;
 pub mod server;
 pub mod tasks;
+pub mod threads;

@@ -10,9 +10,8 @@ use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 
 use super::Server;
-use super::connection::Resting;
+use super::connection::{self, Resting};
 use super::proxy::preamble;
-use super::socket::Socket;
 use super::stream::Stream;
 use crate::worker::application::{Application, Peers, ServerAddress};
 use crate::worker::tasks;
@@ -37,22 +36,22 @@ impl Listener {
     fn poll_accept(
         &self,
         cx: &mut std::task::Context<'_>,
-    ) -> Poll<io::Result<(Socket, Option<SocketAddr>)>> {
+    ) -> Poll<io::Result<(Stream, Option<SocketAddr>)>> {
         match self {
             Self::Tcp(listener) => listener
                 .poll_accept(cx)
-                .map_ok(|(stream, peer)| (Socket::Tcp(stream), Some(peer))),
+                .map_ok(|(stream, peer)| (Stream::Tcp(stream), Some(peer))),
             Self::Unix(listener, _) => listener
                 .poll_accept(cx)
-                .map_ok(|(stream, _)| (Socket::Unix(stream), None)),
+                .map_ok(|(stream, _)| (Stream::Unix(stream), None)),
         }
     }
 
-    fn peers(&self, socket: &Socket, client: Option<SocketAddr>) -> io::Result<Peers> {
-        let server = match (self, socket) {
+    fn peers(&self, stream: &Stream, client: Option<SocketAddr>) -> io::Result<Peers> {
+        let server = match (self, stream) {
             (Self::Unix(_, path), _) => ServerAddress::Unix(path.clone()),
-            (_, Socket::Tcp(stream)) => ServerAddress::Tcp(stream.local_addr()?),
-            (_, Socket::Unix(_)) => ServerAddress::Unix(String::new()),
+            (_, Stream::Tcp(stream)) => ServerAddress::Tcp(stream.local_addr()?),
+            (_, Stream::Unix(_)) => ServerAddress::Unix(String::new()),
         };
         Ok(Peers { client, server })
     }
@@ -80,8 +79,8 @@ pub(super) async fn run<A: Application>(server: Rc<Server<A>>, listener: Listene
         .await;
         match next {
             None => break,
-            Some(Ok((socket, client))) => {
-                spawn(&server, &listener, socket, client);
+            Some(Ok((stream, client))) => {
+                spawn(&server, &listener, stream, client);
                 accepted += 1;
                 if accepted % BATCH == 0 {
                     tokio::task::yield_now().await;
@@ -95,36 +94,36 @@ pub(super) async fn run<A: Application>(server: Rc<Server<A>>, listener: Listene
 fn spawn<A: Application>(
     server: &Rc<Server<A>>,
     listener: &Listener,
-    socket: Socket,
+    stream: Stream,
     client: Option<SocketAddr>,
 ) {
-    if let Socket::Tcp(stream) = &socket {
+    if let Stream::Tcp(stream) = &stream {
         // Responses are written whole: waiting for more to send only delays them. A socket that
         // refuses is about to fail anyway.
         let _ = stream.set_nodelay(true);
     }
     // A peer that has already gone has no local address any more.
-    let Ok(peers) = listener.peers(&socket, client) else {
+    let Ok(peers) = listener.peers(&stream, client) else {
         return;
     };
     let server = Rc::clone(server);
     if preamble::is_due(server.preamble_from.as_ref(), &peers) {
-        tasks::spawn(see_through(server, socket, peers));
+        tasks::spawn(see_through(server, stream, peers));
     } else {
-        server.begin(fresh(socket, peers));
+        tasks::spawn(connection::serve(server, fresh(stream, peers)));
     }
 }
 
 /// Serves a connection once its proxy has said whose it is.
-async fn see_through<A: Application>(server: Rc<Server<A>>, mut socket: Socket, peers: Peers) {
-    if let Some(peers) = preamble::read(&server, &mut socket, peers).await {
-        server.serve(fresh(socket, peers)).await;
+async fn see_through<A: Application>(server: Rc<Server<A>>, mut stream: Stream, peers: Peers) {
+    if let Some(peers) = preamble::read(&server, &mut stream, peers).await {
+        connection::serve(server, fresh(stream, peers)).await;
     }
 }
 
-fn fresh(socket: Socket, peers: Peers) -> Resting {
+fn fresh(stream: Stream, peers: Peers) -> Resting {
     Resting {
-        stream: Stream::Plain(socket),
+        stream,
         peers,
         input: Vec::new(),
         fresh: true,

@@ -2,8 +2,9 @@
 //!
 //! The connection task and the application meet here and nowhere else. Both run on the worker's
 //! one thread, but Python may drop its half on any thread (its garbage collector runs wherever it
-//! likes), so the state is behind a mutex that is never contended, and never held while a waker is
-//! called: waking an asyncio future runs Python.
+//! likes), and WSGI applications have threads of their own; so the state is behind a mutex that is
+//! hardly ever contended, and never held while a waker is called: waking an asyncio future runs
+//! Python.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -181,6 +182,12 @@ impl Exchange {
             state.response.may_start()?;
         }
         Ok(state.out.take_buffer())
+    }
+
+    /// Whether nobody reads the response any more.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.lock().peer == Peer::Gone
     }
 
     /// Takes `http.response.start`. Nothing is written before the first body message.

@@ -61,11 +61,27 @@ pub struct ResponseHead {
 impl ResponseHead {
     /// Writes the status line into `buffer`, which must be empty.
     #[must_use]
-    pub fn new(mut buffer: Vec<u8>, status: i64) -> Self {
+    pub fn new(buffer: Vec<u8>, status: i64) -> Self {
+        Self::begin(buffer, status, reason_phrase(status).as_bytes())
+    }
+
+    /// The same with a reason phrase of the application's own (RFC 9112 section 4).
+    ///
+    /// # Errors
+    /// The phrase has a control character.
+    pub fn with_reason(buffer: Vec<u8>, status: i64, reason: &[u8]) -> Result<Self, BadField> {
+        if reason.iter().all(|b| is_text(*b)) {
+            Ok(Self::begin(buffer, status, reason))
+        } else {
+            Err(BadField::Value)
+        }
+    }
+
+    fn begin(mut buffer: Vec<u8>, status: i64, reason: &[u8]) -> Self {
         buffer.extend_from_slice(b"HTTP/1.1 ");
         buffer.extend_from_slice(itoa::Buffer::new().format(status).as_bytes());
         buffer.push(b' ');
-        buffer.extend_from_slice(reason_phrase(status).as_bytes());
+        buffer.extend_from_slice(reason);
         buffer.extend_from_slice(b"\r\n");
         Self {
             fields: buffer.len(),
@@ -86,10 +102,7 @@ impl ResponseHead {
         if name.is_empty() || !name.iter().all(|b| is_token(*b)) {
             return Err(BadField::Name);
         }
-        if !value
-            .iter()
-            .all(|b| *b >= b' ' && *b != 0x7f || *b == b'\t')
-        {
+        if !value.iter().all(|b| is_text(*b)) {
             return Err(BadField::Value);
         }
         let value = value.trim_ascii();
@@ -131,6 +144,12 @@ impl ResponseHead {
             Some(other) if other != length => Err(BadField::Length),
             _ => Ok(()),
         }
+    }
+
+    /// The `content-length` among the fields.
+    #[must_use]
+    pub fn content_length(&self) -> Option<u64> {
+        self.declared.length
     }
 
     /// What the fields said of the body.
@@ -215,6 +234,11 @@ const TOKEN: [bool; 256] = {
     }
     table
 };
+
+/// Whether a byte may stand in a field's value or a reason phrase.
+fn is_text(byte: u8) -> bool {
+    byte >= b' ' && byte != 0x7f || byte == b'\t'
+}
 
 /// Whether a byte may stand in a token, such as a field's name.
 pub(super) fn is_token(byte: u8) -> bool {

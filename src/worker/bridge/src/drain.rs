@@ -11,9 +11,10 @@ use tokio::time::{Instant, sleep_until};
 
 use lowmem_serve::worker::server::Server;
 
-use crate::application::Asgi;
 use crate::control::{Control, Stop};
+use crate::hosted::Hosted;
 use crate::tasks;
+use crate::wsgi;
 
 /// The last part of the grace period, in which applications are told that their clients are gone,
 /// so that streams without an end find one.
@@ -23,7 +24,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 const CLEAN_UP: Duration = Duration::from_secs(1);
 
 /// Finishes what is in flight: within `grace`, or at once.
-pub async fn run(server: &Rc<Server<Asgi>>, control: &Control, stop: Stop, grace: Duration) {
+pub async fn run(server: &Rc<Server<Hosted>>, control: &Control, stop: Stop, grace: Duration) {
     tracing::info!("Shutting down");
     match stop {
         Stop::Quit => server.drain(None),
@@ -45,7 +46,7 @@ pub async fn run(server: &Rc<Server<Asgi>>, control: &Control, stop: Stop, grace
 }
 
 /// Waits for everything in flight; whether it ended in time.
-async fn finished(server: &Rc<Server<Asgi>>, control: &Control, grace: Duration) -> bool {
+async fn finished(server: &Rc<Server<Hosted>>, control: &Control, grace: Duration) -> bool {
     // One turn for the idle connections to close.
     tokio::task::yield_now().await;
     if server.open_connections() > 0 {
@@ -64,11 +65,12 @@ async fn finished(server: &Rc<Server<Asgi>>, control: &Control, grace: Duration)
 }
 
 /// Ready when no connection is open and no request's task runs.
-async fn idle(server: &Rc<Server<Asgi>>) {
+async fn idle(server: &Rc<Server<Hosted>>) {
     server.drained().await;
-    if tasks::running() > 0 {
+    if tasks::running() + wsgi::unfinished() > 0 {
         tracing::info!("Waiting for background tasks to complete. (CTRL+C to force quit)");
         tasks::finished().await;
+        wsgi::finished().await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! `receive` and `send` of a request.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use crate::awaitable::{Done, Pending};
 
 /// A piece of a body this long is written from the bytes object itself; copying a shorter one
 /// costs less than the bookkeeping.
-const SHARED_FROM: usize = 16 * 1024;
+pub const SHARED_FROM: usize = 16 * 1024;
 
 /// One request as its application holds it: `receive` and `send` are bound methods of it.
 #[pyclass(frozen, module = "lowmem_serve")]
@@ -212,7 +213,7 @@ fn done(py: Python<'_>) -> PyResult<Py<PyAny>> {
 
 /// A bytes object that a write is made from. Bytes never change, so the slice stays good for as
 /// long as the object is held.
-struct SharedBytes {
+pub struct SharedBytes {
     data: *const u8,
     len: usize,
     _owner: Py<PyBytes>,
@@ -225,7 +226,7 @@ unsafe impl Send for SharedBytes {}
 unsafe impl Sync for SharedBytes {}
 
 impl SharedBytes {
-    fn new(bytes: &Bound<'_, PyBytes>) -> Self {
+    pub fn new(bytes: &Bound<'_, PyBytes>) -> Self {
         let slice = bytes.as_bytes();
         Self {
             data: slice.as_ptr(),
@@ -233,6 +234,19 @@ impl SharedBytes {
             _owner: bytes.clone().unbind(),
         }
     }
+}
+
+impl Drop for SharedBytes {
+    fn drop(&mut self) {
+        DROPPED.store(true, Ordering::Relaxed);
+    }
+}
+
+static DROPPED: AtomicBool = AtomicBool::new(false);
+
+/// Whether a written piece was let go of since the last call.
+pub fn is_any_dropped() -> bool {
+    DROPPED.load(Ordering::Relaxed) && DROPPED.swap(false, Ordering::Relaxed)
 }
 
 impl AsRef<[u8]> for SharedBytes {

@@ -5,7 +5,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use lowmem_serve::config::WorkerConfig;
+use lowmem_serve::sys::process;
+use lowmem_serve::worker::interface::Protocol;
 
+use crate::interface::{self, SingleCallable};
 use crate::report;
 
 /// Why an application can't be served; the text is for the operator.
@@ -52,11 +55,35 @@ pub fn prepare(py: Python<'_>, config: &WorkerConfig) -> PyResult<()> {
     Ok(())
 }
 
+/// The application, and what it speaks.
+pub struct Loaded {
+    /// Called as ASGI 3 has it, unless it speaks WSGI.
+    pub app: Py<PyAny>,
+    /// What it speaks.
+    pub protocol: Protocol,
+}
+
+/// Imports the application and finds out what it speaks.
+///
+/// # Errors
+/// It can't be imported, or does not speak what it should.
+pub fn load(py: Python<'_>, config: &WorkerConfig) -> Result<Loaded, LoadError> {
+    let app = import(py, config)?;
+    let protocol = interface::protocol(app.bind(py), config.interface).map_err(LoadError::Named)?;
+    let app = if protocol == Protocol::Asgi2 {
+        let single = Py::new(py, SingleCallable::new(app)).map_err(LoadError::Raised)?;
+        single.into_any()
+    } else {
+        app
+    };
+    Ok(Loaded { app, protocol })
+}
+
 /// Imports the application.
 ///
 /// # Errors
 /// The import string names nothing, or importing raised.
-pub fn load(py: Python<'_>, config: &WorkerConfig) -> Result<Py<PyAny>, LoadError> {
+fn import(py: Python<'_>, config: &WorkerConfig) -> Result<Py<PyAny>, LoadError> {
     let named = |text: String| LoadError::Named(format!("Error loading ASGI app. {text}"));
     let (module_name, attributes) = match config.app.split_once(':') {
         Some((module, attributes)) if !module.is_empty() && !attributes.is_empty() => {
@@ -112,9 +139,13 @@ fn names_missing_module(py: Python<'_>, error: &PyErr, module: &str) -> bool {
     })
 }
 
-/// Uvicorn tries every application as a factory, with or without `--factory`.
+/// Uvicorn tries every application as a factory, with or without `--factory`; here, those that
+/// could be one.
 fn call_factory(object: Bound<'_, PyAny>, factory: bool) -> Result<Bound<'_, PyAny>, LoadError> {
     let py = object.py();
+    if !factory && !interface::may_be_factory(&object) {
+        return Ok(object);
+    }
     match object.call0() {
         Ok(app) => {
             if !factory {
@@ -132,4 +163,20 @@ fn call_factory(object: Bound<'_, PyAny>, factory: bool) -> Result<Bound<'_, PyA
         }
         Err(_) => Ok(object),
     }
+}
+
+/// Ends the process without taking the interpreter down, for threads are left in it that can't be
+/// stopped; what `atexit` and the buffers of the standard streams hold is done first.
+pub fn leave(py: Python<'_>, code: i32) -> ! {
+    let atexit = py.import("atexit");
+    let ran = atexit.and_then(|atexit| atexit.call_method0("_run_exitfuncs"));
+    if let Err(error) = ran {
+        report::exception(py, "Exception in an atexit function", &error);
+    }
+    for stream in ["stdout", "stderr"] {
+        let stream = py.import("sys").and_then(|sys| sys.getattr(stream));
+        // A stream that is closed or broken has nowhere to tell it.
+        let _ = stream.and_then(|stream| stream.call_method0("flush"));
+    }
+    process::leave(code)
 }

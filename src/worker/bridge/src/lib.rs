@@ -9,7 +9,9 @@ mod control;
 mod done;
 mod drain;
 mod event_loop;
+mod hosted;
 mod http;
+mod interface;
 mod interpreter;
 mod lifespan;
 mod light;
@@ -19,8 +21,8 @@ mod report;
 mod runtime;
 mod scope;
 mod tasks;
-mod tls;
 mod worker;
+mod wsgi;
 
 use pyo3::prelude::*;
 

@@ -21,6 +21,8 @@ use crate::tasks;
 /// An application's lifespan.
 pub struct Lifespan {
     mode: Mode,
+    /// The version of ASGI that the application speaks.
+    version: &'static str,
     shared: Arc<Shared>,
     /// What requests get a copy of.
     state: Py<PyDict>,
@@ -53,7 +55,7 @@ impl Shared {
 }
 
 impl Lifespan {
-    pub fn new(py: Python<'_>, mode: Mode) -> Self {
+    pub fn new(py: Python<'_>, mode: Mode, version: &'static str) -> Self {
         let told = Told {
             state: State::Starting,
             due: Some("lifespan.startup"),
@@ -63,6 +65,7 @@ impl Lifespan {
         };
         Self {
             mode,
+            version,
             shared: Arc::new(Shared {
                 told: Mutex::new(told),
             }),
@@ -157,7 +160,7 @@ impl Lifespan {
 
     fn call(&self, py: Python<'_>, app: &Py<PyAny>) -> PyResult<()> {
         let asgi = PyDict::new(py);
-        asgi.set_item("version", "3.0")?;
+        asgi.set_item("version", self.version)?;
         asgi.set_item("spec_version", "2.0")?;
         let scope = PyDict::new(py);
         scope.set_item("type", "lifespan")?;

@@ -8,9 +8,11 @@ use crate::python_log;
 
 /// The traceback as Python prints it, without the last newline.
 pub fn traceback(py: Python<'_>, error: &PyErr) -> String {
+    // Before 3.12 an error that nobody has caught keeps its traceback beside the exception.
+    let parts = (error.get_type(py), error.value(py), error.traceback(py));
     let formatted = py
         .import(intern!(py, "traceback"))
-        .and_then(|module| module.call_method1(intern!(py, "format_exception"), (error.value(py),)))
+        .and_then(|module| module.call_method1(intern!(py, "format_exception"), parts))
         .and_then(|lines| lines.extract::<Vec<String>>());
     match formatted {
         Ok(lines) => lines.concat().trim_end().to_owned(),

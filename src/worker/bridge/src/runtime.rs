@@ -2,7 +2,8 @@
 //!
 //! The runtime is turned from inside Python (a method of the event loop), so the thread is attached
 //! to the interpreter all the time; only when tokio is about to wait in the kernel does it let go,
-//! and takes the GIL again before any task runs. In between no Rust code touches Python: tokio only
+//! and takes the GIL again before any task runs. For a WSGI application the runtime is turned without
+//! the GIL altogether ([`block_on_detached`]). In between no Rust code touches Python: tokio only
 //! dispatches readiness to wakers, and those of asyncio's futures are never registered with it.
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -18,6 +19,8 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
 thread_local! {
     static RUNTIME: OnceCell<LocalRuntime> = const { OnceCell::new() };
+    /// The runtime turns without the interpreter.
+    static DETACHED: Cell<bool> = const { Cell::new(false) };
     static SAVED: Cell<*mut ffi::PyThreadState> = const { Cell::new(std::ptr::null_mut()) };
     static EPOLL: Cell<Option<RawFd>> = const { Cell::new(None) };
     static BEFORE_WAIT: RefCell<Option<Rc<dyn Fn()>>> = const { RefCell::new(None) };
@@ -59,6 +62,28 @@ pub fn is_built() -> bool {
 /// Before [`build`], or from within a turn.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     RUNTIME.with(|runtime| runtime.get().expect("built at start").block_on(future))
+}
+
+/// The same with the interpreter let go: what needs Python attaches.
+///
+/// # Panics
+/// Before [`build`], or from within a turn.
+pub fn block_on_detached<F: Future>(py: Python<'_>, future: F) -> F::Output
+where
+    F::Output: Send,
+{
+    struct Here<T>(T);
+    // SAFETY: `detach` asks for `Send` to keep what is bound to an attached thread out of the call;
+    // it calls on this thread. A future that outlives no attachment holds nothing of the kind.
+    unsafe impl<T> Send for Here<T> {}
+    let here = Here(future);
+    DETACHED.set(true);
+    let output = py.detach(move || {
+        let Here(future) = { here };
+        block_on(future)
+    });
+    DETACHED.set(false);
+    output
 }
 
 /// Runs `then` in the runtime's context, where tasks and sockets can be created.
@@ -119,6 +144,9 @@ pub fn run_before_wait() {
 
 fn release() {
     run_before_wait();
+    if DETACHED.get() {
+        return;
+    }
     // SAFETY: this hook runs on the thread that turns the runtime, which is attached; the state is
     // restored by `acquire` before anything else runs on it.
     SAVED.set(unsafe { ffi::PyEval_SaveThread() });

@@ -1,13 +1,13 @@
 //! Building an HTTP request's scope (ASGI "HTTP Connection Scope").
 
+use std::borrow::Cow;
+
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
-use lowmem_serve::worker::application::{Peers, ServerAddress, TlsFacts};
+use lowmem_serve::worker::application::{Peers, ServerAddress};
 use lowmem_serve::worker::server::{Forwarded, RequestHead};
-
-use crate::tls;
 
 /// What all scopes of a worker share.
 pub struct Scopes {
@@ -21,18 +21,19 @@ pub struct Scopes {
     state: Py<PyDict>,
 }
 
-/// What stays the same for a connection.
-pub struct Template {
-    scope: Py<PyDict>,
-    /// ASGI's TLS extension, where the connection is encrypted.
-    tls: Option<Py<PyDict>>,
-}
+/// The keys of a scope that stay the same for a connection.
+pub struct Template(Py<PyDict>);
 
 impl Scopes {
-    /// `state` is what lifespan startup left there.
-    pub fn new(py: Python<'_>, root_path: &str, state: Py<PyDict>) -> PyResult<Self> {
+    /// `version` is that of ASGI which the application speaks; `state` is what lifespan startup left there.
+    pub fn new(
+        py: Python<'_>,
+        version: &str,
+        root_path: &str,
+        state: Py<PyDict>,
+    ) -> PyResult<Self> {
         let asgi = PyDict::new(py);
-        asgi.set_item("version", "3.0")?;
+        asgi.set_item("version", version)?;
         asgi.set_item("spec_version", "2.3")?;
         let methods = ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"];
         Ok(Self {
@@ -50,20 +51,11 @@ impl Scopes {
     }
 
     /// The part that a connection's requests share.
-    pub fn template(
-        &self,
-        py: Python<'_>,
-        peers: &Peers,
-        tls: Option<&TlsFacts>,
-    ) -> PyResult<Template> {
+    pub fn template(&self, py: Python<'_>, peers: &Peers) -> PyResult<Template> {
         let scope = PyDict::new(py);
         scope.set_item(intern!(py, "type"), intern!(py, "http"))?;
         scope.set_item(intern!(py, "http_version"), &self.http11)?;
-        let scheme = match tls {
-            Some(_) => intern!(py, "https"),
-            None => intern!(py, "http"),
-        };
-        scope.set_item(intern!(py, "scheme"), scheme)?;
+        scope.set_item(intern!(py, "scheme"), intern!(py, "http"))?;
         scope.set_item(intern!(py, "root_path"), &self.root_path)?;
         let client = peers
             .client
@@ -92,11 +84,7 @@ impl Scopes {
         for key in later {
             scope.set_item(key, py.None())?;
         }
-        let tls = tls.map(|facts| tls::extension(py, facts)).transpose()?;
-        Ok(Template {
-            scope: scope.unbind(),
-            tls: tls.map(Bound::unbind),
-        })
+        Ok(Template(scope.unbind()))
     }
 
     /// The scope of one request. Everything that an application may change is its own.
@@ -106,13 +94,9 @@ impl Scopes {
         template: &Template,
         head: &RequestHead<'_>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let scope = template.scope.bind(py).copy()?;
+        let scope = template.0.bind(py).copy()?;
         scope.set_item(intern!(py, "asgi"), self.asgi.bind(py).copy()?)?;
-        let extensions = PyDict::new(py);
-        if let Some(tls) = &template.tls {
-            extensions.set_item(intern!(py, "tls"), tls.bind(py).copy()?)?;
-        }
-        scope.set_item(intern!(py, "extensions"), extensions)?;
+        scope.set_item(intern!(py, "extensions"), PyDict::new(py))?;
         if head.http10 {
             scope.set_item(intern!(py, "http_version"), &self.http10)?;
         }
@@ -134,6 +118,8 @@ impl Scopes {
     fn set_path(&self, scope: &Bound<'_, PyDict>, raw: &[u8]) -> PyResult<()> {
         let py = scope.py();
         let decoded = percent_decoded(raw);
+        // What is not UTF-8 becomes U+FFFD, as `urllib.parse.unquote` has it.
+        let decoded = String::from_utf8_lossy(&decoded);
         let raw_path;
         let path;
         if self.root.is_empty() {
@@ -181,10 +167,10 @@ fn see_through(
     Ok(())
 }
 
-/// RFC 3986 section 2.1; what is not UTF-8 becomes U+FFFD, as `urllib.parse.unquote` has it.
-fn percent_decoded(raw: &[u8]) -> std::borrow::Cow<'_, str> {
+/// RFC 3986 section 2.1.
+pub fn percent_decoded(raw: &[u8]) -> Cow<'_, [u8]> {
     if !raw.contains(&b'%') {
-        return String::from_utf8_lossy(raw);
+        return Cow::Borrowed(raw);
     }
     let mut decoded = Vec::with_capacity(raw.len());
     let mut rest = raw;
@@ -200,7 +186,7 @@ fn percent_decoded(raw: &[u8]) -> std::borrow::Cow<'_, str> {
             _ => decoded.push(*byte),
         }
     }
-    String::from_utf8_lossy(&decoded).into_owned().into()
+    Cow::Owned(decoded)
 }
 
 fn nibble(digit: u8) -> u8 {

@@ -9,11 +9,11 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 use tokio::net::{TcpListener, UnixListener};
 
-use lowmem_serve::config::{BoundListener, WorkerConfig};
+use lowmem_serve::config::{BoundListener, Loop, WorkerConfig};
 use lowmem_serve::control::{Account, FromWorker, ToWorker, WorkerEnd};
 use lowmem_serve::sys::{limits, memory, startup, stop_signals};
 use lowmem_serve::telemetry::{self, paint};
-use lowmem_serve::tls::{self, Identity};
+use lowmem_serve::worker::interface::Protocol;
 use lowmem_serve::worker::server::{Listener, Server};
 
 use crate::application::Asgi;
@@ -21,13 +21,15 @@ use crate::compiling;
 use crate::control::{Control, Order};
 use crate::drain;
 use crate::event_loop;
-use crate::interpreter;
+use crate::hosted::Hosted;
+use crate::interpreter::{self, Loaded};
 use crate::lifespan::Lifespan;
 use crate::light;
 use crate::python_log;
 use crate::report;
 use crate::runtime;
 use crate::scope::Scopes;
+use crate::wsgi::{self, Wsgi};
 
 /// The application can't be served, and why has been logged (UVICORN_PARITY a2).
 const CANNOT_SERVE: i32 = 3;
@@ -52,18 +54,19 @@ pub fn main(py: Python<'_>, control: OwnedFd) -> PyResult<i32> {
     tracing::info!("Started server process [{}]", paint::cyan(pid));
     let stop = stop_signals::install()?;
     limits::raise_descriptors();
-    let identity = match identity(&config) {
-        Ok(identity) => identity,
-        Err(code) => return Ok(code),
-    };
     // Before there is a loop, as Uvicorn has it: applications call `asyncio.run` and Django's
     // synchronous parts while they are imported.
-    let app = match compiling::apart(py, || interpreter::load(py, &config))? {
-        Ok(app) => app,
+    let loaded = match compiling::apart(py, || interpreter::load(py, &config))? {
+        Ok(loaded) => loaded,
         Err(error) => return Ok(error.report(py)),
     };
+    let is_wsgi = loaded.protocol == Protocol::Wsgi;
     runtime::build()?;
-    if let Err(error) = event_loop::install(py, &config.event_loop) {
+    if is_wsgi {
+        if config.event_loop != Loop::Auto {
+            tracing::warn!("--loop is ignored: a WSGI application needs no event loop");
+        }
+    } else if let Err(error) = event_loop::install(py, &config.event_loop) {
         report::exception(py, "Cannot create the event loop", &error);
         return Ok(CANNOT_SERVE);
     }
@@ -75,28 +78,24 @@ pub fn main(py: Python<'_>, control: OwnedFd) -> PyResult<i32> {
     })?;
     let code = Rc::new(Cell::new(0));
     let result = Rc::clone(&code);
-    let ended = event_loop::run(py, async move {
-        result.set(serve(app, *config, identity, control, listeners).await);
+    let main = async move {
+        result.set(serve(loaded, *config, control, listeners).await);
         if let Err(error) = event_loop::end_all().await {
             Python::attach(|py| report::exception(py, "Cannot end what still runs", &error));
         }
-    });
+    };
+    let ended = if is_wsgi {
+        wsgi::run(py, main)
+    } else {
+        event_loop::run(py, main)
+    };
     event_loop::close(py)?;
     ended?;
     tracing::info!("Finished server process [{}]", paint::cyan(pid));
+    if wsgi::is_stuck() {
+        interpreter::leave(py, code.get());
+    }
     Ok(code.get())
-}
-
-/// What TLS is served with, from files that may have changed since the last worker read them; or
-/// the exit code, after what is wrong with them has been logged.
-fn identity(config: &WorkerConfig) -> Result<Option<Identity>, i32> {
-    let Some(tls) = &config.tls else {
-        return Ok(None);
-    };
-    tls::load(tls, &["http/1.1"]).map(Some).map_err(|bad| {
-        bad.iter().for_each(|bad| tracing::error!("{bad}"));
-        CANNOT_SERVE
-    })
 }
 
 /// Takes the inherited listeners over.
@@ -130,33 +129,15 @@ fn listeners(config: &WorkerConfig, descriptors: Vec<OwnedFd>) -> PyResult<Vec<L
 
 /// Serves the application until the supervisor, or a signal, says stop.
 async fn serve(
-    app: Py<PyAny>,
+    loaded: Loaded,
     config: WorkerConfig,
-    identity: Option<Identity>,
     control: Control,
     listeners: Vec<Listener>,
 ) -> i32 {
-    lowmem_serve::worker::tasks::spawn(light::run());
-    let mut lifespan = Python::attach(|py| Lifespan::new(py, config.lifespan));
-    if lifespan.startup(&app).await.is_err() {
+    let Some((hosted, mut lifespan)) = start(loaded, &config).await else {
         return CANNOT_SERVE;
-    }
-    let scopes = Python::attach(|py| {
-        let scopes = Scopes::new(py, &config.root_path, lifespan.state(py))?;
-        if config.gc_freeze {
-            freeze_heap(py)?;
-        }
-        Ok(scopes)
-    });
-    let scopes = match scopes {
-        Ok(scopes) => scopes,
-        Err(error) => {
-            Python::attach(|py| report::exception(py, "Cannot start serving", &error));
-            return CANNOT_SERVE;
-        }
     };
-    let asgi = Asgi::new(app, scopes);
-    let server = match Server::new(asgi, &config, identity) {
+    let server = match Server::new(hosted, &config) {
         Ok(server) => server,
         Err(error) => {
             tracing::error!("Cannot start serving: {error}");
@@ -164,7 +145,10 @@ async fn serve(
         }
     };
     let flushed = Rc::clone(&server);
-    runtime::before_wait(Rc::new(move || flushed.flush_logs()));
+    runtime::before_wait(Rc::new(move || {
+        flushed.flush_logs();
+        wsgi::let_go_of_written();
+    }));
     let timed = Rc::clone(&server);
     event_loop::tick_while(Rc::new(move || {
         timed.open_connections() > 0 || timed.is_draining()
@@ -192,12 +176,52 @@ async fn serve(
         handed_over: server.handed_over(),
     }));
     let _ = control.send(&FromWorker::Drained);
-    lifespan.shutdown().await;
+    if let Some(lifespan) = &mut lifespan {
+        lifespan.shutdown().await;
+    }
+    wsgi::end();
     0
 }
 
+/// Makes the application ready for requests: ASGI's by lifespan startup. Without one, why has been
+/// logged.
+async fn start(loaded: Loaded, config: &WorkerConfig) -> Option<(Hosted, Option<Lifespan>)> {
+    let Loaded { app, protocol } = loaded;
+    let version = match protocol {
+        Protocol::Wsgi => None,
+        Protocol::Asgi2 => Some("2.0"),
+        Protocol::Asgi3 => Some("3.0"),
+    };
+    let mut lifespan = None;
+    if let Some(version) = version {
+        lowmem_serve::worker::tasks::spawn(light::run());
+        let own = Python::attach(|py| Lifespan::new(py, config.lifespan, version));
+        lifespan.insert(own).startup(&app).await.ok()?;
+    }
+    let made = Python::attach(|py| {
+        let hosted = match (version, &lifespan) {
+            (Some(version), Some(lifespan)) => {
+                let scopes = Scopes::new(py, version, &config.root_path, lifespan.state(py))?;
+                Hosted::Asgi(Asgi::new(app, scopes))
+            }
+            _ => Hosted::Wsgi(Wsgi::new(py, app, config)?),
+        };
+        if config.gc_freeze {
+            freeze_heap(py)?;
+        }
+        Ok(hosted)
+    });
+    match made {
+        Ok(hosted) => Some((hosted, lifespan)),
+        Err(error) => {
+            Python::attach(|py| report::exception(py, "Cannot start serving", &error));
+            None
+        }
+    }
+}
+
 /// The supervisor decides what a worker that has answered its share of requests does next.
-async fn tell_of_quota(server: Rc<Server<Asgi>>, control: Rc<Control>) {
+async fn tell_of_quota(server: Rc<Server<Hosted>>, control: Rc<Control>) {
     server.quota_reached().await;
     if let Err(error) = control.send(&FromWorker::LimitReached) {
         tracing::error!("Cannot reach the supervisor: {error}");

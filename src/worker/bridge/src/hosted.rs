@@ -1,0 +1,42 @@
+//! Whatever the worker serves: one kind of application or the other.
+
+use std::sync::Arc;
+
+use lowmem_serve::worker::application::{Application, Peers};
+use lowmem_serve::worker::server::{Exchange, RequestHead};
+
+use crate::application::Asgi;
+use crate::scope::Template;
+use crate::wsgi::Wsgi;
+
+/// The application: a value, so that the server exists once.
+pub enum Hosted {
+    Asgi(Asgi),
+    Wsgi(Wsgi),
+}
+
+/// What is kept for a connection.
+pub enum Kept {
+    Asgi(Option<Template>),
+    Wsgi(Arc<Peers>),
+}
+
+impl Application for Hosted {
+    type Connection = Kept;
+
+    fn connect(&self, peers: &Peers) -> Kept {
+        match self {
+            Self::Asgi(asgi) => Kept::Asgi(asgi.connect(peers)),
+            Self::Wsgi(_) => Kept::Wsgi(Arc::new(peers.clone())),
+        }
+    }
+
+    fn request(&self, connection: &Kept, head: &RequestHead<'_>, exchange: Arc<Exchange>) {
+        match (self, connection) {
+            (Self::Asgi(asgi), Kept::Asgi(template)) => asgi.request(template, head, exchange),
+            (Self::Wsgi(wsgi), Kept::Wsgi(peers)) => wsgi.request(peers, head, exchange),
+            // `connect` makes the one that fits.
+            _ => debug_assert!(false, "a connection of the other kind"),
+        }
+    }
+}
