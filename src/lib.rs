@@ -15,6 +15,7 @@ pub mod net;
 pub mod supervisor;
 pub mod sys;
 pub mod telemetry;
+pub mod tls;
 pub mod trial;
 pub mod weighing;
 pub mod worker;

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from harness import RawClient, Server, processes
+from harness.authority import Authority
 from harness.raw_client import encode_request
 from harness.scripted import writes
 
@@ -103,6 +104,12 @@ class TestTheEnviron:
         environ = wsgi.get("/environ", headers).json()
         assert (environ["REMOTE_ADDR"], environ["wsgi.url_scheme"]) == ("203.0.113.9", "https")
         assert "REMOTE_PORT" not in environ
+
+    def test_an_encrypted_connection_has_its_scheme(self, server: Any, tmp_path: Path) -> None:
+        authority = Authority(tmp_path)
+        serving = server("wsgi_app:app", *authority.flags)
+        with serving.connect(tls=authority.trusting()) as client:
+            assert client.get("/environ").json()["wsgi.url_scheme"] == "https"
 
     def test_root_path_is_the_script_name(self, server: Any) -> None:
         environ = server("wsgi_app:app", "--root-path", "/mounted").get("/environ").json()

@@ -21,6 +21,7 @@ mod processes;
 mod proxies;
 mod recycling;
 mod settings;
+mod tls;
 mod trial;
 mod values;
 mod variables;
@@ -44,6 +45,7 @@ pub use processes::Processes;
 pub use proxies::{ForwardedWord, Proxies};
 pub use recycling::{RecycleWord, Recycling};
 pub use settings::{Origin, Setting, Value};
+pub use tls::{CertReqsWord, Tls};
 pub use trial::OnTrial;
 pub use weigh::Weigh;
 
@@ -94,6 +96,9 @@ pub struct Flags {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub recycling: Recycling,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub tls: Tls,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub http: Http,
@@ -221,7 +226,7 @@ mod tests {
 
     #[test]
     fn what_uvicorn_has_and_we_have_not_is_refused_by_name() {
-        for argv in [["a:b", "--reload"], ["a:b", "--ssl-keyfile=x"]] {
+        for argv in [["a:b", "--reload"], ["a:b", "--interface=wsgi"]] {
             let error = parsed(&argv).unwrap_err();
             assert_eq!(error.exit_code(), 2);
             assert!(error.to_string().contains("does not have Uvicorn's --"));

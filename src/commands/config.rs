@@ -33,10 +33,11 @@ fn text(settings: &[Setting]) -> String {
     } in settings
     {
         let line = match value {
-            Some(value) => format!("{name} = {value}"),
-            None => format!("# {name}"),
+            Some(value) if !is_secret(name) => format!("{name} = {value}"),
+            _ => format!("# {name}"),
         };
         let remark = match (value, otherwise) {
+            (Some(_), _) if is_secret(name) => format!("{origin}, not shown"),
             (Some(_), _) => origin.to_string(),
             (None, Some(words)) => format!("not set: {words}"),
             (None, None) => "not set".to_owned(),
@@ -45,4 +46,9 @@ fn text(settings: &[Setting]) -> String {
         let _ = writeln!(text, "{line:REMARK_COLUMN$} # {remark}");
     }
     text
+}
+
+/// What is not for whoever reads the output.
+fn is_secret(name: &str) -> bool {
+    name == "ssl-keyfile-password"
 }

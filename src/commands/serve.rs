@@ -1,5 +1,6 @@
 //! Serving: what lowmem-serve does when no command is named.
 
+use std::io;
 use std::path::PathBuf;
 
 use tracing::{error, info, warn};
@@ -9,7 +10,8 @@ use crate::environment::{self, Search};
 use crate::exit::Exit;
 use crate::launch::Launch;
 use crate::net::Listeners;
-use crate::{supervisor, telemetry};
+use crate::sys::process;
+use crate::{supervisor, telemetry, tls};
 
 /// Points at another shared object than the installed one, for working on lowmem-serve itself.
 const CORE_VARIABLE: &str = "LOWMEM_SERVE_CORE";
@@ -29,6 +31,17 @@ pub fn run(config: &Config, search: &Search, around: &Surroundings) -> Exit {
     for notice in &config.notices {
         warn!("{notice}");
     }
+    match wrong_files(config) {
+        Ok(wrong) if wrong.is_empty() => {}
+        Ok(wrong) => {
+            wrong.lines().for_each(|line| error!("{line}"));
+            return Exit::Usage;
+        }
+        Err(reason) => {
+            error!("Cannot look at the files for TLS: {reason}");
+            return Exit::CouldNotStart;
+        }
+    }
     match start(config, search, around) {
         Ok(exit) => exit,
         Err(reason) => {
@@ -36,6 +49,18 @@ pub fn run(config: &Config, search: &Search, around: &Surroundings) -> Exit {
             Exit::CouldNotStart
         }
     }
+}
+
+/// What is wrong with the files for TLS, a line each. They are read by a process of its own, so
+/// that no key comes into the supervisor, whose workers read it for themselves.
+fn wrong_files(config: &Config) -> io::Result<String> {
+    let Some(settings) = &config.worker.tls else {
+        return Ok(String::new());
+    };
+    process::apart(|| match tls::load(settings, &[]) {
+        Ok(_) => String::new(),
+        Err(bad) => bad.iter().map(|bad| format!("{bad}\n")).collect(),
+    })
 }
 
 /// Everything that can fail before a worker runs does so before anything is imported.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::{
     Config, Interface, Lifespan, LogConfig, LogFormat, LogLevel, LogSettings, Loop, ProxySettings,
-    Recycle, RecycleMode, Surroundings, WorkerConfig, env_file, header, listen, proxies,
+    Recycle, RecycleMode, Surroundings, WorkerConfig, env_file, header, listen, proxies, tls,
 };
 use crate::cli::{
     Application, Compatibility, Flags, FormatWord, InterfaceWord, LevelWord, LifespanWord, Logging,
@@ -77,6 +77,7 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
     let proxies = proxies::meant(&flags.proxies, &environment, &mut mistakes);
     let worker = WorkerConfig {
         proxies,
+        tls: tls::meant(&flags.tls, &mut notices, &mut mistakes),
         ..worker(flags, around, &mut mistakes)
     };
     let config = Config {
@@ -146,6 +147,7 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
         proxies: ProxySettings::default(),
         max_requests: flags.recycling.max_requests,
         max_requests_jitter: flags.recycling.max_requests_jitter,
+        tls: None,
         package: None,
         listeners: Vec::new(),
     }

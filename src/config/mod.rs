@@ -6,6 +6,7 @@ mod listen;
 mod meaning;
 mod proxies;
 mod surroundings;
+mod tls;
 mod trusted;
 mod worker;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 pub use meaning::{Mistake, meant};
 pub use surroundings::Surroundings;
+pub use tls::{ClientCertificates, Tls};
 pub use trusted::Trusted;
 pub use worker::{
     BoundListener, ForwardedField, Interface, Lifespan, LogConfig, LogFormat, LogLevel,

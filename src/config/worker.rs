@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Trusted;
+use super::{Tls, Trusted};
 
 /// Everything a worker is told, sent as the first message on its control socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,10 +58,20 @@ pub struct WorkerConfig {
     pub max_requests: Option<u64>,
     /// Up to so many requests more, another number for each worker.
     pub max_requests_jitter: u64,
+    /// Serve TLS.
+    pub tls: Option<Tls>,
     /// The directory of our Python package, if it was found; filled in like the listeners.
     pub package: Option<PathBuf>,
     /// What each received listener is, in the order of the descriptors.
     pub listeners: Vec<BoundListener>,
+}
+
+impl WorkerConfig {
+    /// The scheme of the URLs that it serves.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
 }
 
 /// An inherited listening socket, as the worker must know it.

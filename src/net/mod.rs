@@ -30,6 +30,7 @@ pub struct Listeners {
 /// Where the server is reached, as its running line says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
+    /// Its authority: host and port.
     Url(String),
     UnixSocket(String),
     Socket(String),
@@ -69,10 +70,10 @@ impl Listeners {
         match listen {
             Listen::Tcp { host, port } => {
                 let (sockets, port) = tcp::bind(host, *port, backlog)?;
-                let url = format!("http://{}:{port}", url_host(host));
+                let authority = format!("{}:{port}", url_host(host));
                 let sockets = sockets.into_iter().map(|s| (s, BoundListener::Tcp));
                 self.sockets.extend(sockets);
-                self.places.push(Place::Url(url));
+                self.places.push(Place::Url(authority));
             }
             Listen::Unix(path) => {
                 let text = path.to_string_lossy().into_owned();
@@ -93,10 +94,13 @@ impl Listeners {
         Ok(())
     }
 
-    /// Where the server is reached: `http://127.0.0.1:8000`, `unix socket /run/app.sock` or, where
-    /// it was inherited, `socket 127.0.0.1:8000`.
-    pub fn places(&self) -> Vec<String> {
-        self.places.iter().map(ToString::to_string).collect()
+    /// Where the server is reached with URLs of this scheme: `http://127.0.0.1:8000`,
+    /// `unix socket /run/app.sock` or, where it was inherited, `socket 127.0.0.1:8000`.
+    pub fn places(&self, scheme: &str) -> Vec<String> {
+        self.places
+            .iter()
+            .map(|place| place.within(scheme))
+            .collect()
     }
 
     /// What each one is, in the order of `descriptors`.
@@ -113,12 +117,12 @@ impl Listeners {
     }
 }
 
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Place {
+    fn within(&self, scheme: &str) -> String {
         match self {
-            Place::Url(url) => f.write_str(url),
-            Place::UnixSocket(path) => write!(f, "unix socket {path}"),
-            Place::Socket(name) => write!(f, "socket {name}"),
+            Self::Url(authority) => format!("{scheme}://{authority}"),
+            Self::UnixSocket(path) => format!("unix socket {path}"),
+            Self::Socket(name) => format!("socket {name}"),
         }
     }
 }
@@ -201,7 +205,7 @@ mod tests {
     #[test]
     fn a_free_port_is_chosen_and_named() {
         let listeners = tcp("127.0.0.1", 0).unwrap();
-        let name = listeners.places().remove(0);
+        let name = listeners.places("http").remove(0);
         let port: u16 = name
             .strip_prefix("http://127.0.0.1:")
             .unwrap()
@@ -225,7 +229,7 @@ mod tests {
     #[test]
     fn an_empty_host_is_every_interface_on_one_port() {
         let listeners = tcp("", 0).unwrap();
-        assert!(listeners.places()[0].starts_with("http://0.0.0.0:"));
+        assert!(listeners.places("http")[0].starts_with("http://0.0.0.0:"));
         assert!(!listeners.descriptors().is_empty());
     }
 

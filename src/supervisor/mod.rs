@@ -47,7 +47,7 @@ pub fn run(config: &Config, launch: &Launch, listeners: &Listeners) -> io::Resul
         signals: Signals::install()?,
         workforce: Workforce::new(launch, listeners, ToWorker::Start(Box::new(worker))),
         banner: Banner {
-            places: listeners.places(),
+            places: listeners.places(config.worker.scheme()),
             shows_parent: config.workers.get() > 1,
         },
         is_unsettled: false,

@@ -14,8 +14,8 @@ pub trait Application: 'static {
     /// What the application keeps for a connection between its requests.
     type Connection;
 
-    /// Called before the first request of a connection.
-    fn connect(&self, peers: &Peers) -> Self::Connection;
+    /// Called before the first request of a connection, which is encrypted if `tls` is there.
+    fn connect(&self, peers: &Peers, tls: Option<&TlsFacts>) -> Self::Connection;
 
     /// Starts the application on a request. Whatever happens next, happens through `exchange`;
     /// the head is borrowed from the connection's read buffer and gone after the call.
@@ -25,6 +25,19 @@ pub trait Application: 'static {
         head: &RequestHead<'_>,
         exchange: Arc<Exchange>,
     );
+}
+
+/// What is known of an encrypted connection, as ASGI's TLS extension tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// The certificate that the client was shown, in DER.
+    pub certificate: Arc<[u8]>,
+    /// The certificates that the client showed, its own first, in DER. They have been verified.
+    pub client_chain: Vec<Vec<u8>>,
+    /// The version's number on the wire (RFC 8446 section 4.2.1).
+    pub version: Option<u16>,
+    /// The cipher suite's number (RFC 8446 appendix B.4).
+    pub cipher_suite: Option<u16>,
 }
 
 /// Both ends of a connection, as ASGI's `client` and `server` tell them.

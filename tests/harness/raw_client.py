@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import ssl
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -47,9 +48,11 @@ class Response:
 
 
 class RawClient:
-    """One connection. `address` is (host, port), or the path of a unix socket."""
+    """One connection, encrypted with `tls`. `address` is (host, port), or the path of a unix socket."""
 
-    def __init__(self, address: tuple[str, int] | str, timeout: float = 10) -> None:
+    def __init__(
+        self, address: tuple[str, int] | str, timeout: float = 10, tls: ssl.SSLContext | None = None
+    ) -> None:
         if isinstance(address, str):
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.settimeout(timeout)
@@ -57,6 +60,8 @@ class RawClient:
         else:
             self.socket = socket.create_connection(address, timeout)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self._buffer = b""
 
     def send(self, data: bytes) -> None:

@@ -4,6 +4,7 @@ import os
 import shlex
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -116,8 +117,8 @@ class Server:
         host, port = self.address
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
-    def connect(self, timeout: float = 10) -> RawClient:
-        return RawClient(self.address, timeout)
+    def connect(self, timeout: float = 10, tls: ssl.SSLContext | None = None) -> RawClient:
+        return RawClient(self.address, timeout, tls)
 
     def request(
         self,

@@ -10,8 +10,9 @@ use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 
 use super::Server;
-use super::connection::{self, Resting};
+use super::connection::Resting;
 use super::proxy::preamble;
+use super::socket::Socket;
 use super::stream::Stream;
 use crate::worker::application::{Application, Peers, ServerAddress};
 use crate::worker::tasks;
@@ -36,22 +37,22 @@ impl Listener {
     fn poll_accept(
         &self,
         cx: &mut std::task::Context<'_>,
-    ) -> Poll<io::Result<(Stream, Option<SocketAddr>)>> {
+    ) -> Poll<io::Result<(Socket, Option<SocketAddr>)>> {
         match self {
             Self::Tcp(listener) => listener
                 .poll_accept(cx)
-                .map_ok(|(stream, peer)| (Stream::Tcp(stream), Some(peer))),
+                .map_ok(|(stream, peer)| (Socket::Tcp(stream), Some(peer))),
             Self::Unix(listener, _) => listener
                 .poll_accept(cx)
-                .map_ok(|(stream, _)| (Stream::Unix(stream), None)),
+                .map_ok(|(stream, _)| (Socket::Unix(stream), None)),
         }
     }
 
-    fn peers(&self, stream: &Stream, client: Option<SocketAddr>) -> io::Result<Peers> {
-        let server = match (self, stream) {
+    fn peers(&self, socket: &Socket, client: Option<SocketAddr>) -> io::Result<Peers> {
+        let server = match (self, socket) {
             (Self::Unix(_, path), _) => ServerAddress::Unix(path.clone()),
-            (_, Stream::Tcp(stream)) => ServerAddress::Tcp(stream.local_addr()?),
-            (_, Stream::Unix(_)) => ServerAddress::Unix(String::new()),
+            (_, Socket::Tcp(stream)) => ServerAddress::Tcp(stream.local_addr()?),
+            (_, Socket::Unix(_)) => ServerAddress::Unix(String::new()),
         };
         Ok(Peers { client, server })
     }
@@ -79,8 +80,8 @@ pub(super) async fn run<A: Application>(server: Rc<Server<A>>, listener: Listene
         .await;
         match next {
             None => break,
-            Some(Ok((stream, client))) => {
-                spawn(&server, &listener, stream, client);
+            Some(Ok((socket, client))) => {
+                spawn(&server, &listener, socket, client);
                 accepted += 1;
                 if accepted % BATCH == 0 {
                     tokio::task::yield_now().await;
@@ -94,36 +95,36 @@ pub(super) async fn run<A: Application>(server: Rc<Server<A>>, listener: Listene
 fn spawn<A: Application>(
     server: &Rc<Server<A>>,
     listener: &Listener,
-    stream: Stream,
+    socket: Socket,
     client: Option<SocketAddr>,
 ) {
-    if let Stream::Tcp(stream) = &stream {
+    if let Socket::Tcp(stream) = &socket {
         // Responses are written whole: waiting for more to send only delays them. A socket that
         // refuses is about to fail anyway.
         let _ = stream.set_nodelay(true);
     }
     // A peer that has already gone has no local address any more.
-    let Ok(peers) = listener.peers(&stream, client) else {
+    let Ok(peers) = listener.peers(&socket, client) else {
         return;
     };
     let server = Rc::clone(server);
     if preamble::is_due(server.preamble_from.as_ref(), &peers) {
-        tasks::spawn(see_through(server, stream, peers));
+        tasks::spawn(see_through(server, socket, peers));
     } else {
-        tasks::spawn(connection::serve(server, fresh(stream, peers)));
+        server.begin(fresh(socket, peers));
     }
 }
 
 /// Serves a connection once its proxy has said whose it is.
-async fn see_through<A: Application>(server: Rc<Server<A>>, mut stream: Stream, peers: Peers) {
-    if let Some(peers) = preamble::read(&server, &mut stream, peers).await {
-        connection::serve(server, fresh(stream, peers)).await;
+async fn see_through<A: Application>(server: Rc<Server<A>>, mut socket: Socket, peers: Peers) {
+    if let Some(peers) = preamble::read(&server, &mut socket, peers).await {
+        server.serve(fresh(socket, peers)).await;
     }
 }
 
-fn fresh(stream: Stream, peers: Peers) -> Resting {
+fn fresh(socket: Socket, peers: Peers) -> Resting {
     Resting {
-        stream,
+        stream: Stream::Plain(socket),
         peers,
         input: Vec::new(),
         fresh: true,

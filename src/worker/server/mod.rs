@@ -12,12 +12,15 @@ mod connection;
 mod connections;
 mod exchange;
 mod handover;
+mod handshake;
 mod head;
 mod parking;
 mod proxy;
 mod response;
 mod resting;
+mod socket;
 mod stream;
+mod tls;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -40,12 +43,14 @@ pub use response::{BadField, Defaults, Piece, Refused, ResponseHead, reason_phra
 use crate::config::{Trusted, WorkerConfig};
 use crate::sys::memory;
 use crate::telemetry::AccessLog;
+use crate::tls::Identity;
 use crate::worker::application::Application;
 use crate::worker::tasks;
 use buffers::Buffers;
 use connections::Connections;
 use handover::Outbox;
-use parking::Lot;
+use handshake::Terms;
+use parking::{Lot, Parked};
 use proxy::Proxies;
 
 /// Memory is given back to the kernel after this many connections were busy at once.
@@ -57,6 +62,8 @@ pub struct Server<A> {
     application: A,
     defaults: Arc<Defaults>,
     limits: Limits,
+    /// Connections are encrypted.
+    tls: Option<Rc<Terms>>,
     proxies: Proxies,
     /// Whose connections begin with the PROXY protocol.
     preamble_from: Option<Trusted>,
@@ -89,11 +96,16 @@ struct Limits {
 }
 
 impl<A: Application> Server<A> {
-    /// A server for `application`, which accepts nothing yet. Called in the runtime's context.
+    /// A server for `application`, which accepts nothing yet; with an identity it serves TLS.
+    /// Called in the runtime's context.
     ///
     /// # Errors
     /// No descriptor is left.
-    pub fn new(application: A, config: &WorkerConfig) -> io::Result<Rc<Self>> {
+    pub fn new(
+        application: A,
+        config: &WorkerConfig,
+        identity: Option<Identity>,
+    ) -> io::Result<Rc<Self>> {
         let mut fields = Vec::new();
         for (name, value) in &config.headers {
             fields.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
@@ -117,6 +129,12 @@ impl<A: Application> Server<A> {
                 date: config.date_header && !names("date"),
                 fields,
                 closing: AtomicBool::new(false),
+            }),
+            tls: config.tls.as_ref().zip(identity).map(|(tls, identity)| {
+                Rc::new(Terms {
+                    identity,
+                    timeout: tls.handshake,
+                })
             }),
             lot: Lot::new()?,
             outbox: RefCell::default(),
@@ -155,7 +173,7 @@ impl<A: Application> Server<A> {
             self.connections.next_sweep(|| self.lot.len() > 0).await;
             let now = Instant::now();
             self.connections.sweep(now);
-            drop(self.lot.expired(now));
+            self.lot.expired(now).into_iter().for_each(Parked::close);
             // What connections used goes back to the kernel once they rest or have ended.
             if self.connections.has_calmed_down(TRIM_FROM) {
                 memory::trim();

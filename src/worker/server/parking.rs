@@ -14,6 +14,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use tokio::io::unix::AsyncFd;
 
+use super::tls::Session;
 use crate::sys::watch;
 use crate::worker::application::Peers;
 
@@ -27,6 +28,18 @@ pub(super) struct Parked {
     pub(super) peers: Peers,
     /// When it has been idle for too long.
     pub(super) deadline: Instant,
+    /// What encrypts it.
+    pub(super) session: Option<Box<Session>>,
+}
+
+impl Parked {
+    /// Closes it, properly where the protocol asks for words.
+    pub(super) fn close(self) {
+        if let Some(mut session) = self.session {
+            // A socket whose buffer is full, or whose peer is gone, misses nothing.
+            let _ = rustix::io::write(&self.socket, session.farewell());
+        }
+    }
 }
 
 /// All parked connections.

@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::Server;
 use super::connection::{self, Resting};
 use super::handover::{self, HandOver, Moved, Outbox};
+use super::handshake;
 use super::parking::Parked;
 use super::stream::Stream;
 use crate::worker::application::Application;
@@ -25,16 +26,7 @@ impl<A: Application> Server<A> {
                     return;
                 }
             };
-            for Parked { socket, peers, .. } in woken {
-                self.resume(
-                    Moved {
-                        peers,
-                        fresh: false,
-                        input: Vec::new(),
-                    },
-                    socket,
-                );
-            }
+            woken.into_iter().for_each(|parked| self.wake(parked));
             // Thousands may leave at once: a batch's tasks have ended before the next has any.
             tokio::task::yield_now().await;
         }
@@ -51,8 +43,11 @@ impl<A: Application> Server<A> {
         } = resting;
         let outbox = self.outbox.borrow().clone();
         // A stream that tokio can't let go of has failed, and is closed.
-        let Ok(socket) = stream.release() else { return };
+        let Ok((socket, session)) = stream.release() else {
+            return;
+        };
         if let Some(outbox) = outbox {
+            debug_assert!(session.is_none(), "what is encrypted stays");
             outbox.put(
                 Moved {
                     peers,
@@ -67,8 +62,54 @@ impl<A: Application> Server<A> {
                 socket,
                 peers,
                 deadline,
+                session,
             });
             self.connections.wake_sweep();
+        }
+    }
+
+    /// Serves a parked connection again.
+    fn wake(self: &Rc<Self>, parked: Parked) {
+        let Parked {
+            socket,
+            peers,
+            session,
+            ..
+        } = parked;
+        // A socket that can't be adopted has been reset.
+        if let Ok(stream) = Stream::adopt(socket, &peers.server, session) {
+            self.begin(Resting {
+                stream,
+                peers,
+                input: Vec::new(),
+                fresh: false,
+                idle_until: None,
+            });
+        }
+    }
+
+    /// Serves a connection in a task of its own.
+    pub(super) fn begin(self: &Rc<Self>, resting: Resting) {
+        let server = Rc::clone(self);
+        if self.tls.is_some() {
+            tasks::spawn(server.serve(resting));
+        } else {
+            tasks::spawn(connection::serve(server, resting));
+        }
+    }
+
+    /// Serves a connection, after a handshake if it is to be encrypted and is not yet.
+    pub(super) async fn serve(self: Rc<Self>, resting: Resting) {
+        match (self.tls.clone(), resting) {
+            (
+                Some(terms),
+                Resting {
+                    stream: Stream::Plain(socket),
+                    peers,
+                    ..
+                },
+            ) => handshake::serve(self, terms, socket, peers).await,
+            (_, resting) => connection::serve(self, resting).await,
         }
     }
 
@@ -80,7 +121,7 @@ impl<A: Application> Server<A> {
             input,
         } = moved;
         // A socket that can't be adopted has been reset.
-        if let Ok(stream) = Stream::adopt(socket, &peers.server) {
+        if let Ok(stream) = Stream::adopt(socket, &peers.server, None) {
             let resting = Resting {
                 stream,
                 peers,
@@ -88,7 +129,7 @@ impl<A: Application> Server<A> {
                 fresh,
                 idle_until: None,
             };
-            tasks::spawn(connection::serve(Rc::clone(self), resting));
+            self.begin(resting);
         }
     }
 
@@ -119,6 +160,7 @@ impl<A: Application> Server<A> {
             socket,
             peers: moved.peers,
             deadline: Instant::now() + self.limits.keep_alive,
+            session: None,
         });
         self.connections.wake_sweep();
     }
@@ -134,13 +176,26 @@ impl<A: Application> Server<A> {
         let parked = self.lot.clear();
         match outbox {
             Some(outbox) => self.hand_over(Rc::new(outbox), parked),
-            None => self.close_after_responses(),
+            None => {
+                parked.into_iter().for_each(Parked::close);
+                self.close_after_responses();
+            }
         }
         self.connections.drain();
     }
 
     fn hand_over(self: &Rc<Self>, outbox: Rc<Outbox>, parked: Vec<Parked>) {
-        for Parked { socket, peers, .. } in parked {
+        if self.tls.is_some() {
+            // The keys of a session stay where they are, so its connection does, for one response
+            // more or a last moment; the client hears of it and comes to the successor.
+            self.close_after_responses();
+        }
+        for parked in parked {
+            if parked.session.is_some() {
+                self.wake(parked);
+                continue;
+            }
+            let Parked { socket, peers, .. } = parked;
             outbox.put(
                 Moved {
                     peers,

@@ -1,47 +1,52 @@
-//! The byte streams that connections come on.
+//! The byte streams that connections are served on.
 
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, OwnedFd};
-use std::pin::{Pin, pin};
+use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
 
-use bytes::BufMut;
-use rustix::io::retry_on_intr;
-use rustix::net::{RecvFlags, recv};
-use tokio::io::{AsyncReadExt, AsyncWrite, Interest};
-use tokio::net::{TcpStream, UnixStream};
-
+use super::socket::Socket;
+use super::tls::{Session, TlsStream};
 use crate::worker::application::ServerAddress;
 
 /// A connection's stream: a value, so that the serve path exists once.
 #[derive(Debug)]
 pub(super) enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
+    Plain(Socket),
+    /// Boxed: others shall not be larger for it.
+    Tls(Box<TlsStream>),
 }
 
 impl Stream {
-    /// Takes over a connected socket from a descriptor. Called in the runtime's context.
-    pub(super) fn adopt(socket: OwnedFd, server: &ServerAddress) -> io::Result<Self> {
-        match server {
-            ServerAddress::Tcp(_) => {
-                let stream = std::net::TcpStream::from(socket);
-                stream.set_nonblocking(true)?;
-                TcpStream::from_std(stream).map(Self::Tcp)
-            }
-            ServerAddress::Unix(_) => {
-                let stream = std::os::unix::net::UnixStream::from(socket);
-                stream.set_nonblocking(true)?;
-                UnixStream::from_std(stream).map(Self::Unix)
+    /// Takes over a connected socket from a descriptor, with a session over it or none. Called in
+    /// the runtime's context.
+    pub(super) fn adopt(
+        socket: OwnedFd,
+        server: &ServerAddress,
+        session: Option<Box<Session>>,
+    ) -> io::Result<Self> {
+        let socket = Socket::adopt(socket, server)?;
+        Ok(match session {
+            Some(session) => Self::Tls(Box::new(TlsStream::new(socket, *session))),
+            None => Self::Plain(socket),
+        })
+    }
+
+    /// The bare descriptor, which tokio forgets, and the session that goes over it.
+    pub(super) fn release(self) -> io::Result<(OwnedFd, Option<Box<Session>>)> {
+        match self {
+            Self::Plain(socket) => Ok((socket.release()?, None)),
+            Self::Tls(stream) => {
+                let (socket, session) = stream.into_parts();
+                Ok((socket.release()?, Some(Box::new(session))))
             }
         }
     }
 
-    /// The bare descriptor; tokio forgets it.
-    pub(super) fn release(self) -> io::Result<OwnedFd> {
+    /// The session, if it is encrypted.
+    pub(super) fn session(&self) -> Option<&Session> {
         match self {
-            Self::Tcp(stream) => stream.into_std().map(OwnedFd::from),
-            Self::Unix(stream) => stream.into_std().map(OwnedFd::from),
+            Self::Plain(_) => None,
+            Self::Tls(stream) => Some(stream.session()),
         }
     }
 
@@ -52,82 +57,36 @@ impl Stream {
         buffer: &mut Vec<u8>,
         limit: usize,
     ) -> Poll<io::Result<usize>> {
-        let mut target = buffer.limit(limit);
         match self {
-            Self::Tcp(stream) => pin!(stream.read_buf(&mut target)).poll(cx),
-            Self::Unix(stream) => pin!(stream.read_buf(&mut target)).poll(cx),
+            Self::Plain(socket) => socket.poll_read(cx, buffer, limit),
+            Self::Tls(stream) => stream.poll_read(cx, buffer, limit),
         }
     }
 
-    /// Looks at what has arrived without taking it, once it is more than `known` bytes; 0 is the end.
-    pub(super) fn poll_peek(
-        &self,
-        cx: &mut Context<'_>,
-        buffer: &mut [u8],
-        known: usize,
-    ) -> Poll<io::Result<usize>> {
-        let mut peek = || match self.receive(buffer, RecvFlags::PEEK)? {
-            // Nothing new: tokio is to wait for more.
-            count if count > 0 && count <= known => Err(io::ErrorKind::WouldBlock.into()),
-            count => Ok(count),
-        };
-        loop {
-            let ready = match self {
-                Self::Tcp(stream) => stream.poll_read_ready(cx),
-                Self::Unix(stream) => stream.poll_read_ready(cx),
-            };
-            std::task::ready!(ready)?;
-            let peeked = match self {
-                Self::Tcp(stream) => stream.try_io(Interest::READABLE, &mut peek),
-                Self::Unix(stream) => stream.try_io(Interest::READABLE, &mut peek),
-            };
-            match peeked {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                peeked => return Poll::Ready(peeked),
-            }
-        }
-    }
-
-    /// Takes what [`Self::poll_peek`] has seen: all of `buffer`.
-    pub(super) fn take(&self, mut buffer: &mut [u8]) -> io::Result<()> {
-        while !buffer.is_empty() {
-            match self.receive(buffer, RecvFlags::empty())? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                count => buffer = &mut buffer[count..],
-            }
-        }
-        Ok(())
-    }
-
-    fn receive(&self, buffer: &mut [u8], flags: RecvFlags) -> io::Result<usize> {
-        let flags = flags | RecvFlags::DONTWAIT;
-        let socket = match self {
-            Self::Tcp(stream) => stream.as_fd(),
-            Self::Unix(stream) => stream.as_fd(),
-        };
-        let (count, _) = retry_on_intr(|| recv(socket, &mut *buffer, flags))?;
-        Ok(count)
-    }
-
-    /// Writes some of `slices`.
+    /// Writes some of `slices`. The call after one that was not ready has to bring the same bytes.
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match (self, slices) {
-            // One piece is the common case, and write(2) costs less than writev(2).
-            (Self::Tcp(stream), [one]) => Pin::new(stream).poll_write(cx, one),
-            (Self::Tcp(stream), _) => Pin::new(stream).poll_write_vectored(cx, slices),
-            (Self::Unix(stream), _) => Pin::new(stream).poll_write_vectored(cx, slices),
+        match self {
+            Self::Plain(socket) => socket.poll_write(cx, slices),
+            Self::Tls(stream) => stream.poll_write(cx, slices),
         }
     }
 
     /// Ends the sending side.
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Plain(socket) => socket.poll_shutdown(cx),
+            Self::Tls(stream) => stream.poll_shutdown(cx),
+        }
+    }
+
+    /// Tells an idle peer that the connection ends, where the end of the socket does not say it.
+    pub(super) fn farewell(&mut self) {
+        if let Self::Tls(stream) = self {
+            stream.farewell();
         }
     }
 }

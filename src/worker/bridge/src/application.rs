@@ -7,7 +7,7 @@ use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use lowmem_serve::worker::application::{Application, Peers};
+use lowmem_serve::worker::application::{Application, Peers, TlsFacts};
 use lowmem_serve::worker::server::{Exchange, Finish, RequestHead};
 
 use crate::done::WhenDone;
@@ -49,8 +49,8 @@ impl Asgi {
 impl Application for Asgi {
     type Connection = Option<Template>;
 
-    fn connect(&self, peers: &Peers) -> Option<Template> {
-        Python::attach(|py| match self.scopes.template(py, peers) {
+    fn connect(&self, peers: &Peers, tls: Option<&TlsFacts>) -> Option<Template> {
+        Python::attach(|py| match self.scopes.template(py, peers, tls) {
             Ok(template) => Some(template),
             Err(error) => {
                 report::exception(py, "Cannot describe the connection", &error);

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use lowmem_serve::worker::application::{Application, Peers};
+use lowmem_serve::worker::application::{Application, Peers, TlsFacts};
 use lowmem_serve::worker::server::{Exchange, RequestHead};
 
 use crate::application::Asgi;
 use crate::scope::Template;
-use crate::wsgi::Wsgi;
+use crate::wsgi::{Link, Wsgi};
 
 /// The application: a value, so that the server exists once.
 pub enum Hosted {
@@ -18,23 +18,23 @@ pub enum Hosted {
 /// What is kept for a connection.
 pub enum Kept {
     Asgi(Option<Template>),
-    Wsgi(Arc<Peers>),
+    Wsgi(Arc<Link>),
 }
 
 impl Application for Hosted {
     type Connection = Kept;
 
-    fn connect(&self, peers: &Peers) -> Kept {
+    fn connect(&self, peers: &Peers, tls: Option<&TlsFacts>) -> Kept {
         match self {
-            Self::Asgi(asgi) => Kept::Asgi(asgi.connect(peers)),
-            Self::Wsgi(_) => Kept::Wsgi(Arc::new(peers.clone())),
+            Self::Asgi(asgi) => Kept::Asgi(asgi.connect(peers, tls)),
+            Self::Wsgi(_) => Kept::Wsgi(Arc::new(Link::new(peers, tls.is_some()))),
         }
     }
 
     fn request(&self, connection: &Kept, head: &RequestHead<'_>, exchange: Arc<Exchange>) {
         match (self, connection) {
             (Self::Asgi(asgi), Kept::Asgi(template)) => asgi.request(template, head, exchange),
-            (Self::Wsgi(wsgi), Kept::Wsgi(peers)) => wsgi.request(peers, head, exchange),
+            (Self::Wsgi(wsgi), Kept::Wsgi(link)) => wsgi.request(link, head, exchange),
             // `connect` makes the one that fits.
             _ => debug_assert!(false, "a connection of the other kind"),
         }

@@ -21,6 +21,7 @@ mod report;
 mod runtime;
 mod scope;
 mod tasks;
+mod tls;
 mod worker;
 mod wsgi;
 

@@ -6,8 +6,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
-use lowmem_serve::worker::application::{Peers, ServerAddress};
+use lowmem_serve::worker::application::{Peers, ServerAddress, TlsFacts};
 use lowmem_serve::worker::server::{Forwarded, RequestHead};
+
+use crate::tls;
 
 /// What all scopes of a worker share.
 pub struct Scopes {
@@ -21,8 +23,12 @@ pub struct Scopes {
     state: Py<PyDict>,
 }
 
-/// The keys of a scope that stay the same for a connection.
-pub struct Template(Py<PyDict>);
+/// What stays the same for a connection.
+pub struct Template {
+    scope: Py<PyDict>,
+    /// ASGI's TLS extension, where the connection is encrypted.
+    tls: Option<Py<PyDict>>,
+}
 
 impl Scopes {
     /// `version` is that of ASGI which the application speaks; `state` is what lifespan startup left there.
@@ -51,11 +57,20 @@ impl Scopes {
     }
 
     /// The part that a connection's requests share.
-    pub fn template(&self, py: Python<'_>, peers: &Peers) -> PyResult<Template> {
+    pub fn template(
+        &self,
+        py: Python<'_>,
+        peers: &Peers,
+        tls: Option<&TlsFacts>,
+    ) -> PyResult<Template> {
         let scope = PyDict::new(py);
         scope.set_item(intern!(py, "type"), intern!(py, "http"))?;
         scope.set_item(intern!(py, "http_version"), &self.http11)?;
-        scope.set_item(intern!(py, "scheme"), intern!(py, "http"))?;
+        let scheme = match tls {
+            Some(_) => intern!(py, "https"),
+            None => intern!(py, "http"),
+        };
+        scope.set_item(intern!(py, "scheme"), scheme)?;
         scope.set_item(intern!(py, "root_path"), &self.root_path)?;
         let client = peers
             .client
@@ -84,7 +99,11 @@ impl Scopes {
         for key in later {
             scope.set_item(key, py.None())?;
         }
-        Ok(Template(scope.unbind()))
+        let tls = tls.map(|facts| tls::extension(py, facts)).transpose()?;
+        Ok(Template {
+            scope: scope.unbind(),
+            tls: tls.map(Bound::unbind),
+        })
     }
 
     /// The scope of one request. Everything that an application may change is its own.
@@ -94,9 +113,13 @@ impl Scopes {
         template: &Template,
         head: &RequestHead<'_>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let scope = template.0.bind(py).copy()?;
+        let scope = template.scope.bind(py).copy()?;
         scope.set_item(intern!(py, "asgi"), self.asgi.bind(py).copy()?)?;
-        scope.set_item(intern!(py, "extensions"), PyDict::new(py))?;
+        let extensions = PyDict::new(py);
+        if let Some(tls) = &template.tls {
+            extensions.set_item(intern!(py, "tls"), tls.bind(py).copy()?)?;
+        }
+        scope.set_item(intern!(py, "extensions"), extensions)?;
         if head.http10 {
             scope.set_item(intern!(py, "http_version"), &self.http10)?;
         }

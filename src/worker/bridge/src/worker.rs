@@ -13,6 +13,7 @@ use lowmem_serve::config::{BoundListener, Loop, WorkerConfig};
 use lowmem_serve::control::{Account, FromWorker, ToWorker, WorkerEnd};
 use lowmem_serve::sys::{limits, memory, startup, stop_signals};
 use lowmem_serve::telemetry::{self, paint};
+use lowmem_serve::tls::{self, Identity};
 use lowmem_serve::worker::interface::Protocol;
 use lowmem_serve::worker::server::{Listener, Server};
 
@@ -54,6 +55,10 @@ pub fn main(py: Python<'_>, control: OwnedFd) -> PyResult<i32> {
     tracing::info!("Started server process [{}]", paint::cyan(pid));
     let stop = stop_signals::install()?;
     limits::raise_descriptors();
+    let identity = match identity(&config) {
+        Ok(identity) => identity,
+        Err(code) => return Ok(code),
+    };
     // Before there is a loop, as Uvicorn has it: applications call `asyncio.run` and Django's
     // synchronous parts while they are imported.
     let loaded = match compiling::apart(py, || interpreter::load(py, &config))? {
@@ -79,7 +84,7 @@ pub fn main(py: Python<'_>, control: OwnedFd) -> PyResult<i32> {
     let code = Rc::new(Cell::new(0));
     let result = Rc::clone(&code);
     let main = async move {
-        result.set(serve(loaded, *config, control, listeners).await);
+        result.set(serve(loaded, *config, identity, control, listeners).await);
         if let Err(error) = event_loop::end_all().await {
             Python::attach(|py| report::exception(py, "Cannot end what still runs", &error));
         }
@@ -96,6 +101,18 @@ pub fn main(py: Python<'_>, control: OwnedFd) -> PyResult<i32> {
         interpreter::leave(py, code.get());
     }
     Ok(code.get())
+}
+
+/// What TLS is served with, from files that may have changed since the last worker read them; or
+/// the exit code, after what is wrong with them has been logged.
+fn identity(config: &WorkerConfig) -> Result<Option<Identity>, i32> {
+    let Some(tls) = &config.tls else {
+        return Ok(None);
+    };
+    tls::load(tls, &["http/1.1"]).map(Some).map_err(|bad| {
+        bad.iter().for_each(|bad| tracing::error!("{bad}"));
+        CANNOT_SERVE
+    })
 }
 
 /// Takes the inherited listeners over.
@@ -131,13 +148,14 @@ fn listeners(config: &WorkerConfig, descriptors: Vec<OwnedFd>) -> PyResult<Vec<L
 async fn serve(
     loaded: Loaded,
     config: WorkerConfig,
+    identity: Option<Identity>,
     control: Control,
     listeners: Vec<Listener>,
 ) -> i32 {
     let Some((hosted, mut lifespan)) = start(loaded, &config).await else {
         return CANNOT_SERVE;
     };
-    let server = match Server::new(hosted, &config) {
+    let server = match Server::new(hosted, &config, identity) {
         Ok(server) => server,
         Err(error) => {
             tracing::error!("Cannot start serving: {error}");

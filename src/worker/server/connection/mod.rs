@@ -17,6 +17,8 @@ use crate::worker::application::{Application, Peers};
 use input::Input;
 use next::Next;
 
+pub(super) use next::LAST_CALL;
+
 /// A connection between two requests: new, woken, or handed over.
 pub(super) struct Resting {
     pub(super) stream: Stream,
@@ -55,7 +57,10 @@ async fn converse<A: Application>(server: &Rc<Server<A>>, resting: Resting) -> O
             Next::Head(range) => connection.request(range).await,
             Next::Refused(refused) => connection.refuse(refused).await,
             Next::Rest => return Some(connection.into_resting()),
-            Next::End => return None,
+            Next::End => {
+                connection.stream.farewell();
+                return None;
+            }
         };
         match next {
             Ending::KeepAlive => {}

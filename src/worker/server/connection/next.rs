@@ -8,10 +8,16 @@ use std::time::{Duration, Instant};
 use super::Connection;
 use crate::worker::application::Application;
 use crate::worker::server::head::{self, HeadScan};
+use crate::worker::server::tls::Session;
 use crate::worker::server::{buffers, handover};
 
 /// How long a connection that has not sent a whole head yet may still do so when the server drains.
-const LAST_CALL: Duration = Duration::from_millis(500);
+pub(in crate::worker::server) const LAST_CALL: Duration = Duration::from_millis(500);
+
+/// How long an idle connection that can't move is still heard when a successor serves. Closing it
+/// at once would lose the request that is just on its way; the client that sends one is told to
+/// come back, which takes it to the successor.
+const LAST_HEARING: Duration = Duration::from_secs(1);
 
 /// What comes next on a connection.
 pub(super) enum Next {
@@ -73,7 +79,8 @@ impl<A: Application> Connection<'_, A> {
     /// What to do about a connection that has nothing to read.
     fn wait_or_rest(&self) -> Poll<Next> {
         let unread = self.input.unused().len();
-        if self.server.hands_over() && unread <= handover::MAX_INPUT {
+        let session = self.stream.session();
+        if self.server.hands_over() && unread <= handover::MAX_INPUT && session.is_none() {
             return Poll::Ready(Next::Rest);
         }
         if self.entry.is_expired() {
@@ -84,12 +91,14 @@ impl<A: Application> Connection<'_, A> {
             });
         }
         if self.server.is_draining() {
-            if unread == 0 && !self.fresh {
+            let stays = session.is_some() && self.server.hands_over();
+            if unread == 0 && !self.fresh && !stays {
                 return Poll::Ready(Next::End);
             }
             // A request may be on its way; one that is not must not hold the worker up.
-            self.entry.bring_forward(Instant::now() + LAST_CALL);
-        } else if self.entry.may_park(Instant::now()) {
+            let wait = if stays { LAST_HEARING } else { LAST_CALL };
+            self.entry.bring_forward(Instant::now() + wait);
+        } else if self.entry.may_park(Instant::now()) && session.is_none_or(Session::is_quiet) {
             return Poll::Ready(Next::Rest);
         }
         Poll::Pending

@@ -69,9 +69,10 @@ impl<A: Application> Connection<'_, A> {
     fn start(&mut self, range: Range<usize>) -> Result<Run, head::Refused> {
         let server = self.server;
         let end = range.end;
-        let application = self
-            .application
-            .get_or_insert_with(|| server.application.connect(&self.peers));
+        let application = self.application.get_or_insert_with(|| {
+            let tls = server.facts(&self.stream);
+            server.application.connect(&self.peers, tls.as_ref())
+        });
         let unused = self.input.unused();
         let run = head::parse(&unused[range], |head| {
             if head.proxied {

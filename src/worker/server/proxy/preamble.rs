@@ -11,7 +11,7 @@ use crate::config::Trusted;
 use crate::worker::application::{Application, Peers, ServerAddress};
 use crate::worker::server::Server;
 use crate::worker::server::connections::Entry;
-use crate::worker::server::stream::Stream;
+use crate::worker::server::socket::Socket;
 
 /// How long a header that has not come may still do so when the server drains; proxies send it with
 /// the first packet.
@@ -34,7 +34,7 @@ enum Missing {
 /// does not come in time; then the operator has been told.
 pub(in crate::worker::server) async fn read<A: Application>(
     server: &Server<A>,
-    stream: &mut Stream,
+    socket: &mut Socket,
     peers: Peers,
 ) -> Option<Peers> {
     let guard = server.connections.add();
@@ -46,7 +46,7 @@ pub(in crate::worker::server) async fn read<A: Application>(
         if server.is_draining() {
             guard.entry.bring_forward(Instant::now() + LAST_CALL);
         }
-        poll_header(cx, &guard.entry, stream, &mut buffer, &mut known)
+        poll_header(cx, &guard.entry, socket, &mut buffer, &mut known)
     });
     match header.await {
         Ok(ends) => Some(seen_through(ends, peers)),
@@ -82,7 +82,7 @@ fn seen_through(ends: Option<Ends>, peers: Peers) -> Peers {
 fn poll_header(
     cx: &mut Context<'_>,
     entry: &Entry,
-    stream: &mut Stream,
+    socket: &mut Socket,
     buffer: &mut [u8],
     known: &mut usize,
 ) -> Poll<Result<Option<Ends>, Missing>> {
@@ -91,7 +91,7 @@ fn poll_header(
         if entry.is_cut() {
             return Poll::Ready(Err(Missing::Gone));
         }
-        match stream.poll_peek(cx, buffer, *known) {
+        match socket.poll_peek(cx, buffer, *known) {
             Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Missing::Gone)),
             Poll::Ready(Ok(count)) => *known = count,
             Poll::Pending if entry.is_expired() => {
@@ -102,7 +102,7 @@ fn poll_header(
         match protocol::parse(&buffer[..*known]) {
             Ok(None) => {}
             Ok(Some(preamble)) => {
-                let taken = stream.take(&mut buffer[..preamble.length]);
+                let taken = socket.take(&mut buffer[..preamble.length]);
                 let taken = taken.map_err(|_: io::Error| Missing::Gone);
                 return Poll::Ready(taken.map(|()| preamble.ends));
             }

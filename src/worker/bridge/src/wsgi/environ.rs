@@ -49,7 +49,6 @@ impl Environs {
         base.set_item("wsgi.run_once", false)?;
         base.set_item("wsgi.input_terminated", true)?;
         base.set_item("wsgi.file_wrapper", py.get_type::<FileWrapper>())?;
-        base.set_item("wsgi.url_scheme", "http")?;
         // Set for every request: a copy then has its full size, and no value makes it grow.
         for key in [
             "REQUEST_METHOD",
@@ -62,6 +61,7 @@ impl Environs {
             "SERVER_PORT",
             "REMOTE_ADDR",
             "wsgi.input",
+            "wsgi.url_scheme",
         ] {
             base.set_item(key, py.None())?;
         }
@@ -158,17 +158,25 @@ fn key_of(name: &[u8]) -> Option<Vec<u8>> {
 /// Both ends of the connection, as they are or as a trusted proxy has told them.
 fn set_peers(environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
     let py = environ.py();
-    let (name, port) = match &request.peers.server {
+    let forwarded = request.forwarded.as_deref();
+    let told = forwarded.and_then(|forwarded| forwarded.secure);
+    let (scheme, default_port) = if told.unwrap_or(request.link.secure) {
+        (intern!(py, "https"), "443")
+    } else {
+        (intern!(py, "http"), "80")
+    };
+    environ.set_item(intern!(py, "wsgi.url_scheme"), scheme)?;
+    let (name, port) = match &request.link.peers.server {
         ServerAddress::Tcp(address) => (address.ip().to_string(), address.port().to_string()),
         // They must be there, and a URL is made of `HTTP_HOST` first.
-        ServerAddress::Unix(_) => ("localhost".to_owned(), "80".to_owned()),
+        ServerAddress::Unix(_) => ("localhost".to_owned(), default_port.to_owned()),
     };
     environ.set_item(intern!(py, "SERVER_NAME"), name)?;
     environ.set_item(intern!(py, "SERVER_PORT"), port)?;
-    let forwarded = request.forwarded.as_deref();
     let client = match forwarded.and_then(|forwarded| forwarded.client.as_ref()) {
         Some(client) => Some((client.host.clone(), client.port)),
         None => request
+            .link
             .peers
             .client
             .map(|client| (client.ip().to_string(), client.port())),
@@ -177,10 +185,6 @@ fn set_peers(environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
     environ.set_item(intern!(py, "REMOTE_ADDR"), address)?;
     if port > 0 {
         environ.set_item(intern!(py, "REMOTE_PORT"), port.to_string())?;
-    }
-    if let Some(secure) = forwarded.and_then(|forwarded| forwarded.secure) {
-        let scheme = if secure { "https" } else { "http" };
-        environ.set_item(intern!(py, "wsgi.url_scheme"), scheme)?;
     }
     Ok(())
 }

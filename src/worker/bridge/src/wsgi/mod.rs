@@ -33,7 +33,6 @@ use pyo3::prelude::*;
 
 use lowmem_serve::config::WorkerConfig;
 use lowmem_serve::sys::memory;
-use lowmem_serve::worker::application::Peers;
 use lowmem_serve::worker::server::{Exchange, RequestHead};
 use lowmem_serve::worker::tasks;
 use lowmem_serve::worker::threads::{Next, Threads};
@@ -41,6 +40,7 @@ use lowmem_serve::worker::threads::{Next, Threads};
 use crate::event_loop::context;
 use crate::http;
 use environ::Environs;
+pub use request::Link;
 use request::Request;
 pub use signals::run;
 
@@ -90,11 +90,11 @@ impl Wsgi {
         })
     }
 
-    pub fn request(&self, peers: &Arc<Peers>, head: &RequestHead<'_>, exchange: Arc<Exchange>) {
+    pub fn request(&self, link: &Arc<Link>, head: &RequestHead<'_>, exchange: Arc<Exchange>) {
         let next = self
             .shared
             .threads
-            .submit(Request::new(head, peers, exchange));
+            .submit(Request::new(head, link, exchange));
         go_on(&self.shared, &self.watched, next);
     }
 }

@@ -5,6 +5,22 @@ use std::sync::Arc;
 use lowmem_serve::worker::application::Peers;
 use lowmem_serve::worker::server::{Exchange, Forwarded, RequestHead};
 
+/// A connection, as its requests are told of it.
+pub struct Link {
+    pub peers: Peers,
+    /// It is encrypted.
+    pub secure: bool,
+}
+
+impl Link {
+    pub fn new(peers: &Peers, secure: bool) -> Self {
+        Self {
+            peers: peers.clone(),
+            secure,
+        }
+    }
+}
+
 /// What the thread needs to know, without a Python object in it: the server does not hold the
 /// interpreter, and what waits in the queue shall be small.
 pub struct Request {
@@ -13,14 +29,14 @@ pub struct Request {
     /// Where each of them ends.
     ends: Box<[u32]>,
     pub http10: bool,
-    pub peers: Arc<Peers>,
+    pub link: Arc<Link>,
     /// What a trusted proxy says of the client.
     pub forwarded: Option<Box<Forwarded>>,
     pub exchange: Arc<Exchange>,
 }
 
 impl Request {
-    pub fn new(head: &RequestHead<'_>, peers: &Arc<Peers>, exchange: Arc<Exchange>) -> Self {
+    pub fn new(head: &RequestHead<'_>, link: &Arc<Link>, exchange: Arc<Exchange>) -> Self {
         let fields = head.headers.iter().flat_map(|field| {
             let value = match head.authority {
                 Some(authority) if field.name.eq_ignore_ascii_case("host") => authority,
@@ -40,7 +56,7 @@ impl Request {
             text: text.into(),
             ends: ends.into(),
             http10: head.http10,
-            peers: Arc::clone(peers),
+            link: Arc::clone(link),
             forwarded: head.forwarded.clone().map(Box::new),
             exchange,
         }
