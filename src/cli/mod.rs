@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn what_uvicorn_has_and_we_have_not_is_refused_by_name() {
-        for argv in [["a:b", "--reload"], ["a:b", "--interface=wsgi"]] {
+        for argv in [["a:b", "--reload"], ["a:b", "--reload-delay=1"]] {
             let error = parsed(&argv).unwrap_err();
             assert_eq!(error.exit_code(), 2);
             assert!(error.to_string().contains("does not have Uvicorn's --"));
