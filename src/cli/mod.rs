@@ -14,6 +14,7 @@ mod compatibility;
 mod file;
 mod http;
 mod kind;
+mod limits;
 mod listening;
 mod logging;
 mod not_yet;
@@ -39,6 +40,7 @@ pub use application::{Application, InterfaceWord, LifespanWord};
 pub use command::{Command, Shell};
 pub use compatibility::Compatibility;
 pub use http::Http;
+pub use limits::Limits;
 pub use listening::Listening;
 pub use logging::{FormatWord, LevelWord, Logging};
 pub use processes::Processes;
@@ -102,6 +104,9 @@ pub struct Flags {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub http: Http,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub limits: Limits,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub proxies: Proxies,

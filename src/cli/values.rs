@@ -69,6 +69,17 @@ pub(super) fn tolerance(text: &str) -> Result<u8, String> {
 
 /// `300M`, `1G`, also `300MB` and `300MiB`: units of 1024, as Docker's `--memory` has them.
 pub(super) fn size(text: &str) -> Result<u64, String> {
+    let number = bytes(text)?;
+    if number < LEAST_SIZE {
+        return Err(format!(
+            "{number} bytes are less than any worker needs; did you mean {number}M?"
+        ));
+    }
+    Ok(number)
+}
+
+/// The same, of any size.
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
     let no_size = || "not a size like 300M or 1G".to_owned();
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
@@ -82,13 +93,7 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
         "g" => 30,
         _ => return Err(no_size()),
     };
-    let bytes = number.checked_mul(1 << shift).ok_or_else(no_size)?;
-    if bytes < LEAST_SIZE {
-        return Err(format!(
-            "{bytes} bytes are less than any worker needs; did you mean {number}M?"
-        ));
-    }
-    Ok(bytes)
+    number.checked_mul(1 << shift).ok_or_else(no_size)
 }
 
 /// Permission bits in octal, with or without a leading 0.
@@ -172,6 +177,7 @@ mod tests {
         ] {
             assert_eq!(size(text), Ok(expected), "{text}");
         }
+        assert_eq!((bytes("300"), bytes("64K")), (Ok(300), Ok(65_536)));
         for wrong in ["", "M", "300", "1T", "-1M", "1.5G", "99999999999G"] {
             assert!(size(wrong).is_err(), "{wrong}");
         }

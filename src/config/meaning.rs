@@ -6,8 +6,9 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use super::{
-    Config, Interface, Lifespan, LogConfig, LogFormat, LogLevel, LogSettings, Loop, ProxySettings,
-    Recycle, RecycleMode, Surroundings, WorkerConfig, env_file, header, listen, proxies, tls,
+    Config, Interface, Lifespan, LimitSettings, LogConfig, LogFormat, LogLevel, LogSettings, Loop,
+    ProxySettings, Recycle, RecycleMode, Surroundings, WorkerConfig, env_file, header, limits,
+    listen, proxies, tls,
 };
 use crate::cli::{
     Application, Compatibility, Flags, FormatWord, InterfaceWord, LevelWord, LifespanWord, Logging,
@@ -75,7 +76,9 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
     let env_file = flags.application.env_file.as_deref();
     let environment = environment(env_file, around, &mut notices, &mut mistakes);
     let proxies = proxies::meant(&flags.proxies, &environment, &mut mistakes);
+    let limits = limits::meant(&flags.limits, &flags.http, &mut mistakes);
     let worker = WorkerConfig {
+        limits,
         proxies,
         tls: tls::meant(&flags.tls, &mut notices, &mut mistakes),
         ..worker(flags, around, &mut mistakes)
@@ -144,6 +147,7 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
         graceful_shutdown: flags.processes.timeout_graceful_shutdown,
         limit_concurrency: http.limit_concurrency,
         max_head_size: http.max_head_size,
+        limits: LimitSettings::default(),
         proxies: ProxySettings::default(),
         max_requests: flags.recycling.max_requests,
         max_requests_jitter: flags.recycling.max_requests_jitter,

@@ -2,6 +2,7 @@
 
 mod env_file;
 mod header;
+mod limits;
 mod listen;
 mod meaning;
 mod proxies;
@@ -19,8 +20,8 @@ pub use surroundings::Surroundings;
 pub use tls::{ClientCertificates, Tls};
 pub use trusted::Trusted;
 pub use worker::{
-    BoundListener, ForwardedField, Interface, Lifespan, LogConfig, LogFormat, LogLevel,
-    LogSettings, Loop, ProxySettings, WorkerConfig,
+    BoundListener, ForwardedField, Interface, Lifespan, LimitSettings, LogConfig, LogFormat,
+    LogLevel, LogSettings, Loop, ProxySettings, WorkerConfig,
 };
 
 /// Everything the supervisor acts on.

@@ -52,6 +52,8 @@ pub struct WorkerConfig {
     pub limit_concurrency: Option<usize>,
     /// Largest accepted request head in bytes; beyond it the answer is 431.
     pub max_head_size: usize,
+    /// What a client may cost besides.
+    pub limits: LimitSettings,
     /// What proxies are believed.
     pub proxies: ProxySettings,
     /// Tell the supervisor after so many requests.
@@ -82,6 +84,21 @@ pub enum BoundListener {
     Tcp,
     /// A Unix socket and its path (ASGI `server` is `[path, None]`).
     Unix(String),
+}
+
+/// What a client may cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitSettings {
+    /// Most header fields of a request; beyond it the answer is 431.
+    pub fields: usize,
+    /// Longest request target in bytes; beyond it the answer is 414.
+    pub target: usize,
+    /// Largest request body in bytes; beyond it the answer is 413.
+    pub body: Option<u64>,
+    /// How long a body may stay away that the worker waits for; then the answer is 408.
+    pub body_read: Option<Duration>,
+    /// Most connections of a worker; without it the descriptors that it may have decide.
+    pub connections: Option<usize>,
 }
 
 /// Which proxies are believed, and what.

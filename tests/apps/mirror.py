@@ -34,6 +34,10 @@ async def act(path, receive):
     elif path == "/slow":
         print("slow request began", flush=True)
         await asyncio.sleep(0.5)
+    elif path == "/until-gone":
+        print("request of a patient client began", flush=True)
+        while (await receive())["type"] != "http.disconnect":
+            pass
     elif path == "/forever":
         print("endless request began", flush=True)
         await asyncio.Event().wait()

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, UnixListener};
 
@@ -20,6 +20,9 @@ use crate::worker::tasks;
 /// How long to wait when no descriptor is left (EMFILE) before trying again; nginx waits 500 ms,
 /// Go 5 ms to 1 s.
 const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// Between two complaints about the same trouble.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// Connections accepted in one go before others get their turn.
 const BATCH: usize = 64;
@@ -62,32 +65,66 @@ impl Listener {
 /// served, by the successor if there is one.
 pub(super) async fn run<A: Application>(server: Rc<Server<A>>, listener: Listener) {
     let mut accepted = 0;
+    let mut complaints = Complaints::default();
     loop {
         let next = poll_fn(|cx| {
             // The successor accepts from the same queue.
             if server.hands_over() {
                 return Poll::Ready(None);
             }
-            match listener.poll_accept(cx) {
-                Poll::Ready(next) => Poll::Ready(Some(next)),
-                Poll::Pending if server.is_draining() => Poll::Ready(None),
-                Poll::Pending => {
-                    server.connections.also_wake(cx.waker());
-                    Poll::Pending
-                }
+            if server.is_crowded() {
+                complaints.say("Connection limit reached; further ones wait in the queue");
+                server.connections.wake_with_room(cx.waker());
+            } else if let Poll::Ready(next) = listener.poll_accept(cx) {
+                return Poll::Ready(Some(next));
             }
+            if server.is_draining() {
+                return Poll::Ready(None);
+            }
+            server.connections.also_wake(cx.waker());
+            Poll::Pending
         })
         .await;
         match next {
             None => break,
             Some(Ok((socket, client))) => {
+                server.make_room();
                 spawn(&server, &listener, socket, client);
                 accepted += 1;
                 if accepted % BATCH == 0 {
                     tokio::task::yield_now().await;
                 }
             }
-            Some(Err(error)) => on_error(&error).await,
+            Some(Err(error)) => on_error(&server, &error, &mut complaints).await,
+        }
+    }
+}
+
+impl<A: Application> Server<A> {
+    /// Whether there are as many connections as there may be, and none of them is idle.
+    fn is_crowded(&self) -> bool {
+        self.open_connections() >= self.limits.connections && self.lot.len() == 0
+    }
+
+    /// Closes an idle connection if another would be one too many. Clients expect that of idle
+    /// connections, and not of requests.
+    fn make_room(&self) {
+        if self.open_connections() >= self.limits.connections {
+            self.lot.evict();
+        }
+    }
+}
+
+/// What is wrong for long is said now and then, not each time.
+#[derive(Debug, Default)]
+struct Complaints(Option<Instant>);
+
+impl Complaints {
+    fn say(&mut self, what: &str) {
+        let now = Instant::now();
+        if self.0.is_none_or(|last| now - last >= COMPLAIN_EVERY) {
+            tracing::warn!("{what}");
+            self.0 = Some(now);
         }
     }
 }
@@ -132,15 +169,20 @@ fn fresh(socket: Socket, peers: Peers) -> Resting {
     }
 }
 
-/// accept(2): errors of the connection that was to be accepted are passed over; when descriptors
-/// or memory run out the listener stays readable, so a pause keeps the worker from spinning.
-async fn on_error(error: &io::Error) {
+/// accept(2): errors of the connection that was to be accepted are passed over. When descriptors or
+/// memory run out, an idle connection gives up its own; without one, a pause keeps the worker from
+/// spinning, because the listener stays readable.
+async fn on_error<A: Application>(
+    server: &Server<A>,
+    error: &io::Error,
+    complaints: &mut Complaints,
+) {
     let exhausted = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
-    if error
-        .raw_os_error()
-        .is_some_and(|code| exhausted.contains(&code))
-    {
-        tracing::error!("Cannot accept connections: {error}; trying again");
-        tokio::time::sleep(EXHAUSTED).await;
+    let code = error.raw_os_error();
+    if code.is_some_and(|code| exhausted.contains(&code)) {
+        complaints.say(&format!("Cannot accept connections: {error}; trying again"));
+        if !server.lot.evict() {
+            tokio::time::sleep(EXHAUSTED).await;
+        }
     }
 }

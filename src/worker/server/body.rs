@@ -18,6 +18,8 @@ pub enum BodyDecoder {
         at: Chunk,
         /// Bytes of extensions and trailers so far.
         overhead: usize,
+        /// Bytes that chunks still to come may have.
+        allowed: u64,
     },
     /// All of it has been decoded.
     Done,
@@ -50,24 +52,35 @@ pub enum Chunk {
     EndLf,
 }
 
-/// The body is not framed as the RFC writes it.
+/// Why a body is not read on. The connection can't be used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BrokenFraming(pub &'static str);
-
-impl From<BodyLength> for BodyDecoder {
-    fn from(length: BodyLength) -> Self {
-        match length {
-            BodyLength::Sized(0) => Self::Done,
-            BodyLength::Sized(length) => Self::Sized(length),
-            BodyLength::Chunked => Self::Chunked {
-                at: Chunk::Size(0, 0),
-                overhead: 0,
-            },
-        }
-    }
+pub enum BodyRefused {
+    /// It is not framed as the RFC writes it.
+    Malformed(&'static str),
+    /// It is larger than allowed.
+    TooLarge,
+    /// Too little of it has come for too long.
+    TooSlow,
 }
 
 impl BodyDecoder {
+    /// For a body that is framed so and may have at most `limit` bytes.
+    ///
+    /// # Errors
+    /// It is known to have more.
+    pub fn new(length: BodyLength, limit: u64) -> Result<Self, BodyRefused> {
+        match length {
+            BodyLength::Sized(0) => Ok(Self::Done),
+            BodyLength::Sized(length) if length > limit => Err(BodyRefused::TooLarge),
+            BodyLength::Sized(length) => Ok(Self::Sized(length)),
+            BodyLength::Chunked => Ok(Self::Chunked {
+                at: Chunk::Size(0, 0),
+                overhead: 0,
+                allowed: limit,
+            }),
+        }
+    }
+
     /// Whether the whole body has been decoded.
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -77,13 +90,13 @@ impl BodyDecoder {
     /// Decodes from `input`, appending at most `room` bytes to `body`; says how much was consumed.
     ///
     /// # Errors
-    /// The framing is broken; the connection can't be used again.
+    /// The framing is broken, or the body too large.
     pub fn decode(
         &mut self,
         input: &[u8],
         body: &mut Vec<u8>,
         room: usize,
-    ) -> Result<usize, BrokenFraming> {
+    ) -> Result<usize, BodyRefused> {
         match self {
             Self::Done => Ok(0),
             Self::Sized(left) => {
@@ -104,10 +117,15 @@ impl BodyDecoder {
         input: &[u8],
         body: &mut Vec<u8>,
         room: usize,
-    ) -> Result<usize, BrokenFraming> {
+    ) -> Result<usize, BodyRefused> {
         let full = body.len().saturating_add(room);
         let mut pos = 0;
-        while let Self::Chunked { at, overhead } = self {
+        while let Self::Chunked {
+            at,
+            overhead,
+            allowed,
+        } = self
+        {
             if pos == input.len() {
                 break;
             }
@@ -132,11 +150,18 @@ impl BodyDecoder {
             ) {
                 *overhead += 1;
                 if *overhead > MAX_OVERHEAD {
-                    return Err(BrokenFraming("chunk extensions or trailers are too large"));
+                    return Err(BodyRefused::Malformed(
+                        "chunk extensions or trailers are too large",
+                    ));
                 }
             }
             match at.step(input[pos])? {
-                Some(next) => *at = next,
+                Some(next) => {
+                    if let (Chunk::SizeLf(_), Chunk::Data(size)) = (*at, next) {
+                        *allowed = allowed.checked_sub(size).ok_or(BodyRefused::TooLarge)?;
+                    }
+                    *at = next;
+                }
                 None => *self = Self::Done,
             }
             pos += 1;
@@ -147,26 +172,26 @@ impl BodyDecoder {
 
 impl Chunk {
     /// The place after `byte`, or `None` after the last one. Never called within data.
-    fn step(self, byte: u8) -> Result<Option<Self>, BrokenFraming> {
+    fn step(self, byte: u8) -> Result<Option<Self>, BodyRefused> {
         let next = match (self, byte) {
             (Self::Size(size, digits), _) if byte.is_ascii_hexdigit() => {
                 // 15 hex digits are beyond any chunk and cannot overflow.
                 if digits == 15 {
-                    return Err(BrokenFraming("a chunk size is too large"));
+                    return Err(BodyRefused::Malformed("a chunk size is too large"));
                 }
                 let digit = (byte as char).to_digit(16).unwrap_or(0);
                 Self::Size(size * 16 + u64::from(digit), digits + 1)
             }
-            (Self::Size(_, 0), _) => return Err(BrokenFraming("a chunk size is missing")),
+            (Self::Size(_, 0), _) => return Err(BodyRefused::Malformed("a chunk size is missing")),
             (Self::Size(size, _), b'\r') => Self::SizeLf(size),
             (Self::Size(size, _), b';') => Self::Extension(size),
-            (Self::Size(..), _) => return Err(BrokenFraming("a chunk size is malformed")),
+            (Self::Size(..), _) => return Err(BodyRefused::Malformed("a chunk size is malformed")),
             (Self::Extension(size), b'\r') => Self::SizeLf(size),
             (
                 Self::Extension(_) | Self::Trailer | Self::TrailerName | Self::TrailerStart,
                 b'\n',
             ) => {
-                return Err(BrokenFraming("a line ends with a bare LF"));
+                return Err(BodyRefused::Malformed("a line ends with a bare LF"));
             }
             (Self::Extension(size), _) => Self::Extension(size),
             (Self::SizeLf(0), b'\n') => Self::TrailerStart,
@@ -174,23 +199,27 @@ impl Chunk {
             (Self::DataCr, b'\r') => Self::DataLf,
             (Self::DataLf, b'\n') => Self::Size(0, 0),
             (Self::DataCr | Self::DataLf, _) => {
-                return Err(BrokenFraming("chunk data does not end where its size says"));
+                return Err(BodyRefused::Malformed(
+                    "chunk data does not end where its size says",
+                ));
             }
             (Self::TrailerStart, b'\r') => Self::EndLf,
             (Self::Trailer, b'\r') => Self::TrailerLf,
             (Self::TrailerStart | Self::TrailerName, _) if is_token(byte) => Self::TrailerName,
             (Self::TrailerName, b':') => Self::Trailer,
             (Self::TrailerStart | Self::TrailerName, _) => {
-                return Err(BrokenFraming("a trailer field is malformed"));
+                return Err(BodyRefused::Malformed("a trailer field is malformed"));
             }
             (Self::Trailer, b'\t' | b' '..=b'~' | 0x80..) => Self::Trailer,
-            (Self::Trailer, _) => return Err(BrokenFraming("a trailer field is malformed")),
+            (Self::Trailer, _) => {
+                return Err(BodyRefused::Malformed("a trailer field is malformed"));
+            }
             (Self::TrailerLf, b'\n') => Self::TrailerStart,
             (Self::EndLf, b'\n') => return Ok(None),
             (Self::SizeLf(_) | Self::TrailerLf | Self::EndLf, _) => {
-                return Err(BrokenFraming("a CR is not followed by an LF"));
+                return Err(BodyRefused::Malformed("a CR is not followed by an LF"));
             }
-            (Self::Data(_), _) => return Err(BrokenFraming("chunk data out of place")),
+            (Self::Data(_), _) => return Err(BodyRefused::Malformed("chunk data out of place")),
         };
         Ok(Some(next))
     }
@@ -207,8 +236,12 @@ fn take(input: &[u8], left: u64, room: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn chunked(input: &[u8]) -> Result<(Vec<u8>, usize, bool), BrokenFraming> {
-        let mut decoder = BodyDecoder::from(BodyLength::Chunked);
+    fn unlimited(length: BodyLength) -> BodyDecoder {
+        BodyDecoder::new(length, u64::MAX).unwrap()
+    }
+
+    fn chunked(input: &[u8]) -> Result<(Vec<u8>, usize, bool), BodyRefused> {
+        let mut decoder = unlimited(BodyLength::Chunked);
         let mut body = Vec::new();
         let consumed = decoder.decode(input, &mut body, usize::MAX)?;
         Ok((body, consumed, decoder.is_done()))
@@ -216,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_sized_body_ends_at_its_length() {
-        let mut decoder = BodyDecoder::from(BodyLength::Sized(5));
+        let mut decoder = unlimited(BodyLength::Sized(5));
         let mut body = Vec::new();
         assert_eq!(decoder.decode(b"abc", &mut body, 2), Ok(2));
         assert_eq!(decoder.decode(b"cdeGET", &mut body, 100), Ok(3));
@@ -236,7 +269,7 @@ mod tests {
     #[test]
     fn the_split_of_the_input_does_not_matter() {
         let input = b"3\r\nabc\r\n2;e\r\nde\r\n0\r\nt: v\r\n\r\n";
-        let mut decoder = BodyDecoder::from(BodyLength::Chunked);
+        let mut decoder = unlimited(BodyLength::Chunked);
         let mut body = Vec::new();
         for byte in input {
             let consumed = decoder.decode(&[*byte], &mut body, usize::MAX);
@@ -248,7 +281,7 @@ mod tests {
 
     #[test]
     fn data_waits_for_room() {
-        let mut decoder = BodyDecoder::from(BodyLength::Chunked);
+        let mut decoder = unlimited(BodyLength::Chunked);
         let mut body = Vec::new();
         assert_eq!(decoder.decode(b"5\r\nabcde\r\n", &mut body, 2), Ok(5));
         assert_eq!(decoder.decode(b"cde\r\n0\r\n\r\n", &mut body, 100), Ok(10));
@@ -285,5 +318,21 @@ mod tests {
         }
         let long = [b"3;".as_slice(), &[b'x'; MAX_OVERHEAD + 1]].concat();
         assert!(chunked(&long).is_err());
+    }
+
+    #[test]
+    fn a_body_that_is_too_large_is_refused_before_it_is_read() {
+        let sized = |length| BodyDecoder::new(BodyLength::Sized(length), 5).map(|_| ());
+        assert_eq!(sized(5), Ok(()));
+        assert_eq!(sized(6), Err(BodyRefused::TooLarge));
+        let mut decoder = BodyDecoder::new(BodyLength::Chunked, 5).unwrap();
+        let mut body = Vec::new();
+        assert_eq!(
+            decoder.decode(b"3\r\nabc\r\n2\r\nde\r\n", &mut body, 99),
+            Ok(15)
+        );
+        let more = decoder.decode(b"1\r\n", &mut body, 99);
+        assert_eq!(more, Err(BodyRefused::TooLarge));
+        assert_eq!(body, b"abcde");
     }
 }

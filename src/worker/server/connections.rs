@@ -34,6 +34,8 @@ pub(super) struct Connections {
     waiting: RefCell<Option<Waker>>,
     /// The accepting tasks.
     listening: RefCell<Vec<Waker>>,
+    /// Those of them that wait for a connection to end.
+    crowded: RefCell<Vec<Waker>>,
     interval: Duration,
     draining: Cell<bool>,
 }
@@ -69,6 +71,7 @@ impl Connections {
             sweep: RefCell::default(),
             waiting: RefCell::default(),
             listening: RefCell::default(),
+            crowded: RefCell::default(),
             interval: (shortest / 4).clamp(MIN_INTERVAL, MAX_INTERVAL),
             draining: Cell::new(false),
         }
@@ -135,6 +138,11 @@ impl Connections {
         if !listening.iter().any(|other| other.will_wake(waker)) {
             listening.push(waker.clone());
         }
+    }
+
+    /// Wakes a task when a connection ends or comes to rest.
+    pub(super) fn wake_with_room(&self, waker: &Waker) {
+        self.crowded.borrow_mut().push(waker.clone());
     }
 
     pub(super) fn disconnect_all(&self) {
@@ -264,6 +272,8 @@ impl Drop for Guard<'_> {
         self.connections.slots.borrow_mut()[self.slot] = None;
         self.connections.free.borrow_mut().push(self.slot);
         self.connections.open.set(self.connections.open.get() - 1);
+        let crowded = std::mem::take(&mut *self.connections.crowded.borrow_mut());
+        crowded.into_iter().for_each(Waker::wake);
         if self.connections.open.get() == 0 {
             let mut slots = self.connections.slots.borrow_mut();
             // After a burst: the lists go back to the allocator.

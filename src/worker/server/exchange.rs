@@ -374,12 +374,12 @@ impl Exchange {
     /// Decodes `input` into the body; says how much was consumed.
     ///
     /// # Errors
-    /// The framing is broken.
+    /// The framing is broken, or the body too large.
     pub(super) fn arrived(
         &self,
         decoder: &mut BodyDecoder,
         input: &[u8],
-    ) -> Result<usize, super::body::BrokenFraming> {
+    ) -> Result<usize, super::body::BodyRefused> {
         let mut state = self.lock();
         let before = state.body.len();
         let room = READ_HIGH_WATER.saturating_sub(before);

@@ -9,9 +9,23 @@ use httparse::Header;
 
 use super::proxy::{Forwarded, is_proxy_field};
 
-/// More header fields than this are answered 431. Uvicorn (httptools) has no limit, Granian's is
-/// 100 and nginx's about 1,000; a browser sends some 30.
-const MAX_HEADERS: usize = 128;
+/// So many fields are taken apart without memory of their own; a browser sends some 30.
+const USUAL_FIELDS: usize = 128;
+
+/// What a request line may have besides its target: a method, a version, two spaces.
+const AROUND_TARGET: usize = 64;
+
+/// How large a head may be. Uvicorn (httptools) has no limits; nginx takes 8 KiB a line, Granian 100
+/// fields.
+#[derive(Debug, Clone, Copy)]
+pub struct HeadLimits {
+    /// Bytes of all of it.
+    pub size: usize,
+    /// Bytes of the target.
+    pub target: usize,
+    /// Fields.
+    pub fields: usize,
+}
 
 /// A request head, borrowed from the connection's read buffer.
 #[derive(Debug)]
@@ -62,8 +76,10 @@ pub enum Refused {
     Method,
     /// Not HTTP/1.0 or HTTP/1.1.
     Version,
-    /// The head is larger than allowed.
+    /// The head is larger than allowed, or has more fields.
     TooLarge,
+    /// The target is longer than allowed.
+    TargetTooLong,
     /// The head did not arrive in time.
     TooSlow,
 }
@@ -75,6 +91,7 @@ impl Refused {
         match self {
             Self::Malformed(_) => 400,
             Self::TooSlow => 408,
+            Self::TargetTooLong => 414,
             Self::TooLarge => 431,
             Self::UnknownCoding | Self::Method => 501,
             Self::Version => 505,
@@ -88,6 +105,7 @@ impl Refused {
             Self::Malformed(what) => what,
             Self::TooSlow => "the request head did not arrive in time",
             Self::TooLarge => "the request head is too large",
+            Self::TargetTooLong => "the request target is too long",
             Self::UnknownCoding => "unknown transfer coding",
             Self::Method => "CONNECT is not implemented",
             Self::Version => "HTTP version not supported",
@@ -111,11 +129,11 @@ impl HeadScan {
     /// is complete, with its empty line.
     ///
     /// # Errors
-    /// A bare LF (RFC 9112 section 2.2 lets us refuse it), or more than `limit` bytes.
+    /// A bare LF (RFC 9112 section 2.2 lets us refuse it), or more bytes than allowed.
     pub fn advance(
         &mut self,
         buffer: &[u8],
-        limit: usize,
+        limits: HeadLimits,
     ) -> Result<Option<std::ops::Range<usize>>, Refused> {
         while let Some(found) = memchr::memchr(b'\n', &buffer[self.seen..]) {
             let lf = self.seen + found;
@@ -128,13 +146,17 @@ impl HeadScan {
             self.seen = lf + 1;
             match (empty, leading) {
                 (true, true) => self.start = lf + 1,
-                (true, false) if lf + 1 > limit => return Err(Refused::TooLarge),
+                (true, false) if lf + 1 > limits.size => return Err(Refused::TooLarge),
                 (true, false) => return Ok(Some(self.start..lf + 1)),
                 (false, _) => {}
             }
         }
         self.seen = buffer.len();
-        if buffer.len() > limit {
+        let is_request_line = self.line == self.start;
+        let unfinished = buffer.len() - self.line;
+        if is_request_line && unfinished > limits.target + AROUND_TARGET {
+            Err(Refused::TargetTooLong)
+        } else if buffer.len() > limits.size {
             Err(Refused::TooLarge)
         } else {
             Ok(None)
@@ -146,10 +168,22 @@ impl HeadScan {
 ///
 /// # Errors
 /// What the RFC does not allow, or we do not implement.
-pub fn parse<R>(bytes: &[u8], then: impl FnOnce(&mut RequestHead<'_>) -> R) -> Result<R, Refused> {
-    let mut fields = [MaybeUninit::<Header<'_>>::uninit(); MAX_HEADERS];
+pub fn parse<R>(
+    bytes: &[u8],
+    limits: HeadLimits,
+    then: impl FnOnce(&mut RequestHead<'_>) -> R,
+) -> Result<R, Refused> {
+    let mut usual = [MaybeUninit::<Header<'_>>::uninit(); USUAL_FIELDS];
+    let mut unusual;
+    let fields = match usual.get_mut(..limits.fields) {
+        Some(fields) => fields,
+        None => {
+            unusual = vec![MaybeUninit::uninit(); limits.fields];
+            &mut unusual
+        }
+    };
     let mut request = httparse::Request::new(&mut []);
-    match request.parse_with_uninit_headers(bytes, &mut fields) {
+    match request.parse_with_uninit_headers(bytes, fields) {
         Ok(httparse::Status::Complete(_)) => {}
         Ok(httparse::Status::Partial) => return Err(Refused::Malformed("the head is incomplete")),
         Err(error) => return Err(refusal(error, bytes)),
@@ -161,6 +195,9 @@ pub fn parse<R>(bytes: &[u8], then: impl FnOnce(&mut RequestHead<'_>) -> R) -> R
     };
     if method == "CONNECT" {
         return Err(Refused::Method);
+    }
+    if target.len() > limits.target {
+        return Err(Refused::TargetTooLong);
     }
     let http10 = version == 0;
     let fields = Fields::read(request.headers, http10)?;
@@ -416,8 +453,14 @@ fn absolute_form(target: &[u8]) -> Result<(&[u8], &[u8]), Refused> {
 mod tests {
     use super::*;
 
+    const LIMITS: HeadLimits = HeadLimits {
+        size: 100,
+        target: 50,
+        fields: 128,
+    };
+
     fn check(head: &str) -> Result<(BodyLength, bool), u16> {
-        parse(head.as_bytes(), |head| (head.body, head.keep_alive)).map_err(Refused::status)
+        parse(head.as_bytes(), LIMITS, |head| (head.body, head.keep_alive)).map_err(Refused::status)
     }
 
     fn with_fields(fields: &str) -> Result<(BodyLength, bool), u16> {
@@ -430,24 +473,56 @@ mod tests {
         let mut scan = HeadScan::default();
         for end in 0..head.len() - 5 {
             assert_eq!(
-                scan.advance(&head[..end], 100),
+                scan.advance(&head[..end], LIMITS),
                 Ok(None),
                 "after {end} bytes"
             );
         }
-        assert_eq!(scan.advance(head, 100), Ok(Some(4..head.len() - 4)));
+        assert_eq!(scan.advance(head, LIMITS), Ok(Some(4..head.len() - 4)));
     }
 
     #[test]
     fn bare_line_feeds_and_large_heads_are_refused() {
         for head in ["\n", "GET / HTTP/1.1\n", "GET / HTTP/1.1\r\nHost: a\n\r\n"] {
-            let refused = HeadScan::default().advance(head.as_bytes(), 100);
+            let refused = HeadScan::default().advance(head.as_bytes(), LIMITS);
             assert_eq!(refused.map_err(Refused::status), Err(400), "{head:?}");
         }
-        let large = [b'a'; 101];
+    }
+
+    #[test]
+    fn heads_are_limited_in_size_target_and_fields() {
+        let scanned = |head: &str| HeadScan::default().advance(head.as_bytes(), LIMITS);
+        let line = "GET / HTTP/1.1\r\n";
+        let field = format!("{line}a: {}", "x".repeat(100));
+        assert_eq!(scanned(&field), Err(Refused::TooLarge));
+        assert_eq!(scanned(&format!("{field}\r\n\r\n")), Err(Refused::TooLarge));
         assert_eq!(
-            HeadScan::default().advance(&large, 100),
-            Err(Refused::TooLarge)
+            scanned(&format!("/{}", "x".repeat(114))),
+            Err(Refused::TargetTooLong)
+        );
+        let parsed = |target: usize, fields: usize, limits| {
+            let head = format!("GET /{} HTTP/1.1\r\nhost: a\r\n", "x".repeat(target - 1));
+            let head = head + &"a: b\r\n".repeat(fields - 1) + "\r\n";
+            parse(head.as_bytes(), limits, |head| head.headers.len())
+        };
+        assert_eq!(parsed(50, 128, LIMITS), Ok(128));
+        assert_eq!(parsed(51, 1, LIMITS), Err(Refused::TargetTooLong));
+        assert_eq!(parsed(1, 129, LIMITS), Err(Refused::TooLarge));
+        let few = HeadLimits {
+            fields: 3,
+            ..LIMITS
+        };
+        assert_eq!(
+            (parsed(1, 3, few), parsed(1, 4, few)),
+            (Ok(3), Err(Refused::TooLarge))
+        );
+        let many = HeadLimits {
+            fields: 500,
+            ..LIMITS
+        };
+        assert_eq!(
+            (parsed(1, 500, many), parsed(1, 501, many)),
+            (Ok(500), Err(Refused::TooLarge))
         );
     }
 
@@ -521,7 +596,7 @@ mod tests {
     fn targets_are_taken_apart() {
         let target = |method: &str, target: &str| {
             let head = format!("{method} {target} HTTP/1.1\r\nHost: a\r\n\r\n");
-            parse(head.as_bytes(), |head| {
+            parse(head.as_bytes(), LIMITS, |head| {
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                 (text(head.path), text(head.query), head.authority.map(text))
             })

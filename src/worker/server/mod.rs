@@ -33,15 +33,15 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 pub use accept::Listener;
-pub use body::{BodyDecoder, BrokenFraming};
+pub use body::{BodyDecoder, BodyRefused};
 pub use exchange::{Exchange, Finish, Received};
 pub use handover::{HandOver, Moved};
-pub use head::{BodyLength, HeadScan, Refused as HeadRefused, RequestHead, parse};
+pub use head::{BodyLength, HeadLimits, HeadScan, Refused as HeadRefused, RequestHead, parse};
 pub use proxy::{Client, Forwarded, is_proxy_field};
 pub use response::{BadField, Defaults, Piece, Refused, ResponseHead, reason_phrase};
 
 use crate::config::{Trusted, WorkerConfig};
-use crate::sys::memory;
+use crate::sys::{limits, memory};
 use crate::telemetry::AccessLog;
 use crate::tls::Identity;
 use crate::worker::application::Application;
@@ -91,8 +91,20 @@ pub struct Server<A> {
 struct Limits {
     keep_alive: Duration,
     header_read: Duration,
-    head_size: usize,
+    body_read: Option<Duration>,
+    head: HeadLimits,
+    /// Bytes of a request body.
+    body: u64,
     in_flight: Option<usize>,
+    connections: usize,
+}
+
+impl Limits {
+    /// The shortest time that a connection is held to.
+    fn shortest(&self) -> Duration {
+        let shortest = self.keep_alive.min(self.header_read);
+        self.body_read.map_or(shortest, |body| shortest.min(body))
+    }
 }
 
 impl<A: Application> Server<A> {
@@ -119,8 +131,18 @@ impl<A: Application> Server<A> {
         let limits = Limits {
             keep_alive: config.keep_alive,
             header_read: config.header_read,
-            head_size: config.max_head_size,
+            body_read: config.limits.body_read,
+            head: HeadLimits {
+                size: config.max_head_size,
+                target: config.limits.target,
+                fields: config.limits.fields,
+            },
+            body: config.limits.body.unwrap_or(u64::MAX),
             in_flight: config.limit_concurrency,
+            connections: config
+                .limits
+                .connections
+                .unwrap_or_else(limits::connections),
         };
         Ok(Rc::new(Self {
             application,
@@ -139,7 +161,7 @@ impl<A: Application> Server<A> {
             lot: Lot::new()?,
             outbox: RefCell::default(),
             draining: Cell::new(false),
-            connections: Connections::new(limits.keep_alive.min(limits.header_read)),
+            connections: Connections::new(limits.shortest()),
             limits,
             proxies: Proxies::new(&config.proxies),
             preamble_from: config

@@ -133,6 +133,22 @@ impl Lot {
         expired
     }
 
+    /// Closes the connection that has been idle for the longest time; says whether there was one.
+    pub(super) fn evict(&self) -> bool {
+        let mut order = self.order.borrow_mut();
+        while let Some((deadline, place)) = order.pop_front() {
+            let is_its_own = self.places.borrow()[place as usize]
+                .as_ref()
+                .is_some_and(|parked| parked.deadline == deadline);
+            if is_its_own {
+                let evicted = self.take(u64::from(place));
+                self.shrink(&mut order);
+                return evicted.is_some();
+            }
+        }
+        false
+    }
+
     /// Takes all connections out.
     pub(super) fn clear(&self) -> Vec<Parked> {
         let count = self.places.borrow().len() as u64;

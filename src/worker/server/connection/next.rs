@@ -52,12 +52,12 @@ impl<A: Application> Connection<'_, A> {
                 return Poll::Ready(Next::End);
             }
             loop {
-                match scan.advance(self.input.unused(), limits.head_size) {
+                match scan.advance(self.input.unused(), limits.head) {
                     Ok(None) => {}
                     Ok(Some(range)) => return Poll::Ready(Next::Head(range)),
                     Err(refused) => return Poll::Ready(Next::Refused(refused)),
                 }
-                match self.poll_fill(cx, limits.head_size + buffers::SIZE) {
+                match self.poll_fill(cx, limits.head.size + buffers::SIZE) {
                     Poll::Ready(0) => return Poll::Ready(Next::End),
                     Poll::Ready(_) if !begun => {
                         begun = true;

@@ -5,6 +5,7 @@ use std::io::IoSlice;
 use std::ops::Range;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use super::Connection;
 use super::input::READ_AHEAD;
@@ -12,7 +13,7 @@ use super::record::OwnedRecord;
 use crate::worker::application::Application;
 use crate::worker::asgi::http::Request;
 use crate::worker::server::Server;
-use crate::worker::server::body::BodyDecoder;
+use crate::worker::server::body::{BodyDecoder, BodyRefused};
 use crate::worker::server::exchange::{Ending, Exchange};
 use crate::worker::server::head;
 use crate::worker::server::response::{self, Outgoing};
@@ -22,6 +23,8 @@ pub(super) struct Run {
     exchange: Arc<Exchange>,
     body: BodyDecoder,
     out: Outgoing,
+    /// It has to come on within a time, which runs.
+    is_due: bool,
     /// The client waits for `100 Continue`.
     expects: bool,
     /// What the access log wants to know, where the response did not start at once.
@@ -31,11 +34,17 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// The body's framing is broken: nothing after it can be understood.
-    fn break_off(&mut self, why: &str) {
-        tracing::warn!("Invalid HTTP request received.");
-        tracing::debug!("{why}");
-        self.exchange.refuse(400, "Invalid HTTP request received.");
+    /// The body is not read on: nothing after it can be understood.
+    fn break_off(&mut self, why: BodyRefused) {
+        match why {
+            BodyRefused::Malformed(why) => {
+                tracing::warn!("Invalid HTTP request received.");
+                tracing::debug!("{why}");
+                self.exchange.refuse(400, "Invalid HTTP request received.");
+            }
+            BodyRefused::TooLarge => self.exchange.refuse(413, "Content Too Large"),
+            BodyRefused::TooSlow => self.exchange.refuse(408, "Request Timeout"),
+        }
         self.body = BodyDecoder::Done;
     }
 }
@@ -74,7 +83,7 @@ impl<A: Application> Connection<'_, A> {
             server.application.connect(&self.peers, tls.as_ref())
         });
         let unused = self.input.unused();
-        let run = head::parse(&unused[range], |head| {
+        let run = head::parse(&unused[range], server.limits.head, |head| {
             if head.proxied {
                 head.forwarded = server.proxies.read(&self.peers, head.headers);
             }
@@ -89,12 +98,18 @@ impl<A: Application> Connection<'_, A> {
                 head.keep_alive,
                 server.buffers.take(),
             ));
-            let mut body = BodyDecoder::from(head.body);
-            let arrived = exchange.arrived(&mut body, &unused[end..]);
+            let (body, arrived) = match BodyDecoder::new(head.body, server.limits.body) {
+                Ok(mut body) => {
+                    let arrived = exchange.arrived(&mut body, &unused[end..]);
+                    (body, arrived)
+                }
+                Err(refused) => (BodyDecoder::Done, Err(refused)),
+            };
             let mut run = Run {
                 exchange,
                 body,
                 out: Outgoing::default(),
+                is_due: false,
                 expects: head.expects_continue,
                 record: None,
                 gone: false,
@@ -112,8 +127,8 @@ impl<A: Application> Connection<'_, A> {
                     }
                     consumed
                 }
-                Err(broken) => {
-                    run.break_off(broken.0);
+                Err(refused) => {
+                    run.break_off(refused);
                     0
                 }
             };
@@ -194,6 +209,8 @@ impl<A: Application> Connection<'_, A> {
             };
         }
         if room == 0 || run.expects {
+            // It is not the client that is waited for.
+            self.not_due(run);
             return false;
         }
         if self.input.is_empty() {
@@ -203,15 +220,38 @@ impl<A: Application> Connection<'_, A> {
                     run.gone = true;
                     return true;
                 }
-                Poll::Ready(_) => {}
-                Poll::Pending => return false,
+                Poll::Ready(_) => self.not_due(run),
+                Poll::Pending => return self.is_too_slow(run),
             }
         }
         match run.exchange.arrived(&mut run.body, self.input.unused()) {
             Ok(consumed) => self.input.consume(consumed),
-            Err(broken) => run.break_off(broken.0),
+            Err(refused) => run.break_off(refused),
         }
         true
+    }
+
+    /// Nothing of the body has come: whether that has been so for too long, which ends the request.
+    fn is_too_slow(&mut self, run: &mut Run) -> bool {
+        let Some(limit) = self.server.limits.body_read else {
+            return false;
+        };
+        if !run.is_due {
+            run.is_due = true;
+            self.entry.set_deadline(Some(Instant::now() + limit));
+        }
+        let expired = self.entry.is_expired();
+        if expired {
+            self.not_due(run);
+            run.break_off(BodyRefused::TooSlow);
+        }
+        expired
+    }
+
+    fn not_due(&mut self, run: &mut Run) {
+        if std::mem::take(&mut run.is_due) {
+            self.entry.set_deadline(None);
+        }
     }
 
     /// Writes some of `out`; `Ready(false)` when the peer is gone.

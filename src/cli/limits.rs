@@ -1,0 +1,33 @@
+//! What a client may cost.
+
+use std::time::Duration;
+
+use super::values;
+
+/// Options about limits.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Limits")]
+#[allow(missing_docs)]
+pub struct Limits {
+    /// Most fields of a request head; beyond it the answer is 431
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 128,
+        env = "LOWMEM_MAX_HEADERS"
+    )]
+    pub max_headers: usize,
+    /// Longest request target; beyond it the answer is 414 [default: half of --max-head-size]
+    #[arg(long, value_name = "BYTES", env = "LOWMEM_MAX_TARGET_SIZE")]
+    pub max_target_size: Option<usize>,
+    /// Largest request body, like 10M; beyond it the answer is 413 [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = values::bytes, env = "LOWMEM_MAX_BODY_SIZE")]
+    pub max_body_size: Option<u64>,
+    /// Seconds without a byte of a request body, then 408 [default: no limit]
+    #[arg(long, value_name = "S", value_parser = values::seconds)]
+    #[arg(env = "LOWMEM_TIMEOUT_BODY_READ")]
+    pub timeout_body_read: Option<Duration>,
+    /// Most connections of a worker; more wait in the queue [default: as descriptors allow]
+    #[arg(long, value_name = "N", env = "LOWMEM_LIMIT_CONNECTIONS")]
+    pub limit_connections: Option<usize>,
+}

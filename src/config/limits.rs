@@ -1,0 +1,34 @@
+//! What a client may cost.
+
+use std::ops::RangeInclusive;
+
+use super::LimitSettings;
+use super::meaning::Mistakes;
+use crate::cli::{Http, Limits};
+
+/// Beyond some thousand fields a request costs more than any application wants of it.
+const FIELDS: RangeInclusive<usize> = 1..=10_000;
+
+/// What the flags say.
+pub(super) fn meant(typed: &Limits, http: &Http, mistakes: &mut Mistakes) -> LimitSettings {
+    if !FIELDS.contains(&typed.max_headers) {
+        let (least, most) = (FIELDS.start(), FIELDS.end());
+        mistakes.add("--max-headers", format!("{least} to {most}"));
+    }
+    if typed.limit_connections == Some(0) {
+        mistakes.add("--limit-connections", "at least 1, or nobody is served");
+    }
+    if typed.timeout_body_read.is_some_and(|limit| limit.is_zero()) {
+        mistakes.add(
+            "--timeout-body-read",
+            "more than 0; leave it out for no limit",
+        );
+    }
+    LimitSettings {
+        fields: typed.max_headers,
+        target: typed.max_target_size.unwrap_or(http.max_head_size / 2),
+        body: typed.max_body_size,
+        body_read: typed.timeout_body_read,
+        connections: typed.limit_connections,
+    }
+}
