@@ -12,6 +12,29 @@ pub struct Megabytes(pub u64);
 /// An integer as `120,331`.
 pub struct Grouped(pub u64);
 
+/// Bytes, or a difference of them, as `512 B`, `1.5 KB`, `61.2 MB`, in units of 1024.
+pub struct Bytes(pub i64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = match self.0 {
+            ..0 => "-",
+            _ if f.sign_plus() => "+",
+            _ => "",
+        };
+        let bytes = self.0.unsigned_abs();
+        if bytes < 1 << 10 {
+            return write!(f, "{sign}{bytes} B");
+        }
+        let (unit, size) = if bytes < 1 << 20 {
+            ("KB", 1 << 10)
+        } else {
+            ("MB", 1 << 20)
+        };
+        write!(f, "{sign}{:.1} {unit}", bytes as f64 / f64::from(size))
+    }
+}
+
 impl fmt::Display for Age {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
@@ -51,6 +74,13 @@ mod tests {
     fn ages_have_two_units() {
         let ages = [45, 725, 21_600, 93_784].map(|s| Age(Duration::from_secs(s)).to_string());
         assert_eq!(ages, ["45s", "12m5s", "6h0m", "1d2h"]);
+    }
+
+    #[test]
+    fn bytes_have_a_unit_and_may_have_a_sign() {
+        let shown = [0, 512, 1_536, -64_172_851].map(|bytes| format!("{}", Bytes(bytes)));
+        assert_eq!(shown, ["0 B", "512 B", "1.5 KB", "-61.2 MB"]);
+        assert_eq!(format!("{:+}", Bytes(1_536)), "+1.5 KB");
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod control;
 pub mod environment;
 pub mod exit;
 pub mod figures;
+pub mod growth;
 pub mod launch;
 pub mod net;
 pub mod supervisor;

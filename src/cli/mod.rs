@@ -12,6 +12,7 @@ mod application;
 mod command;
 mod compatibility;
 mod file;
+mod growth;
 mod http;
 mod kind;
 mod limits;
@@ -39,6 +40,7 @@ use crate::exit;
 pub use application::{Application, InterfaceWord, LifespanWord};
 pub use command::{Command, Shell};
 pub use compatibility::Compatibility;
+pub use growth::{Diagnosis, Growth};
 pub use http::Http;
 pub use limits::Limits;
 pub use listening::Listening;
@@ -113,6 +115,9 @@ pub struct Flags {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub logging: Logging,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub diagnosis: Diagnosis,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub compatibility: Compatibility,

@@ -113,6 +113,7 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
             "at least 1, or nothing would be answered",
         );
     }
+    let growth = super::growth::meant(&flags.diagnosis);
     WorkerConfig {
         app: flags.app.clone().unwrap_or_default(),
         factory: flags.application.factory,
@@ -135,7 +136,10 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
             LifespanWord::Off => Lifespan::Off,
         },
         root_path: root_path.trim_end_matches('/').to_owned(),
-        gc_freeze: unless(flags.application.no_gc_freeze, flags.application.gc_freeze),
+        // What is out of the collector's sight cannot be counted.
+        gc_freeze: growth.is_none()
+            && unless(flags.application.no_gc_freeze, flags.application.gc_freeze),
+        growth,
         access_log: unless(flags.logging.no_access_log, flags.logging.access_log),
         log: log(&flags.logging, around),
         log_config: log_config(&flags.logging, around, mistakes),

@@ -1,6 +1,7 @@
 //! What the flags mean, after all mistakes in them have been reported together.
 
 mod env_file;
+mod growth;
 mod header;
 mod limits;
 mod listen;
@@ -15,6 +16,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use growth::Growth;
 pub use meaning::{Mistake, meant};
 pub use surroundings::Surroundings;
 pub use tls::{ClientCertificates, Tls};

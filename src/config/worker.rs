@@ -28,6 +28,8 @@ pub struct WorkerConfig {
     pub lifespan: Lifespan,
     /// Take what startup left out of the garbage collector's sight.
     pub gc_freeze: bool,
+    /// Whether `lowmem-serve growth` may ask.
+    pub growth: Option<super::Growth>,
     /// ASGI `root_path`, prefixed to `path` as Uvicorn does; no trailing slash.
     pub root_path: String,
     /// Write a line to stdout for each response.

@@ -45,6 +45,8 @@ pub enum Failed {
     Start(io::Error),
     /// It ended before it was ready; what it wrote.
     Ended(ExitStatus, String),
+    /// It is served otherwise than over plain HTTP.
+    NotPlain,
     /// It was not ready in time; what it wrote.
     TooLate(String),
     /// A request was not answered; what the server wrote.
@@ -149,6 +151,7 @@ impl Trial {
             };
             match woken {
                 Woken::Address(address) => return Ok(address),
+                Woken::Elsewhere => return Err(Failed::NotPlain),
                 Woken::NotYet => {}
                 Woken::Ended => {
                     let status = self.child.wait().map_err(Failed::Start)?;
@@ -179,6 +182,12 @@ impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let wrote = match self {
             Self::Start(error) => return write!(f, "the server cannot be started: {error}"),
+            Self::NotPlain => {
+                return f.write_str(
+                    "the server is asked over plain HTTP on one port; leave out flags for TLS and for \
+                     other places to listen on",
+                );
+            }
             Self::Ended(status, wrote) => {
                 write!(f, "the server ended before it was ready ({status})")?;
                 wrote

@@ -11,12 +11,12 @@ use std::time::Duration;
 const KEPT: usize = 200;
 
 /// How the line that tells the address begins, after its level.
-const RUNNING: &str = "lowmem-serve running on http://";
+const RUNNING: &str = "lowmem-serve running on ";
 
 /// The reading end of the pipe that the server writes to.
 #[derive(Debug)]
 pub(super) struct Output {
-    told: Receiver<SocketAddr>,
+    told: Receiver<Option<SocketAddr>>,
     lines: Arc<Mutex<VecDeque<String>>>,
 }
 
@@ -25,6 +25,8 @@ pub(super) struct Output {
 pub(super) enum Woken {
     /// The server is ready there.
     Address(SocketAddr),
+    /// It is ready somewhere else than on plain HTTP.
+    Elsewhere,
     /// Every process that could write has ended.
     Ended,
     /// The time is up.
@@ -46,7 +48,8 @@ impl Output {
 
     pub(super) fn wait_for_address(&self, time: Duration) -> Woken {
         match self.told.recv_timeout(time) {
-            Ok(address) => Woken::Address(address),
+            Ok(Some(address)) => Woken::Address(address),
+            Ok(None) => Woken::Elsewhere,
             Err(RecvTimeoutError::Disconnected) => Woken::Ended,
             Err(RecvTimeoutError::Timeout) => Woken::NotYet,
         }
@@ -55,7 +58,7 @@ impl Output {
     /// The same for a server whose address is known.
     pub(super) fn wait_for_end(&self, time: Duration) -> Woken {
         match self.wait_for_address(time) {
-            Woken::Address(_) => Woken::NotYet,
+            Woken::Address(_) | Woken::Elsewhere => Woken::NotYet,
             woken => woken,
         }
     }
@@ -68,14 +71,14 @@ impl Output {
 }
 
 /// Until the pipe has no writer; dropping `tell` says so.
-fn read(pipe: PipeReader, kept: &Mutex<VecDeque<String>>, tell: &Sender<SocketAddr>) {
+fn read(pipe: PipeReader, kept: &Mutex<VecDeque<String>>, tell: &Sender<Option<SocketAddr>>) {
     let mut pipe = BufReader::new(pipe);
     let mut line = Vec::new();
     while matches!(pipe.read_until(b'\n', &mut line), Ok(length) if length > 0) {
         let text = String::from_utf8_lossy(&line).into_owned();
-        if let Some(address) = address_in(&text) {
+        if let Some((_, place)) = text.split_once(RUNNING) {
             // Nobody waits any more once the trial is given up.
-            let _ = tell.send(address);
+            let _ = tell.send(address_in(place));
         }
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() == KEPT {
@@ -86,9 +89,9 @@ fn read(pipe: PipeReader, kept: &Mutex<VecDeque<String>>, tell: &Sender<SocketAd
     }
 }
 
-fn address_in(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once(RUNNING)?;
-    rest.split_whitespace().next()?.parse().ok()
+fn address_in(place: &str) -> Option<SocketAddr> {
+    let authority = place.strip_prefix("http://")?;
+    authority.split_whitespace().next()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! `server` knows no Python, `asgi` knows no tokio, and neither knows the bridge, which is a crate
 //! of its own (`bridge/`) and implements [`application::Application`].
 
+pub mod alarm;
 pub mod application;
 pub mod asgi;
 pub mod interface;

@@ -9,6 +9,7 @@ mod control;
 mod done;
 mod drain;
 mod event_loop;
+mod growth;
 mod hosted;
 mod http;
 mod interface;

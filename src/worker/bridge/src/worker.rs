@@ -22,6 +22,7 @@ use crate::compiling;
 use crate::control::{Control, Order};
 use crate::drain;
 use crate::event_loop;
+use crate::growth;
 use crate::hosted::Hosted;
 use crate::interpreter::{self, Loaded};
 use crate::lifespan::Lifespan;
@@ -171,6 +172,11 @@ async fn serve(
     event_loop::tick_while(Rc::new(move || {
         timed.open_connections() > 0 || timed.is_draining()
     }));
+    if let Some(asked) = config.growth
+        && let Err(error) = growth::start(config.package.as_deref(), asked).await
+    {
+        Python::attach(|py| report::exception(py, "Cannot be asked for growth", &error));
+    }
     server.accept(listeners);
     startup::forget_all_code();
     memory::trim();

@@ -1,0 +1,223 @@
+"""`--growth` and `lowmem-serve growth`: what has grown in a worker that runs."""
+
+import json
+import os
+import re
+import socket
+import threading
+from typing import Any
+
+import pytest
+
+from harness import APPS, run
+
+CANNOT = 3
+
+
+def growth(*arguments: str) -> str:
+    finished = run("growth", *arguments)
+    assert finished.returncode == 0, finished
+    return finished.stdout
+
+
+def growth_as_json(*arguments: str) -> list[dict[str, Any]]:
+    return json.loads(growth("--json", *arguments))
+
+
+def by_name(grown: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {each["name"]: each for each in grown}
+
+
+def test_a_leak_is_found_by_type(server) -> None:
+    started = server("leaking:app", "--growth")
+    pid = str(started.pid)
+    growth(pid)
+    started.get("/session/1000")
+    started.get("/cache/500")
+    (worker,) = growth_as_json(pid)
+    assert [worker["pid"]] == started.worker_pids()
+    types = by_name(worker["types"])
+    assert types["leaking.Session"]["objects_grown"] == 1000
+    # The collector knows nothing of bytes: they are found through the dict that holds them.
+    assert abs(types["bytes"]["objects_grown"] - 500) <= 2
+    assert types["bytes"]["bytes_grown"] == pytest.approx(500 * 10_000, rel=0.01)
+    assert worker["types"][0]["name"] == "bytes", "what has grown most comes first"
+    assert worker["lines"] is None
+
+
+def test_a_leak_is_found_by_line(server) -> None:
+    started = server("leaking:app", "--trace-memory")
+    growth(str(started.pid))
+    started.get("/cache/500")
+    (worker,) = growth_as_json(str(started.pid))
+    line = worker["lines"][0]
+    assert line["name"] == f"{APPS}/leaking.py:{line_of('cache[number] =')}"
+    assert line["objects_grown"] == pytest.approx(500, abs=5)
+    assert line["bytes_grown"] == pytest.approx(500 * 10_000, rel=0.02)
+
+
+def test_a_line_is_shown_with_its_source_and_its_callers(server) -> None:
+    started = server("leaking:app", "--trace-memory=2")
+    growth(str(started.pid))
+    started.get("/cache/500")
+    page = growth(str(started.pid))
+    allocated = f"leaking.py:{line_of('cache[number] =')}: cache[number] = "
+    called = f"leaking.py:{line_of('remember(len(cache))')}: remember(len(cache))"
+    assert allocated in page and called in page
+    assert page.index(allocated) < page.index(called)
+
+
+def test_each_look_is_compared_with_the_one_before_or_the_first(server) -> None:
+    started = server("leaking:app", "--growth")
+    pid = str(started.pid)
+    growth(pid)
+    started.get("/session/300")
+    growth(pid)
+    started.get("/session/20")
+
+    def grown(*arguments: str) -> int:
+        (worker,) = growth_as_json(pid, *arguments)
+        return by_name(worker["types"])["leaking.Session"]["objects_grown"]
+
+    assert grown() == 20
+    assert grown("--since", "start") == 320
+
+
+def test_nothing_but_the_looks_themselves_and_nothing_has_grown(server) -> None:
+    started = server("leaking:app", "--growth")
+    pid = str(started.pid)
+    growth(pid)
+    growth(pid)
+    (worker,) = growth_as_json(pid)
+    assert sum(each["bytes_grown"] for each in worker["types"]) < 10_000
+
+
+def test_the_history_is_that_of_the_process(server) -> None:
+    started = server("leaking:app", "--growth")
+    growth(str(started.pid))
+    started.get("/cache/1000")
+    (worker,) = growth_as_json(str(started.pid))
+    first, last = worker["history"][0], worker["history"][-1]
+    assert last["at"] > first["at"]
+    assert last["anonymous"] - first["anonymous"] > 9 << 20
+    assert last["resident"] > last["anonymous"] > 0
+
+
+def test_counting_needs_no_asyncio_and_brings_none(server) -> None:
+    started = server("leaking:app", "--growth")
+    growth(str(started.pid))
+    assert started.get("/").text == ""
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_any_loop_can_be_asked(server, loop: str) -> None:
+    if loop == "uvloop":
+        pytest.importorskip("uvloop")
+    started = server("leaking:app", "--growth", "--loop", loop)
+    growth(str(started.pid))
+    started.get("/session/100")
+    (worker,) = growth_as_json(str(started.pid))
+    assert by_name(worker["types"])["leaking.Session"]["objects_grown"] == 100
+
+
+def test_requests_are_answered_during_a_look(server) -> None:
+    started = server("leaking:app", "--growth")
+    # Enough objects for a look that takes longer than some requests.
+    started.get("/session/300000")
+    looked = threading.Thread(target=growth, args=(str(started.pid),))
+    looked.start()
+    answered = 0
+    with started.connect() as client:
+        while looked.is_alive():
+            assert client.get("/").status == 200
+            answered += 1
+    looked.join()
+    assert answered > 10
+
+
+def test_every_worker_is_asked(server) -> None:
+    started = server("leaking:app", "--growth", "--workers", "2")
+    workers = growth_as_json(str(started.pid))
+    assert sorted(worker["pid"] for worker in workers) == started.worker_pids()
+    one = str(started.worker_pids()[0])
+    assert [str(worker["pid"]) for worker in growth_as_json(one)] == [one]
+
+
+def test_a_server_is_found_by_its_address(server) -> None:
+    started = server("leaking:app", "--growth")
+    for address in (started.url, f":{started.port}"):
+        assert [worker["pid"] for worker in growth_as_json(address)] == started.worker_pids()
+
+
+def test_a_page_says_what_it_shows(server) -> None:
+    started = server("leaking:app", "--growth")
+    started.get("/session/1000")
+    page = growth(str(started.pid), "--top", "1")
+    assert f"worker {started.worker_pids()[0]}, ready for" in page
+    assert re.search(r"resident [▁▂▃▄▅▆▇█]+ \d+\.\d -> \d+\.\d MB", page)
+    assert re.search(r"\+\d+\.\d KB +\+1,000 .* leaking\.Session\n", page)
+    assert "more\n" in page and "by line: start the server with --trace-memory" in page
+    assert "\x1b" not in page, "colours only on a terminal"
+
+
+# --- who can't be asked
+
+
+def test_a_server_without_the_switch_says_how_to_start_it(server) -> None:
+    started = server("leaking:app")
+    for target in (str(started.pid), started.url):
+        finished = run("growth", target)
+        assert finished.returncode == CANNOT and not finished.stdout
+        assert "no worker of it was started with --growth; start the server with --growth" in finished.stderr
+
+
+def test_no_process_and_no_listener_are_told_apart() -> None:
+    assert "there is no process 4194304" in run("growth", "4194304").stderr
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        finished = run("growth", f"127.0.0.1:{unused.getsockname()[1]}")
+    assert finished.returncode == CANNOT and "nothing listens on 127.0.0.1:" in finished.stderr
+    wrong = run("growth", "app:app")
+    assert wrong.returncode == 2 and "not a pid, nor an address" in wrong.stderr
+
+
+def test_a_socket_that_another_process_holds_is_not_believed() -> None:
+    with socket.socket(socket.AF_UNIX) as impostor:
+        # Process 1 is no server of ours.
+        impostor.bind("\0lowmem-serve/growth/1")
+        impostor.listen()
+        finished = run("growth", "1")
+    assert finished.returncode == CANNOT
+    assert f"belongs to process {os.getpid()}, which is not asked" in finished.stderr
+
+
+def test_a_question_that_is_none_is_refused(server) -> None:
+    started = server("leaking:app", "--growth")
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.settimeout(10)
+        asking.connect(f"\0lowmem-serve/growth/{started.worker_pids()[0]}")
+        asking.sendall(b"what?\n")
+        answer = b"".join(iter(lambda: asking.recv(65536), b""))
+    assert "does not understand" in json.loads(answer)["error"]
+    assert started.get("/").status == 200
+
+
+def test_the_variables_work_as_the_flags_do(server) -> None:
+    started = server("leaking:app", env={"LOWMEM_TRACE_MEMORY": "1"})
+    (worker,) = growth_as_json(str(started.pid))
+    assert worker["lines"] is not None
+
+
+def test_the_successor_of_a_worker_can_be_asked(server) -> None:
+    started = server("leaking:app", "--growth")
+    before = started.worker_pids()
+    started.kill_worker()
+    started.stderr.wait_for_line(r"Started server process", times=2)
+    started.get("/session/5")
+    (worker,) = growth_as_json(str(started.pid), "--since", "start")
+    assert [worker["pid"]] == started.worker_pids() != before
+
+
+def line_of(part: str) -> int:
+    lines = (APPS / "leaking.py").read_text().splitlines()
+    return next(number for number, line in enumerate(lines, 1) if part in line)
