@@ -1,4 +1,4 @@
-"""Every route of every example, through the built server."""
+"""Every route of every example, through the built server: with imports at once, and with lazy ones."""
 
 import hashlib
 import json
@@ -50,32 +50,39 @@ def assert_spread_out(pieces: list[tuple[float, str]], seconds: float) -> None:
     assert spread >= seconds, f"all came within {spread:.3f} s, as if they had been held back"
 
 
+@pytest.fixture(scope="module", params=["off", "auto,app"])
+def imports(request: pytest.FixtureRequest) -> str:
+    """What `--lazy-imports` says."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def database(imports: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("quart") / "guestbook.sqlite3"
 
 
 @pytest.fixture(scope="module")
-def quart(database: Path) -> Iterator[Server]:
-    with example("quart_app", QUART_DB=str(database)) as server:
+def quart(imports: str, database: Path) -> Iterator[Server]:
+    with example("quart_app", QUART_DB=str(database), LOWMEM_LAZY_IMPORTS=imports) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def starlette() -> Iterator[Server]:
-    with example("starlette_app") as server:
+def starlette(imports: str) -> Iterator[Server]:
+    with example("starlette_app", LOWMEM_LAZY_IMPORTS=imports) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def fastapi() -> Iterator[Server]:
-    with example("fastapi_app") as server:
+def fastapi(imports: str) -> Iterator[Server]:
+    with example("fastapi_app", LOWMEM_LAZY_IMPORTS=imports) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def django(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with example("django_app", DJANGO_DB=str(tmp_path_factory.mktemp("django") / "db.sqlite3")) as server:
+def django(imports: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    database = str(tmp_path_factory.mktemp("django") / "db.sqlite3")
+    with example("django_app", DJANGO_DB=database, LOWMEM_LAZY_IMPORTS=imports) as server:
         yield server
 
 

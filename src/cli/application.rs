@@ -46,6 +46,10 @@ pub struct Application {
     pub gc_freeze: Option<bool>,
     #[arg(long, hide = true, overrides_with = "gc_freeze")]
     pub no_gc_freeze: bool,
+    /// Put imports off until they are used: auto, off, or packages (docs/lazy-imports.md)
+    #[arg(long, value_name = "auto|off|PKG,…", default_value = "off")]
+    #[arg(env = "LOWMEM_LAZY_IMPORTS", allow_hyphen_values = true)]
+    pub lazy_imports: String,
     /// The path below which a proxy mounts the application
     #[arg(
         long,

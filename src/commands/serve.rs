@@ -87,7 +87,11 @@ pub fn launch(
     Ok(Launch {
         environment,
         core,
-        package: package.ok(),
+        package: if config.worker.needs_package() {
+            Some(package?)
+        } else {
+            package.ok()
+        },
         variables: config.environment.clone(),
     })
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
+use super::lazy_imports;
 use super::{
     Config, Interface, Lifespan, LimitSettings, LogConfig, LogFormat, LogLevel, LogSettings, Loop,
     ProxySettings, Recycle, RecycleMode, Surroundings, WorkerConfig, env_file, header, limits,
@@ -156,6 +157,7 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
         max_requests: flags.recycling.max_requests,
         max_requests_jitter: flags.recycling.max_requests_jitter,
         tls: None,
+        lazy_imports: lazy_imports(&flags.application.lazy_imports, mistakes),
         package: None,
         listeners: Vec::new(),
     }
@@ -242,6 +244,13 @@ fn ignored(typed: &Compatibility, notices: &mut Vec<String>) {
             "--timeout-worker-healthcheck {seconds} is ignored: a worker that is busy is not dead"
         ));
     }
+}
+
+fn lazy_imports(typed: &str, mistakes: &mut Mistakes) -> Vec<String> {
+    lazy_imports::parse(typed).unwrap_or_else(|why| {
+        mistakes.add("--lazy-imports", why);
+        Vec::new()
+    })
 }
 
 fn headers(typed: &[String], mistakes: &mut Mistakes) -> Vec<(String, String)> {

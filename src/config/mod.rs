@@ -3,6 +3,7 @@
 mod env_file;
 mod growth;
 mod header;
+mod lazy_imports;
 mod limits;
 mod listen;
 mod meaning;

@@ -64,6 +64,8 @@ pub struct WorkerConfig {
     pub max_requests_jitter: u64,
     /// Serve TLS.
     pub tls: Option<Tls>,
+    /// Whose imports wait for their first use: the words of `--lazy-imports`, none for `off`.
+    pub lazy_imports: Vec<String>,
     /// The directory of our Python package, if it was found; filled in like the listeners.
     pub package: Option<PathBuf>,
     /// What each received listener is, in the order of the descriptors.
@@ -75,6 +77,11 @@ impl WorkerConfig {
     #[must_use]
     pub fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// Whether something was asked for that is written in Python.
+    pub fn needs_package(&self) -> bool {
+        !self.lazy_imports.is_empty()
     }
 }
 

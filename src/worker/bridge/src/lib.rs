@@ -14,6 +14,7 @@ mod hosted;
 mod http;
 mod interface;
 mod interpreter;
+mod lazy_imports;
 mod lifespan;
 mod light;
 mod package;

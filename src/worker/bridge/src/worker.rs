@@ -25,6 +25,7 @@ use crate::event_loop;
 use crate::growth;
 use crate::hosted::Hosted;
 use crate::interpreter::{self, Loaded};
+use crate::lazy_imports;
 use crate::lifespan::Lifespan;
 use crate::light;
 use crate::python_log;
@@ -60,6 +61,10 @@ pub fn main(py: Python<'_>, control: OwnedFd) -> PyResult<i32> {
         Ok(identity) => identity,
         Err(code) => return Ok(code),
     };
+    if let Err(error) = lazy_imports::install(py, &config) {
+        report::exception(py, "Cannot make imports lazy", &error);
+        return Ok(CANNOT_SERVE);
+    }
     // Before there is a loop, as Uvicorn has it: applications call `asyncio.run` and Django's
     // synchronous parts while they are imported.
     let loaded = match compiling::apart(py, || interpreter::load(py, &config))? {
@@ -230,6 +235,7 @@ async fn start(loaded: Loaded, config: &WorkerConfig) -> Option<(Hosted, Option<
             }
             _ => Hosted::Wsgi(Wsgi::new(py, app, config)?),
         };
+        lazy_imports::settle(py, config)?;
         if config.gc_freeze {
             freeze_heap(py)?;
         }

@@ -1,0 +1,61 @@
+"""`--lazy-imports`, from the flag to what a worker has loaded."""
+
+import json
+from pathlib import Path
+
+from conftest import Start
+from harness import REPOSITORY, run
+
+PACKAGE = REPOSITORY / "python" / "lowmem_serve"
+
+
+def test_what_one_route_uses_is_loaded_by_its_first_request(server: Start) -> None:
+    served = server("lazy_report:app", "--lazy-imports", "lazy_report")
+    assert json.loads(served.get("/").body) == [False, False]
+    assert json.loads(served.get("/use").body) == [[0.0, 0.0, 0.0], "Error"]
+    assert json.loads(served.get("/").body) == [True, True]
+
+
+def test_without_the_flag_everything_is_imported_at_once(server: Start) -> None:
+    assert json.loads(server("lazy_report:app").get("/").body) == [True, True]
+
+
+def test_the_environment_names_packages_and_exclusions(server: Start) -> None:
+    served = server("lazy_report:app", env={"LOWMEM_LAZY_IMPORTS": "auto,lazy_report,-wave"})
+    assert json.loads(served.get("/").body) == [False, True]
+
+
+def test_a_recycled_worker_begins_without_them_again(server: Start) -> None:
+    served = server("lazy_report:app", "--lazy-imports", "colorsys,wave", "--max-requests", "2")
+    assert json.loads(served.get("/").body) == [False, False]
+    assert json.loads(served.get("/use").body) == [[0.0, 0.0, 0.0], "Error"]
+    served.stderr.wait_for_line("Recycled worker")
+    assert json.loads(served.get("/").body) == [False, False]
+
+
+def test_words_without_meaning_are_wrong_usage() -> None:
+    finished = run("hello:app", "--lazy-imports", "auto,no-such", "--workers", "0")
+    assert finished.returncode == 2
+    assert '--lazy-imports: "no-such" is no package' in finished.stderr
+    assert "--workers" in finished.stderr
+
+
+def test_a_missing_package_of_ours_is_told_before_anything_starts(tmp_path: Path) -> None:
+    elsewhere = {"LOWMEM_SERVE_PACKAGE": str(tmp_path)}
+    finished = run("hello:app", "--port", "0", "--lazy-imports", "auto", env=elsewhere)
+    assert finished.returncode == 3
+    assert str(tmp_path) in finished.stderr and "LOWMEM_SERVE_PACKAGE" in finished.stderr
+
+
+def test_a_worker_that_needs_nothing_of_our_package_does_not_look_for_it(
+    server: Start, tmp_path: Path
+) -> None:
+    served = server("hello:app", env={"LOWMEM_SERVE_PACKAGE": str(tmp_path)})
+    assert served.get("/").status == 200
+
+
+def test_the_package_is_loaded_without_a_word_on_sys_path(server: Start) -> None:
+    served = server("lazy_report:app", "--lazy-imports", "auto")
+    shown = json.loads(served.get("/path").body)
+    assert Path(shown["package"]) == PACKAGE / "__init__.py"
+    assert str(PACKAGE.parent) not in shown["path"]
