@@ -346,19 +346,13 @@ def test_beyond_the_limit_of_concurrency_is_a_503(server: SERVER) -> None:
     "headers",
     [
         {
-            "connection": "Upgrade",
-            "upgrade": "websocket",
-            "sec-websocket-version": "13",
-            "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
-        },
-        {
             "connection": "Upgrade, HTTP2-Settings",
             "upgrade": "h2c",
             "http2-settings": "AAMAAABkAAQCAAAAAAIAAAAA",
         },
         {"connection": "upgrade", "upgrade": "nonsense/7"},
     ],
-    ids=["websocket", "h2c", "nonsense"],
+    ids=["h2c", "nonsense"],
 )
 def test_an_upgrade_that_is_not_supported_is_served_as_plain_http(
     bare: Server, headers: dict[str, str]

@@ -9,8 +9,6 @@ use clap::builder::BoolishValueParser;
 pub struct Compatibility {
     #[arg(long = "http", hide = true, env = "LOWMEM_HTTP")]
     pub http: Option<String>,
-    #[arg(long, hide = true, env = "LOWMEM_WS")]
-    pub ws: Option<String>,
     #[arg(long, hide = true, env = "LOWMEM_WS_MAX_QUEUE")]
     pub ws_max_queue: Option<String>,
     /// Every request has a context of its own here, asked for or not.

@@ -27,6 +27,7 @@ mod tls;
 mod trial;
 mod values;
 mod variables;
+mod websocket;
 mod weigh;
 
 use std::ffi::OsString;
@@ -51,6 +52,7 @@ pub use recycling::{RecycleWord, Recycling};
 pub use settings::{Origin, Setting, Value};
 pub use tls::{CertReqsWord, Tls};
 pub use trial::OnTrial;
+pub use websocket::WebSocket;
 pub use weigh::Weigh;
 
 /// An ASGI application server that embeds CPython in little memory.
@@ -112,6 +114,9 @@ pub struct Flags {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub proxies: Proxies,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub websocket: WebSocket,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub logging: Logging,

@@ -11,10 +11,6 @@ const NOT_YET: &[&str] = &[
     "--reload-dir",
     "--reload-exclude",
     "--reload-include",
-    "--ws-max-size",
-    "--ws-per-message-deflate",
-    "--ws-ping-interval",
-    "--ws-ping-timeout",
 ];
 
 /// The error for an unknown option, where Uvicorn would have known it.

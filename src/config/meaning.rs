@@ -9,7 +9,7 @@ use super::lazy_imports;
 use super::{
     Config, Interface, Lifespan, LimitSettings, LogConfig, LogFormat, LogLevel, LogSettings, Loop,
     ProxySettings, Recycle, RecycleMode, Surroundings, WorkerConfig, env_file, header, limits,
-    listen, proxies, tls,
+    listen, proxies, tls, websockets,
 };
 use crate::cli::{
     Application, Compatibility, Flags, FormatWord, InterfaceWord, LevelWord, LifespanWord, Logging,
@@ -82,6 +82,7 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
         limits,
         proxies,
         tls: tls::meant(&flags.tls, &mut notices, &mut mistakes),
+        websockets: websockets::meant(&flags.websocket, &mut notices, &mut mistakes),
         ..worker(flags, around, &mut mistakes)
     };
     let config = Config {
@@ -154,6 +155,7 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
         max_head_size: http.max_head_size,
         limits: LimitSettings::default(),
         proxies: ProxySettings::default(),
+        websockets: None,
         max_requests: flags.recycling.max_requests,
         max_requests_jitter: flags.recycling.max_requests_jitter,
         tls: None,
@@ -229,7 +231,6 @@ fn event_loop(word: &str, mistakes: &mut Mistakes) -> Loop {
 fn ignored(typed: &Compatibility, notices: &mut Vec<String>) {
     let choices = [
         ("--http", &typed.http),
-        ("--ws", &typed.ws),
         ("--ws-max-queue", &typed.ws_max_queue),
     ];
     for (option, value) in choices {
@@ -436,8 +437,8 @@ mod tests {
 
     #[test]
     fn a_choice_that_is_none_here_is_told() {
-        let notices = config(&["--http=httptools", "--ws=auto", "--ws-max-queue=9"]).notices;
-        assert_eq!(notices.len(), 2, "{notices:?}");
+        let notices = config(&["--http=httptools", "--ws=wsproto", "--ws-max-queue=9"]).notices;
+        assert_eq!(notices.len(), 3, "{notices:?}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod proxies;
 mod surroundings;
 mod tls;
 mod trusted;
+mod websockets;
 mod worker;
 
 use std::num::NonZeroUsize;
@@ -22,6 +23,7 @@ pub use meaning::{Mistake, meant};
 pub use surroundings::Surroundings;
 pub use tls::{ClientCertificates, Tls};
 pub use trusted::Trusted;
+pub use websockets::WebSockets;
 pub use worker::{
     BoundListener, ForwardedField, Interface, Lifespan, LimitSettings, LogConfig, LogFormat,
     LogLevel, LogSettings, Loop, ProxySettings, WorkerConfig,

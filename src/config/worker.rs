@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Tls, Trusted};
+use super::{Tls, Trusted, WebSockets};
 
 /// Everything a worker is told, sent as the first message on its control socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +58,8 @@ pub struct WorkerConfig {
     pub limits: LimitSettings,
     /// What proxies are believed.
     pub proxies: ProxySettings,
+    /// How WebSockets are served; not at all without it.
+    pub websockets: Option<WebSockets>,
     /// Tell the supervisor after so many requests.
     pub max_requests: Option<u64>,
     /// Up to so many requests more, another number for each worker.

@@ -181,6 +181,14 @@ fn target(out: &mut Vec<u8>, target: &[u8]) {
     out.extend_from_slice(rest);
 }
 
+/// A request target as the lines show it.
+pub fn printable(raw: &[u8]) -> String {
+    let mut text = Vec::with_capacity(raw.len());
+    target(&mut text, raw);
+    // `target` leaves ASCII only.
+    String::from_utf8(text).unwrap_or_default()
+}
+
 fn color_of(status: u16) -> &'static str {
     match status / 100 {
         1 => "\x1b[97m",

@@ -15,7 +15,7 @@ use tracing::subscriber::SetGlobalDefaultError;
 
 use crate::config::{LogFormat, LogSettings};
 
-pub use access::{AccessLine, AccessLog};
+pub use access::{AccessLine, AccessLog, printable};
 pub use records::{Records, redirect};
 
 /// Starts logging in this process. Fails when something has already set a subscriber.

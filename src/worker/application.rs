@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::server::{Exchange, RequestHead};
+use super::server::{Conversation, Exchange, RequestHead};
 
 /// Runs the application for requests that the server has read.
 ///
@@ -24,6 +24,18 @@ pub trait Application: 'static {
         connection: &Self::Connection,
         head: &RequestHead<'_>,
         exchange: Arc<Exchange>,
+    );
+
+    /// Whether it can be asked for a WebSocket; what it can't be asked is served as plain HTTP.
+    fn takes_websockets(&self) -> bool;
+
+    /// Starts the application on a WebSocket whose handshake is still to be answered, through
+    /// `conversation`; what holds for [`Self::request`] holds here.
+    fn websocket(
+        &self,
+        connection: &Self::Connection,
+        head: &RequestHead<'_>,
+        conversation: Arc<Conversation>,
     );
 }
 

@@ -17,6 +17,8 @@ a Python literal and percent-encoded. Every step adds one entry to the journal o
     ("fill", size, limit)   send chunks until one is kept waiting for a second: bytes sent before it
     ("settle",)             wait for the chunk that ``fill`` left waiting
     ("wait", name)          wait until the test says ``POST /set/name``
+    ("echo",)               send every message back until the client has gone: how it went
+    ("hear", count)         receive so many messages: how many came, and what the first was
     ("raise", text)         raise RuntimeError(text); a third item names another exception
     ("return", value)       return it
     ("mark",)               note how much memory the process has
@@ -40,7 +42,7 @@ changed = asyncio.Event()
 
 
 async def app(scope, receive, send):
-    if scope["type"] != "http":
+    if scope["type"] not in ("http", "websocket"):
         raise NotImplementedError(scope["type"])
     headers = dict(scope["headers"])
     if b"x-script" in headers:
@@ -157,8 +159,8 @@ async def listen(receive, send):
     waiting.append(asyncio.ensure_future(until_gone()))
 
 
-async def fill(receive, send, size, limit):
-    chunk = {"type": "http.response.body", "body": b"x" * size, "more_body": True}
+async def fill(receive, send, size, limit, kind="http"):
+    chunk = FILLINGS[kind](b"x" * size)
     for sent in range(0, limit, size):
         sending = asyncio.ensure_future(send(chunk))
         done, _ = await asyncio.wait([sending], timeout=1)
@@ -176,6 +178,19 @@ async def settle(receive, send):
 
 async def wait(receive, send, name):
     await until(lambda: name in signals)
+
+
+async def echo(receive, send):
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({**message, "type": "websocket.send"})
+    return message
+
+
+async def hear(receive, send, count):
+    first = await receive()
+    for _ in range(count - 1):
+        await receive()
+    return count, first
 
 
 async def raise_error(receive, send, text, kind="RuntimeError"):
@@ -205,10 +220,16 @@ marks = []
 CONVERSIONS = {
     "bytearray": ("body", bytearray),
     "memoryview": ("body", memoryview),
+    "bytearray of bytes": ("bytes", bytearray),
+    "memoryview of bytes": ("bytes", memoryview),
     "times 65536": ("body", lambda data: data * 65_536),
     "HTTPStatus": ("status", HTTPStatus),
     "tuple": ("headers", tuple),
     "generator": ("headers", iter),
+}
+FILLINGS = {
+    "http": lambda data: {"type": "http.response.body", "body": data, "more_body": True},
+    "websocket": lambda data: {"type": "websocket.send", "bytes": data},
 }
 STEPS = {
     "send": send_message,
@@ -225,6 +246,8 @@ STEPS = {
     "fill": fill,
     "settle": settle,
     "wait": wait,
+    "echo": echo,
+    "hear": hear,
     "mark": mark,
     "peak": risen,
 }

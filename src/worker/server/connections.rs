@@ -12,6 +12,7 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::exchange::Exchange;
+use super::websocket::Conversation;
 
 /// Between two sweeps.
 const MIN_INTERVAL: Duration = Duration::from_millis(25);
@@ -49,13 +50,22 @@ pub(super) struct Entry {
     cut: Cell<bool>,
     /// Idle since then, between two requests.
     idle: Cell<Option<Instant>>,
-    exchange: RefCell<Option<Arc<Exchange>>>,
+    answered: RefCell<Option<Answered>>,
+}
+
+/// What a connection waits for its application to answer.
+#[derive(Debug, Clone)]
+pub(super) enum Answered {
+    /// A request.
+    Request(Arc<Exchange>),
+    /// The handshake of a WebSocket.
+    Handshake(Arc<Conversation>),
 }
 
 /// Keeps a connection in the list while it lives.
 #[derive(Debug)]
-pub(super) struct Guard<'a> {
-    connections: &'a Connections,
+pub(super) struct Guard {
+    connections: Rc<Connections>,
     slot: usize,
     pub(super) entry: Rc<Entry>,
 }
@@ -91,14 +101,14 @@ impl Connections {
         is_over
     }
 
-    pub(super) fn add(&self) -> Guard<'_> {
+    pub(super) fn add(self: &Rc<Self>) -> Guard {
         let entry = Rc::new(Entry {
             waker: RefCell::default(),
             deadline: Cell::new(None),
             expired: Cell::new(false),
             cut: Cell::new(false),
             idle: Cell::new(None),
-            exchange: RefCell::default(),
+            answered: RefCell::default(),
         });
         let mut slots = self.slots.borrow_mut();
         let slot = self.free.borrow_mut().pop().unwrap_or_else(|| {
@@ -109,8 +119,9 @@ impl Connections {
         self.open.set(self.open.get() + 1);
         self.peak.set(self.peak.get().max(self.open.get()));
         self.wake_sweep();
+        drop(slots);
         Guard {
-            connections: self,
+            connections: Rc::clone(self),
             slot,
             entry,
         }
@@ -147,9 +158,11 @@ impl Connections {
 
     pub(super) fn disconnect_all(&self) {
         for entry in self.entries() {
-            let exchange = entry.exchange.borrow().clone();
-            if let Some(exchange) = exchange {
-                exchange.dismiss();
+            let answered = entry.answered.borrow().clone();
+            match answered {
+                Some(Answered::Request(exchange)) => exchange.dismiss(),
+                Some(Answered::Handshake(conversation)) => conversation.dismiss(),
+                None => {}
             }
         }
     }
@@ -262,12 +275,19 @@ impl Entry {
         self.cut.get()
     }
 
-    pub(super) fn set_exchange(&self, exchange: Option<Arc<Exchange>>) {
-        *self.exchange.borrow_mut() = exchange;
+    pub(super) fn set_answered(&self, answered: Option<Answered>) {
+        *self.answered.borrow_mut() = answered;
     }
 }
 
-impl Drop for Guard<'_> {
+impl Guard {
+    /// Whether the server drains.
+    pub(super) fn is_draining(&self) -> bool {
+        self.connections.draining.get()
+    }
+}
+
+impl Drop for Guard {
     fn drop(&mut self) {
         self.connections.slots.borrow_mut()[self.slot] = None;
         self.connections.free.borrow_mut().push(self.slot);

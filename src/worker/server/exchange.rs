@@ -108,6 +108,8 @@ pub(super) enum Ending {
     Close,
     /// It is cut: the response is broken, and the client must see that.
     Cut,
+    /// It is a WebSocket from here on.
+    Upgrade,
 }
 
 /// What the connection finds when it looks.
@@ -440,8 +442,32 @@ impl Exchange {
         }
         state.peer = Peer::Gone;
         let receivers = state.receivers_if(true);
+        let connection = state.connection.take();
         drop(state);
         receivers.into_iter().for_each(Waker::wake);
+        wake(connection);
+    }
+
+    /// The response is the acceptance of a WebSocket (RFC 9110 section 15.2.2), after which this
+    /// exchange has nothing to do.
+    pub(super) fn upgrade(&self, head: ResponseHead) {
+        let mut state = self.lock();
+        if state.peer == Peer::Gone {
+            return;
+        }
+        state.response = Response::Complete;
+        state.ending = Ending::Upgrade;
+        state.status = u16::try_from(head.status).ok();
+        let bytes = head.finish(Framing::Bodiless(None), &self.defaults, Persist::Default);
+        state.out.put_head(bytes);
+        let waker = state.connection.take();
+        drop(state);
+        wake(waker);
+    }
+
+    /// Whether the application has sent its whole response.
+    pub(super) fn is_complete(&self) -> bool {
+        self.lock().response.is_complete()
     }
 
     fn fail(&self, state: &mut State, status: u16, text: &str) {
@@ -487,7 +513,8 @@ pub enum Finish {
     Incomplete,
 }
 
-fn wake(waker: Option<Waker>) {
+/// Wakes whoever was waiting. Never with a state locked.
+pub(super) fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
         waker.wake();
     }

@@ -21,6 +21,7 @@ mod resting;
 mod socket;
 mod stream;
 mod tls;
+mod websocket;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -40,7 +41,11 @@ pub use head::{BodyLength, HeadLimits, HeadScan, Refused as HeadRefused, Request
 pub use proxy::{Client, Forwarded, is_proxy_field};
 pub use response::{BadField, Defaults, Piece, Refused, ResponseHead, reason_phrase};
 
-use crate::config::{Trusted, WorkerConfig};
+pub use websocket::{
+    Acceptance, Conversation, Data, Received as WebSocketReceived, Refused as WebSocketRefused,
+};
+
+use crate::config::{Trusted, WebSockets, WorkerConfig};
 use crate::sys::{limits, memory};
 use crate::telemetry::AccessLog;
 use crate::tls::Identity;
@@ -67,12 +72,14 @@ pub struct Server<A> {
     proxies: Proxies,
     /// Whose connections begin with the PROXY protocol.
     preamble_from: Option<Trusted>,
-    connections: Connections,
+    connections: Rc<Connections>,
     lot: Lot,
     /// Where connections go when they have nothing to do here, while the server drains.
     outbox: RefCell<Option<Rc<Outbox>>>,
     draining: Cell<bool>,
-    buffers: Buffers,
+    buffers: Rc<Buffers>,
+    /// How WebSockets are served, if they are.
+    websockets: Option<WebSockets>,
     access: Option<RefCell<AccessLog>>,
     /// Requests being answered now.
     in_flight: Cell<usize>,
@@ -161,14 +168,18 @@ impl<A: Application> Server<A> {
             lot: Lot::new()?,
             outbox: RefCell::default(),
             draining: Cell::new(false),
-            connections: Connections::new(limits.shortest()),
+            connections: Rc::new(Connections::new(shortest(
+                &limits,
+                config.websockets.as_ref(),
+            ))),
             limits,
             proxies: Proxies::new(&config.proxies),
             preamble_from: config
                 .proxies
                 .protocol
                 .then(|| config.proxies.trusted.clone()),
-            buffers: Buffers::default(),
+            buffers: Rc::default(),
+            websockets: config.websockets,
             access: config
                 .access_log
                 .then(|| RefCell::new(AccessLog::new(&config.log))),
@@ -197,6 +208,7 @@ impl<A: Application> Server<A> {
             self.connections.sweep(now);
             self.lot.expired(now).into_iter().for_each(Parked::close);
             // What connections used goes back to the kernel once they rest or have ended.
+            websocket::rest(self.connections.len() == 0);
             if self.connections.has_calmed_down(TRIM_FROM) {
                 memory::trim();
             }
@@ -254,6 +266,13 @@ impl<A: Application> Server<A> {
             access.borrow_mut().flush();
         }
     }
+}
+
+/// The shortest time that any connection is held to.
+fn shortest(limits: &Limits, websockets: Option<&WebSockets>) -> Duration {
+    let pings = websockets.map(|w| [w.ping_interval, w.ping_timeout]);
+    let pings = pings.into_iter().flatten().flatten();
+    pings.fold(limits.shortest(), Duration::min)
 }
 
 /// The worker's share of requests: the limit, and up to the jitter more.

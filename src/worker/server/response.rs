@@ -32,6 +32,8 @@ pub enum BadField {
     Value,
     /// A `content-length` that is no number, or two that differ.
     Length,
+    /// One that the server writes itself into the answer to a WebSocket's handshake.
+    Reserved,
 }
 
 impl std::fmt::Display for BadField {
@@ -40,6 +42,7 @@ impl std::fmt::Display for BadField {
             Self::Name => "Invalid HTTP header name",
             Self::Value => "Invalid HTTP header value",
             Self::Length => "Invalid HTTP content-length header",
+            Self::Reserved => "The server itself writes this header of a WebSocket's handshake",
         })
     }
 }
@@ -433,8 +436,19 @@ pub(super) fn plain(status: u16, text: &str, defaults: &Defaults, head_only: boo
     let mut head = ResponseHead::new(Vec::new(), i64::from(status));
     let legal = head.field(b"content-type", b"text/plain; charset=utf-8");
     debug_assert!(legal.is_ok());
-    if status == 503 {
-        let legal = head.field(b"retry-after", b"1");
+    let more: &[(&[u8], &[u8])] = match status {
+        405 => &[(b"allow", b"GET")],
+        // RFC 9110 section 15.5.22, RFC 6455 section 4.4.
+        426 => &[
+            (b"upgrade", b"websocket"),
+            (b"connection", b"Upgrade"),
+            (b"sec-websocket-version", b"13"),
+        ],
+        503 => &[(b"retry-after", b"1")],
+        _ => &[],
+    };
+    for (name, value) in more {
+        let legal = head.field(name, value);
         debug_assert!(legal.is_ok());
     }
     let framing = Framing::Length(text.len() as u64);
@@ -470,6 +484,7 @@ pub enum Refused {
 #[must_use]
 pub fn reason_phrase(status: i64) -> &'static str {
     match status {
+        101 => "Switching Protocols",
         200 => "OK",
         201 => "Created",
         202 => "Accepted",

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use super::socket::Socket;
 use super::tls::{Session, TlsStream};
+use super::websocket::ByteStream;
 use crate::worker::application::ServerAddress;
 
 /// A connection's stream: a value, so that the serve path exists once.
@@ -88,5 +89,28 @@ impl Stream {
         if let Self::Tls(stream) = self {
             stream.farewell();
         }
+    }
+}
+
+impl ByteStream for Stream {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut Vec<u8>,
+        limit: usize,
+    ) -> Poll<io::Result<usize>> {
+        Self::poll_read(self, cx, buffer, limit)
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Self::poll_write(self, cx, slices)
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::poll_shutdown(self, cx)
     }
 }

@@ -8,7 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use lowmem_serve::worker::application::{Application, Peers, TlsFacts};
-use lowmem_serve::worker::server::{Exchange, Finish, RequestHead};
+use lowmem_serve::worker::server::{Conversation, Exchange, Finish, RequestHead};
 
 use crate::done::WhenDone;
 use crate::event_loop;
@@ -16,6 +16,7 @@ use crate::http::HttpCycle;
 use crate::report;
 use crate::scope::{Scopes, Template};
 use crate::tasks;
+use crate::websocket::{ClientDisconnected, WebSocket};
 
 /// An ASGI 3 application, and what its requests share.
 pub struct Asgi {
@@ -42,6 +43,23 @@ impl Asgi {
         let send = cycle.getattr(intern!(py, "send"))?;
         let make = || self.app.bind(py).call1((scope, receive, send));
         tasks::start(py, make, Arc::new(Answered(Arc::clone(exchange))))?;
+        event_loop::nudge(py)
+    }
+
+    /// The same for a WebSocket.
+    fn converse(
+        &self,
+        py: Python<'_>,
+        template: &Template,
+        head: &RequestHead<'_>,
+        conversation: &Arc<Conversation>,
+    ) -> PyResult<()> {
+        let scope = self.scopes.websocket(py, template, head, conversation)?;
+        let socket = Bound::new(py, WebSocket::new(Arc::clone(conversation)))?;
+        let receive = socket.getattr(intern!(py, "receive"))?;
+        let send = socket.getattr(intern!(py, "send"))?;
+        let make = || self.app.bind(py).call1((scope, receive, send));
+        tasks::start(py, make, Arc::new(Conversed(Arc::clone(conversation))))?;
         event_loop::nudge(py)
     }
 }
@@ -77,6 +95,41 @@ impl Application for Asgi {
             }
         });
     }
+
+    fn takes_websockets(&self) -> bool {
+        true
+    }
+
+    fn websocket(
+        &self,
+        connection: &Option<Template>,
+        head: &RequestHead<'_>,
+        conversation: Arc<Conversation>,
+    ) {
+        Python::attach(|py| {
+            let started = connection
+                .as_ref()
+                .map(|t| self.converse(py, t, head, &conversation));
+            match started {
+                Some(Ok(())) => {}
+                Some(Err(error)) => finish_conversation(py, &conversation, Err(error)),
+                None => finish_conversation(py, &conversation, Ok(py.None().into_bound(py))),
+            }
+        });
+    }
+}
+
+/// A WebSocket whose application has returned or raised.
+struct Conversed(Arc<Conversation>);
+
+impl WhenDone for Conversed {
+    fn done(&self, py: Python<'_>, result: PyResult<Bound<'_, PyAny>>) {
+        finish_conversation(py, &self.0, result);
+    }
+
+    fn holds_up_drain(&self) -> bool {
+        true
+    }
 }
 
 /// A request whose application has returned or raised.
@@ -105,6 +158,30 @@ fn finish(py: Python<'_>, exchange: &Exchange, result: PyResult<Bound<'_, PyAny>
         }
         (Ok(_), Finish::Incomplete) => {
             tracing::error!("ASGI callable returned without completing response.");
+        }
+        (Ok(value), Finish::Complete) if !value.is_none() => {
+            tracing::error!("ASGI callable should return None, but returned '{value}'.");
+        }
+        (Ok(_), Finish::Complete) => {}
+    }
+}
+
+/// The WebSocket ends here, if it has not, and the operator is told.
+fn finish_conversation(
+    py: Python<'_>,
+    conversation: &Conversation,
+    result: PyResult<Bound<'_, PyAny>>,
+) {
+    let finish = conversation.finish(result.is_err());
+    match (result, finish) {
+        // ASGI: a server does not log the exception that its own send() raised.
+        (Err(error), _) if error.is_instance_of::<ClientDisconnected>(py) => {}
+        (Err(error), _) if tasks::is_cancelling() && is_cancellation(py, &error) => {
+            tracing::error!("Task cancelled, timeout graceful shutdown exceeded");
+        }
+        (Err(error), _) => report::exception(py, "Exception in ASGI application", &error),
+        (Ok(_), Finish::NotStarted | Finish::Incomplete) => {
+            tracing::error!("ASGI callable returned without completing handshake.");
         }
         (Ok(value), Finish::Complete) if !value.is_none() => {
             tracing::error!("ASGI callable should return None, but returned '{value}'.");

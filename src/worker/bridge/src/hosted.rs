@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lowmem_serve::worker::application::{Application, Peers, TlsFacts};
-use lowmem_serve::worker::server::{Exchange, RequestHead};
+use lowmem_serve::worker::server::{Conversation, Exchange, RequestHead};
 
 use crate::application::Asgi;
 use crate::scope::Template;
@@ -37,6 +37,28 @@ impl Application for Hosted {
             (Self::Wsgi(wsgi), Kept::Wsgi(link)) => wsgi.request(link, head, exchange),
             // `connect` makes the one that fits.
             _ => debug_assert!(false, "a connection of the other kind"),
+        }
+    }
+
+    fn takes_websockets(&self) -> bool {
+        match self {
+            Self::Asgi(asgi) => asgi.takes_websockets(),
+            // WSGI has no word for them.
+            Self::Wsgi(_) => false,
+        }
+    }
+
+    fn websocket(
+        &self,
+        connection: &Kept,
+        head: &RequestHead<'_>,
+        conversation: Arc<Conversation>,
+    ) {
+        match (self, connection) {
+            (Self::Asgi(asgi), Kept::Asgi(template)) => {
+                asgi.websocket(template, head, conversation);
+            }
+            _ => debug_assert!(false, "WSGI takes no WebSockets"),
         }
     }
 }

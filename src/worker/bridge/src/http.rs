@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PySequence, PyString, PyTuple};
 
-use lowmem_serve::worker::server::{Exchange, Piece, Received, Refused, ResponseHead};
+use lowmem_serve::worker::server::{BadField, Exchange, Piece, Received, Refused, ResponseHead};
 
 use crate::awaitable::{Done, Pending};
 
@@ -44,97 +44,116 @@ impl HttpCycle {
     }
 
     fn send(&self, py: Python<'_>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        let message = message
-            .cast::<PyDict>()
-            .map_err(|_| PyTypeError::new_err("an ASGI message must be a dict"))?;
-        let kind = message
-            .get_item(intern!(py, "type"))?
-            .ok_or_else(|| PyRuntimeError::new_err("an ASGI message must have a \"type\""))?;
+        let message = dict(message)?;
+        let kind = kind(message)?;
         if is(&kind, intern!(py, "http.response.body")) {
-            self.body(message)?;
-            if !self.exchange.has_room() {
-                let exchange = Arc::clone(&self.exchange);
-                let pending = Pending::new(Box::new(move |py, waker| match waker {
-                    Some(waker) => exchange.poll_sent(waker).map(|()| Ok(py.None())),
-                    None if exchange.has_room() => Poll::Ready(Ok(py.None())),
-                    None => Poll::Pending,
-                }));
-                return Ok(Py::new(py, pending)?.into_any());
-            }
-        } else if is(&kind, intern!(py, "http.response.start")) {
-            self.start(message)?;
-        } else {
-            let expected = self.exchange.expected();
-            return Err(PyRuntimeError::new_err(format!(
-                "Expected ASGI message '{expected}', but got '{kind}'."
-            )));
+            body(&self.exchange, message)?;
+            return sent(py, &self.exchange);
         }
-        done(py)
+        if is(&kind, intern!(py, "http.response.start")) {
+            start(&self.exchange, message)?;
+            return done(py);
+        }
+        let expected = self.exchange.expected();
+        Err(PyRuntimeError::new_err(format!(
+            "Expected ASGI message '{expected}', but got '{kind}'."
+        )))
     }
 }
 
-impl HttpCycle {
-    fn start(&self, message: &Bound<'_, PyDict>) -> PyResult<()> {
-        let py = message.py();
-        let status = message
-            .get_item(intern!(py, "status"))?
-            .ok_or_else(|| PyValueError::new_err("http.response.start has no \"status\""))?;
-        let status: i64 = status.extract().map_err(|_| {
-            PyTypeError::new_err(format!("an HTTP status must be an int, not {status:?}"))
-        })?;
-        let headers = message.get_item(intern!(py, "headers"))?;
-        let buffer = self
-            .exchange
-            .begin()
-            .map_err(|r| PyRuntimeError::new_err(r.to_string()))?;
-        let mut head = ResponseHead::new(buffer, status);
-        if let Some(headers) = headers {
-            if let Ok(list) = headers.cast_exact::<PyList>() {
-                for pair in list.iter() {
-                    field(&mut head, &pair)?;
-                }
-            } else {
-                for pair in headers.try_iter()? {
-                    field(&mut head, &pair?)?;
-                }
+/// The message that `send()` was given.
+pub fn dict<'a, 'py>(message: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyDict>> {
+    message
+        .cast::<PyDict>()
+        .map_err(|_| PyTypeError::new_err("an ASGI message must be a dict"))
+}
+
+/// Its type.
+pub fn kind<'py>(message: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
+    message
+        .get_item(intern!(message.py(), "type"))?
+        .ok_or_else(|| PyRuntimeError::new_err("an ASGI message must have a \"type\""))
+}
+
+/// The awaitable of a `send()` of a piece of the body.
+pub fn sent(py: Python<'_>, exchange: &Arc<Exchange>) -> PyResult<Py<PyAny>> {
+    if exchange.has_room() {
+        return done(py);
+    }
+    let exchange = Arc::clone(exchange);
+    let pending = Pending::new(Box::new(move |py, waker| match waker {
+        Some(waker) => exchange.poll_sent(waker).map(|()| Ok(py.None())),
+        None if exchange.has_room() => Poll::Ready(Ok(py.None())),
+        None => Poll::Pending,
+    }));
+    Ok(Py::new(py, pending)?.into_any())
+}
+
+/// Takes the message that starts a response.
+pub fn start(exchange: &Exchange, message: &Bound<'_, PyDict>) -> PyResult<()> {
+    let py = message.py();
+    let status = message
+        .get_item(intern!(py, "status"))?
+        .ok_or_else(|| PyValueError::new_err("a response's start has no \"status\""))?;
+    let status: i64 = status.extract().map_err(|_| {
+        PyTypeError::new_err(format!("an HTTP status must be an int, not {status:?}"))
+    })?;
+    let headers = message.get_item(intern!(py, "headers"))?;
+    let buffer = exchange
+        .begin()
+        .map_err(|r| PyRuntimeError::new_err(r.to_string()))?;
+    let mut head = ResponseHead::new(buffer, status);
+    if let Some(headers) = headers {
+        if let Ok(list) = headers.cast_exact::<PyList>() {
+            for pair in list.iter() {
+                field(&pair, |name, value| head.field(name, value))?;
+            }
+        } else {
+            for pair in headers.try_iter()? {
+                field(&pair?, |name, value| head.field(name, value))?;
             }
         }
-        self.exchange
-            .start(head)
-            .map_err(|r| PyValueError::new_err(r.to_string()))
     }
+    exchange
+        .start(head)
+        .map_err(|r| PyValueError::new_err(r.to_string()))
+}
 
-    fn body(&self, message: &Bound<'_, PyDict>) -> PyResult<()> {
-        let py = message.py();
-        let more = match message.get_item(intern!(py, "more_body"))? {
-            Some(more) => more.is_truthy()?,
-            None => false,
-        };
-        let body = message.get_item(intern!(py, "body"))?;
-        let sent = match &body {
-            None => self.exchange.body(Piece::Small(b""), more),
-            Some(body) => match body.cast::<PyBytes>() {
-                Ok(bytes) if bytes.as_bytes().len() >= SHARED_FROM => {
-                    let shared = Bytes::from_owner(SharedBytes::new(bytes));
-                    self.exchange.body(Piece::Shared(shared), more)
-                }
-                Ok(bytes) => self.exchange.body(Piece::Small(bytes.as_bytes()), more),
-                Err(_) => self.exchange.body(Piece::Small(&buffer(body)?), more),
-            },
-        };
-        sent.map_err(|refused| match refused {
-            Refused::Message(refusal) => PyRuntimeError::new_err(refusal.to_string()),
-            Refused::Field(bad) => PyValueError::new_err(bad.to_string()),
-        })
-    }
+/// Takes a message with a piece of a response's body.
+pub fn body(exchange: &Exchange, message: &Bound<'_, PyDict>) -> PyResult<()> {
+    let py = message.py();
+    let more = match message.get_item(intern!(py, "more_body"))? {
+        Some(more) => more.is_truthy()?,
+        None => false,
+    };
+    let body = message.get_item(intern!(py, "body"))?;
+    let sent = match &body {
+        None => exchange.body(Piece::Small(b""), more),
+        Some(body) => match body.cast::<PyBytes>() {
+            Ok(bytes) if bytes.as_bytes().len() >= SHARED_FROM => {
+                let shared = Bytes::from_owner(SharedBytes::new(bytes));
+                exchange.body(Piece::Shared(shared), more)
+            }
+            Ok(bytes) => exchange.body(Piece::Small(bytes.as_bytes()), more),
+            Err(_) => exchange.body(Piece::Small(&buffer(body)?), more),
+        },
+    };
+    sent.map_err(|refused| match refused {
+        Refused::Message(refusal) => PyRuntimeError::new_err(refusal.to_string()),
+        Refused::Field(bad) => PyValueError::new_err(bad.to_string()),
+    })
 }
 
 /// Whether a message's type is this one. Most come from literals, which Python interns.
-fn is(kind: &Bound<'_, PyAny>, name: &Bound<'_, PyString>) -> bool {
+pub fn is(kind: &Bound<'_, PyAny>, name: &Bound<'_, PyString>) -> bool {
     kind.is(name) || kind.eq(name).unwrap_or(false)
 }
 
-fn field(head: &mut ResponseHead, pair: &Bound<'_, PyAny>) -> PyResult<()> {
+/// Has `add` add a header.
+pub fn field(
+    pair: &Bound<'_, PyAny>,
+    add: impl FnOnce(&[u8], &[u8]) -> Result<(), BadField>,
+) -> PyResult<()> {
     let (name, value);
     if let Ok(tuple) = pair.cast_exact::<PyTuple>()
         && tuple.len() == 2
@@ -150,14 +169,8 @@ fn field(head: &mut ResponseHead, pair: &Bound<'_, PyAny>) -> PyResult<()> {
         (name, value) = (sequence.get_item(0)?, sequence.get_item(1)?);
     }
     let (name, value) = (bytes(&name, "name")?, bytes(&value, "value")?);
-    head.field(name.as_bytes(), value.as_bytes())
-        .map_err(|bad| {
-            PyValueError::new_err(format!(
-                "{bad}: {:?}: {:?}",
-                name.as_bytes(),
-                value.as_bytes()
-            ))
-        })
+    add(name.as_bytes(), value.as_bytes())
+        .map_err(|bad| PyValueError::new_err(format!("{bad}: {name:?}: {value:?}")))
 }
 
 fn bytes<'a, 'py>(object: &'a Bound<'py, PyAny>, what: &str) -> PyResult<&'a Bound<'py, PyBytes>> {
@@ -167,7 +180,7 @@ fn bytes<'a, 'py>(object: &'a Bound<'py, PyAny>, what: &str) -> PyResult<&'a Bou
 }
 
 /// The content of a bytearray, memoryview or other buffer.
-fn buffer(object: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+pub fn buffer(object: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
     if let Ok(array) = object.cast::<PyByteArray>() {
         return Ok(array.to_vec());
     }
@@ -203,7 +216,7 @@ fn message(py: Python<'_>, received: Received) -> PyResult<Py<PyAny>> {
 }
 
 /// The awaitable of a `send()` that has nothing to wait for: one for all.
-fn done(py: Python<'_>) -> PyResult<Py<PyAny>> {
+pub fn done(py: Python<'_>) -> PyResult<Py<PyAny>> {
     static DONE: PyOnceLock<Py<Done>> = PyOnceLock::new();
     Ok(DONE
         .get_or_try_init(py, || Py::new(py, Done))?

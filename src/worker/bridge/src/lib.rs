@@ -24,6 +24,7 @@ mod runtime;
 mod scope;
 mod tasks;
 mod tls;
+mod websocket;
 mod worker;
 mod wsgi;
 

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 use lowmem_serve::worker::application::{Peers, ServerAddress, TlsFacts};
-use lowmem_serve::worker::server::{Forwarded, RequestHead};
+use lowmem_serve::worker::server::{Conversation, Forwarded, RequestHead};
 
 use crate::tls;
 
@@ -134,6 +134,34 @@ impl Scopes {
         scope.set_item(intern!(py, "query_string"), PyBytes::new(py, head.query))?;
         scope.set_item(intern!(py, "headers"), self.headers(py, head)?)?;
         scope.set_item(intern!(py, "state"), self.state.bind(py).copy()?)?;
+        Ok(scope)
+    }
+
+    /// The scope of one WebSocket.
+    pub fn websocket<'py>(
+        &self,
+        py: Python<'py>,
+        template: &Template,
+        head: &RequestHead<'_>,
+        conversation: &Conversation,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let scope = self.http(py, template, head)?;
+        scope.del_item(intern!(py, "method"))?;
+        scope.set_item(intern!(py, "type"), intern!(py, "websocket"))?;
+        let scheme = scope.get_item(intern!(py, "scheme"))?;
+        let scheme = match scheme {
+            Some(scheme) if scheme.eq(intern!(py, "https"))? => intern!(py, "wss"),
+            _ => intern!(py, "ws"),
+        };
+        scope.set_item(intern!(py, "scheme"), scheme)?;
+        if let Some(asgi) = scope.get_item(intern!(py, "asgi"))? {
+            asgi.set_item(intern!(py, "spec_version"), intern!(py, "2.4"))?;
+        }
+        if let Some(extensions) = scope.get_item(intern!(py, "extensions"))? {
+            extensions.set_item(intern!(py, "websocket.http.response"), PyDict::new(py))?;
+        }
+        let subprotocols = PyList::new(py, conversation.subprotocols())?;
+        scope.set_item(intern!(py, "subprotocols"), subprotocols)?;
         Ok(scope)
     }
 

@@ -7,13 +7,16 @@ mod record;
 mod run;
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Server;
 use super::connections::{Entry, Guard};
 use super::exchange::Ending;
 use super::stream::Stream;
+use super::websocket::{Conversation, Session};
 use crate::worker::application::{Application, Peers};
+use crate::worker::tasks;
 use input::Input;
 use next::Next;
 
@@ -33,13 +36,26 @@ pub(super) struct Resting {
 
 /// Serves one connection until it ends or rests.
 pub(super) async fn serve<A: Application>(server: Rc<Server<A>>, resting: Resting) {
-    if let Some(resting) = converse(&server, resting).await {
-        server.rest(resting);
+    match converse(&server, resting).await {
+        Left::Nothing => {}
+        Left::Rest(resting) => server.rest(resting),
+        // A task of its own: it lasts longer than this one, and needs less.
+        Left::WebSocket(session) => tasks::spawn(session.run()),
     }
 }
 
+/// What is left of a connection after its requests.
+enum Left {
+    /// Nothing: it has ended.
+    Nothing,
+    /// A connection that has nothing to do here.
+    Rest(Resting),
+    /// A WebSocket.
+    WebSocket(Box<Session>),
+}
+
 /// Serves requests until the connection ends, or has nothing to do here.
-async fn converse<A: Application>(server: &Rc<Server<A>>, resting: Resting) -> Option<Resting> {
+async fn converse<A: Application>(server: &Rc<Server<A>>, resting: Resting) -> Left {
     let guard = server.connections.add();
     let mut connection = Connection {
         server,
@@ -50,25 +66,27 @@ async fn converse<A: Application>(server: &Rc<Server<A>>, resting: Resting) -> O
         application: None,
         since: Instant::now(),
         fresh: resting.fresh,
-        _guard: guard,
+        upgraded: None,
+        guard,
     };
     loop {
         let next = match connection.next_head().await {
             Next::Head(range) => connection.request(range).await,
             Next::Refused(refused) => connection.refuse(refused).await,
-            Next::Rest => return Some(connection.into_resting()),
+            Next::Rest => return Left::Rest(connection.into_resting()),
             Next::End => {
                 connection.stream.farewell();
-                return None;
+                return Left::Nothing;
             }
         };
         match next {
             Ending::KeepAlive => {}
             Ending::Close => {
                 connection.linger().await;
-                return None;
+                return Left::Nothing;
             }
-            Ending::Cut => return None,
+            Ending::Cut => return Left::Nothing,
+            Ending::Upgrade => return connection.into_session(),
         }
     }
 }
@@ -84,7 +102,9 @@ struct Connection<'a, A: Application> {
     since: Instant,
     /// No request has been read yet.
     fresh: bool,
-    _guard: Guard<'a>,
+    /// The WebSocket that it has become.
+    upgraded: Option<Arc<Conversation>>,
+    guard: Guard,
 }
 
 impl<A: Application> Connection<'_, A> {
@@ -97,5 +117,18 @@ impl<A: Application> Connection<'_, A> {
             fresh: self.fresh,
             idle_until: Some(self.since + self.server.limits.keep_alive),
         }
+    }
+
+    fn into_session(self) -> Left {
+        let (Some(conversation), Some(settings)) = (self.upgraded, &self.server.websockets) else {
+            return Left::Nothing;
+        };
+        Left::WebSocket(Box::new(Session::new(
+            Box::new(self.stream),
+            self.guard,
+            Rc::clone(&self.server.buffers),
+            (conversation, settings),
+            self.input.unused().to_vec(),
+        )))
     }
 }

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::run::Run;
-use crate::telemetry::{AccessLine, AccessLog};
+use crate::telemetry::{self, AccessLine, AccessLog};
 use crate::worker::application::Application;
-use crate::worker::server::{Client, RequestHead, Server};
+use crate::worker::server::{Client, RequestHead, Server, response};
 
 /// The part of an access record that outlives the read buffer.
 pub(super) struct OwnedRecord {
@@ -17,13 +17,15 @@ pub(super) struct OwnedRecord {
     method: String,
     target: Vec<u8>,
     http10: bool,
+    /// It is told as a WebSocket's handshake.
+    handshake: bool,
     started: Instant,
 }
 
 impl<A: Application> Server<A> {
     /// Logs the response if it has started, or keeps what the log will want.
     pub(super) fn note(&self, head: &RequestHead<'_>, client: Option<SocketAddr>, run: &mut Run) {
-        if self.access.is_none() {
+        if self.access.is_none() && !run.handshake {
             return;
         }
         let mut target = head.path.to_vec();
@@ -37,6 +39,7 @@ impl<A: Application> Server<A> {
             method: head.method.to_owned(),
             target,
             http10: head.http10,
+            handshake: run.handshake,
             started: Instant::now(),
         };
         run.record = Some(Box::new(record));
@@ -46,13 +49,16 @@ impl<A: Application> Server<A> {
         let Some(record) = run.record.take() else {
             return;
         };
-        let Some(mut access) = self.access() else {
-            return;
-        };
         let client: &dyn std::fmt::Display = match (&record.proxied, &record.client) {
             (Some(client), _) => client,
             (None, Some(client)) => client,
             (None, None) => &"",
+        };
+        if record.handshake {
+            return log_handshake(client, &record.target, status);
+        }
+        let Some(mut access) = self.access() else {
+            return;
         };
         access.record(&AccessLine {
             client,
@@ -67,5 +73,18 @@ impl<A: Application> Server<A> {
 
     fn access(&self) -> Option<RefMut<'_, AccessLog>> {
         self.access.as_ref().map(std::cell::RefCell::borrow_mut)
+    }
+}
+
+/// Uvicorn's two lines about a handshake; they are no access lines, and go to stderr.
+fn log_handshake(client: &dyn std::fmt::Display, target: &[u8], status: u16) {
+    let target = telemetry::printable(target);
+    if status == 101 {
+        tracing::info!("{client} - \"WebSocket {target}\" [accepted]");
+        tracing::info!("connection open");
+    } else {
+        let phrase = response::reason_phrase(i64::from(status));
+        tracing::info!("{client} - \"WebSocket {target}\" {status}");
+        tracing::info!("connection rejected ({status} {phrase})");
     }
 }

@@ -14,13 +14,19 @@ use crate::worker::application::Application;
 use crate::worker::asgi::http::Request;
 use crate::worker::server::Server;
 use crate::worker::server::body::{BodyDecoder, BodyRefused};
+use crate::worker::server::connections::Answered;
 use crate::worker::server::exchange::{Ending, Exchange};
-use crate::worker::server::head;
+use crate::worker::server::head::{self, RequestHead};
 use crate::worker::server::response::{self, Outgoing};
+use crate::worker::server::websocket::{self, Asked, Conversation, Opening};
 
 /// A request while it is answered.
 pub(super) struct Run {
     exchange: Arc<Exchange>,
+    /// The request is a WebSocket's handshake, be it a good one or not.
+    pub(super) handshake: bool,
+    /// The WebSocket that it opens.
+    conversation: Option<Arc<Conversation>>,
     body: BodyDecoder,
     out: Outgoing,
     /// It has to come on within a time, which runs.
@@ -34,6 +40,29 @@ pub(super) struct Run {
 }
 
 impl Run {
+    fn answered(&self) -> Answered {
+        match &self.conversation {
+            Some(conversation) => Answered::Handshake(Arc::clone(conversation)),
+            None => Answered::Request(Arc::clone(&self.exchange)),
+        }
+    }
+
+    /// Nobody will read the response.
+    fn disconnect(&self) {
+        self.exchange.disconnect();
+        if let Some(conversation) = &self.conversation {
+            conversation.lost();
+        }
+    }
+
+    /// The client has ended its side: a response may still be read, a WebSocket is lost.
+    fn half_close(&self) {
+        self.exchange.half_close();
+        if let Some(conversation) = &self.conversation {
+            conversation.lost();
+        }
+    }
+
     /// The body is not read on: nothing after it can be understood.
     fn break_off(&mut self, why: BodyRefused) {
         match why {
@@ -58,15 +87,16 @@ impl<A: Application> Connection<'_, A> {
             Ok(run) => run,
             Err(refused) => return self.refuse(refused).await,
         };
-        self.entry.set_exchange(Some(Arc::clone(&run.exchange)));
+        self.entry.set_answered(Some(run.answered()));
         let ending = poll_fn(|cx| self.poll_run(cx, &mut run)).await;
-        self.entry.set_exchange(None);
+        self.entry.set_answered(None);
         if ending == Ending::Cut || run.gone {
-            run.exchange.disconnect();
+            run.disconnect();
         }
         self.server.in_flight.set(self.server.in_flight.get() - 1);
         self.server.count();
         self.server.buffers.give(run.out.into_buffer());
+        self.upgraded = run.conversation;
         match ending {
             Ending::KeepAlive if self.input.ended => Ending::Close,
             Ending::KeepAlive if !run.body.is_done() => self.discard(run.body).await,
@@ -107,6 +137,8 @@ impl<A: Application> Connection<'_, A> {
             };
             let mut run = Run {
                 exchange,
+                handshake: false,
+                conversation: None,
                 body,
                 out: Outgoing::default(),
                 is_due: false,
@@ -120,6 +152,8 @@ impl<A: Application> Connection<'_, A> {
                     if server.is_full() {
                         tracing::warn!("Exceeded concurrency limit.");
                         run.exchange.refuse(503, "Service Unavailable");
+                    } else if head.upgrade {
+                        server.upgrade(application, head, &mut run);
                     } else {
                         server
                             .application
@@ -132,9 +166,6 @@ impl<A: Application> Connection<'_, A> {
                     0
                 }
             };
-            if head.upgrade {
-                tracing::warn!("Unsupported upgrade request.");
-            }
             server.note(head, self.peers.client, &mut run);
             (run, consumed)
         });
@@ -201,7 +232,7 @@ impl<A: Application> Connection<'_, A> {
             }
             return match self.poll_fill(cx, READ_AHEAD) {
                 Poll::Ready(0) => {
-                    run.exchange.half_close();
+                    run.half_close();
                     true
                 }
                 Poll::Ready(_) => true,
@@ -270,6 +301,31 @@ impl<A: Application> Connection<'_, A> {
 }
 
 impl<A: Application> Server<A> {
+    /// Starts the application on a request that asks for another protocol.
+    fn upgrade(&self, application: &A::Connection, head: &RequestHead<'_>, run: &mut Run) {
+        let takes = self.application.takes_websockets();
+        let settings = self.websockets.as_ref().filter(|_| takes);
+        let asked = settings.map(|s| websocket::examine(head, s.per_message_deflate));
+        let exchange = Arc::clone(&run.exchange);
+        run.handshake = !matches!(asked, Some(Asked::Other) | None);
+        match asked {
+            Some(Asked::WebSocket(handshake)) => {
+                let opening = Opening {
+                    exchange,
+                    handshake,
+                };
+                let conversation = Arc::new(Conversation::new(opening));
+                run.conversation = Some(Arc::clone(&conversation));
+                self.application.websocket(application, head, conversation);
+            }
+            Some(Asked::Refused(status, why)) => exchange.refuse(status, why),
+            Some(Asked::Other) | None => {
+                tracing::warn!("Unsupported upgrade request.");
+                self.application.request(application, head, exchange);
+            }
+        }
+    }
+
     fn is_full(&self) -> bool {
         self.limits
             .in_flight

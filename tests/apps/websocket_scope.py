@@ -1,0 +1,10 @@
+"""Sends its scope to whoever connects."""
+
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        raise NotImplementedError
+    await receive()
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.send", "text": repr(scope)})
+    await receive()
