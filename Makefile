@@ -2,7 +2,7 @@
 #   make serve PORT=8080 ARGS="--workers 2"
 #   make test  ARGS="-k lifespan"
 
-.PHONY: help serve test lint format wheel-test docker-test bench clean
+.PHONY: help serve test lint format wheel-test docker-test bench micro gate clean
 
 help: ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -27,6 +27,12 @@ docker-test: ## build the image on a local Debian base, and run it
 
 bench: ## compare with other servers; ARGS=--quick for a minute instead of half an hour
 	@scripts/bench.sh $(ARGS)
+
+micro: ## time the pure parts of a request's way: parsing, framing, serialising
+	cargo bench --locked -p lowmem-serve-micro $(ARGS)
+
+gate: ## fail if idle memory or instructions a request have grown over benches/recorded.json
+	@scripts/gate.sh $(ARGS)
 
 clean: ## remove what was built and installed in this tree
 	rm -rf target build dist .venv benches/.venv python/*.egg-info .pytest_cache .ruff_cache

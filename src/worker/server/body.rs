@@ -87,6 +87,25 @@ impl BodyDecoder {
         matches!(self, Self::Done)
     }
 
+    /// How many bytes of the body come next as they are, without framing between them.
+    #[must_use]
+    pub fn plain_bytes(&self) -> u64 {
+        match self {
+            Self::Sized(left) => *left,
+            _ => 0,
+        }
+    }
+
+    /// So many of [`Self::plain_bytes`] have been received.
+    pub fn skip(&mut self, received: usize) {
+        if let Self::Sized(left) = self {
+            *left = left.saturating_sub(received as u64);
+            if *left == 0 {
+                *self = Self::Done;
+            }
+        }
+    }
+
     /// Decodes from `input`, appending at most `room` bytes to `body`; says how much was consumed.
     ///
     /// # Errors
@@ -102,10 +121,7 @@ impl BodyDecoder {
             Self::Sized(left) => {
                 let take = take(input, *left, room);
                 body.extend_from_slice(&input[..take]);
-                *left -= take as u64;
-                if *left == 0 {
-                    *self = Self::Done;
-                }
+                self.skip(take);
                 Ok(take)
             }
             Self::Chunked { .. } => self.decode_chunked(input, body, room),

@@ -396,6 +396,35 @@ impl Exchange {
         Ok(consumed)
     }
 
+    /// Reads the next of a body that needs no decoding to where the application receives it from:
+    /// `read` appends at most so many bytes, and says how many. 0 is the end of the stream.
+    pub(super) fn arrived_from(
+        &self,
+        decoder: &mut BodyDecoder,
+        read: impl FnOnce(&mut Vec<u8>, usize) -> Poll<usize>,
+    ) -> Poll<usize> {
+        let mut state = self.lock();
+        let room = READ_HIGH_WATER.saturating_sub(state.body.len());
+        let limit = usize::try_from(decoder.plain_bytes()).map_or(room, |left| left.min(room));
+        state.body.reserve(limit);
+        let read = read(&mut state.body, limit);
+        let Poll::Ready(n @ 1..) = read else {
+            if state.body.is_empty() {
+                // A client that takes its time costs no buffer meanwhile.
+                state.body = Vec::new();
+            }
+            return read;
+        };
+        decoder.skip(n);
+        if decoder.is_done() {
+            state.arrival = Arrival::Arrived;
+        }
+        let receivers = state.receivers_if(true);
+        drop(state);
+        receivers.into_iter().for_each(Waker::wake);
+        read
+    }
+
     /// The peer is gone, or the connection is about to be.
     pub fn disconnect(&self) {
         let mut state = self.lock();

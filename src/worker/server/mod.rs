@@ -39,7 +39,7 @@ pub use exchange::{Exchange, Finish, Received};
 pub use handover::{HandOver, Moved};
 pub use head::{BodyLength, HeadLimits, HeadScan, Refused as HeadRefused, RequestHead, parse};
 pub use proxy::{Client, Forwarded, is_proxy_field};
-pub use response::{BadField, Defaults, Piece, Refused, ResponseHead, reason_phrase};
+pub use response::{BadField, Defaults, Persist, Piece, Refused, ResponseHead, reason_phrase};
 
 pub use websocket::{
     Acceptance, Conversation, Data, Received as WebSocketReceived, Refused as WebSocketRefused,

@@ -166,7 +166,8 @@ impl ResponseHead {
     }
 
     /// Ends the head: framing, defaults, the connection option.
-    pub(super) fn finish(self, framing: Framing, defaults: &Defaults, option: Persist) -> Vec<u8> {
+    #[must_use]
+    pub fn finish(self, framing: Framing, defaults: &Defaults, option: Persist) -> Vec<u8> {
         let mut bytes = self.bytes;
         match framing {
             Framing::Length(length) | Framing::Bodiless(Some(length)) => {
@@ -200,7 +201,7 @@ impl ResponseHead {
 
 /// What the head says of the connection (RFC 9112 section 9.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Persist {
+pub enum Persist {
     /// Nothing: HTTP/1.1 stays open.
     Default,
     /// It closes.
@@ -276,6 +277,10 @@ pub(super) struct Outgoing {
     written: usize,
 }
 
+/// Capacity in bytes of an output that has outgrown its first buffer: the 64 KiB that may wait
+/// before `send()` does, and the piece that goes beyond them.
+const GROWN: usize = 80 * 1024;
+
 /// At most this many pieces go into one `writev`; more would be waiting for the socket anyway.
 const MAX_SLICES: usize = 16;
 
@@ -336,7 +341,15 @@ impl Outgoing {
 
     pub(super) fn put(&mut self, piece: Piece<'_>) {
         match piece {
-            Piece::Small(bytes) => self.tail.extend_from_slice(bytes),
+            Piece::Small(bytes) => {
+                let length = self.tail.len();
+                if self.tail.capacity() - length < bytes.len() {
+                    // At once to what a stream fills before it has to wait, not by doubling.
+                    self.tail
+                        .reserve(bytes.len().max(GROWN.saturating_sub(length)));
+                }
+                self.tail.extend_from_slice(bytes);
+            }
             Piece::Shared(bytes) => {
                 let mut before = Bytes::from(std::mem::take(&mut self.tail));
                 before.advance(std::mem::take(&mut self.written));

@@ -14,11 +14,16 @@ use crate::worker::application::Application;
 use crate::worker::asgi::http::Request;
 use crate::worker::server::Server;
 use crate::worker::server::body::{BodyDecoder, BodyRefused};
+use crate::worker::server::buffers;
 use crate::worker::server::connections::Answered;
 use crate::worker::server::exchange::{Ending, Exchange};
 use crate::worker::server::head::{self, RequestHead};
 use crate::worker::server::response::{self, Outgoing};
 use crate::worker::server::websocket::{self, Asked, Conversation, Opening};
+
+/// From so many bytes on, the rest of a body is read to where the application receives it from,
+/// without passing the read buffer: a copy less, and a system call for 64 KiB instead of four.
+const DIRECT_FROM: u64 = buffers::SIZE as u64;
 
 /// A request while it is answered.
 pub(super) struct Run {
@@ -61,6 +66,14 @@ impl Run {
         if let Some(conversation) = &self.conversation {
             conversation.lost();
         }
+    }
+
+    /// Reads the next of the body with `read`, as [`Exchange::arrived_from`] says.
+    pub(super) fn fill(
+        &mut self,
+        read: impl FnOnce(&mut Vec<u8>, usize) -> Poll<usize>,
+    ) -> Poll<usize> {
+        self.exchange.arrived_from(&mut self.body, read)
     }
 
     /// The body is not read on: nothing after it can be understood.
@@ -243,6 +256,16 @@ impl<A: Application> Connection<'_, A> {
             // It is not the client that is waited for.
             self.not_due(run);
             return false;
+        }
+        if self.input.is_empty() && run.body.plain_bytes() >= DIRECT_FROM {
+            return match self.poll_fill_body(cx, run) {
+                Poll::Ready(n) => {
+                    self.not_due(run);
+                    run.gone = n == 0;
+                    true
+                }
+                Poll::Pending => self.is_too_slow(run),
+            };
         }
         if self.input.is_empty() {
             match self.poll_fill(cx, READ_AHEAD) {

@@ -1,0 +1,38 @@
+"""The weight of an idle process tree."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import weigh
+from comparison import serving, workloads
+from gating.python import Python
+
+STARTS = 3
+"""The lightest of so many counts: other processes can only add to what is measured."""
+
+SETTLE_SECONDS = 0.5
+"""Between the first answer and the weighing."""
+
+WORKLOADS = ("hello", "quart")
+
+
+def figures(binary: Path, python: Python) -> dict[str, float]:
+    """Return PSS and dirty memory in KiB for each workload, after its first request."""
+    found = {}
+    for workload in workloads.named(list(WORKLOADS)):
+        taken = [_weigh(binary, python, workload) for _ in range(STARTS)]
+        found[f"idle PSS, {workload.name}, KiB"] = min(weight.pss for weight in taken)
+        found[f"idle dirty, {workload.name}, KiB"] = min(weight.dirty for weight in taken)
+    return found
+
+
+def _weigh(binary: Path, python: Python, workload: workloads.Workload) -> weigh.Weight:
+    port = serving.free_port()
+    command = [str(binary), "--python", str(python.path), workload.app, "--port", str(port)]
+    with serving.running([*command, "--no-access-log"], port, workload) as instance:
+        if instance.fault:
+            raise serving.NotServing(instance.fault)
+        time.sleep(SETTLE_SECONDS)
+        return weigh.weigh_tree(instance.pid)

@@ -1,0 +1,72 @@
+"""Machine instructions for a request, counted by callgrind: another load on the machine changes nothing.
+
+Two servers answer a different number of requests each; the difference between what they executed is
+that of the requests, and starting and stopping cancel out.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import tempfile
+from pathlib import Path
+
+from comparison import serving, workloads
+from gating.python import Python
+
+FEW, MANY = 500, 2500
+WORKLOADS = ("hello", "echo")
+TOTAL = re.compile(r"^(?:summary|totals): (\d+)", re.MULTILINE)
+
+
+def figures(binary: Path, python: Python) -> dict[str, float]:
+    """Return the instructions that the worker executes for a request of each workload."""
+    # Set iteration and dictionary collisions are the same each time.
+    os.environ["PYTHONHASHSEED"] = "0"
+    found = {}
+    for workload in workloads.named(list(WORKLOADS)):
+        few, many = (_executed(binary, python, workload, count) for count in (FEW, MANY))
+        found[f"instructions, {workload.name}"] = (many - few) / (MANY - FEW)
+    return found
+
+
+def _executed(binary: Path, python: Python, workload: workloads.Workload, requests: int) -> int:
+    port = serving.free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        command = [
+            *("valgrind", "--tool=callgrind", "--trace-children=yes"),
+            f"--callgrind-out-file={folder}/%p",
+            *(str(binary), "--python", str(python.path), workload.app),
+            *("--port", str(port), "--no-access-log"),
+        ]
+        with serving.running(command, port, workload) as instance:
+            if instance.fault:
+                raise serving.NotServing(instance.fault)
+            _ask(port, workload, requests)
+        # The worker has executed more than the supervisor.
+        return max(_total(path) for path in Path(folder).iterdir())
+
+
+def _ask(port: int, workload: workloads.Workload, requests: int) -> None:
+    head = f"{workload.method} / HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    if workload.body:
+        head += f"Content-Length: {workload.body_bytes}\r\n"
+    request = f"{head}\r\n".encode() + workload.body
+    ending = b"\r\n\r\n" + workload.right_answer
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        for _ in range(requests):
+            connection.sendall(request)
+            answer = b""
+            while not answer.endswith(ending):
+                piece = connection.recv(65536)
+                if not piece:
+                    raise serving.NotServing(f"the connection was closed after {answer!r}")
+                answer += piece
+
+
+def _total(path: Path) -> int:
+    found = TOTAL.search(path.read_text(errors="replace"))
+    if not found:
+        raise serving.NotServing("callgrind wrote no total: did the server end by itself?")
+    return int(found[1])
