@@ -8,11 +8,17 @@ use std::sync::atomic::AtomicBool;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use lowmem_serve::worker::asgi::http::Framing;
 use lowmem_serve::worker::server::{
-    BodyDecoder, BodyLength, Defaults, HeadScan, Persist, ResponseHead, parse,
+    BodyDecoder, BodyLength, Defaults, HeadLimits, HeadScan, Persist, ResponseHead, parse,
 };
 use lowmem_serve_micro::{BARE, BROWSER, chunked};
 
 const BODY: usize = 64 * 1024;
+
+const LIMITS: HeadLimits = HeadLimits {
+    size: 64 * 1024,
+    target: 16 * 1024,
+    fields: 128,
+};
 
 fn head(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("request head");
@@ -20,9 +26,9 @@ fn head(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(request.len() as u64));
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                let found = HeadScan::default().advance(black_box(request), BODY);
+                let found = HeadScan::default().advance(black_box(request), LIMITS);
                 let range = found.expect("well-formed").expect("complete");
-                parse(&request[range], |head| {
+                parse(&request[range], LIMITS, |head| {
                     (head.headers.len(), head.keep_alive)
                 })
             });
