@@ -31,6 +31,9 @@ pub struct Http {
     #[arg(long = "header", value_name = "NAME:VALUE", action = ArgAction::Append)]
     #[arg(env = "LOWMEM_HEADERS")]
     pub headers: Vec<String>,
+    /// Give each request an x-request-id, unless it brings one; application and client are told it
+    #[arg(long, env = "LOWMEM_REQUEST_ID", value_parser = BoolishValueParser::new())]
+    pub request_id: bool,
     /// Send a server header (--no-server-header)
     #[arg(
         long,

@@ -31,6 +31,13 @@ pub struct Logging {
     pub access_log: Option<bool>,
     #[arg(long, hide = true, overrides_with = "access_log")]
     pub no_access_log: bool,
+    /// uvicorn, common, combined, json or a template like '%(h)s "%(r)s" %(s)s %(ms)s' [default:
+    /// as --log-format]
+    #[arg(long, value_name = "FORMAT", env = "LOWMEM_ACCESS_LOG_FORMAT")]
+    pub access_log_format: Option<String>,
+    /// Append access lines to a file, which is opened again at SIGHUP [default: stdout]
+    #[arg(long, value_name = "FILE", env = "LOWMEM_ACCESS_LOG_FILE")]
+    pub access_log_file: Option<PathBuf>,
     /// Colour the lines (--no-use-colors) [default: on a terminal, unless NO_COLOR is set]
     #[arg(long, env = "LOWMEM_USE_COLORS", overrides_with = "no_use_colors")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]

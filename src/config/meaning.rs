@@ -7,13 +7,12 @@ use std::path::Path;
 
 use super::lazy_imports;
 use super::{
-    Config, Interface, Lifespan, LimitSettings, LogConfig, LogFormat, LogLevel, LogSettings, Loop,
-    ProxySettings, Recycle, RecycleMode, Surroundings, WorkerConfig, env_file, header, limits,
-    listen, proxies, tls, websockets,
+    Config, Interface, Lifespan, LimitSettings, Loop, ProxySettings, Recycle, RecycleMode,
+    Surroundings, WorkerConfig, env_file, header, limits, listen, logging, proxies, tls,
+    websockets,
 };
 use crate::cli::{
-    Application, Compatibility, Flags, FormatWord, InterfaceWord, LevelWord, LifespanWord, Logging,
-    RecycleWord, Recycling,
+    Application, Compatibility, Flags, InterfaceWord, LifespanWord, RecycleWord, Recycling,
 };
 use crate::exit::Exit;
 
@@ -143,10 +142,12 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
             && unless(flags.application.no_gc_freeze, flags.application.gc_freeze),
         growth,
         access_log: unless(flags.logging.no_access_log, flags.logging.access_log),
-        log: log(&flags.logging, around),
-        log_config: log_config(&flags.logging, around, mistakes),
+        access: logging::access(&flags.logging, around, mistakes),
+        log: logging::lines(&flags.logging, around),
+        log_config: logging::log_config(&flags.logging, around, mistakes),
         server_header: unless(http.no_server_header, http.server_header),
         date_header: unless(http.no_date_header, http.date_header),
+        request_id: http.request_id,
         headers: headers(&http.headers, mistakes),
         keep_alive: http.timeout_keep_alive,
         header_read: http.timeout_header_read,
@@ -265,53 +266,6 @@ fn headers(typed: &[String], mistakes: &mut Mistakes) -> Vec<(String, String)> {
     headers
 }
 
-fn log(typed: &Logging, around: &Surroundings) -> LogSettings {
-    let asked = if typed.no_use_colors {
-        Some(false)
-    } else {
-        typed.use_colors
-    };
-    let allowed = around.variable("NO_COLOR").is_none();
-    let human = typed.log_format == FormatWord::Human;
-    let colors = |is_terminal: bool| human && asked.unwrap_or(allowed && is_terminal);
-    LogSettings {
-        level: typed.log_level.map_or(LogLevel::Info, level),
-        format: match typed.log_format {
-            FormatWord::Human => LogFormat::Human,
-            FormatWord::Json => LogFormat::Json,
-        },
-        stderr_colors: colors(around.stderr_is_terminal),
-        stdout_colors: colors(around.stdout_is_terminal),
-    }
-}
-
-fn level(word: LevelWord) -> LogLevel {
-    match word {
-        LevelWord::Critical => LogLevel::Critical,
-        LevelWord::Error => LogLevel::Error,
-        LevelWord::Warning => LogLevel::Warning,
-        LevelWord::Info => LogLevel::Info,
-        LevelWord::Debug => LogLevel::Debug,
-        LevelWord::Trace => LogLevel::Trace,
-    }
-}
-
-/// The file is read by the workers, but that it is there is known before one starts.
-fn log_config(
-    typed: &Logging,
-    around: &Surroundings,
-    mistakes: &mut Mistakes,
-) -> Option<LogConfig> {
-    let file = around.directory.join(typed.log_config.as_ref()?);
-    if let Err(error) = std::fs::File::open(&file) {
-        mistakes.add("--log-config", format!("{}: {error}", file.display()));
-    }
-    Some(LogConfig {
-        file,
-        level: typed.log_level.map(level),
-    })
-}
-
 /// The variables of `--env-file` that are not set already.
 fn environment(
     file: Option<&Path>,
@@ -405,8 +359,8 @@ mod tests {
     #[test]
     fn colours_need_a_terminal_or_a_flag_and_no_veto() {
         let colors = |around: &Surroundings, argv: &[&str]| {
-            let log = config_in(around, argv).unwrap().worker.log;
-            (log.stderr_colors, log.stdout_colors)
+            let WorkerConfig { log, access, .. } = config_in(around, argv).unwrap().worker;
+            (log.stderr_colors, access.colors)
         };
         assert_eq!(colors(&around(), &[]), (true, false));
         assert_eq!(colors(&around(), &["--use-colors"]), (true, true));

@@ -1,11 +1,13 @@
 //! What the flags mean, after all mistakes in them have been reported together.
 
+mod access_format;
 mod env_file;
 mod growth;
 mod header;
 mod lazy_imports;
 mod limits;
 mod listen;
+mod logging;
 mod meaning;
 mod proxies;
 mod surroundings;
@@ -18,6 +20,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use access_format::{AccessFormat, Field, Piece};
 pub use growth::Growth;
 pub use meaning::{Mistake, meant};
 pub use surroundings::Surroundings;
@@ -25,8 +28,8 @@ pub use tls::{ClientCertificates, Tls};
 pub use trusted::Trusted;
 pub use websockets::WebSockets;
 pub use worker::{
-    BoundListener, ForwardedField, Interface, Lifespan, LimitSettings, LogConfig, LogFormat,
-    LogLevel, LogSettings, Loop, ProxySettings, WorkerConfig,
+    AccessSettings, BoundListener, ForwardedField, Interface, Lifespan, LimitSettings, LogConfig,
+    LogFormat, LogLevel, LogSettings, Loop, ProxySettings, WorkerConfig,
 };
 
 /// Everything the supervisor acts on.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Tls, Trusted, WebSockets};
+use super::{AccessFormat, Tls, Trusted, WebSockets};
 
 /// Everything a worker is told, sent as the first message on its control socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,8 +32,10 @@ pub struct WorkerConfig {
     pub growth: Option<super::Growth>,
     /// ASGI `root_path`, prefixed to `path` as Uvicorn does; no trailing slash.
     pub root_path: String,
-    /// Write a line to stdout for each response.
+    /// Write a line for each response.
     pub access_log: bool,
+    /// How that line looks, and where it goes.
+    pub access: AccessSettings,
     /// How log lines look and which are written.
     pub log: LogSettings,
     /// Python's logging writes them instead.
@@ -44,6 +46,8 @@ pub struct WorkerConfig {
     pub date_header: bool,
     /// Headers added to each response, in order.
     pub headers: Vec<(String, String)>,
+    /// Give each request a name.
+    pub request_id: bool,
     /// How long an idle keep-alive connection is held.
     pub keep_alive: Duration,
     /// How long a request head may take, from its first byte or from the connection's start.
@@ -182,8 +186,17 @@ pub struct LogSettings {
     pub format: LogFormat,
     /// Colour on stderr (decided by the supervisor: flag, `NO_COLOR`, tty).
     pub stderr_colors: bool,
+}
+
+/// The access log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessSettings {
+    /// What a line is made of.
+    pub format: AccessFormat,
     /// Colour on stdout.
-    pub stdout_colors: bool,
+    pub colors: bool,
+    /// Where it goes, unless to stdout; absolute. Each worker opens it anew.
+    pub file: Option<PathBuf>,
 }
 
 /// `--log-config`.

@@ -251,7 +251,6 @@ mod tests {
             level: LogLevel::Info,
             format,
             stderr_colors,
-            stdout_colors: false,
         })
     }
 

@@ -1,4 +1,4 @@
-//! The time of a JSON line.
+//! The time of a line.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,6 +19,29 @@ impl fmt::Display for Rfc3339 {
         write!(
             f,
             "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z"
+        )
+    }
+}
+
+/// Shows an instant as the Common Log Format has it, in UTC.
+pub(super) struct CommonDate(pub(super) SystemTime);
+
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+
+impl fmt::Display for CommonDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A clock before 1970 is a clock that is not set.
+        let since = self.0.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let (days, second) = (since.as_secs() / DAY, since.as_secs() % DAY);
+        let (year, month, day) = civil(days);
+        // Months are counted from 1 to 12.
+        let month = MONTHS[(month as usize - 1) % MONTHS.len()];
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        write!(
+            f,
+            "[{day:02}/{month}/{year:04}:{hour:02}:{minute:02}:{second:02} +0000]"
         )
     }
 }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 use super::body::BodyDecoder;
+use super::request_id;
 use super::response::{self, Defaults, Outgoing, Persist, Piece, Refused, ResponseHead};
 use crate::worker::asgi::http::{Framing, Refusal, Request, Response};
 
@@ -57,6 +58,10 @@ struct State {
     out: Outgoing,
     /// Bytes that the connection has taken and not written.
     taken: usize,
+    /// What the client is told that its request is called.
+    request_id: Option<Box<[u8]>>,
+    /// Bytes of the response's body that were sent.
+    body_length: u64,
     /// The status, once the head is in `out`; taken by the connection for the access log.
     status: Option<u16>,
     /// How the connection ends after this response.
@@ -145,6 +150,8 @@ impl Exchange {
                 head: None,
                 out: Outgoing::with_buffer(buffer),
                 taken: 0,
+                request_id: None,
+                body_length: 0,
                 status: None,
                 ending: Ending::KeepAlive,
                 body: Vec::new(),
@@ -228,6 +235,9 @@ impl Exchange {
         if let (Some(framing), Some(head)) = (step.head, state.head.take()) {
             self.write_head(&mut state, framing, head);
         }
+        if !self.request.head {
+            state.body_length += piece.len() as u64;
+        }
         state.out.put_body(step.framing, piece, step.last);
         let receivers = state.receivers_if(step.last);
         let waker = state.connection.take();
@@ -251,7 +261,10 @@ impl Exchange {
             state.ending = Ending::Close;
         }
         state.status = u16::try_from(head.status).ok();
-        let bytes = head.finish(framing, &self.defaults, option);
+        let mut bytes = head.finish(framing, &self.defaults, option);
+        if let Some(id) = &state.request_id {
+            request_id::announce(&mut bytes, id);
+        }
         state.out.put_head(bytes);
     }
 
@@ -337,6 +350,16 @@ impl Exchange {
     }
 
     // ---- the connection's half --------------------------------------------------------------
+
+    /// Tells the client, with the response, what its request is called.
+    pub(super) fn name(&self, id: Box<[u8]>) {
+        self.lock().request_id = Some(id);
+    }
+
+    /// How much of a body the response has had so far.
+    pub(super) fn body_length(&self) -> u64 {
+        self.lock().body_length
+    }
 
     /// Moves what is to be written to `out` and says how things stand; wakes `waker` at the next
     /// change.
@@ -504,7 +527,13 @@ impl Exchange {
         state.response = Response::Complete;
         state.ending = Ending::Close;
         state.status = Some(status);
-        let bytes = response::plain(status, text, &self.defaults, self.request.head);
+        if !self.request.head {
+            state.body_length = text.len() as u64;
+        }
+        let mut bytes = response::plain(status, text, &self.defaults, self.request.head);
+        if let Some(id) = &state.request_id {
+            request_id::announce(&mut bytes, id);
+        }
         state.out.put(Piece::Small(&bytes));
     }
 }

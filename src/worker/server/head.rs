@@ -56,6 +56,15 @@ pub struct RequestHead<'a> {
     pub forwarded: Option<Forwarded>,
 }
 
+impl RequestHead<'_> {
+    /// The value of the first field with this name.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        let mut headers = self.headers.iter();
+        let found = headers.find(|header| header.name.eq_ignore_ascii_case(name))?;
+        Some(found.value)
+    }
+}
+
 /// How a request body is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyLength {

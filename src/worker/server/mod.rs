@@ -16,6 +16,7 @@ mod handshake;
 mod head;
 mod parking;
 mod proxy;
+mod request_id;
 mod response;
 mod resting;
 mod socket;
@@ -57,6 +58,7 @@ use handover::Outbox;
 use handshake::Terms;
 use parking::{Lot, Parked};
 use proxy::Proxies;
+use request_id::RequestIds;
 
 /// Memory is given back to the kernel after this many connections were busy at once.
 const TRIM_FROM: usize = 64;
@@ -81,6 +83,8 @@ pub struct Server<A> {
     /// How WebSockets are served, if they are.
     websockets: Option<WebSockets>,
     access: Option<RefCell<AccessLog>>,
+    /// Gives each request a name, if that is asked for.
+    request_ids: Option<RequestIds>,
     /// Requests being answered now.
     in_flight: Cell<usize>,
     /// Requests answered since the start.
@@ -180,9 +184,8 @@ impl<A: Application> Server<A> {
                 .then(|| config.proxies.trusted.clone()),
             buffers: Rc::default(),
             websockets: config.websockets,
-            access: config
-                .access_log
-                .then(|| RefCell::new(AccessLog::new(&config.log))),
+            request_ids: config.request_id.then(RequestIds::default),
+            access: access_log(config)?.map(RefCell::new),
             in_flight: Cell::new(0),
             served: Cell::new(0),
             handed_over: Cell::new(0),
@@ -273,6 +276,13 @@ fn shortest(limits: &Limits, websockets: Option<&WebSockets>) -> Duration {
     let pings = websockets.map(|w| [w.ping_interval, w.ping_timeout]);
     let pings = pings.into_iter().flatten().flatten();
     pings.fold(limits.shortest(), Duration::min)
+}
+
+fn access_log(config: &WorkerConfig) -> io::Result<Option<AccessLog>> {
+    if !config.access_log {
+        return Ok(None);
+    }
+    AccessLog::new(&config.access).map(Some)
 }
 
 /// The worker's share of requests: the limit, and up to the jitter more.

@@ -1,13 +1,12 @@
 //! What the access log wants to know of a request.
 
-use std::cell::RefMut;
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::run::Run;
 use crate::telemetry::{self, AccessLine, AccessLog};
 use crate::worker::application::Application;
-use crate::worker::server::{Client, RequestHead, Server, response};
+use crate::worker::server::{Client, RequestHead, Server, request_id, response};
 
 /// The part of an access record that outlives the read buffer.
 pub(super) struct OwnedRecord {
@@ -20,11 +19,27 @@ pub(super) struct OwnedRecord {
     /// It is told as a WebSocket's handshake.
     handshake: bool,
     started: Instant,
+    /// The fields that the log's format names.
+    headers: Vec<Option<Box<[u8]>>>,
+    request_id: Option<Box<[u8]>>,
+    /// The response's, while the line waits for its end.
+    status: Option<u16>,
 }
 
 impl<A: Application> Server<A> {
-    /// Logs the response if it has started, or keeps what the log will want.
-    pub(super) fn note(&self, head: &RequestHead<'_>, client: Option<SocketAddr>, run: &mut Run) {
+    /// When a request began, if the access log wants to know.
+    pub(super) fn clock(&self) -> Option<Instant> {
+        self.access.as_ref().map(|_| Instant::now())
+    }
+
+    /// Keeps what the log will want of a request that began at `started`.
+    pub(super) fn note(
+        &self,
+        head: &RequestHead<'_>,
+        client: Option<SocketAddr>,
+        started: Option<Instant>,
+        run: &mut Run,
+    ) {
         if self.access.is_none() && !run.handshake {
             return;
         }
@@ -33,6 +48,11 @@ impl<A: Application> Server<A> {
             target.push(b'?');
             target.extend_from_slice(head.query);
         }
+        let shown = |name: &str| head.header(name).map(Box::from);
+        let headers = match &self.access {
+            Some(access) => access.borrow().format().headers().map(shown).collect(),
+            None => Vec::new(),
+        };
         let record = OwnedRecord {
             client,
             proxied: head.forwarded.as_ref().and_then(|f| f.client.clone()),
@@ -40,39 +60,62 @@ impl<A: Application> Server<A> {
             target,
             http10: head.http10,
             handshake: run.handshake,
-            started: Instant::now(),
+            started: started.unwrap_or_else(Instant::now),
+            headers,
+            request_id: shown(request_id::NAME),
+            status: None,
         };
         run.record = Some(Box::new(record));
     }
 
+    /// The response has started.
     pub(super) fn log(&self, run: &mut Run, status: u16) {
-        let Some(record) = run.record.take() else {
+        if let Some(handshake) = run.record.take_if(|record| record.handshake) {
+            return log_handshake(handshake.client(), &handshake.target, status);
+        }
+        let (Some(record), Some(access)) = (&mut run.record, &self.access) else {
             return;
         };
-        let client: &dyn std::fmt::Display = match (&record.proxied, &record.client) {
+        if access.borrow().format().waits_for_end() {
+            record.status = Some(status);
+        } else if let Some(record) = run.record.take() {
+            record.write(status, None, &mut access.borrow_mut());
+        }
+    }
+
+    /// The response has ended, whether it is whole or not.
+    pub(super) fn log_end(&self, run: &mut Run) {
+        let (Some(record), Some(access)) = (run.record.take(), &self.access) else {
+            return;
+        };
+        if let Some(status) = record.status {
+            let bytes = run.exchange.body_length();
+            record.write(status, Some(bytes), &mut access.borrow_mut());
+        }
+    }
+}
+
+impl OwnedRecord {
+    fn client(&self) -> &dyn std::fmt::Display {
+        match (&self.proxied, &self.client) {
             (Some(client), _) => client,
             (None, Some(client)) => client,
             (None, None) => &"",
-        };
-        if record.handshake {
-            return log_handshake(client, &record.target, status);
         }
-        let Some(mut access) = self.access() else {
-            return;
-        };
-        access.record(&AccessLine {
-            client,
-            method: &record.method,
-            target: &record.target,
-            version: if record.http10 { "1.0" } else { "1.1" },
-            status,
-            duration: Some(record.started.elapsed()),
-            bytes: None,
-        });
     }
 
-    fn access(&self) -> Option<RefMut<'_, AccessLog>> {
-        self.access.as_ref().map(std::cell::RefCell::borrow_mut)
+    fn write(&self, status: u16, bytes: Option<u64>, access: &mut AccessLog) {
+        access.record(&AccessLine {
+            client: self.client(),
+            method: &self.method,
+            target: &self.target,
+            version: if self.http10 { "1.0" } else { "1.1" },
+            status,
+            duration: Some(self.started.elapsed()),
+            bytes,
+            headers: &self.headers,
+            request_id: self.request_id.as_deref(),
+        });
     }
 }
 

@@ -12,7 +12,6 @@ use super::input::READ_AHEAD;
 use super::record::OwnedRecord;
 use crate::worker::application::Application;
 use crate::worker::asgi::http::Request;
-use crate::worker::server::Server;
 use crate::worker::server::body::{BodyDecoder, BodyRefused};
 use crate::worker::server::buffers;
 use crate::worker::server::connections::Answered;
@@ -20,6 +19,7 @@ use crate::worker::server::exchange::{Ending, Exchange};
 use crate::worker::server::head::{self, RequestHead};
 use crate::worker::server::response::{self, Outgoing};
 use crate::worker::server::websocket::{self, Asked, Conversation, Opening};
+use crate::worker::server::{Server, request_id};
 
 /// From so many bytes on, the rest of a body is read to where the application receives it from,
 /// without passing the read buffer: a copy less, and a system call for 64 KiB instead of four.
@@ -27,7 +27,7 @@ const DIRECT_FROM: u64 = buffers::SIZE as u64;
 
 /// A request while it is answered.
 pub(super) struct Run {
-    exchange: Arc<Exchange>,
+    pub(super) exchange: Arc<Exchange>,
     /// The request is a WebSocket's handshake, be it a good one or not.
     pub(super) handshake: bool,
     /// The WebSocket that it opens.
@@ -103,6 +103,7 @@ impl<A: Application> Connection<'_, A> {
         self.entry.set_answered(Some(run.answered()));
         let ending = poll_fn(|cx| self.poll_run(cx, &mut run)).await;
         self.entry.set_answered(None);
+        self.server.log_end(&mut run);
         if ending == Ending::Cut || run.gone {
             run.disconnect();
         }
@@ -121,6 +122,7 @@ impl<A: Application> Connection<'_, A> {
     fn start(&mut self, range: Range<usize>) -> Result<Run, head::Refused> {
         let server = self.server;
         let end = range.end;
+        let started = server.clock();
         let application = self.application.get_or_insert_with(|| {
             let tls = server.facts(&self.stream);
             server.application.connect(&self.peers, tls.as_ref())
@@ -131,16 +133,22 @@ impl<A: Application> Connection<'_, A> {
                 head.forwarded = server.proxies.read(&self.peers, head.headers);
             }
             let head = &*head;
-            let request = Request {
-                head: head.method == "HEAD",
-                http10: head.http10,
+            let id = server.request_ids.as_ref().map(|ids| ids.of(head));
+            let renamed;
+            let named;
+            let head: &RequestHead<'_> = match &id {
+                Some(id) => {
+                    renamed = request_id::renamed(head.headers, id);
+                    named = RequestHead {
+                        headers: &renamed,
+                        forwarded: head.forwarded.clone(),
+                        ..*head
+                    };
+                    &named
+                }
+                None => head,
             };
-            let exchange = Arc::new(Exchange::new(
-                Arc::clone(&server.defaults),
-                request,
-                head.keep_alive,
-                server.buffers.take(),
-            ));
+            let exchange = server.exchange(head, id.clone());
             let (body, arrived) = match BodyDecoder::new(head.body, server.limits.body) {
                 Ok(mut body) => {
                     let arrived = exchange.arrived(&mut body, &unused[end..]);
@@ -179,7 +187,7 @@ impl<A: Application> Connection<'_, A> {
                     0
                 }
             };
-            server.note(head, self.peers.client, &mut run);
+            server.note(head, self.peers.client, started, &mut run);
             (run, consumed)
         });
         let (run, consumed) = run?;
@@ -347,6 +355,20 @@ impl<A: Application> Server<A> {
                 self.application.request(application, head, exchange);
             }
         }
+    }
+
+    /// What the connection and the application share about a request.
+    fn exchange(&self, head: &RequestHead<'_>, id: Option<Box<[u8]>>) -> Arc<Exchange> {
+        let request = Request {
+            head: head.method == "HEAD",
+            http10: head.http10,
+        };
+        let defaults = Arc::clone(&self.defaults);
+        let exchange = Exchange::new(defaults, request, head.keep_alive, self.buffers.take());
+        if let Some(id) = id {
+            exchange.name(id);
+        }
+        Arc::new(exchange)
     }
 
     fn is_full(&self) -> bool {

@@ -1,23 +1,29 @@
-//! Access lines: one for each response, to stdout.
+//! Access lines: one for each response, to stdout or to a file.
 //!
 //! On the hot path: lines are formatted into one buffer that is reused, and the worker flushes it
 //! once a turn of its loop, so that a burst of responses costs one `write(2)`.
 
+mod phrase;
+mod template;
+
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
+use self::phrase::phrase;
 use super::json::Object;
 use super::lines;
 use super::paint::RESET;
 use super::records::{self, Records};
 use super::time::Rfc3339;
-use crate::config::{LogFormat, LogSettings};
+use crate::config::{AccessFormat, AccessSettings};
 
 /// A buffer of this size is written without waiting for the turn to end: half of what a pipe holds.
 const FLUSH_AT: usize = 32 * 1024;
@@ -34,19 +40,20 @@ pub struct AccessLine<'a> {
     pub version: &'a str,
     /// The response's status.
     pub status: u16,
-    /// From the request's head to the response's, if it was measured.
+    /// From the request's head to the end of the response, if it was measured.
     pub duration: Option<Duration>,
     /// The body's length, if it is known.
     pub bytes: Option<u64>,
+    /// The request's fields that the format names, in its order.
+    pub headers: &'a [Option<Box<[u8]>>],
+    /// What the request is called in other logs.
+    pub request_id: Option<&'a [u8]>,
 }
 
 impl AccessLine<'_> {
     /// Path and query, without what could forge a line.
     pub fn path(&self) -> String {
-        let mut path = Vec::with_capacity(self.target.len());
-        target(&mut path, self.target);
-        // `target` leaves ASCII only.
-        String::from_utf8(path).unwrap_or_default()
+        printable(self.target)
     }
 }
 
@@ -55,8 +62,10 @@ pub struct AccessLog {
     buffer: Vec<u8>,
     /// Who writes them instead.
     records: Option<Arc<dyn Records>>,
-    format: LogFormat,
+    format: AccessFormat,
     colors: bool,
+    /// Where it goes, unless to stdout.
+    file: Option<File>,
 }
 
 impl fmt::Debug for AccessLog {
@@ -70,13 +79,23 @@ impl fmt::Debug for AccessLog {
 
 impl AccessLog {
     /// An empty buffer, which allocates with its first line.
-    pub fn new(settings: &LogSettings) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn new(settings: &AccessSettings) -> io::Result<Self> {
+        let open = |path: &PathBuf| File::options().append(true).create(true).open(path);
+        Ok(Self {
             buffer: Vec::new(),
             records: records::current(),
-            format: settings.format,
-            colors: settings.stdout_colors,
-        }
+            format: settings.format.clone(),
+            colors: settings.colors && settings.file.is_none(),
+            file: settings.file.as_ref().map(open).transpose()?,
+        })
+    }
+
+    /// What a line is made of: which of a request's fields it shows, and when it is complete.
+    pub fn format(&self) -> &AccessFormat {
+        &self.format
     }
 
     /// Adds a line.
@@ -85,9 +104,13 @@ impl AccessLog {
             records.access(line);
             return;
         }
-        match self.format {
-            LogFormat::Human => human(&mut self.buffer, line, self.colors),
-            LogFormat::Json => json(&mut self.buffer, line, SystemTime::now()),
+        let out = &mut self.buffer;
+        match &self.format {
+            AccessFormat::Uvicorn => human(out, line, self.colors),
+            AccessFormat::Json => json(out, line, SystemTime::now()),
+            AccessFormat::Template(pieces) => {
+                template::write(out, pieces, line, SystemTime::now());
+            }
         }
         if self.buffer.len() >= FLUSH_AT {
             self.flush();
@@ -104,21 +127,23 @@ impl AccessLog {
         if self.buffer.is_empty() {
             return;
         }
-        // When stdout is closed there is nobody to read the lines, and no reason to stop serving.
-        let _ = write_all(io::stdout().as_fd(), &self.buffer);
+        let stdout = io::stdout();
+        let place = self.file.as_ref().map_or(stdout.as_fd(), AsFd::as_fd);
+        // When it is closed or full there is nobody to read the lines, and no reason to stop serving.
+        let _ = write_all(place, &self.buffer);
         self.buffer.clear();
     }
 }
 
 /// Not `std::io::Stdout`: its line buffer would write each line by itself.
-fn write_all(stdout: std::os::fd::BorrowedFd<'_>, mut bytes: &[u8]) -> rustix::io::Result<()> {
+fn write_all(place: BorrowedFd<'_>, mut bytes: &[u8]) -> rustix::io::Result<()> {
     while !bytes.is_empty() {
-        match rustix::io::write(stdout, bytes) {
+        match rustix::io::write(place, bytes) {
             Ok(written) => bytes = &bytes[written..],
             Err(Errno::INTR) => {}
             // A pipe that some other process made non-blocking.
             Err(Errno::AGAIN) => {
-                poll(&mut [PollFd::new(&stdout, PollFlags::OUT)], None)?;
+                poll(&mut [PollFd::new(&place, PollFlags::OUT)], None)?;
             }
             Err(error) => return Err(error),
         }
@@ -164,6 +189,11 @@ fn json(out: &mut Vec<u8>, line: &AccessLine<'_>, time: SystemTime) {
     if let Some(bytes) = line.bytes {
         object.bare("bytes", bytes);
     }
+    if let Some(id) = line.request_id {
+        let mut escaped = Vec::new();
+        template::escaped(&mut escaped, id);
+        object.text("request_id", &String::from_utf8_lossy(&escaped));
+    }
     object.bare("pid", std::process::id());
     object.end();
 }
@@ -200,75 +230,6 @@ fn color_of(status: u16) -> &'static str {
     }
 }
 
-/// The phrases of Python's `http.HTTPStatus`, which Uvicorn prints; nothing for a status it does not know.
-fn phrase(status: u16) -> &'static str {
-    match status {
-        100 => "Continue",
-        101 => "Switching Protocols",
-        102 => "Processing",
-        103 => "Early Hints",
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        203 => "Non-Authoritative Information",
-        204 => "No Content",
-        205 => "Reset Content",
-        206 => "Partial Content",
-        207 => "Multi-Status",
-        208 => "Already Reported",
-        226 => "IM Used",
-        300 => "Multiple Choices",
-        301 => "Moved Permanently",
-        302 => "Found",
-        303 => "See Other",
-        304 => "Not Modified",
-        305 => "Use Proxy",
-        307 => "Temporary Redirect",
-        308 => "Permanent Redirect",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        402 => "Payment Required",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        406 => "Not Acceptable",
-        407 => "Proxy Authentication Required",
-        408 => "Request Timeout",
-        409 => "Conflict",
-        410 => "Gone",
-        411 => "Length Required",
-        412 => "Precondition Failed",
-        413 => "Request Entity Too Large",
-        414 => "Request-URI Too Long",
-        415 => "Unsupported Media Type",
-        416 => "Requested Range Not Satisfiable",
-        417 => "Expectation Failed",
-        418 => "I'm a Teapot",
-        421 => "Misdirected Request",
-        422 => "Unprocessable Entity",
-        423 => "Locked",
-        424 => "Failed Dependency",
-        425 => "Too Early",
-        426 => "Upgrade Required",
-        428 => "Precondition Required",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        451 => "Unavailable For Legal Reasons",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        506 => "Variant Also Negotiates",
-        507 => "Insufficient Storage",
-        508 => "Loop Detected",
-        510 => "Not Extended",
-        511 => "Network Authentication Required",
-        _ => "",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
@@ -285,6 +246,8 @@ mod tests {
             status,
             duration: Some(Duration::from_micros(1500)),
             bytes: Some(2),
+            headers: &[],
+            request_id: None,
         }
     }
 
