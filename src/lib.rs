@@ -11,6 +11,7 @@ pub mod environment;
 pub mod exit;
 pub mod figures;
 pub mod growth;
+pub mod import_string;
 pub mod launch;
 pub mod net;
 pub mod supervisor;

@@ -37,6 +37,7 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
 
 use crate::exit;
+use crate::import_string;
 
 pub use application::{Application, InterfaceWord, LifespanWord};
 pub use command::{Command, Shell};
@@ -162,7 +163,11 @@ pub fn parse(
     }
     let cli = Cli::from_arg_matches(&matches)?;
     if cli.flags.app.is_none() && cli.command.is_none() && !cli.version {
-        let message = "the application is missing: lowmem-serve [OPTIONS] module:attribute";
+        let mut message =
+            "the application is missing: lowmem-serve [OPTIONS] module:attribute".to_owned();
+        if let Some(found) = import_string::found_in(directory) {
+            message += &format!("\n\nThere seems to be one here: lowmem-serve {found}");
+        }
         return Err(definition.error(ErrorKind::MissingRequiredArgument, message));
     }
     let settings = match (&cli.command, takes_flags(&matches)) {

@@ -1,5 +1,6 @@
 //! The part of the configuration that a worker receives, in its meaning.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -163,6 +164,18 @@ pub enum Interface {
     Asgi2,
     /// PEP 3333.
     Wsgi,
+}
+
+/// As it is typed.
+impl fmt::Display for Loop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Asyncio => "asyncio",
+            Self::Uvloop => "uvloop",
+            Self::Factory(path) => path,
+        })
+    }
 }
 
 /// `--lifespan`.

@@ -48,11 +48,25 @@ pub fn run(config: &Config, launch: &Launch, listeners: &Listeners) -> io::Resul
         workforce: Workforce::new(launch, listeners, ToWorker::Start(Box::new(worker))),
         banner: Banner {
             places: listeners.places(config.worker.scheme()),
+            facts: facts(config, launch),
             shows_parent: config.workers.get() > 1,
         },
         is_unsettled: false,
     };
     supervisor.serve()
+}
+
+/// `CPython 3.11, loop auto, 2 workers`
+fn facts(config: &Config, launch: &Launch) -> String {
+    let version = launch.environment.version;
+    let workers = match config.workers.get() {
+        1 => "1 worker".to_owned(),
+        several => format!("{several} workers"),
+    };
+    format!(
+        "CPython {version}, loop {}, {workers}",
+        config.worker.event_loop
+    )
 }
 
 /// Another number in each process: what keeps hash maps unpredictable.

@@ -12,15 +12,22 @@ use crate::telemetry::paint::{bold, cyan};
 pub(super) struct Banner {
     /// `http://127.0.0.1:8000`, or the socket; one or several.
     pub places: Vec<String>,
+    /// What runs there, in words.
+    pub facts: String,
     /// With several workers, whose lines mix, the supervisor says its own pid.
     pub shows_parent: bool,
 }
 
 impl Banner {
-    pub(super) fn running(&self) {
+    /// `own` is the memory of the one worker.
+    pub(super) fn running(&self, own: Option<u64>) {
         for place in &self.places {
             let (on, quit) = (bold(place), "Press CTRL+C to quit");
             info!("lowmem-serve running on {on} ({quit})");
+        }
+        match own {
+            Some(own) => info!("{}, {} MB of its own", self.facts, Megabytes(own)),
+            None => info!("{}", self.facts),
         }
         if self.shows_parent {
             info!("Started parent process [{}]", cyan(std::process::id()));
@@ -44,7 +51,7 @@ impl Banner {
 pub(super) fn say(notice: Notice, banner: &Banner, workforce: &Workforce<'_>) {
     let pid = |id| workforce.pid(id);
     match notice {
-        Notice::Running => banner.running(),
+        Notice::Running => banner.running(workforce.weight_of_only_one()),
         Notice::NeverReady(id, ending) => never_ready(pid(id), ending),
         Notice::Died(id, ending, delay) if delay.is_zero() => {
             error!("Worker (pid {}) {ending}; starting another.", pid(id));

@@ -122,6 +122,14 @@ impl<'a> Workforce<'a> {
         }
     }
 
+    /// What the one worker weighs, if there is only one.
+    pub(super) fn weight_of_only_one(&self) -> Option<u64> {
+        match self.processes.as_slice() {
+            [only] => weight::own(only.pid),
+            _ => None,
+        }
+    }
+
     /// Everything the workers have said since the last call.
     pub(super) fn heard(&mut self) -> Vec<(WorkerId, FromWorker)> {
         let mut heard = Vec::new();

@@ -75,7 +75,8 @@ fn described(app: &Bound<'_, PyAny>) -> String {
     format!("the application (of type {name})")
 }
 
-fn told(app: &Bound<'_, PyAny>) -> Option<Protocol> {
+/// What `app` speaks, as far as it can be told.
+pub fn told(app: &Bound<'_, PyAny>) -> Option<Protocol> {
     let protocol = parameters(app, true, MOST_LAYERS)?.protocol()?;
     let Ok(class) = app.cast::<PyType>() else {
         return Some(protocol);

@@ -2,9 +2,10 @@
 
 use pyo3::exceptions::{PyAttributeError, PyModuleNotFoundError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyType};
 
 use lowmem_serve::config::WorkerConfig;
+use lowmem_serve::import_string;
 use lowmem_serve::sys::process;
 use lowmem_serve::worker::interface::Protocol;
 
@@ -91,8 +92,9 @@ fn import(py: Python<'_>, config: &WorkerConfig) -> Result<Py<PyAny>, LoadError>
         }
         _ => {
             return Err(named(format!(
-                "Import string \"{}\" must be in format \"<module>:<attribute>\".",
-                config.app
+                "Import string \"{}\" must be in format \"<module>:<attribute>\".{}",
+                config.app,
+                instead(config)
             )));
         }
     };
@@ -101,17 +103,21 @@ fn import(py: Python<'_>, config: &WorkerConfig) -> Result<Py<PyAny>, LoadError>
         .and_then(|importlib| importlib.call_method1("import_module", (module_name,)))
         .map_err(|error| {
             if names_missing_module(py, &error, module_name) {
-                named(format!("Could not import module \"{module_name}\"."))
+                let instead = instead(config);
+                named(format!(
+                    "Could not import module \"{module_name}\".{instead}"
+                ))
             } else {
                 LoadError::Raised(error)
             }
         })?;
-    let mut object = module;
+    let mut object = module.clone();
     for name in attributes.split('.') {
         object = object.getattr(name).map_err(|error| {
             if error.is_instance_of::<PyAttributeError>(py) {
+                let others = others(&module, module_name, attributes);
                 named(format!(
-                    "Attribute \"{attributes}\" not found in module \"{module_name}\"."
+                    "Attribute \"{attributes}\" not found in module \"{module_name}\".{others}"
                 ))
             } else {
                 LoadError::Raised(error)
@@ -119,6 +125,41 @@ fn import(py: Python<'_>, config: &WorkerConfig) -> Result<Py<PyAny>, LoadError>
         })?;
     }
     call_factory(object, config.factory).map(Bound::unbind)
+}
+
+/// What may have been meant by an import string that names no module.
+fn instead(config: &WorkerConfig) -> String {
+    match import_string::meant_instead(&config.app, &config.app_dir) {
+        Some(arguments) => format!("\nDid you mean: lowmem-serve {arguments}"),
+        None => String::new(),
+    }
+}
+
+/// What a module has that could be served.
+fn others(module: &Bound<'_, PyAny>, module_name: &str, wanted: &str) -> String {
+    let names = servable(module).unwrap_or_default();
+    match import_string::nearest(wanted, &names) {
+        Some(name) => format!(
+            "\nIt has {}. Did you mean: lowmem-serve {module_name}:{name}",
+            names.join(", ")
+        ),
+        None => String::new(),
+    }
+}
+
+/// The names at a module's top level that are bound to applications; not to classes, which a module
+/// rather imports than serves.
+fn servable(module: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    let mut names = Vec::new();
+    for (name, value) in module.getattr("__dict__")?.cast_into::<PyDict>()? {
+        let name: String = name.extract()?;
+        let is_application =
+            || !value.is_instance_of::<PyType>() && interface::told(&value).is_some();
+        if !name.starts_with('_') && is_application() {
+            names.push(name);
+        }
+    }
+    Ok(names)
 }
 
 /// Whether the import failed because the module itself (or its package) is not there, rather than
