@@ -56,7 +56,8 @@ def test_what_cannot_be_served_is_answered_with_what_can(server, tree: Path, typ
     (suggestion,) = re.findall(r"Did you mean: lowmem-serve (.*)", ended.stderr)
     assert suggestion == meant
     assert "Traceback" not in ended.stderr
-    assert server(*suggestion.split(), cwd=tree).get("/").status == 200
+    *flags, app = suggestion.split()
+    assert server(app, *flags, cwd=tree).get("/").status == 200
 
 
 def test_a_missing_attribute_is_answered_with_those_that_can_be_served(tree: Path) -> None:
