@@ -4,14 +4,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// What Uvicorn has and lowmem-serve has not yet; refused by name, because a server that ignored
 /// them would not do what was asked for.
-const NOT_YET: &[&str] = &[
-    "--http2",
-    "--reload",
-    "--reload-delay",
-    "--reload-dir",
-    "--reload-exclude",
-    "--reload-include",
-];
+const NOT_YET: &[&str] = &["--http2"];
 
 /// The error for an unknown option, where Uvicorn would have known it.
 pub(super) fn refused(error: clap::Error, command: &mut clap::Command) -> clap::Error {

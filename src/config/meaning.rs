@@ -8,7 +8,7 @@ use std::path::Path;
 use super::lazy_imports;
 use super::{
     Config, Interface, Lifespan, LimitSettings, Loop, ProxySettings, Recycle, RecycleMode,
-    Surroundings, WorkerConfig, env_file, header, limits, listen, logging, proxies, tls,
+    Surroundings, WorkerConfig, env_file, header, limits, listen, logging, proxies, reload, tls,
     websockets,
 };
 use crate::cli::{
@@ -84,23 +84,41 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
         websockets: websockets::meant(&flags.websocket, &mut notices, &mut mistakes),
         ..worker(flags, around, &mut mistakes)
     };
-    let config = Config {
+    let reload = reload::meant(&flags.reload, around, &mut notices, &mut mistakes);
+    let mut config = Config {
         listen: listen::meant(&flags.listening, around, &mut notices, &mut mistakes),
         uds_mode: flags.listening.uds_mode,
         backlog: i32::try_from(flags.listening.backlog).unwrap_or(i32::MAX),
         workers: workers(flags.processes.workers, &environment, &mut mistakes),
         worker_startup: flags.processes.timeout_worker_startup,
         recycle: recycle(&flags.recycling),
+        reload,
         environment,
         env_file: flags.application.env_file.clone(),
         worker,
         notices,
     };
+    if config.reload.is_some() {
+        for_development(&mut config);
+    }
     if mistakes.0.is_empty() {
         Ok(config)
     } else {
         Err(mistakes.0)
     }
+}
+
+/// With `--reload` there is one worker, whose successor comes first: a file that cannot be imported
+/// must leave somebody who serves.
+fn for_development(config: &mut Config) {
+    if config.workers.get() > 1 {
+        config.workers = NonZeroUsize::MIN;
+        let notice = "\"workers\" flag is ignored when reloading is enabled.";
+        config.notices.push(notice.to_owned());
+    }
+    config.recycle.mode = RecycleMode::Overlap;
+    let grace = config.worker.graceful_shutdown.min(reload::GRACE);
+    config.worker.graceful_shutdown = grace;
 }
 
 fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> WorkerConfig {

@@ -10,6 +10,7 @@ mod listen;
 mod logging;
 mod meaning;
 mod proxies;
+mod reload;
 mod surroundings;
 mod tls;
 mod trusted;
@@ -23,6 +24,7 @@ use std::time::Duration;
 pub use access_format::{AccessFormat, Field, Piece};
 pub use growth::Growth;
 pub use meaning::{Mistake, meant};
+pub use reload::Reload;
 pub use surroundings::Surroundings;
 pub use tls::{ClientCertificates, Tls};
 pub use trusted::Trusted;
@@ -47,6 +49,8 @@ pub struct Config {
     pub worker_startup: Option<Duration>,
     /// When and how healthy workers are replaced.
     pub recycle: Recycle,
+    /// Which changes of source files replace the worker.
+    pub reload: Option<Reload>,
     /// Variables that the workers get on top of the supervisor's own.
     pub environment: Vec<(String, String)>,
     /// The file they are from.

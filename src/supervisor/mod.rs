@@ -4,6 +4,7 @@
 //! this loop waits for what happens and does what was decided. As process 1 of a container it also
 //! reaps whatever orphans it inherits.
 
+mod changes;
 mod notice;
 pub mod pool;
 mod restart;
@@ -18,9 +19,10 @@ use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use tracing::error;
+use tracing::{error, warn};
 
-use self::notice::Banner;
+use self::changes::Changes;
+use self::notice::{Banner, Parent};
 use self::pool::{Action, Event, Pool, Settings};
 use self::signals::Signals;
 use self::workforce::Workforce;
@@ -36,12 +38,17 @@ pub fn run(config: &Config, launch: &Launch, listeners: &Listeners) -> io::Resul
     let mut worker = config.worker.clone();
     worker.listeners = listeners.kinds();
     worker.package.clone_from(&launch.package);
+    let changes = config.reload.as_ref().map(Changes::of).transpose()?;
+    if let Some(changes) = &changes {
+        Banner::watching(&changes.directories());
+    }
     let mut supervisor = Supervisor {
         pool: Pool::new(Settings {
             workers: config.workers.get(),
             startup: config.worker_startup,
             grace: config.worker.graceful_shutdown,
             recycle: config.recycle,
+            follows_changes: changes.is_some(),
             seed: seed(),
         }),
         signals: Signals::install()?,
@@ -49,8 +56,13 @@ pub fn run(config: &Config, launch: &Launch, listeners: &Listeners) -> io::Resul
         banner: Banner {
             places: listeners.places(config.worker.scheme()),
             facts: facts(config, launch),
-            shows_parent: config.workers.get() > 1,
+            parent: match (&changes, config.workers.get()) {
+                (Some(_), _) => Parent::Reloader,
+                (None, 1) => Parent::Silent,
+                (None, _) => Parent::OfWorkers,
+            },
         },
+        changes: changes.map(Box::new),
         is_unsettled: false,
     };
     supervisor.serve()
@@ -79,6 +91,8 @@ struct Supervisor<'a> {
     signals: Signals,
     workforce: Workforce<'a>,
     banner: Banner,
+    /// What `--reload` watches.
+    changes: Option<Box<Changes>>,
     /// Something out of the ordinary has just been done.
     is_unsettled: bool,
 }
@@ -139,7 +153,13 @@ impl Supervisor<'_> {
                 return exit;
             }
         }
-        self.on(Event::Tick)
+        self.follow_changes().or_else(|| self.on(Event::Tick))
+    }
+
+    fn follow_changes(&mut self) -> Option<Exit> {
+        let files = self.changes.as_mut()?.take(Instant::now())?;
+        warn!("inotify detected changes in {files}. Reloading...");
+        self.on(Event::Changed)
     }
 
     /// Tells the pool and does what it says.
@@ -171,14 +191,16 @@ impl Supervisor<'_> {
     /// Sleeps until something happens or a deadline comes.
     fn wait(&self) -> io::Result<()> {
         let controls = self.workforce.controls();
-        let sources = std::iter::once(self.signals.as_fd()).chain(controls.map(AsFd::as_fd));
+        let changes = self.changes.as_deref();
+        let sources = std::iter::once(self.signals.as_fd())
+            .chain(changes.map(AsFd::as_fd))
+            .chain(controls.map(AsFd::as_fd));
         let mut sources: Vec<_> = sources
             .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
             .collect();
-        let left = self
-            .pool
-            .next_deadline()
-            .map(|due| due.saturating_duration_since(Instant::now()));
+        let deadlines = [self.pool.next_deadline(), changes.and_then(Changes::due)];
+        let next = deadlines.into_iter().flatten().min();
+        let left = next.map(|due| due.saturating_duration_since(Instant::now()));
         // A time too long for the kernel is as good as none.
         let timeout = left.and_then(|left| Timespec::try_from(left).ok());
         match poll(&mut sources, timeout.as_ref()) {

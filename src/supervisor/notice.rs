@@ -14,8 +14,18 @@ pub(super) struct Banner {
     pub places: Vec<String>,
     /// What runs there, in words.
     pub facts: String,
-    /// With several workers, whose lines mix, the supervisor says its own pid.
-    pub shows_parent: bool,
+    pub parent: Parent,
+}
+
+/// Who the supervisor is to its operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parent {
+    /// Nobody: with one worker there is one pid to tell.
+    Silent,
+    /// With several workers, whose lines mix, it says its own pid.
+    OfWorkers,
+    /// It watches the source.
+    Reloader,
 }
 
 impl Banner {
@@ -29,21 +39,31 @@ impl Banner {
             Some(own) => info!("{}, {} MB of its own", self.facts, Megabytes(own)),
             None => info!("{}", self.facts),
         }
-        if self.shows_parent {
+        if self.parent == Parent::OfWorkers {
             info!("Started parent process [{}]", cyan(std::process::id()));
         }
     }
 
+    /// What is watched, before anything is imported.
+    pub(super) fn watching(directories: &str) {
+        info!("Will watch for changes in these directories: {directories}");
+        let pid = cyan(std::process::id());
+        info!("Started reloader process [{pid}] using inotify");
+    }
+
     pub(super) fn stopping(&self, signal: i32) {
-        if self.shows_parent {
+        if self.parent == Parent::OfWorkers {
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
             info!("Received {name}, exiting.");
         }
     }
 
     pub(super) fn stopped(&self) {
-        if self.shows_parent {
-            info!("Stopping parent process [{}]", cyan(std::process::id()));
+        let pid = cyan(std::process::id());
+        match self.parent {
+            Parent::Silent => {}
+            Parent::OfWorkers => info!("Stopping parent process [{pid}]"),
+            Parent::Reloader => info!("Stopping reloader process [{pid}]"),
         }
     }
 }
@@ -75,6 +95,11 @@ pub(super) fn say(notice: Notice, banner: &Banner, workforce: &Workforce<'_>) {
             pid(id),
             pause.as_secs()
         ),
+        Notice::AwaitsChange(id, ending) => error!(
+            "Worker (pid {}) {ending}; waiting for the next change.",
+            pid(id)
+        ),
+        Notice::Reloaded(took) => info!("Reloaded in {:.2} s.", took.as_secs_f32()),
         Notice::TooSlow(id, limit) => error!(
             "Worker (pid {}) was not ready after {} (--timeout-worker-startup); killing it.",
             pid(id),
@@ -110,6 +135,7 @@ fn recycled_line(recycled: &Recycled, pid: impl Fn(WorkerId) -> i32) -> String {
         Reason::MaxRequests => "max-requests",
         Reason::MaxRss => "max-rss",
         Reason::Signal => "SIGHUP",
+        Reason::Change => "reload",
     };
     let mut facts = vec![format!("age {}", Age(recycled.age))];
     if let Some(account) = recycled.account {

@@ -8,11 +8,13 @@
 //!               └─▶ Abandoned ───────────────────────────┘
 //! ```
 //!
-//! Replacing a healthy worker is [`recycling`]. Until one worker has been ready for the
+//! Replacing a healthy worker is [`recycling`], and following changes of the source [`reloading`].
+//! Until one worker has been ready for the
 //! first time, the first that fails ends the server: then it is the application that is wrong, and
 //! trying again would hide it.
 
 mod recycling;
+mod reloading;
 mod stopping;
 mod types;
 mod worker;
@@ -51,6 +53,8 @@ pub struct Pool {
     workers: Vec<Worker>,
     recycling: Recycling,
     restart: Restart,
+    /// An empty place stays so until the source changes.
+    awaits_change: bool,
     /// The longest that a worker has taken to become ready.
     slowest_start: Duration,
     next_id: u32,
@@ -79,6 +83,7 @@ impl Pool {
             workers: Vec::new(),
             recycling: Recycling::default(),
             restart: Restart::default(),
+            awaits_change: false,
             slowest_start: Duration::ZERO,
             next_id: 0,
             actions: Vec::new(),
@@ -100,6 +105,7 @@ impl Pool {
             Event::Stop => self.stop(Exit::Stopped, self.more_urgent(Urgency::Graceful), now),
             Event::StopNow => self.stop(Exit::Stopped, self.more_urgent(Urgency::AtOnce), now),
             Event::Recycle => self.recycle_all(),
+            Event::Changed => self.changed(now),
             Event::Grow => self.settings.workers += 1,
             Event::Shrink => self.settings.workers = (self.settings.workers - 1).max(1),
         }
@@ -159,6 +165,7 @@ impl Pool {
         };
         match self.phase {
             Phase::Stopping { .. } | Phase::Ended => {}
+            _ if self.must_change(served) => self.await_change(id, ending),
             Phase::Opening => {
                 self.say(Notice::NeverReady(id, ending));
                 self.stop(verdict_of(ending), Urgency::Prompt, now);
@@ -173,6 +180,10 @@ impl Pool {
             Verdict::After(delay) => delay,
             // The others still serve: better some workers than none.
             Verdict::CrashLoop(_) if is_served => self.restart.delay(),
+            Verdict::CrashLoop(_) if self.settings.follows_changes => {
+                self.restart = Restart::default();
+                return self.await_change(id, ending);
+            }
             Verdict::CrashLoop(deaths) => {
                 self.say(Notice::CrashLoop(id, ending, deaths));
                 return self.stop(Exit::CouldNotStart, Urgency::Prompt, now);
@@ -193,7 +204,9 @@ impl Pool {
             Phase::Opening | Phase::Serving => {
                 let places = self.places().count() + usize::from(self.keeps_a_place());
                 for _ in places..self.settings.workers {
-                    self.add(now);
+                    if !self.awaits_change {
+                        self.add(now);
+                    }
                 }
                 for _ in self.settings.workers..places {
                     self.drop_youngest(now);

@@ -94,6 +94,7 @@ impl Pool {
     pub(super) fn recycle_all(&mut self) {
         // Whoever asks may have mended what kept the successor from starting.
         self.recycling.retry_at = None;
+        self.awaits_change = false;
         for worker in &mut self.workers {
             if matches!(worker.state, State::Starting { .. } | State::Ready { .. }) {
                 worker.make_due(Reason::Signal);
@@ -138,7 +139,11 @@ impl Pool {
                 Stage::Starting { new } if new == id => {
                     swap.stage = Stage::Draining { new: Some(new) };
                     is_weighed = true;
+                    let (reason, began) = (swap.reason, swap.began);
                     self.drain_to(old, Some(new), now);
+                    if reason == Reason::Change {
+                        self.reloaded(now - began);
+                    }
                 }
                 Stage::Refilling { new } if new == id => is_weighed = true,
                 _ => {}
@@ -294,6 +299,12 @@ impl Pool {
             swap.account = ended.account;
         }
         match swap.stage {
+            Stage::Starting { new } if new == ended.id && swap.reason == Reason::Change => {
+                self.recycling.swap = None;
+                self.keep_until_change(swap.old);
+                self.say(Notice::AwaitsChange(new, ending));
+                Role::Settled
+            }
             Stage::Starting { new } if new == ended.id => {
                 let pause = RETRY.pause(self.recycling.failures);
                 self.recycling.failures = self.recycling.failures.saturating_add(1);
@@ -333,6 +344,24 @@ impl Pool {
                 Role::Bystander
             }
             _ => Role::Bystander,
+        }
+    }
+
+    /// The source has changed while it went on: what starts is outdated. The old worker, should it
+    /// drain already, needs no more attention.
+    pub(super) fn interrupt_swap(&mut self, now: Instant) {
+        self.recycling.retry_at = None;
+        let Some(swap) = self.recycling.swap else {
+            return;
+        };
+        match swap.stage {
+            Stage::Starting { new } | Stage::Refilling { new } => {
+                self.forget_swap();
+                self.give_up(new, now);
+            }
+            Stage::Deciding | Stage::Draining { .. } => self.forget_swap(),
+            // Whoever comes into the empty place has the new source.
+            Stage::Emptying => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! The policy, told by a fake clock and no process.
 
 mod recycling;
+mod reloading;
 mod walks;
 
 use super::*;
@@ -35,6 +36,7 @@ fn story_with(workers: usize, recycle: Recycle) -> (Story, Vec<Action>) {
         startup: Some(Duration::from_secs(60)),
         grace: GRACE,
         recycle,
+        follows_changes: false,
         seed: 1,
     })
 }
@@ -45,6 +47,7 @@ fn story_without_limit(workers: usize, recycle: Recycle) -> (Story, Vec<Action>)
         startup: None,
         grace: GRACE,
         recycle,
+        follows_changes: false,
         seed: 1,
     })
 }

@@ -34,6 +34,8 @@ pub enum Event {
     StopNow,
     /// Replace every worker with a fresh one.
     Recycle,
+    /// The application's source has changed.
+    Changed,
     /// One worker more.
     Grow,
     /// One worker less, but not the last one.
@@ -77,6 +79,10 @@ pub enum Notice {
     CrashLoop(WorkerId, Ending, u32),
     /// A successor failed; the old worker goes on, and it is tried again after this time.
     SuccessorFailed(WorkerId, Ending, Duration),
+    /// A worker ended that cannot do better before the source changes.
+    AwaitsChange(WorkerId, Ending),
+    /// The changed source is served, after this time.
+    Reloaded(Duration),
     /// It was not ready after this time and is killed.
     TooSlow(WorkerId, Duration),
     /// It did not stop in time and is killed.
@@ -102,6 +108,8 @@ pub enum Reason {
     MaxRss,
     /// SIGHUP.
     Signal,
+    /// The source has changed.
+    Change,
 }
 
 /// A swap that is done. Memory is in bytes, where it could be read.
@@ -145,6 +153,8 @@ pub struct Settings {
     pub grace: Duration,
     /// When and how healthy workers are replaced.
     pub recycle: Recycle,
+    /// Whether [`Event::Changed`] will tell when a worker that could not start may succeed.
+    pub follows_changes: bool,
     /// Any number; it decides how times to live are shortened.
     pub seed: u64,
 }

@@ -13,7 +13,7 @@ const ACCOUNT: Account = Account {
 };
 
 /// Nothing but SIGHUP.
-const PLAIN: Recycle = Recycle {
+pub(super) const PLAIN: Recycle = Recycle {
     ttl: None,
     ttl_jitter: 10,
     max_rss: None,
@@ -35,7 +35,7 @@ fn serving_with(workers: usize, recycle: Recycle) -> Story {
 
 impl Story {
     /// As `on`, on scales that always say 50 MB where 1000 are free; their actions are left out.
-    fn step(&mut self, event: Event) -> Vec<Action> {
+    pub(super) fn step(&mut self, event: Event) -> Vec<Action> {
         let weighing = Weighing {
             own: Some(50 * MB),
             room: Some(1000 * MB),
@@ -62,7 +62,7 @@ impl Story {
     }
 
     /// Goes to the next deadline, with the scales of `step`.
-    fn wait_stepping(&mut self) -> (Duration, Vec<Action>) {
+    pub(super) fn wait_stepping(&mut self) -> (Duration, Vec<Action>) {
         let due = self.pool.next_deadline().expect("something is due");
         let waited = due.saturating_duration_since(self.now);
         self.now = due.max(self.now);

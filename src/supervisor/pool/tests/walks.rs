@@ -1,7 +1,7 @@
 //! Whatever happens in whatever order, some things always hold: every short story, and long ones by
 //! chance, in a world where processes obey their actions and may die at any moment.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::*;
 
@@ -39,8 +39,8 @@ enum Choice {
     NoProcess,
 }
 
-fn world(workers: usize, recycle: Recycle) -> World {
-    let (story, actions) = story_without_limit(workers, recycle);
+fn world(settings: Settings) -> World {
+    let (story, actions) = started(settings);
     let mut world = World {
         story,
         alive: BTreeMap::new(),
@@ -69,6 +69,7 @@ impl World {
         }
         let mut events = vec![
             Event::Recycle,
+            Event::Changed,
             Event::Grow,
             Event::Shrink,
             Event::Stop,
@@ -133,11 +134,13 @@ impl World {
         self.perform(actions);
     }
 
+    /// In the order of the supervisor: what an action brings about comes after the others.
     fn perform(&mut self, actions: Vec<Action>) {
-        for action in actions {
+        let mut actions = VecDeque::from(actions);
+        while let Some(action) = actions.pop_front() {
             assert!(self.exit.is_none(), "{action:?} after the end");
             match action {
-                Action::Spawn(worker) => self.spawn(worker),
+                Action::Spawn(worker) => actions.extend(self.spawn(worker)),
                 Action::Drain(worker) | Action::Quit(worker) => {
                     self.process(worker).is_told = true;
                 }
@@ -154,7 +157,7 @@ impl World {
                 }
                 Action::Weigh(worker) => {
                     self.process(worker);
-                    self.tell(Event::Weighed(worker, self.weighing));
+                    actions.extend(self.story.on(Event::Weighed(worker, self.weighing)));
                 }
                 Action::Say(Notice::CrashLoop(..)) => self.is_stopping = true,
                 Action::Say(_) => {}
@@ -166,13 +169,14 @@ impl World {
         }
     }
 
-    fn spawn(&mut self, worker: WorkerId) {
+    fn spawn(&mut self, worker: WorkerId) -> Vec<Action> {
         assert!(self.spawned.insert(worker.0), "{worker:?} again");
         assert!(!self.is_stopping, "a start while everything stops");
         if std::mem::replace(&mut self.starts, true) {
             self.alive.insert(worker.0, Process::default());
+            Vec::new()
         } else {
-            self.tell(Event::NotStarted(worker));
+            self.story.on(Event::NotStarted(worker))
         }
     }
 
@@ -212,6 +216,9 @@ impl World {
             .count();
         let wanted = pool.settings.workers;
         assert!(untold <= wanted + 1, "{untold} workers for {wanted}");
+        if pool.awaits_change {
+            return;
+        }
         let waiting = pool.workers.iter().filter(is_waiting).count();
         let replaced = pool
             .workers
@@ -234,6 +241,10 @@ impl World {
             let (number, process) = match restless {
                 Some((&number, &process)) => (number, process),
                 None if self.is_settled() || self.exit.is_some() => return,
+                None if self.story.pool.awaits_change => {
+                    self.choose(Choice::Tell(Event::Changed));
+                    continue;
+                }
                 None => {
                     self.choose(Choice::Wait);
                     continue;
@@ -277,24 +288,29 @@ impl Drop for World {
     }
 }
 
-/// The numbers of workers and the settings that stories are told of.
-fn settings() -> impl Iterator<Item = (usize, Recycle)> {
+/// Those that stories are told of.
+fn settings() -> impl Iterator<Item = Settings> {
     let modes = [
-        RecycleMode::Overlap,
-        RecycleMode::Sequential,
-        RecycleMode::Auto,
+        (RecycleMode::Overlap, false),
+        (RecycleMode::Overlap, true),
+        (RecycleMode::Sequential, false),
+        (RecycleMode::Auto, false),
     ];
     let all = [1, 2, 3]
         .into_iter()
         .flat_map(move |workers| modes.map(|mode| (workers, mode)));
-    all.map(|(workers, mode)| {
-        let recycle = Recycle {
+    all.map(|(workers, (mode, follows_changes))| Settings {
+        workers,
+        startup: None,
+        grace: GRACE,
+        recycle: Recycle {
             ttl: Some(Duration::from_secs(600)),
             ttl_jitter: 10,
             max_rss: Some(100),
             mode,
-        };
-        (workers, recycle)
+        },
+        follows_changes,
+        seed: 1,
     })
 }
 
@@ -317,17 +333,17 @@ fn tell_all(beginning: &mut Vec<usize>, left: usize, start: &impl Fn() -> World)
 
 #[test]
 fn every_short_story_ends_well() {
-    for (workers, recycle) in settings().filter(|(workers, _)| *workers < 3) {
-        tell_all(&mut Vec::new(), 3, &|| world(workers, recycle));
+    for settings in settings().filter(|settings| settings.workers < 3) {
+        tell_all(&mut Vec::new(), 3, &|| world(settings));
     }
 }
 
 #[test]
 fn long_stories_end_well() {
-    for (at, (workers, recycle)) in settings().enumerate() {
+    for (at, settings) in settings().enumerate() {
         for seed in 0..200 {
             let mut chance = at as u64 * 1_000 + seed;
-            let mut told = world(workers, recycle);
+            let mut told = world(settings);
             let mut telling = Vec::new();
             for _ in 0..60 {
                 let choices = told.choices();

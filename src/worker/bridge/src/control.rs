@@ -62,6 +62,15 @@ impl Control {
         self.end.send(message, &[])
     }
 
+    /// Whether the worker was told to stop while it started.
+    pub fn is_over(&self) -> bool {
+        match self.end.receive() {
+            Ok(Received::Message(message, _)) => matches!(message, ToWorker::Quit),
+            Ok(Received::Nothing) => false,
+            Ok(Received::Closed) | Err(_) => true,
+        }
+    }
+
     /// Waits for the next order, from the supervisor or by a signal.
     pub async fn order(&self) -> Order {
         let mut message = pin!(self.message());

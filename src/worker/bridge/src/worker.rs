@@ -158,7 +158,7 @@ async fn serve(
     control: Control,
     listeners: Vec<Listener>,
 ) -> i32 {
-    let Some((hosted, mut lifespan)) = start(loaded, &config).await else {
+    let Some((hosted, lifespan)) = start(loaded, &config).await else {
         return CANNOT_SERVE;
     };
     let server = match Server::new(hosted, &config, identity) {
@@ -181,6 +181,11 @@ async fn serve(
         && let Err(error) = growth::start(config.package.as_deref(), asked).await
     {
         Python::attach(|py| report::exception(py, "Cannot be asked for growth", &error));
+    }
+    // Who accepts a connection has to answer on it; another worker will.
+    if control.is_over() {
+        end(lifespan).await;
+        return 0;
     }
     server.accept(listeners);
     startup::forget_all_code();
@@ -205,11 +210,16 @@ async fn serve(
         handed_over: server.handed_over(),
     }));
     let _ = control.send(&FromWorker::Drained);
-    if let Some(lifespan) = &mut lifespan {
+    end(lifespan).await;
+    0
+}
+
+/// Ends what was started with the application.
+async fn end(lifespan: Option<Lifespan>) {
+    if let Some(mut lifespan) = lifespan {
         lifespan.shutdown().await;
     }
     wsgi::end();
-    0
 }
 
 /// Makes the application ready for requests: ASGI's by lifespan startup. Without one, why has been

@@ -1,0 +1,293 @@
+//! Which changes of which files replace the worker.
+//!
+//! The rules are Uvicorn's, with one of our own: a directory that an exclusion matches is not looked
+//! into. Without it `.git` and `.venv` alone would be thousands of watches.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use glob::{MatchOptions, Pattern, glob_with};
+
+use super::Surroundings;
+use super::meaning::Mistakes;
+use crate::cli;
+
+const INCLUDED: [&str; 1] = ["*.py"];
+const EXCLUDED: [&str; 4] = [".*", ".py[cod]", ".sw.*", "~*"];
+
+/// Python writes there what it has compiled, whenever it imports.
+const BYTECODE: &str = "__pycache__";
+
+/// Marks a virtual environment, whatever its name: nobody edits what is in it.
+const ENVIRONMENT: &str = "pyvenv.cfg";
+
+/// How long open requests, streams and WebSockets may take when a worker is replaced for a change:
+/// who has saved a file wants to see it, and an event stream has no end of its own.
+pub(super) const GRACE: Duration = Duration::from_secs(2);
+
+const WHOLE_COMPONENTS: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: false,
+};
+
+/// `--reload` and what belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reload {
+    /// What is watched, with all below; absolute.
+    pub directories: Vec<PathBuf>,
+    /// The working directory, which log lines leave out.
+    pub base: PathBuf,
+    /// For how long changes that follow each other are one.
+    pub delay: Duration,
+    includes: Vec<Name>,
+    excludes: Vec<Name>,
+    excluded_directories: Vec<PathBuf>,
+}
+
+/// A pattern, which a path matches with its last components.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Name {
+    text: String,
+    pattern: Pattern,
+}
+
+impl Reload {
+    /// Whether a change of this file counts.
+    #[must_use]
+    pub fn takes(&self, file: &Path) -> bool {
+        let mut matching = self.includes.iter().filter(|name| name.matches(file));
+        let Some(first) = matching.next() else {
+            return false;
+        };
+        // What is included by its very name is meant, whatever is excluded by a pattern.
+        let is_named = |name: &Name| file.to_string_lossy().ends_with(&name.text);
+        is_named(first) || matching.any(is_named) || !self.excludes_file(file)
+    }
+
+    fn excludes_file(&self, file: &Path) -> bool {
+        let below = |directory: &PathBuf| file.starts_with(directory);
+        self.excluded_directories.iter().any(below)
+            || self.excludes.iter().any(|name| name.matches(file))
+    }
+
+    /// Whether to look into a directory below one that is watched.
+    #[must_use]
+    pub fn enters(&self, directory: &Path) -> bool {
+        !self.excludes_file(directory)
+            && directory.file_name().is_none_or(|name| name != BYTECODE)
+            && !directory.join(ENVIRONMENT).exists()
+    }
+}
+
+impl Name {
+    /// A relative pattern is matched by the end of a path, as Python's `Path.match` has it.
+    fn new(text: &str) -> Result<Self, glob::PatternError> {
+        let from_the_right = if text.starts_with('/') { "" } else { "**/" };
+        Ok(Self {
+            text: text.to_owned(),
+            pattern: Pattern::new(&format!("{from_the_right}{text}"))?,
+        })
+    }
+
+    fn matches(&self, path: &Path) -> bool {
+        self.pattern.matches_path_with(path, WHOLE_COMPONENTS)
+    }
+}
+
+/// What the flags mean; nothing without `--reload`.
+pub(super) fn meant(
+    typed: &cli::Reload,
+    around: &Surroundings,
+    notices: &mut Vec<String>,
+    mistakes: &mut Mistakes,
+) -> Option<Reload> {
+    let lists = [&typed.reload_includes, &typed.reload_excludes];
+    if !typed.reload {
+        if !typed.reload_dirs.is_empty() || lists.iter().any(|list| !list.is_empty()) {
+            notices.push("Nothing is watched: the options of --reload are given without it".into());
+        }
+        return None;
+    }
+    let base = &around.directory;
+    let mut directories = Vec::new();
+    for directory in &typed.reload_dirs {
+        let path = base.join(directory);
+        if path.is_dir() {
+            directories.push(real(path));
+        } else {
+            let why = format!("{} is not a directory", path.display());
+            mistakes.add("--reload-dir", why);
+        }
+    }
+    let mut names = |option, texts: Vec<&str>| {
+        let compiled = texts.into_iter().map(Name::new);
+        let (good, bad): (Vec<_>, Vec<_>) = compiled.partition(Result::is_ok);
+        let bad = bad.into_iter().filter_map(Result::err);
+        bad.for_each(|error| mistakes.add(option, error.to_string()));
+        good.into_iter().filter_map(Result::ok).collect()
+    };
+    let [includes, excludes] = lists;
+    let excluded_directories = directories_of(excludes, base);
+    directories.extend(directories_of(includes, base));
+    directories.retain(|directory| !excluded_directories.contains(directory));
+    if directories.is_empty() {
+        directories.push(real(base.clone()));
+    }
+    Some(Reload {
+        directories: outermost(directories),
+        base: base.clone(),
+        delay: typed.reload_delay,
+        includes: names("--reload-include", beside(&INCLUDED, includes, excludes)),
+        excludes: names("--reload-exclude", beside(&EXCLUDED, excludes, includes)),
+        excluded_directories,
+    })
+}
+
+/// The defaults that the other list does not name, and what is typed.
+fn beside<'a>(defaults: &[&'a str], typed: &'a [String], others: &[String]) -> Vec<&'a str> {
+    let is_kept = |text: &&&str| !others.iter().any(|other| other == **text);
+    let defaults = defaults.iter().filter(is_kept).copied();
+    defaults.chain(typed.iter().map(String::as_str)).collect()
+}
+
+/// The directories that patterns stand for. `.*` is about files.
+fn directories_of(texts: &[String], base: &Path) -> Vec<PathBuf> {
+    let texts = texts.iter().filter(|text| *text != ".*");
+    let found = texts.flat_map(|text| {
+        let path = base.join(text);
+        if path.is_dir() {
+            return vec![real(path)];
+        }
+        let paths = glob_with(&path.to_string_lossy(), WHOLE_COMPONENTS);
+        let paths = paths.into_iter().flatten().flatten();
+        paths.filter(|path| path.is_dir()).map(real).collect()
+    });
+    found.collect()
+}
+
+/// Without links: a directory has one name.
+fn real(directory: PathBuf) -> PathBuf {
+    directory.canonicalize().unwrap_or(directory)
+}
+
+/// Without those that are below another.
+fn outermost(mut directories: Vec<PathBuf>) -> Vec<PathBuf> {
+    directories.sort();
+    directories.dedup_by(|later, earlier| later.starts_with(earlier));
+    directories
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meaning(typed: &cli::Reload) -> (Option<Reload>, Vec<String>, usize) {
+        let around = Surroundings {
+            directory: PathBuf::from("/"),
+            ..Surroundings::default()
+        };
+        let (mut notices, mut mistakes) = (Vec::new(), Mistakes::default());
+        let reload = meant(typed, &around, &mut notices, &mut mistakes);
+        (reload, notices, mistakes.len())
+    }
+
+    fn typed(includes: &[&str], excludes: &[&str]) -> cli::Reload {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        cli::Reload {
+            reload: true,
+            reload_dirs: Vec::new(),
+            reload_includes: owned(includes),
+            reload_excludes: owned(excludes),
+            reload_delay: Duration::ZERO,
+        }
+    }
+
+    fn reload(includes: &[&str], excludes: &[&str]) -> Reload {
+        meaning(&typed(includes, excludes)).0.unwrap()
+    }
+
+    #[test]
+    fn python_files_count_and_what_editors_leave_does_not() {
+        let reload = reload(&[], &[]);
+        for (path, counts) in [
+            ("/app.py", true),
+            ("/srv/deep/er/app.py", true),
+            ("/srv/app.pyc", false),
+            ("/srv/.app.py", false),
+            ("/srv/~app.py", false),
+            ("/srv/.app.py.swp", false),
+            ("/srv/page.html", false),
+            ("/srv/py", false),
+        ] {
+            assert_eq!(reload.takes(Path::new(path)), counts, "{path}");
+        }
+    }
+
+    #[test]
+    fn patterns_add_and_take_away() {
+        let reload = reload(&["*.html", ".env", "conf/*.toml"], &["test_*", "*.py"]);
+        for (path, counts) in [
+            ("/srv/page.html", true),
+            ("/srv/test_page.html", false),
+            ("/srv/.env", true),
+            ("/srv/.other", false),
+            ("/srv/conf/a.toml", true),
+            ("/srv/a.toml", false),
+            // The default is taken back.
+            ("/srv/app.py", false),
+        ] {
+            assert_eq!(reload.takes(Path::new(path)), counts, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_from_the_root_is_the_whole_path() {
+        let reload = reload(&["/srv/*.html"], &[]);
+        assert!(reload.takes(Path::new("/srv/a.html")));
+        assert!(!reload.takes(Path::new("/other/srv/a.html")));
+    }
+
+    #[test]
+    fn hidden_excluded_and_compiled_are_not_looked_into() {
+        let reload = reload(&[], &["build", "/proc"]);
+        for (path, enters) in [
+            ("/srv/package", true),
+            ("/srv/.git", false),
+            ("/srv/package/__pycache__", false),
+            ("/srv/build", false),
+            ("/proc", false),
+            ("/proc/sys", false),
+        ] {
+            assert_eq!(reload.enters(Path::new(path)), enters, "{path}");
+        }
+        assert!(!reload.takes(Path::new("/proc/sys/a.py")));
+    }
+
+    #[test]
+    fn a_directory_among_the_patterns_is_watched() {
+        assert_eq!(reload(&[], &[]).directories, [PathBuf::from("/")]);
+        assert_eq!(reload(&["proc"], &[]).directories, [PathBuf::from("/proc")]);
+        let nested = reload(&["/proc", "/proc/sys", "/pro[bc]/sys/net"], &[]);
+        assert_eq!(nested.directories, [PathBuf::from("/proc")]);
+    }
+
+    #[test]
+    fn without_reload_its_options_are_answered_with_a_notice() {
+        let off = cli::Reload {
+            reload: false,
+            ..typed(&["*.html"], &[])
+        };
+        let (reload, notices, _) = meaning(&off);
+        assert_eq!((reload, notices.len()), (None, 1));
+    }
+
+    #[test]
+    fn what_is_no_directory_and_no_pattern_is_a_mistake() {
+        let wrong = cli::Reload {
+            reload_dirs: vec!["nowhere".into()],
+            ..typed(&["a**"], &["[a"])
+        };
+        assert_eq!(meaning(&wrong).2, 3);
+    }
+}

@@ -1,0 +1,77 @@
+//! Changes of source files, for `--reload`.
+//!
+//! By inotify on the supervisor's own loop: no thread, no polling, and nothing happens while nobody
+//! writes. A crate that watches on every platform would start a thread for it.
+
+mod burst;
+mod bytecode;
+mod tree;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use self::burst::Burst;
+use self::tree::Tree;
+use crate::config::Reload;
+
+/// The watched directories, and what has happened in them.
+#[derive(Debug)]
+pub(super) struct Changes {
+    reload: Reload,
+    tree: Tree,
+    burst: Burst,
+}
+
+impl Changes {
+    /// Watches the directories. What is in them now is no change.
+    ///
+    /// # Errors
+    /// The kernel has no inotify instance left.
+    pub(super) fn of(reload: &Reload) -> io::Result<Self> {
+        let mut tree = Tree::new()?;
+        for directory in &reload.directories {
+            tree.watch(directory, reload);
+        }
+        Ok(Self {
+            reload: reload.clone(),
+            tree,
+            burst: Burst::new(reload.delay),
+        })
+    }
+
+    /// The directories, as log lines show them.
+    pub(super) fn directories(&self) -> String {
+        let quoted = |directory: &PathBuf| format!("'{}'", directory.display());
+        let quoted: Vec<_> = self.reload.directories.iter().map(quoted).collect();
+        format!("[{}]", quoted.join(", "))
+    }
+
+    /// What has changed, once nothing more follows; as a log line shows it.
+    pub(super) fn take(&mut self, now: Instant) -> Option<String> {
+        for file in self.tree.changed(&self.reload) {
+            self.burst.add(file, now);
+        }
+        let files = self.burst.take(now)?;
+        files.iter().for_each(|file| bytecode::forget(file));
+        let shown: Vec<_> = files.iter().map(|file| self.shown(file)).collect();
+        Some(shown.join(", "))
+    }
+
+    /// When [`Self::take`] may have something, should nothing else happen.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.burst.due()
+    }
+
+    fn shown(&self, file: &Path) -> String {
+        let short = file.strip_prefix(&self.reload.base).unwrap_or(file);
+        format!("'{}'", short.display())
+    }
+}
+
+impl AsFd for Changes {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.tree.as_fd()
+    }
+}

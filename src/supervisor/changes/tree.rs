@@ -1,0 +1,161 @@
+//! Watched directories, by inotify, with all below them.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::io::Errno;
+use tracing::warn;
+
+use crate::config::Reload;
+
+/// Files that were written and closed, moved in or out, made or removed. Not each write: half a file
+/// is nothing to import.
+const WATCHED: WatchFlags = WatchFlags::CLOSE_WRITE
+    .union(WatchFlags::MOVED_TO)
+    .union(WatchFlags::MOVED_FROM)
+    .union(WatchFlags::CREATE)
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::ONLYDIR);
+
+#[derive(Debug)]
+pub(super) struct Tree {
+    inotify: OwnedFd,
+    /// By their watch. A directory has one watch, whatever paths lead to it.
+    directories: HashMap<i32, PathBuf>,
+    has_warned: bool,
+}
+
+/// What an event is about.
+enum Seen {
+    /// A file, or a name that is gone.
+    File(PathBuf),
+    Directory(PathBuf),
+    /// More has happened than the kernel could note.
+    Overflow,
+}
+
+impl Tree {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            inotify: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?,
+            directories: HashMap::new(),
+            has_warned: false,
+        })
+    }
+
+    /// Watches a directory with all below it, and says which files are there.
+    pub(super) fn watch(&mut self, root: &Path, reload: &Reload) -> Vec<PathBuf> {
+        let (mut files, mut seen) = (Vec::new(), HashSet::new());
+        let mut left = vec![root.to_owned()];
+        while let Some(directory) = left.pop() {
+            let watch = match inotify::add_watch(&self.inotify, &directory, WATCHED) {
+                Ok(watch) => watch,
+                Err(error) => {
+                    self.warn_once(&directory, error);
+                    continue;
+                }
+            };
+            self.directories.insert(watch, directory.clone());
+            // A link may lead back up.
+            if !seen.insert(watch) {
+                continue;
+            }
+            // What cannot be read cannot be imported either.
+            let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
+            for path in entries.map(|entry| entry.path()) {
+                if !path.is_dir() {
+                    files.push(path);
+                } else if reload.enters(&path) {
+                    left.push(path);
+                }
+            }
+        }
+        files
+    }
+
+    /// The files that have changed since the last call and count.
+    pub(super) fn changed(&mut self, reload: &Reload) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        for seen in self.read() {
+            match seen {
+                Seen::File(path) => files.push(path),
+                // What is in a new directory may be older than its watch.
+                Seen::Directory(path) if reload.enters(&path) => {
+                    files.extend(self.watch(&path, reload));
+                }
+                Seen::Directory(_) => {}
+                // It is not known what was missed: anything may have changed.
+                Seen::Overflow => {
+                    for directory in &reload.directories {
+                        files.extend(self.watch(directory, reload));
+                    }
+                }
+            }
+        }
+        files.retain(|file| reload.takes(file));
+        files
+    }
+
+    fn read(&mut self) -> Vec<Seen> {
+        let mut all = Vec::new();
+        let mut space = [MaybeUninit::uninit(); 4096];
+        let mut reader = Reader::new(&self.inotify, &mut space);
+        loop {
+            let event = match reader.next() {
+                Ok(event) => event,
+                Err(Errno::INTR) => continue,
+                // Nothing more for now.
+                Err(_) => return all,
+            };
+            let kind = event.events();
+            if kind.contains(ReadFlags::QUEUE_OVERFLOW) {
+                all.push(Seen::Overflow);
+            }
+            if kind.contains(ReadFlags::IGNORED) {
+                // The directory is gone, and its watch with it.
+                self.directories.remove(&event.wd());
+            }
+            let directory = self.directories.get(&event.wd());
+            let (Some(directory), Some(name)) = (directory, event.file_name()) else {
+                continue;
+            };
+            let path = directory.join(OsStr::from_bytes(name.to_bytes()));
+            let is_new = kind.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO);
+            if !kind.contains(ReadFlags::ISDIR) {
+                all.push(Seen::File(path));
+            } else if is_new {
+                all.push(Seen::Directory(path));
+            }
+        }
+    }
+
+    /// Once is enough: when watches run out, they do for every directory that is left.
+    fn warn_once(&mut self, directory: &Path, error: Errno) {
+        // Gone since it was found: there is nothing to be watched.
+        if self.has_warned || matches!(error, Errno::NOENT | Errno::NOTDIR) {
+            return;
+        }
+        self.has_warned = true;
+        let hint = match error {
+            Errno::NOSPC => "; raise fs.inotify.max_user_watches, or name less with --reload-dir",
+            _ => "",
+        };
+        warn!(
+            "Cannot watch {} for changes: {error}{hint}",
+            directory.display()
+        );
+    }
+}
+
+impl AsFd for Tree {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inotify.as_fd()
+    }
+}
