@@ -3,6 +3,7 @@
     python benches/recycle.py                                   everything, about 35 minutes
     python benches/recycle.py --quick                           the same, some seconds each
     python benches/recycle.py --scenario sighup,ttl --servers lowmem --seconds 20
+    python benches/recycle.py --table benches/results/recycling.json   the table of README.md
 
 Needs Python 3.11 or newer; the peers come into benches/.venv, as for compare.py.
 Exit codes: 0 lowmem-serve reached every goal, 1 it missed one, 2 not started.
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from comparison import apart, environment, machine
 from comparison.serving import NotServing
-from recycling import goals, report, scenarios, servers, trial
+from recycling import goals, report, scenarios, servers, summary, trial
 
 GIL_SECONDS = 0.001
 """How long the thread that weighs may keep the clients waiting."""
@@ -29,6 +30,9 @@ GIL_SECONDS = 0.001
 def main() -> int:
     """Read the command line, make the trials, write the results, and judge."""
     arguments = _parse()
+    if arguments.table:
+        print(summary.table(arguments.table))
+        return 0
     # So that an ended run ends its servers too: finally blocks run on SystemExit.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
@@ -73,6 +77,13 @@ def _parse() -> argparse.Namespace:
         default=environment.BENCHES / "results",
         help="folder for recycling.md and .json (default: benches/results)",
     )
+    parser.add_argument(
+        "--table",
+        type=Path,
+        nargs="+",
+        metavar="JSON",
+        help="run nothing; print one table of what earlier runs wrote",
+    )
     return parser.parse_args()
 
 
@@ -86,10 +97,8 @@ def _run(arguments: argparse.Namespace) -> int:
     gc.freeze()
     versions = environment.versions()
     if ours:
-        # Without the path of the library that it found.
-        versions[scenarios.OURS] = (
-            environment.version_of(binary).partition(" (")[0].removeprefix("lowmem-serve ")
-        )
+        said = environment.version_of(binary, arguments.python)
+        versions[scenarios.OURS] = said.removeprefix("Running lowmem-serve ").removesuffix(" on Linux")
     begun = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     outcomes: list[report.Outcome] = []
     for scenario in scenarios.named(arguments.scenario.split(",")):

@@ -46,9 +46,9 @@ def versions() -> dict[str, str]:
     return found
 
 
-def version_of(binary: Path) -> str:
-    """Return what `binary --version` says first."""
-    return _first_line([str(binary), "--python", str(VENV_PYTHON), "--version"])
+def version_of(binary: Path, python: Path = VENV_PYTHON) -> str:
+    """Return what `binary --version` says first about itself and the Python that it embeds."""
+    return _first_line([str(binary), "--python", str(python), "--version"])
 
 
 def _prepare_venv(upgrade: bool) -> None:

@@ -13,5 +13,6 @@ serving     one server, started and ended
 trial       one server in one scenario
 goals       what lowmem-serve has to reach, and why
 report      Markdown and JSON
+summary     one table of several JSON files
 apps/       the application
 """
