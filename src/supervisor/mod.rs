@@ -31,7 +31,7 @@ use crate::control::{FromWorker, ToWorker};
 use crate::exit::Exit;
 use crate::launch::Launch;
 use crate::net::Listeners;
-use crate::sys::{process, startup};
+use crate::sys::{memory, process, startup};
 
 /// Serves until it is told to stop or cannot go on.
 pub fn run(config: &Config, launch: &Launch, listeners: &Listeners) -> io::Result<Exit> {
@@ -107,6 +107,7 @@ impl Supervisor<'_> {
             // A start, its own too, or a swap is over: what that took is not needed to wait.
             if std::mem::take(&mut self.is_unsettled) {
                 startup::forget_code();
+                memory::trim();
             }
             self.wait()?;
         }
