@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
+
 use super::values;
 
 /// Options about workers.
@@ -12,6 +14,9 @@ pub struct Processes {
     /// Worker processes [default: $WEB_CONCURRENCY or 1]
     #[arg(long, value_name = "N", env = "LOWMEM_WORKERS")]
     pub workers: Option<usize>,
+    /// Import the application once, in a process that workers are forked from
+    #[arg(long, env = "LOWMEM_PRELOAD", value_parser = BoolishValueParser::new())]
+    pub preload: bool,
     /// Seconds for open requests to finish when stopping
     #[arg(long, value_name = "S", default_value = "30", value_parser = values::seconds)]
     #[arg(env = "LOWMEM_TIMEOUT_GRACEFUL_SHUTDOWN")]

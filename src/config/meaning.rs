@@ -91,6 +91,7 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
         backlog: i32::try_from(flags.listening.backlog).unwrap_or(i32::MAX),
         workers: workers(flags.processes.workers, &environment, &mut mistakes),
         worker_startup: flags.processes.timeout_worker_startup,
+        preload: flags.processes.preload,
         recycle: recycle(&flags.recycling),
         reload,
         environment,

@@ -47,6 +47,8 @@ pub struct Config {
     pub workers: NonZeroUsize,
     /// How long a worker may take to become ready; without it there is no limit.
     pub worker_startup: Option<Duration>,
+    /// Workers are forked from a process that has imported the application.
+    pub preload: bool,
     /// When and how healthy workers are replaced.
     pub recycle: Recycle,
     /// Which changes of source files replace the worker.

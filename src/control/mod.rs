@@ -18,6 +18,10 @@ pub use channel::{Channel, MAX_DESCRIPTORS, Received, SupervisorEnd, WorkerEnd, 
 pub enum ToWorker {
     /// The first message. The listeners are attached to it.
     Start(Box<WorkerConfig>),
+    /// The first message to a template: import the application, and serve nothing.
+    Preload(Box<WorkerConfig>),
+    /// To a template: fork a worker, whose end of its control socket is attached.
+    Fork,
     /// Stop accepting, finish what is in flight within the configured grace period, exit 0. With a
     /// descriptor attached, its other end is the successor's, and connections move there.
     Drain,
@@ -32,6 +36,10 @@ pub enum ToWorker {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FromWorker {
+    /// A template has imported the application.
+    Preloaded,
+    /// A template has forked a worker with this pid, or could not.
+    Forked(Option<i32>),
     /// Lifespan startup is complete and the worker accepts.
     Ready,
     /// It has served as many requests as it is meant to, and goes on until it is told to drain.

@@ -9,6 +9,7 @@ mod notice;
 pub mod pool;
 mod restart;
 mod signals;
+mod template;
 mod workforce;
 
 use std::collections::VecDeque;
@@ -52,7 +53,7 @@ pub fn run(config: &Config, launch: &Launch, listeners: &Listeners) -> io::Resul
             seed: seed(),
         }),
         signals: Signals::install()?,
-        workforce: Workforce::new(launch, listeners, ToWorker::Start(Box::new(worker))),
+        workforce: Workforce::new(launch, listeners, worker, config.preload)?,
         banner: Banner {
             places: listeners.places(config.worker.scheme()),
             facts: facts(config, launch),
@@ -136,6 +137,7 @@ impl Supervisor<'_> {
                 FromWorker::Served(account) => Event::Served(id, account),
                 // Lifespan shutdown has to end within the drain's deadline, too.
                 FromWorker::Drained => continue,
+                FromWorker::Preloaded | FromWorker::Forked(_) => continue,
             };
             if let Some(exit) = self.on(event) {
                 return Some(exit);
@@ -144,11 +146,19 @@ impl Supervisor<'_> {
         for (pid, ending) in ended {
             // Otherwise it was an orphan, which process 1 has to reap.
             let Some(id) = self.workforce.id(pid) else {
+                self.workforce.stranger_ended(pid, ending);
                 continue;
             };
             self.is_unsettled = true;
             let exit = self.on(Event::Ended(id, ending));
             // Only now: the notices show its pid.
+            self.workforce.forget(id);
+            if exit.is_some() {
+                return exit;
+            }
+        }
+        while let Some((id, ending)) = self.workforce.lost() {
+            let exit = self.on(Event::Ended(id, ending));
             self.workforce.forget(id);
             if exit.is_some() {
                 return exit;
@@ -165,6 +175,9 @@ impl Supervisor<'_> {
 
     /// Tells the pool and does what it says.
     fn on(&mut self, event: Event) -> Option<Exit> {
+        if matches!(event, Event::Recycle | Event::Changed) {
+            self.workforce.renew_template();
+        }
         let mut actions = VecDeque::from(self.pool.on(event, Instant::now()));
         while let Some(action) = actions.pop_front() {
             match action {
@@ -176,7 +189,7 @@ impl Supervisor<'_> {
                 }
                 Action::Drain(id) => self.workforce.tell(id, &ToWorker::Drain),
                 Action::HandOver(old, new) => self.workforce.hand_over(old, new),
-                Action::Quit(id) => self.workforce.tell(id, &ToWorker::Quit),
+                Action::Quit(id) => self.workforce.quit(id),
                 Action::Kill(id) => self.workforce.kill(id),
                 Action::Weigh(id) => {
                     let weighing = self.workforce.weigh(id);

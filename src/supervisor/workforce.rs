@@ -1,5 +1,6 @@
 //! The live worker processes: what the policy decided, done.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -7,17 +8,21 @@ use rustix::process::Pid;
 use tracing::error;
 
 use super::pool::{Weighing, WorkerId};
+use super::template::{Outcome, Template};
+use crate::config::WorkerConfig;
 use crate::control::{FromWorker, Received, SupervisorEnd, ToWorker, socket_pair};
 use crate::launch::Launch;
 use crate::net::Listeners;
-use crate::sys::{process, weight};
+use crate::sys::process::{self, Ending};
+use crate::sys::{fork, weight};
 
 /// A started process until it is reaped.
 #[derive(Debug)]
 struct Process {
     id: WorkerId,
-    pid: Pid,
-    /// Gone when the worker has closed its end.
+    /// None until the template has forked it.
+    pid: Option<Pid>,
+    /// Gone when the worker has closed its end, and not there before the template is asked for it.
     control: Option<SupervisorEnd>,
 }
 
@@ -31,39 +36,169 @@ pub(super) struct Workforce<'a> {
     processes: Vec<Process>,
     /// Sockets full of connections whose worker has gone before another was ready.
     waiting: Vec<OwnedFd>,
+    /// Where workers are forked from, if they are.
+    template: Option<Template>,
+    /// Workers that came to nothing before they had a process.
+    lost: VecDeque<(WorkerId, Ending)>,
+    /// Processes that ended while the template had not told yet whose they are.
+    strangers: Vec<(Pid, Ending)>,
     /// The last one that was reaped, which a notice about its successor names.
     reaped: Option<(WorkerId, Pid)>,
 }
 
 impl<'a> Workforce<'a> {
-    pub(super) fn new(launch: &'a Launch, listeners: &'a Listeners, start: ToWorker) -> Self {
-        Self {
+    pub(super) fn new(
+        launch: &'a Launch,
+        listeners: &'a Listeners,
+        worker: WorkerConfig,
+        preload: bool,
+    ) -> io::Result<Self> {
+        let worker = Box::new(worker);
+        let mut template = None;
+        if preload {
+            fork::take_orphans_in()?;
+            template = Some(Template::new(ToWorker::Preload(worker.clone())));
+        }
+        Ok(Self {
             launch,
             listeners,
-            start,
+            start: ToWorker::Start(worker),
             processes: Vec::new(),
             waiting: Vec::new(),
+            template,
+            lost: VecDeque::new(),
+            strangers: Vec::new(),
             reaped: None,
-        }
+        })
     }
 
     /// Starts a process and sends it its configuration. If that cannot be sent, the process is
     /// killed and its end reported like any other.
     pub(super) fn spawn(&mut self, id: WorkerId) -> io::Result<()> {
-        let (pid, control) = self.launch.start()?;
-        let sent = control.send(&self.start, &self.listeners.descriptors());
-        let control = Some(control);
+        let (mut pid, mut control) = (None, None);
+        match &mut self.template {
+            Some(template) => template.want(self.launch, id)?,
+            None => {
+                let (started, ours) = self.launch.start()?;
+                (pid, control) = (Some(started), Some(ours));
+            }
+        }
         self.processes.push(Process { id, pid, control });
-        if let Err(reason) = sent {
-            error!("Cannot send its configuration to worker ({pid}): {reason}");
-            process::kill(pid);
+        if pid.is_some() {
+            self.configure(id);
+        } else {
+            self.ask_template();
         }
         Ok(())
+    }
+
+    fn configure(&self, id: WorkerId) {
+        let Some(Process {
+            pid: Some(pid),
+            control: Some(control),
+            ..
+        }) = self.process(id)
+        else {
+            return;
+        };
+        if let Err(reason) = control.send(&self.start, &self.listeners.descriptors()) {
+            error!("Cannot send its configuration to worker ({pid}): {reason}");
+            process::kill(*pid);
+        }
+    }
+
+    fn ask_template(&mut self) {
+        let asked = self
+            .template
+            .as_mut()
+            .map(Template::ask)
+            .unwrap_or_default();
+        for (id, control) in asked {
+            if let Some(process) = self.process_mut(id) {
+                process.control = Some(control);
+            }
+        }
+    }
+
+    fn hear_template(&mut self) {
+        let Some(template) = &mut self.template else {
+            return;
+        };
+        for outcome in template.heard() {
+            match outcome {
+                Outcome::Lost(id, ending) => self.lost.push_back((id, ending)),
+                Outcome::Forked(id, pid) => {
+                    // One that is wanted no more finds its socket closed, and ends.
+                    if let Some(process) = self.process_mut(id) {
+                        process.pid = Some(pid);
+                    }
+                    match self.strangers.iter().position(|(own, _)| *own == pid) {
+                        Some(at) => {
+                            let (_, ending) = self.strangers.swap_remove(at);
+                            self.lost.push_back((id, ending));
+                        }
+                        None => self.configure(id),
+                    }
+                }
+            }
+        }
+        self.ask_template();
+    }
+
+    /// A process has ended that is no worker's, as far as is known.
+    pub(super) fn stranger_ended(&mut self, pid: Pid, ending: Ending) {
+        let Some(template) = &mut self.template else {
+            return;
+        };
+        match template.ended(self.launch, pid, ending) {
+            Some(outcomes) => {
+                for outcome in outcomes {
+                    if let Outcome::Lost(id, ending) = outcome {
+                        self.lost.push_back((id, ending));
+                    }
+                }
+            }
+            None if self.processes.iter().any(|process| process.pid.is_none()) => {
+                self.strangers.push((pid, ending));
+            }
+            None => self.strangers.clear(),
+        }
+    }
+
+    /// A worker that came to nothing.
+    pub(super) fn lost(&mut self) -> Option<(WorkerId, Ending)> {
+        self.lost.pop_front()
+    }
+
+    /// What has been imported may be outdated.
+    pub(super) fn renew_template(&mut self) {
+        let Some(template) = &mut self.template else {
+            return;
+        };
+        for id in template.renew(self.launch) {
+            if let Some(process) = self.process_mut(id) {
+                process.control = None;
+            }
+        }
     }
 
     /// Sends a message. A worker that is gone or does not read is left to its deadline.
     pub(super) fn tell(&self, id: WorkerId, message: &ToWorker) {
         self.tell_with(id, message, &[]);
+    }
+
+    /// Tells a worker to end at once. One that has no process yet does so now.
+    pub(super) fn quit(&mut self, id: WorkerId) {
+        let unborn = self
+            .process(id)
+            .is_some_and(|process| process.pid.is_none());
+        match &mut self.template {
+            Some(template) if unborn => {
+                template.forget(id);
+                self.lost.push_back((id, Ending::Code(0)));
+            }
+            _ => self.tell(id, &ToWorker::Quit),
+        }
     }
 
     /// Has a worker drain into another, or into a socket that keeps its connections until another
@@ -99,15 +234,20 @@ impl<'a> Workforce<'a> {
     }
 
     pub(super) fn kill(&self, id: WorkerId) {
-        if let Some(process) = self.process(id) {
-            process::kill(process.pid);
+        match (self.process(id).map(|process| process.pid), &self.template) {
+            (Some(Some(pid)), _) => process::kill(pid),
+            (Some(None), Some(template)) => template.kill(),
+            _ => {}
         }
     }
 
     /// The pid, for log lines; 0 for a worker that never had a process.
     pub(super) fn pid(&self, id: WorkerId) -> i32 {
         let reaped = self.reaped.filter(|(reaped, _)| *reaped == id);
-        let live = self.process(id).map(|process| process.pid);
+        let template = || self.template.as_ref().and_then(Template::pid);
+        let live = self
+            .process(id)
+            .and_then(|process| process.pid.or_else(template));
         live.or(reaped.map(|(_, pid)| pid))
             .map_or(0, |pid| pid.as_raw_nonzero().get())
     }
@@ -117,7 +257,7 @@ impl<'a> Workforce<'a> {
         Weighing {
             own: self
                 .process(id)
-                .and_then(|process| weight::own(process.pid)),
+                .and_then(|process| weight::own(process.pid?)),
             room: weight::room(),
         }
     }
@@ -132,6 +272,7 @@ impl<'a> Workforce<'a> {
 
     /// Everything the workers have said since the last call.
     pub(super) fn heard(&mut self) -> Vec<(WorkerId, FromWorker)> {
+        self.hear_template();
         let mut heard = Vec::new();
         for process in &mut self.processes {
             while let Some(control) = &process.control {
@@ -148,27 +289,34 @@ impl<'a> Workforce<'a> {
 
     /// The sockets to wait on.
     pub(super) fn controls(&self) -> impl Iterator<Item = &SupervisorEnd> {
-        self.processes
-            .iter()
-            .filter_map(|process| process.control.as_ref())
+        let template = self.template.as_ref().and_then(Template::control);
+        let workers = self.processes.iter();
+        let workers = workers.filter_map(|process| process.control.as_ref());
+        workers.chain(template)
     }
 
     /// Whose process this is, if it is a worker's.
     pub(super) fn id(&self, pid: Pid) -> Option<WorkerId> {
         self.processes
             .iter()
-            .find(|process| process.pid == pid)
+            .find(|process| process.pid == Some(pid))
             .map(|process| process.id)
     }
 
     /// Drops what is left of a reaped process.
     pub(super) fn forget(&mut self, id: WorkerId) {
-        let reaped = self.process(id).map(|process| (id, process.pid));
+        let reaped = self
+            .process(id)
+            .and_then(|process| Some((id, process.pid?)));
         self.reaped = reaped.or(self.reaped);
         self.processes.retain(|process| process.id != id);
     }
 
     fn process(&self, id: WorkerId) -> Option<&Process> {
         self.processes.iter().find(|process| process.id == id)
+    }
+
+    fn process_mut(&mut self, id: WorkerId) -> Option<&mut Process> {
+        self.processes.iter_mut().find(|process| process.id == id)
     }
 }

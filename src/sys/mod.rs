@@ -4,6 +4,8 @@
 
 pub mod clock;
 pub mod descriptor;
+pub mod fork;
+pub mod inventory;
 pub mod library;
 pub mod limits;
 pub mod memory;

@@ -289,8 +289,8 @@ fn access_log(config: &WorkerConfig) -> io::Result<Option<AccessLog>> {
 fn quota(config: &WorkerConfig) -> Option<u64> {
     let limit = config.max_requests?;
     let jitter = config.max_requests_jitter;
-    // Another number in each process.
-    let random = RandomState::new().hash_one(());
+    // Another number in each process, also in those that were forked from one.
+    let random = RandomState::new().hash_one(std::process::id());
     let more = if jitter == 0 {
         0
     } else {

@@ -111,7 +111,8 @@ impl Control {
                 (ToWorker::Drain, successor) => return Order::Stop(Stop::Drain(successor)),
                 (ToWorker::Adopt, Some(predecessor)) => return Order::Adopt(predecessor),
                 (ToWorker::Quit, _) => return Order::Stop(Stop::Quit),
-                (ToWorker::Adopt, None) | (ToWorker::Start(_), _) => {
+                (ToWorker::Adopt, None)
+                | (ToWorker::Start(_) | ToWorker::Preload(_) | ToWorker::Fork, _) => {
                     tracing::error!("The supervisor sent a message out of place");
                 }
             }

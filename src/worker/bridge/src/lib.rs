@@ -23,6 +23,7 @@ mod report;
 mod runtime;
 mod scope;
 mod tasks;
+mod template;
 mod tls;
 mod websocket;
 mod worker;

@@ -28,48 +28,114 @@ use crate::interpreter::{self, Loaded};
 use crate::lazy_imports;
 use crate::lifespan::Lifespan;
 use crate::light;
-use crate::python_log;
+use crate::python_log::{self, Redirected};
 use crate::report;
 use crate::runtime;
 use crate::scope::Scopes;
+use crate::template;
 use crate::wsgi::{self, Wsgi};
 
 /// The application can't be served, and why has been logged (UVICORN_PARITY a2).
 const CANNOT_SERVE: i32 = 3;
 
-/// Runs the worker; returns its exit code.
+/// Runs the worker, or the template that workers are forked from; returns its exit code.
 ///
 /// # Errors
 /// What Python raised and nobody handled, SystemExit among it.
 pub fn main(py: Python<'_>, control: OwnedFd) -> PyResult<i32> {
     let control = WorkerEnd::adopt(control)?;
-    let Some((ToWorker::Start(config), descriptors)) = control.wait()? else {
-        return Err(PyRuntimeError::new_err(
-            "the supervisor sent no configuration",
-        ));
-    };
-    telemetry::init(&config.log).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
-    interpreter::prepare(py, &config)?;
-    let Ok(_redirected) = python_log::install(py, &config) else {
+    match control.wait()? {
+        Some((ToWorker::Start(config), descriptors)) => {
+            let Ok(_redirected) = prepare(py, &config)? else {
+                return Ok(CANNOT_SERVE);
+            };
+            let stop = begin()?;
+            match import(py, &config)? {
+                Ok(loaded) => work(py, (control, stop), *config, descriptors, loaded),
+                Err(code) => Ok(code),
+            }
+        }
+        Some((ToWorker::Preload(config), _)) => preload(py, control, &config),
+        _ => Err(out_of_place()),
+    }
+}
+
+/// Imports the application and makes workers of it. Returns in the template, at its end, and in
+/// each worker.
+fn preload(py: Python<'_>, control: WorkerEnd, config: &WorkerConfig) -> PyResult<i32> {
+    let Ok(_redirected) = prepare(py, config)? else {
         return Ok(CANNOT_SERVE);
     };
-    let pid = std::process::id();
-    tracing::info!("Started server process [{}]", paint::cyan(pid));
-    let stop = stop_signals::install()?;
+    // Ctrl-C reaches the whole group; the template ends with its supervisor.
+    let _stop = stop_signals::install()?;
+    let loaded = match template::import(py, || import(py, config))? {
+        Ok(loaded) => loaded,
+        Err(code) => return Ok(code),
+    };
+    if config.gc_freeze {
+        freeze_heap(py)?;
+    }
+    startup::forget_all_code();
+    memory::trim();
+    let Some(control) = template::fork_workers(py, control)? else {
+        return Ok(0);
+    };
+    let Some((ToWorker::Start(config), descriptors)) = py.detach(|| control.wait())? else {
+        return Err(out_of_place());
+    };
+    let stop = begin()?;
+    work(py, (control, stop), *config, descriptors, loaded)
+}
+
+fn out_of_place() -> PyErr {
+    PyRuntimeError::new_err("the supervisor sent no configuration")
+}
+
+/// What comes before the application: log lines, `sys.path`, Python's logging.
+fn prepare(
+    py: Python<'_>,
+    config: &WorkerConfig,
+) -> PyResult<Result<Option<Redirected>, python_log::Unusable>> {
+    telemetry::init(&config.log).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+    interpreter::prepare(py, config)?;
+    Ok(python_log::install(py, config))
+}
+
+/// A worker's first line, and what is its own from then on.
+fn begin() -> PyResult<OwnedFd> {
+    tracing::info!(
+        "Started server process [{}]",
+        paint::cyan(std::process::id())
+    );
     limits::raise_descriptors();
+    Ok(stop_signals::install()?)
+}
+
+/// The application, or the exit code after the reason has been logged.
+///
+/// Before there is a loop, as Uvicorn has it: applications call `asyncio.run` and Django's
+/// synchronous parts while they are imported.
+fn import(py: Python<'_>, config: &WorkerConfig) -> PyResult<Result<Loaded, i32>> {
+    if let Err(error) = lazy_imports::install(py, config) {
+        report::exception(py, "Cannot make imports lazy", &error);
+        return Ok(Err(CANNOT_SERVE));
+    }
+    let loaded = compiling::apart(py, || interpreter::load(py, config))?;
+    Ok(loaded.map_err(|error| error.report(py)))
+}
+
+/// Serves the application.
+fn work(
+    py: Python<'_>,
+    (control, stop): (WorkerEnd, OwnedFd),
+    config: WorkerConfig,
+    descriptors: Vec<OwnedFd>,
+    loaded: Loaded,
+) -> PyResult<i32> {
+    let pid = std::process::id();
     let identity = match identity(&config) {
         Ok(identity) => identity,
         Err(code) => return Ok(code),
-    };
-    if let Err(error) = lazy_imports::install(py, &config) {
-        report::exception(py, "Cannot make imports lazy", &error);
-        return Ok(CANNOT_SERVE);
-    }
-    // Before there is a loop, as Uvicorn has it: applications call `asyncio.run` and Django's
-    // synchronous parts while they are imported.
-    let loaded = match compiling::apart(py, || interpreter::load(py, &config))? {
-        Ok(loaded) => loaded,
-        Err(error) => return Ok(error.report(py)),
     };
     let is_wsgi = loaded.protocol == Protocol::Wsgi;
     runtime::build()?;
@@ -90,7 +156,7 @@ pub fn main(py: Python<'_>, control: OwnedFd) -> PyResult<i32> {
     let code = Rc::new(Cell::new(0));
     let result = Rc::clone(&code);
     let main = async move {
-        result.set(serve(loaded, *config, identity, control, listeners).await);
+        result.set(serve(loaded, config, identity, control, listeners).await);
         if let Err(error) = event_loop::end_all().await {
             Python::attach(|py| report::exception(py, "Cannot end what still runs", &error));
         }

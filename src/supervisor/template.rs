@@ -1,0 +1,201 @@
+//! The template, seen from outside: where workers come from with `--preload`.
+//!
+//! It is a process like a worker's, started in the same way, with a control socket of its own; the
+//! supervisor stays without Python. A worker that is wanted waits here until the template has
+//! imported the application; then the template is asked to fork, tells the pid, and the worker, a
+//! child of the supervisor's like any other ([`crate::sys::fork`]), gets its configuration. Before
+//! that it does nothing, so that none can end unnoticed.
+//!
+//! A template that ends before it is ready takes the workers that wait with it: to the pool they
+//! ended as it did, and an import that raises is told as it is without a template. One that ends
+//! later is started again: at once if it had lived for a while, else when the next worker is wanted.
+//! Serving workers do not need it. SIGHUP renews it, since what it has imported may be outdated.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use rustix::process::Pid;
+use tracing::error;
+
+use super::pool::WorkerId;
+use crate::control::{FromWorker, Received, SupervisorEnd, ToWorker};
+use crate::launch::Launch;
+use crate::sys::process::{self, Ending};
+
+/// A template that was ready for this long is started again as soon as it ends.
+const PROVEN: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(super) struct Template {
+    /// The first message to it.
+    first: ToWorker,
+    process: Option<Process>,
+    /// Workers that wait for it to be ready.
+    wanted: VecDeque<WorkerId>,
+}
+
+#[derive(Debug)]
+struct Process {
+    pid: Pid,
+    control: SupervisorEnd,
+    ready: Option<Instant>,
+    /// Workers that it was asked to fork, in this order.
+    asked: VecDeque<WorkerId>,
+}
+
+/// What came of a worker that was wanted.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It has this pid, and waits for its configuration.
+    Forked(WorkerId, Pid),
+    /// There is none.
+    Lost(WorkerId, Ending),
+}
+
+impl Template {
+    pub(super) fn new(first: ToWorker) -> Self {
+        Self {
+            first,
+            process: None,
+            wanted: VecDeque::new(),
+        }
+    }
+
+    /// Adds a worker to those that are wanted.
+    pub(super) fn want(&mut self, launch: &Launch, id: WorkerId) -> io::Result<()> {
+        if self.process.is_none() {
+            self.start(launch)?;
+        }
+        self.wanted.push_back(id);
+        Ok(())
+    }
+
+    fn start(&mut self, launch: &Launch) -> io::Result<()> {
+        let (pid, control) = launch.start()?;
+        if let Err(reason) = control.send(&self.first, &[]) {
+            error!("Cannot send its configuration to the template ({pid}): {reason}");
+            process::kill(pid);
+        }
+        self.process = Some(Process {
+            pid,
+            control,
+            ready: None,
+            asked: VecDeque::new(),
+        });
+        Ok(())
+    }
+
+    /// Asks for each worker that waits, if the template is ready; gives their control sockets.
+    pub(super) fn ask(&mut self) -> Vec<(WorkerId, SupervisorEnd)> {
+        let Some(process) = self.process.as_mut().filter(|own| own.ready.is_some()) else {
+            return Vec::new();
+        };
+        let mut asked = Vec::new();
+        while let Some(id) = self.wanted.pop_front() {
+            let sent = SupervisorEnd::pair().and_then(|(ours, theirs)| {
+                process.control.send(&ToWorker::Fork, &[theirs.as_fd()])?;
+                Ok(ours)
+            });
+            match sent {
+                Ok(ours) => {
+                    process.asked.push_back(id);
+                    asked.push((id, ours));
+                }
+                Err(reason) => {
+                    error!(
+                        "Cannot ask the template ({}) for a worker: {reason}",
+                        process.pid
+                    );
+                    // Its end brings everything that waits to one, too.
+                    process::kill(process.pid);
+                    self.wanted.push_front(id);
+                    break;
+                }
+            }
+        }
+        asked
+    }
+
+    /// What it has said since the last call.
+    pub(super) fn heard(&mut self) -> Vec<Outcome> {
+        let Some(process) = &mut self.process else {
+            return Vec::new();
+        };
+        let mut outcomes = Vec::new();
+        while let Ok(Received::Message(message, _)) = process.control.receive() {
+            match message {
+                FromWorker::Preloaded => process.ready = Some(Instant::now()),
+                FromWorker::Forked(pid) => {
+                    let Some(id) = process.asked.pop_front() else {
+                        continue;
+                    };
+                    outcomes.push(match pid.and_then(Pid::from_raw) {
+                        Some(pid) => Outcome::Forked(id, pid),
+                        None => Outcome::Lost(id, Ending::Code(127)),
+                    });
+                }
+                _ => error!("The template ({}) sent a message out of place", process.pid),
+            }
+        }
+        outcomes
+    }
+
+    /// A process has ended; if it was the template, the workers that waited for it have none.
+    pub(super) fn ended(
+        &mut self,
+        launch: &Launch,
+        pid: Pid,
+        ending: Ending,
+    ) -> Option<Vec<Outcome>> {
+        let process = self.process.take_if(|own| own.pid == pid)?;
+        let proven = process.ready.is_some_and(|since| since.elapsed() >= PROVEN);
+        if process.ready.is_some() {
+            error!("The template (pid {pid}) {ending}; another one is made of the application.");
+        }
+        let waited = process.asked.into_iter().chain(self.wanted.drain(..));
+        let lost = waited.map(|id| Outcome::Lost(id, ending)).collect();
+        if proven && let Err(reason) = self.start(launch) {
+            error!("Cannot start a template: {reason}");
+        }
+        Some(lost)
+    }
+
+    /// Replaces the template. Workers that it has not forked yet are wanted of the new one; their
+    /// sockets are of no use any more. Without a template there is nothing to replace.
+    pub(super) fn renew(&mut self, launch: &Launch) -> Vec<WorkerId> {
+        // Its socket closes with it, which ends it.
+        let Some(old) = self.process.take() else {
+            return Vec::new();
+        };
+        for id in old.asked.iter().rev() {
+            self.wanted.push_front(*id);
+        }
+        if let Err(reason) = self.start(launch) {
+            error!("Cannot start a template: {reason}");
+        }
+        old.asked.into()
+    }
+
+    /// A worker is wanted no more.
+    pub(super) fn forget(&mut self, id: WorkerId) {
+        self.wanted.retain(|wanted| *wanted != id);
+    }
+
+    /// Ends a template that keeps a worker waiting for too long.
+    pub(super) fn kill(&self) {
+        if let Some(process) = &self.process {
+            process::kill(process.pid);
+        }
+    }
+
+    pub(super) fn pid(&self) -> Option<Pid> {
+        self.process.as_ref().map(|process| process.pid)
+    }
+
+    /// The socket to wait on.
+    pub(super) fn control(&self) -> Option<&SupervisorEnd> {
+        self.process.as_ref().map(|process| &process.control)
+    }
+}
