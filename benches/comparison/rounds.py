@@ -30,9 +30,7 @@ class Row:
 
 def run(servers: list[Server], workloads: list[Workload], settings: Settings, rounds: int) -> list[Row]:
     """Measure everything; a row that has failed is not tried again in later rounds."""
-    rows = [
-        Row(server, workload) for workload in workloads for server in servers if server.serves(workload.name)
-    ]
+    rows = [Row(server, workload) for workload in workloads for server in servers if server.serves(workload)]
     begin = time.monotonic()
     for number in range(1, rounds + 1):
         for row in rows:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from comparison.environment import APPS, VENV, VENV_PYTHON
+from comparison.workloads import Workload
 
 IDLE_KEEP_ALIVE_SECONDS = 120
 """How long servers are told to hold idle connections while those are weighed."""
@@ -33,13 +34,15 @@ class Server:
     hold_idle: tuple[str, ...] = ()
     """Further arguments that make it hold many idle connections for a while."""
     only: tuple[str, ...] = ()
-    """Names of the only workloads that it can serve; all of them when empty."""
+    """Names of the only workloads that it can serve; all of its interfaces' when empty."""
+    interfaces: tuple[str, ...] = ("asgi",)
+    """What applications can speak to it."""
     websockets: bool = True
     note: str = ""
 
-    def serves(self, workload: str) -> bool:
+    def serves(self, workload: Workload) -> bool:
         """Whether this server can run the workload at all."""
-        return not self.only or workload in self.only
+        return workload.interface in self.interfaces and (not self.only or workload.name in self.only)
 
 
 OURS = "lowmem-serve"
@@ -52,8 +55,11 @@ def all_servers(binary: Path) -> list[Server]:
         *(_lowmem(binary, loop) for loop in ("auto", "asyncio", "uvloop")),
         _uvicorn(),
         *(_granian(loop) for loop in ("asyncio", "uvloop", "rloop")),
+        _granian_wsgi(),
         _hypercorn(),
         _gunicorn(),
+        _gunicorn_wsgi("sync"),
+        _gunicorn_wsgi("gthread"),
         _fastpysgi(),
         _node(),
     ]
@@ -104,6 +110,7 @@ def _lowmem(binary: Path, loop: str) -> Server:
         family=OURS,
         command=command,
         hold_idle=("--timeout-keep-alive", str(IDLE_KEEP_ALIVE_SECONDS)),
+        interfaces=("asgi", "wsgi"),
         note=f"--loop {loop}",
     )
 
@@ -141,6 +148,16 @@ def _granian(loop: str) -> Server:
     )
 
 
+def _granian_wsgi() -> Server:
+    def command(app: str, port: int) -> list[str]:
+        return [
+            *(_installed("granian"), app, "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)),
+            *("--no-access-log", "--log-level", "warning"),
+        ]
+
+    return Server("granian-wsgi", "granian", command, interfaces=("wsgi",), note="--interface wsgi")
+
+
 def _hypercorn() -> Server:
     def command(app: str, port: int) -> list[str]:
         return [
@@ -164,6 +181,20 @@ def _gunicorn() -> Server:
     limit = ("--worker-connections", str(IDLE_CONNECTION_LIMIT))
     note = "-k asgi, uvloop, control socket off"
     return Server("gunicorn", "gunicorn", command, (*hold_idle, *limit), note=note)
+
+
+def _gunicorn_wsgi(worker: str) -> Server:
+    # As many threads as ours starts at most; its documentation names no number for one worker.
+    threads = ("--threads", "10") if worker == "gthread" else ()
+
+    def command(app: str, port: int) -> list[str]:
+        return [
+            *(_installed("gunicorn"), app, "--bind", f"127.0.0.1:{port}", "--worker-class", worker),
+            *("--workers", "1", *threads, "--log-level", "warning", "--no-control-socket"),
+        ]
+
+    note = f"-k {worker}{' --threads 10' if threads else ''}, control socket off"
+    return Server(f"gunicorn-{worker}", "gunicorn", command, interfaces=("wsgi",), note=note)
 
 
 def _fastpysgi() -> Server:

@@ -18,6 +18,8 @@ class Workload:
     method: str = "GET"
     body_bytes: int = 0
     connections: int = 64
+    interface: str = "asgi"
+    """What the application speaks: asgi or wsgi."""
 
     @property
     def body(self) -> bytes:
@@ -59,6 +61,8 @@ WORKLOADS = (
         method="POST",
         body_bytes=64 * 1024,
     ),
+    Workload("wsgi", "wsgi_hello:app", "bare WSGI, 13 bytes of text", interface="wsgi"),
+    Workload("flask", "flask_hello:app", "Flask route that returns text", interface="wsgi"),
 )
 
 DEFAULT = ("hello", "quart", "fastapi")
