@@ -384,6 +384,9 @@ class TestThreads:
             serving.get("/set/both")
             assert [client.read_response().body for client in (one, two)] == [b"met", b"met"]
 
+    def test_their_stack_is_deep_enough_for_pythons_own_limit(self, wsgi: Server) -> None:
+        assert wsgi.get("/recurses").body == b"as deep as Python allows"
+
     def test_they_end_when_there_is_nothing_to_do(self, server: Any) -> None:
         serving = server("wsgi_app:app")
         serving.get("/")

@@ -277,6 +277,18 @@ def stuck(environ, start_response):
         time.sleep(0.1)
 
 
+def recurses(environ, start_response):
+    """Goes through C for each level, up to Python's own limit."""
+
+    def key(each):
+        return sorted([1, 2], key=key)
+
+    try:
+        key(1)
+    except RecursionError:
+        return text(start_response, b"as deep as Python allows")
+
+
 def leaks(environ, start_response):
     seen = mark.get()
     mark.set("set by a request")
@@ -304,7 +316,7 @@ PATHS = {
         for each in (
             read, count, echo, stream, endless, drip, write, several, nothing, reason, length, replaced,
             too_late, twice, silent, early, raises, exits, a_str, bad_header, bad_status, file, meet, stuck,
-            leaks, big, modules,
+            leaks, big, modules, recurses,
         )
     },
 }  # fmt: skip

@@ -257,9 +257,14 @@ impl Drop for SharedBytes {
 
 static DROPPED: AtomicBool = AtomicBool::new(false);
 
-/// Whether a written piece was let go of since the last call.
+/// Whether a written piece was let go of since [`forget_dropped`].
 pub fn is_any_dropped() -> bool {
-    DROPPED.load(Ordering::Relaxed) && DROPPED.swap(false, Ordering::Relaxed)
+    DROPPED.load(Ordering::Relaxed)
+}
+
+/// What was let go of has been freed.
+pub fn forget_dropped() {
+    DROPPED.store(false, Ordering::Relaxed);
 }
 
 impl AsRef<[u8]> for SharedBytes {

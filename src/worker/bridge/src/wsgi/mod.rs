@@ -195,7 +195,8 @@ pub fn is_stuck() -> bool {
 /// Frees what has been written to clients. Called before the server's thread waits: Python objects
 /// that are let go without the interpreter wait for somebody who has it, and there may be nobody.
 pub fn let_go_of_written() {
-    if unfinished() == 0 && http::is_any_dropped() {
+    if http::is_any_dropped() && unfinished() == 0 {
+        http::forget_dropped();
         Python::attach(|_| ());
     }
 }
