@@ -166,12 +166,23 @@ async def app(scope, receive, send):
         (tmp_path / "changing.py").write_text("this is no Python")
         serving.send_signal(signal.SIGHUP)
         serving.stderr.wait_for_line("SyntaxError")
-        serving.stderr.wait_for_line("before it was ready; the old one goes on")
+        serving.stderr.wait_for_line(
+            r"Worker \(pid [1-9]\d*\) exited with code 1 before it was ready; the old one"
+        )
         assert serving.get("/").text == "one"
         self.write(tmp_path, "mended")
         serving.send_signal(signal.SIGHUP)
         serving.stderr.wait_for_line("Recycled worker")
         assert serving.get("/").text == "mended"
+
+    def test_a_reload_imports_again_too(self, server: Any, tmp_path: Path) -> None:
+        self.write(tmp_path, "one")
+        serving = server("changing:app", "--preload", "--reload", cwd=tmp_path)
+        assert serving.get("/").text == "one"
+        self.write(tmp_path, "number two")
+        serving.stderr.wait_for_line("Reloaded in")
+        assert serving.get("/").text == "number two"
+        template(serving, times=2)
 
 
 class TestTheTemplate:

@@ -34,6 +34,8 @@ pub(super) struct Template {
     process: Option<Process>,
     /// Workers that wait for it to be ready.
     wanted: VecDeque<WorkerId>,
+    /// The pid of the last one, which stands for workers that it took with it.
+    last: Option<Pid>,
 }
 
 #[derive(Debug)]
@@ -60,6 +62,7 @@ impl Template {
             first,
             process: None,
             wanted: VecDeque::new(),
+            last: None,
         }
     }
 
@@ -78,6 +81,7 @@ impl Template {
             error!("Cannot send its configuration to the template ({pid}): {reason}");
             process::kill(pid);
         }
+        self.last = Some(pid);
         self.process = Some(Process {
             pid,
             control,
@@ -190,8 +194,9 @@ impl Template {
         }
     }
 
+    /// Its pid, or that of the one that was there.
     pub(super) fn pid(&self) -> Option<Pid> {
-        self.process.as_ref().map(|process| process.pid)
+        self.last
     }
 
     /// The socket to wait on.

@@ -265,7 +265,7 @@ impl<'a> Workforce<'a> {
     /// What the one worker weighs, if there is only one.
     pub(super) fn weight_of_only_one(&self) -> Option<u64> {
         match self.processes.as_slice() {
-            [only] => weight::own(only.pid),
+            [only] => weight::own(only.pid?),
             _ => None,
         }
     }
