@@ -1,20 +1,26 @@
 """WebSockets with other people's clients and frameworks, and across the end of a worker."""
 
+import ast
 import json
 import os
 import signal
+import sys
 import time
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import CloseCode
-from websockets.sync.client import ClientConnection
+from websockets.sync.client import ClientConnection, unix_connect
 from websockets.sync.client import connect as open_websocket
 
-from harness import Server
+from harness import REPOSITORY, Server, processes
+from harness.authority import Authority
 from harness.raw_client import encode_request
 from harness.scripted import Scripted
 from harness.websocket_client import HANDSHAKE, WebSocketClient, encode_close
+
+sys.path.insert(0, str(REPOSITORY / "benches"))
+import weigh
 
 FRAMEWORKS = ("starlette", "fastapi", "quart", "litestar", "channels")
 
@@ -142,3 +148,58 @@ def test_a_handshake_is_one_of_the_requests_after_which_a_worker_is_replaced(ser
             socket.send("x")
             assert socket.recv() == "x"
     started.stderr.wait_for_line("Finished server process")
+
+
+# --- other ways in
+
+
+def test_a_websocket_over_tls(server, tmp_path) -> None:
+    authority = Authority(tmp_path)
+    started = server("websocket_scope:app", *authority.flags)
+    url = f"wss://localhost:{started.port}/"
+    with open_websocket(url, ssl=authority.trusting(), proxy=None) as socket:
+        scope = ast.literal_eval(socket.recv())
+        assert scope["scheme"] == "wss"
+        assert set(scope["extensions"]) == {"tls", "websocket.http.response"}
+        os.kill(started.pid, signal.SIGTERM)
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv()
+    assert closed.value.rcvd.code == CloseCode.SERVICE_RESTART
+
+
+def test_a_websocket_over_a_unix_socket(server, tmp_path) -> None:
+    path = str(tmp_path / "socket")
+    server("websocket_light:app", "--uds", path)
+    with unix_connect(path) as socket:
+        socket.send("hello" * 50_000)
+        assert socket.recv() == "hello" * 50_000
+
+
+def test_a_proxy_tells_the_scheme_of_a_websocket(server) -> None:
+    started = server("websocket_scope:app")
+    headers = {"x-forwarded-proto": "https", "x-forwarded-for": "9.9.9.9"}
+    with connect(started, "/", additional_headers=headers) as socket:
+        scope = ast.literal_eval(socket.recv())
+    assert (scope["scheme"], scope["client"]) == ("wss", ("9.9.9.9", 0))
+    started.stderr.wait_for_line(r'9\.9\.9\.9:0 - "WebSocket /" \[accepted\]')
+
+
+def test_an_idle_websocket_is_small(server) -> None:
+    """5 KiB with all that Python holds for it; 4 in a release build."""
+    started = server("websocket_light:app")
+    (worker,) = processes.children(started.pid)
+
+    def opened(count: int) -> list[WebSocketClient]:
+        clients = [WebSocketClient(started.address) for _ in range(count)]
+        for client in clients:
+            client.open("/", {"sec-websocket-extensions": "permessage-deflate"})
+        started.get("/")
+        return clients
+
+    # What one costs once, and what the first hundreds make room for.
+    early = opened(200)
+    before = weigh.weigh_process(worker).private_dirty
+    clients = opened(600)
+    assert (weigh.weigh_process(worker).private_dirty - before) / 600 < 5
+    for client in (*early, *clients):
+        client.close()

@@ -81,7 +81,7 @@ pub struct Server<A> {
     draining: Cell<bool>,
     buffers: Rc<Buffers>,
     /// How WebSockets are served, if they are.
-    websockets: Option<WebSockets>,
+    websockets: Option<Rc<WebSockets>>,
     access: Option<RefCell<AccessLog>>,
     /// Gives each request a name, if that is asked for.
     request_ids: Option<RequestIds>,
@@ -183,7 +183,7 @@ impl<A: Application> Server<A> {
                 .protocol
                 .then(|| config.proxies.trusted.clone()),
             buffers: Rc::default(),
-            websockets: config.websockets,
+            websockets: config.websockets.map(Rc::new),
             request_ids: config.request_id.then(RequestIds::default),
             access: access_log(config)?.map(RefCell::new),
             in_flight: Cell::new(0),

@@ -10,13 +10,13 @@ use pyo3::prelude::*;
 use lowmem_serve::worker::application::{Application, Peers, TlsFacts};
 use lowmem_serve::worker::server::{Conversation, Exchange, Finish, RequestHead};
 
-use crate::done::WhenDone;
+use crate::done::{Done, WhenDone};
 use crate::event_loop;
 use crate::http::HttpCycle;
 use crate::report;
 use crate::scope::{Scopes, Template};
 use crate::tasks;
-use crate::websocket::{ClientDisconnected, WebSocket};
+use crate::websocket::{self, ClientDisconnected};
 
 /// An ASGI 3 application, and what its requests share.
 pub struct Asgi {
@@ -55,11 +55,9 @@ impl Asgi {
         conversation: &Arc<Conversation>,
     ) -> PyResult<()> {
         let scope = self.scopes.websocket(py, template, head, conversation)?;
-        let socket = Bound::new(py, WebSocket::new(Arc::clone(conversation)))?;
-        let receive = socket.getattr(intern!(py, "receive"))?;
-        let send = socket.getattr(intern!(py, "send"))?;
+        let (receive, send) = websocket::callables(py, conversation)?;
         let make = || self.app.bind(py).call1((scope, receive, send));
-        tasks::start(py, make, Arc::new(Conversed(Arc::clone(conversation))))?;
+        tasks::start(py, make, Arc::clone(conversation) as Done)?;
         event_loop::nudge(py)
     }
 }
@@ -120,11 +118,9 @@ impl Application for Asgi {
 }
 
 /// A WebSocket whose application has returned or raised.
-struct Conversed(Arc<Conversation>);
-
-impl WhenDone for Conversed {
+impl WhenDone for Conversation {
     fn done(&self, py: Python<'_>, result: PyResult<Bound<'_, PyAny>>) {
-        finish_conversation(py, &self.0, result);
+        finish_conversation(py, self, result);
     }
 
     fn holds_up_drain(&self) -> bool {

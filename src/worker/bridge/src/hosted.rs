@@ -11,7 +11,7 @@ use crate::wsgi::{Link, Wsgi};
 
 /// The application: a value, so that the server exists once.
 pub enum Hosted {
-    Asgi(Asgi),
+    Asgi(Box<Asgi>),
     Wsgi(Wsgi),
 }
 

@@ -23,6 +23,7 @@ use pyo3::types::{PyString, PyTuple};
 use crate::done::Done;
 use crate::event_loop;
 use crate::event_loop::context;
+use crate::report;
 use crate::tasks;
 
 /// A coroutine that is run without asyncio.
@@ -36,8 +37,9 @@ pub struct Light {
 struct State {
     /// Who is told of the end, until then.
     done: Option<Done>,
-    /// What the step came to in which the coroutine became a task; told to the task first.
-    outcome: Option<Outcome>,
+    /// What the step came to in which the coroutine became a task; told to the task first. Boxed:
+    /// most never become one.
+    outcome: Option<Box<Outcome>>,
     /// The task that it became in the current step.
     adopted: Option<Adopted>,
 }
@@ -115,7 +117,7 @@ impl Light {
         let outcome = outcome.unwrap_or_else(Outcome::Raised);
         let adopted = this.lock().adopted.take();
         if let Some(adopted) = adopted {
-            this.lock().outcome = Some(outcome);
+            this.lock().outcome = Some(Box::new(outcome));
             return adopted.go_on(py);
         }
         match outcome {
@@ -147,7 +149,10 @@ impl Light {
         let sent =
             unsafe { ffi::PyIter_Send(self.coroutine.as_ptr(), py.None().as_ptr(), &mut result) };
         if sent == ffi::PySendResult::PYGEN_ERROR {
-            return Outcome::Raised(PyErr::fetch(py));
+            return match report::caught(|| Err::<(), _>(PyErr::fetch(py))) {
+                Err(error) => Outcome::Raised(error),
+                Ok(()) => Outcome::Returned(py.None()),
+            };
         }
         // SAFETY: a new reference, as said above.
         let value = unsafe { Bound::from_owned_ptr(py, result) }.unbind();
@@ -211,7 +216,7 @@ impl Adopted {
 impl Light {
     fn send(&self, py: Python<'_>, value: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let outcome = self.lock().outcome.take();
-        match outcome {
+        match outcome.map(|outcome| *outcome) {
             None => self
                 .coroutine
                 .call_method1(py, intern!(py, "send"), (value,)),
@@ -229,7 +234,7 @@ impl Light {
     #[pyo3(signature = (*args))]
     fn throw(&self, py: Python<'_>, args: Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
         let outcome = self.lock().outcome.take();
-        match outcome {
+        match outcome.map(|outcome| *outcome) {
             Some(Outcome::Raised(error)) => return Err(error),
             Some(Outcome::Returned(_)) => {
                 return Err(PyErr::from_value(args.get_item(0)?));

@@ -1,5 +1,8 @@
 //! Telling the operator what Python raised: logged once, with its traceback.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
@@ -24,6 +27,19 @@ pub fn traceback(py: Python<'_>, error: &PyErr) -> String {
 fn name(kind: &Bound<'_, PyType>) -> String {
     kind.name()
         .map_or_else(|_| "an exception".to_owned(), |name| name.to_string())
+}
+
+/// What `call` comes to, where that may be the exception that a panic of ours has become on its way
+/// through Python: pyo3 would go on with the panic, and whoever runs coroutines would end with it.
+///
+/// # Errors
+/// What was raised.
+pub fn caught<R>(call: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| {
+        Err(PyRuntimeError::new_err(
+            "the server panicked, as told above",
+        ))
+    })
 }
 
 /// Logs `what` and the traceback of `error`.

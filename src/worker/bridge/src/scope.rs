@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+use std::cell::RefCell;
+use std::net::IpAddr;
+
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
@@ -21,6 +24,12 @@ pub struct Scopes {
     methods: Vec<(&'static str, Py<PyString>)>,
     names: Names,
     state: Py<PyDict>,
+    /// The value of an extension that has nothing to say: one for all WebSockets.
+    nothing: Py<PyDict>,
+    /// The last connection's `server`: it is that of most.
+    server: RefCell<Option<(ServerAddress, Py<PyAny>)>>,
+    /// The last client's address, which behind a proxy is that of all.
+    client: RefCell<Option<(IpAddr, Py<PyString>)>>,
 }
 
 /// What stays the same for a connection.
@@ -53,6 +62,9 @@ impl Scopes {
                 .into(),
             names: Names::new(py),
             state,
+            nothing: PyDict::new(py).unbind(),
+            server: RefCell::default(),
+            client: RefCell::default(),
         })
     }
 
@@ -74,17 +86,9 @@ impl Scopes {
         scope.set_item(intern!(py, "root_path"), &self.root_path)?;
         let client = peers
             .client
-            .map(|peer| (peer.ip().to_string(), peer.port()));
+            .map(|peer| (self.client(py, peer.ip()), peer.port()));
         scope.set_item(intern!(py, "client"), client)?;
-        match &peers.server {
-            ServerAddress::Tcp(address) => {
-                let server = (address.ip().to_string(), address.port());
-                scope.set_item(intern!(py, "server"), server)?;
-            }
-            ServerAddress::Unix(path) => {
-                scope.set_item(intern!(py, "server"), (path, py.None()))?;
-            }
-        }
+        scope.set_item(intern!(py, "server"), self.server(py, &peers.server)?)?;
         // All keys of a request: a copy then has its full size, and no value makes it grow.
         let later = [
             intern!(py, "asgi"),
@@ -106,12 +110,53 @@ impl Scopes {
         })
     }
 
+    fn client(&self, py: Python<'_>, address: IpAddr) -> Py<PyString> {
+        let mut last = self.client.borrow_mut();
+        match &*last {
+            Some((same, text)) if *same == address => text.clone_ref(py),
+            _ => {
+                let text = PyString::new(py, &address.to_string()).unbind();
+                *last = Some((address, text.clone_ref(py)));
+                text
+            }
+        }
+    }
+
+    fn server(&self, py: Python<'_>, address: &ServerAddress) -> PyResult<Py<PyAny>> {
+        let mut last = self.server.borrow_mut();
+        if let Some((same, pair)) = &*last
+            && same == address
+        {
+            return Ok(pair.clone_ref(py));
+        }
+        let pair = match address {
+            ServerAddress::Tcp(address) => {
+                (address.ip().to_string(), address.port()).into_pyobject(py)?
+            }
+            ServerAddress::Unix(path) => (path, py.None()).into_pyobject(py)?,
+        };
+        let pair = pair.into_any().unbind();
+        *last = Some((address.clone(), pair.clone_ref(py)));
+        Ok(pair)
+    }
+
     /// The scope of one request. Everything that an application may change is its own.
     pub fn http<'py>(
         &self,
         py: Python<'py>,
         template: &Template,
         head: &RequestHead<'_>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        self.filled(py, template, head, |value| PyBytes::new(py, value))
+    }
+
+    /// The template with what a request says; `value_of` makes the values of its headers.
+    fn filled<'py>(
+        &self,
+        py: Python<'py>,
+        template: &Template,
+        head: &RequestHead<'_>,
+        value_of: impl Fn(&[u8]) -> Bound<'py, PyBytes>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let scope = template.scope.bind(py).copy()?;
         scope.set_item(intern!(py, "asgi"), self.asgi.bind(py).copy()?)?;
@@ -132,7 +177,7 @@ impl Scopes {
         }
         self.set_path(&scope, head.path)?;
         scope.set_item(intern!(py, "query_string"), PyBytes::new(py, head.query))?;
-        scope.set_item(intern!(py, "headers"), self.headers(py, head)?)?;
+        scope.set_item(intern!(py, "headers"), self.headers(py, head, value_of)?)?;
         scope.set_item(intern!(py, "state"), self.state.bind(py).copy()?)?;
         Ok(scope)
     }
@@ -145,7 +190,7 @@ impl Scopes {
         head: &RequestHead<'_>,
         conversation: &Conversation,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let scope = self.http(py, template, head)?;
+        let scope = self.filled(py, template, head, |value| self.names.value(py, value))?;
         scope.del_item(intern!(py, "method"))?;
         scope.set_item(intern!(py, "type"), intern!(py, "websocket"))?;
         let scheme = scope.get_item(intern!(py, "scheme"))?;
@@ -158,7 +203,7 @@ impl Scopes {
             asgi.set_item(intern!(py, "spec_version"), intern!(py, "2.4"))?;
         }
         if let Some(extensions) = scope.get_item(intern!(py, "extensions"))? {
-            extensions.set_item(intern!(py, "websocket.http.response"), PyDict::new(py))?;
+            extensions.set_item(intern!(py, "websocket.http.response"), &self.nothing)?;
         }
         let subprotocols = PyList::new(py, conversation.subprotocols())?;
         scope.set_item(intern!(py, "subprotocols"), subprotocols)?;
@@ -188,13 +233,14 @@ impl Scopes {
         &self,
         py: Python<'py>,
         head: &RequestHead<'_>,
+        value_of: impl Fn(&[u8]) -> Bound<'py, PyBytes>,
     ) -> PyResult<Bound<'py, PyList>> {
         let pairs = head.headers.iter().map(|field| {
             let value = match head.authority {
                 Some(authority) if field.name.eq_ignore_ascii_case("host") => authority,
                 _ => field.value.trim_ascii(),
             };
-            (self.names.get(py, field.name), PyBytes::new(py, value))
+            (self.names.get(py, field.name), value_of(value))
         });
         PyList::new(py, pairs)
     }
@@ -250,10 +296,12 @@ fn nibble(digit: u8) -> u8 {
 /// Names that most requests carry, as bytes objects made once. Found by length first.
 struct Names {
     by_length: Vec<Vec<(&'static str, Py<PyBytes>)>>,
+    /// `websocket`, `Upgrade` and `13`.
+    values: [Py<PyBytes>; 3],
 }
 
 impl Names {
-    const COMMON: [&'static str; 47] = [
+    const COMMON: [&'static str; 51] = [
         "accept",
         "accept-charset",
         "accept-encoding",
@@ -289,6 +337,10 @@ impl Names {
         "sec-fetch-mode",
         "sec-fetch-site",
         "sec-fetch-user",
+        "sec-websocket-extensions",
+        "sec-websocket-key",
+        "sec-websocket-protocol",
+        "sec-websocket-version",
         "te",
         "traceparent",
         "transfer-encoding",
@@ -313,7 +365,23 @@ impl Names {
         for name in Self::COMMON {
             by_length[name.len()].push((name, PyBytes::new(py, name.as_bytes()).unbind()));
         }
-        Self { by_length }
+        let values = [&b"websocket"[..], b"Upgrade", b"13"];
+        Self {
+            by_length,
+            values: values.map(|value| PyBytes::new(py, value).unbind()),
+        }
+    }
+
+    /// A value of a WebSocket's handshake, which lasts as long as it: those that all have are made
+    /// once.
+    fn value<'py>(&self, py: Python<'py>, value: &[u8]) -> Bound<'py, PyBytes> {
+        let known = match value {
+            b"websocket" => &self.values[0],
+            b"Upgrade" => &self.values[1],
+            b"13" => &self.values[2],
+            _ => return PyBytes::new(py, value),
+        };
+        known.bind(py).clone()
     }
 
     /// The name in lower case.

@@ -19,6 +19,7 @@ use pyo3::types::PyDict;
 use crate::done::Done;
 use crate::event_loop::{self, FirstStep, context};
 use crate::light::Light;
+use crate::report;
 
 thread_local! {
     static RUNNING: RefCell<Running> = RefCell::default();
@@ -159,7 +160,7 @@ fn follow(task: Bound<'_, PyAny>, done: Done) -> PyResult<()> {
 
 /// How a finished task ended.
 fn result<'py>(task: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    task.call_method0(intern!(task.py(), "result"))
+    report::caught(|| task.call_method0(intern!(task.py(), "result")))
 }
 
 /// Called by asyncio when a task is done.

@@ -25,21 +25,39 @@ create_exception!(
     "send() on a WebSocket that is closed (ASGI WebSocket 2.4)."
 );
 
-/// One WebSocket as its application holds it: `receive` and `send` are bound methods of it.
+/// `receive` of one WebSocket. Not a bound method, as that of a request is: an idle WebSocket holds
+/// it for long, and this takes a fifth of the memory.
 #[pyclass(frozen, module = "lowmem_serve")]
-pub struct WebSocket {
+pub struct Receive {
     conversation: Arc<Conversation>,
 }
 
-impl WebSocket {
-    pub fn new(conversation: Arc<Conversation>) -> Self {
-        Self { conversation }
-    }
+/// `send` of the same.
+#[pyclass(frozen, module = "lowmem_serve")]
+pub struct Send {
+    conversation: Arc<Conversation>,
+}
+
+/// What an application is called with.
+///
+/// # Errors
+/// No memory.
+pub fn callables(
+    py: Python<'_>,
+    conversation: &Arc<Conversation>,
+) -> PyResult<(Py<Receive>, Py<Send>)> {
+    let receive = Receive {
+        conversation: Arc::clone(conversation),
+    };
+    let send = Send {
+        conversation: Arc::clone(conversation),
+    };
+    Ok((Py::new(py, receive)?, Py::new(py, send)?))
 }
 
 #[pymethods]
-impl WebSocket {
-    fn receive(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+impl Receive {
+    fn __call__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let conversation = Arc::clone(&self.conversation);
         let pending = Pending::new(Box::new(move |py, waker| {
             conversation
@@ -48,8 +66,11 @@ impl WebSocket {
         }));
         Ok(Py::new(py, pending)?.into_any())
     }
+}
 
-    fn send(&self, py: Python<'_>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+#[pymethods]
+impl Send {
+    fn __call__(&self, py: Python<'_>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let message = http::dict(message)?;
         let kind = http::kind(message)?;
         let known = if http::is(&kind, intern!(py, "websocket.send")) {
@@ -74,6 +95,7 @@ impl WebSocket {
             }),
             Message::ResponseBody => self.conversation.respond(known).map(|exchange| {
                 http::body(&exchange, message)?;
+                self.conversation.responded(&exchange);
                 http::sent(py, &exchange)
             }),
         };
@@ -84,7 +106,7 @@ impl WebSocket {
 /// What a message came to: an awaitable or an exception, unless it was not legal at all.
 type Told = Result<PyResult<Py<PyAny>>, Refusal>;
 
-impl WebSocket {
+impl Send {
     fn accept(&self, message: &Bound<'_, PyDict>) -> PyResult<Told> {
         let py = message.py();
         let subprotocol = message.get_item(intern!(py, "subprotocol"))?;

@@ -307,7 +307,7 @@ async fn start(loaded: Loaded, config: &WorkerConfig) -> Option<(Hosted, Option<
         let hosted = match (version, &lifespan) {
             (Some(version), Some(lifespan)) => {
                 let scopes = Scopes::new(py, version, &config.root_path, lifespan.state(py))?;
-                Hosted::Asgi(Asgi::new(app, scopes))
+                Hosted::Asgi(Box::new(Asgi::new(app, scopes)))
             }
             _ => Hosted::Wsgi(Wsgi::new(py, app, config)?),
         };

@@ -97,7 +97,7 @@ struct State {
     /// Bytes that the connection has taken and not written.
     taken: usize,
     /// Wait for a message.
-    receivers: Vec<Waker>,
+    receivers: Receivers,
     /// Wait until enough has been written.
     senders: Vec<Waker>,
     /// The connection's task.
@@ -154,7 +154,7 @@ impl Conversation {
                 end: None,
                 out: Outgoing::default(),
                 taken: 0,
-                receivers: Vec::new(),
+                receivers: Receivers::default(),
                 senders: Vec::new(),
                 connection: None,
             }),
@@ -247,6 +247,14 @@ impl Conversation {
         Ok(Arc::clone(&opening.exchange))
     }
 
+    /// A piece of that response was sent; with the last one the WebSocket is closed.
+    pub fn responded(&self, exchange: &Exchange) {
+        if exchange.is_complete() {
+            let receivers = self.lock().end_with(Close::code(Close::ABNORMAL));
+            receivers.into_iter().for_each(Waker::wake);
+        }
+    }
+
     /// Takes `websocket.send`.
     ///
     /// # Errors
@@ -335,12 +343,10 @@ impl Conversation {
         if let Some(end) = &state.end {
             return Poll::Ready(Received::Disconnect((**end).clone()));
         }
-        // A denial ends when its response is whole: nobody wakes for it, but somebody may ask.
-        if state.is_denied() {
-            return Poll::Ready(Received::Disconnect(Close::code(Close::ABNORMAL)));
-        }
         if let Some(waker) = waker {
-            state.receivers.push(waker.clone());
+            let given_up = state.receivers.add(waker);
+            drop(state);
+            given_up.into_iter().for_each(Waker::wake);
         }
         Poll::Pending
     }
@@ -412,17 +418,20 @@ impl Conversation {
         senders.into_iter().for_each(Waker::wake);
     }
 
-    /// A message has arrived. One that comes after the application's close is dropped.
-    pub(super) fn arrived(&self, data: Data) {
+    /// A message has arrived; says whether there is room for another. One that comes after the
+    /// application's close is dropped.
+    pub(super) fn arrived(&self, data: Data) -> bool {
         let mut state = self.lock();
         if state.session != Session::Accepted {
-            return;
+            return true;
         }
         state.unread += data.len();
         state.inbox.push_back(data);
+        let room = state.has_room_to_read();
         let receivers = std::mem::take(&mut state.receivers);
         drop(state);
         receivers.into_iter().for_each(Waker::wake);
+        room
     }
 
     /// The client's close frame has arrived: it is answered with its own code, unless it is the
@@ -483,10 +492,43 @@ impl Conversation {
     }
 }
 
+/// Whoever waits for a message: one as a rule, and then nothing is allocated for it.
+#[derive(Debug, Default)]
+struct Receivers {
+    last: Option<Waker>,
+    others: Vec<Waker>,
+}
+
+/// An application that gives up on `receive()` again and again leaves wakers behind: beyond this
+/// many all are woken, and those that still wait come back.
+const MAX_RECEIVERS: usize = 16;
+
+impl Receivers {
+    /// Adds one; gives back those to be woken because there are too many.
+    fn add(&mut self, waker: &Waker) -> Vec<Waker> {
+        let given_up = if self.others.len() >= MAX_RECEIVERS {
+            std::mem::take(&mut self.others)
+        } else {
+            Vec::new()
+        };
+        self.others.extend(self.last.replace(waker.clone()));
+        given_up
+    }
+}
+
+impl IntoIterator for Receivers {
+    type Item = Waker;
+    type IntoIter = std::iter::Chain<std::vec::IntoIter<Waker>, std::option::IntoIter<Waker>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.others.into_iter().chain(self.last)
+    }
+}
+
 /// Whoever is to be woken once the state is let go.
 #[must_use]
 struct Wakers {
-    receivers: Vec<Waker>,
+    receivers: Receivers,
     senders: Vec<Waker>,
     connection: Option<Waker>,
 }
@@ -534,14 +576,9 @@ impl State {
     }
 
     /// The first end is the one that the application is told. Gives back who waits for it.
-    fn end_with(&mut self, close: Close) -> Vec<Waker> {
+    fn end_with(&mut self, close: Close) -> Receivers {
         self.end.get_or_insert_with(|| Box::new(close));
         std::mem::take(&mut self.receivers)
-    }
-
-    fn is_denied(&self) -> bool {
-        let opening = self.opening.as_ref();
-        self.session == Session::Denied && opening.is_some_and(|o| o.exchange.is_complete())
     }
 
     /// Whether another message may be read. After the close, all are, and dropped.

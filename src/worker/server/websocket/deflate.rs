@@ -84,22 +84,24 @@ pub(super) fn deflate(message: &[u8], window: u8) -> Option<Vec<u8>> {
     let kept = kept.filter(|deflater| deflater.window == window);
     let mut deflater = kept.unwrap_or_else(|| Deflater::new(window));
     let state = &mut deflater.state;
-    // What does not fit is not worth it; the tail is taken off again.
-    let mut compressed = vec![0; message.len() + TAIL.len()];
+    // What cannot be compressed is stored, in blocks with 5 bytes of their own each.
+    let room = message.len() + message.len() / 64 + 64;
+    let mut compressed = vec![0; room];
     let done = state.compress(message, &mut compressed, DeflateFlush::SyncFlush);
-    let whole = state.total_in() == message.len() as u64;
+    let is_whole = state.total_in() == message.len() as u64 && state.total_out() < room as u64;
     let length = usize::try_from(state.total_out()).unwrap_or(usize::MAX);
-    state.reset();
-    STATES.with_borrow_mut(|states| states.deflate = Some(deflater));
-    if done != Ok(Status::Ok) || !whole || length >= compressed.len() {
+    if done != Ok(Status::Ok) || !is_whole {
+        // zlib-rs does not forget what such a state still had to write: it is not used again.
         return None;
     }
+    state.reset();
+    STATES.with_borrow_mut(|states| states.deflate = Some(deflater));
     compressed.truncate(length);
-    if !compressed.ends_with(&TAIL) {
+    if !compressed.ends_with(&TAIL) || length >= message.len() + TAIL.len() {
         return None;
     }
     compressed.truncate(length - TAIL.len());
-    (compressed.len() < message.len()).then_some(compressed)
+    Some(compressed)
 }
 
 /// Inflates one message.
@@ -208,6 +210,24 @@ mod tests {
         let noise: Vec<u8> = (0..4000).map(|_| random()).collect();
         assert_eq!(deflate(&noise, 12), None);
         assert_eq!(deflate(b"a", 12), None);
+    }
+
+    #[test]
+    fn messages_that_can_and_cannot_be_compressed_take_turns() {
+        let mut state = 7_u32;
+        let mut random = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        for length in (1..40).map(|n| n * 731) {
+            let noise: Vec<u8> = (0..length).map(|_| random()).collect();
+            let half: Vec<u8> = (0..length)
+                .map(|n| if n % 3 == 0 { random() } else { 7 })
+                .collect();
+            assert_eq!(deflate(&noise, 9 + (length % 4) as u8), None);
+            let compressed = deflate(&half, 12).expect("shorter");
+            assert_eq!(inflated(&compressed, length).unwrap(), half);
+        }
     }
 
     #[test]

@@ -1,23 +1,20 @@
 //! When to ask whether the client is still there, and when to give it up.
 
-use std::time::{Duration, Instant};
+use std::rc::Rc;
+use std::time::Instant;
 
-/// `--ws-ping-interval` and `--ws-ping-timeout` of one WebSocket.
+use crate::config::WebSockets;
+
+/// The pings of one WebSocket.
 #[derive(Debug)]
 pub(super) struct Keepalive {
-    interval: Duration,
-    timeout: Option<Duration>,
-    waiting: Waiting,
+    settings: Rc<WebSockets>,
+    /// When it is time for the next ping, or too late for the answer to the last one.
+    deadline: Instant,
+    /// An answer is awaited.
+    is_asked: bool,
     /// Tells this ping from others, so that a late pong is not taken for this one's.
     ping: u32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waiting {
-    /// For the next ping's time.
-    ToAsk(Instant),
-    /// For a sign of life, at most until then if there is a limit.
-    ForPong(Option<Instant>),
 }
 
 /// What to do when it is time.
@@ -32,66 +29,79 @@ pub(super) enum Due {
 }
 
 impl Keepalive {
-    pub(super) fn new(interval: Duration, timeout: Option<Duration>, now: Instant) -> Self {
-        Self {
-            interval,
-            timeout,
-            waiting: Waiting::ToAsk(now + interval),
+    /// Nothing where clients are not asked.
+    pub(super) fn new(settings: Rc<WebSockets>, now: Instant) -> Option<Self> {
+        let interval = settings.ping_interval?;
+        Some(Self {
+            settings,
+            deadline: now + interval,
+            is_asked: false,
             ping: 0,
-        }
+        })
     }
 
     /// When to look again.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        match self.waiting {
-            Waiting::ToAsk(at) => Some(at),
-            Waiting::ForPong(until) => until,
-        }
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
     }
 
     /// Whether a sign of life would make a difference.
-    pub(super) fn is_waiting_for_pong(&self) -> bool {
-        matches!(self.waiting, Waiting::ForPong(_))
+    pub(super) fn is_asked(&self) -> bool {
+        self.is_asked
     }
 
     /// The deadline may have passed.
     pub(super) fn due(&mut self, now: Instant) -> Due {
-        if self.deadline().is_none_or(|deadline| now < deadline) {
+        if now < self.deadline {
             return Due::Nothing;
         }
-        match self.waiting {
-            Waiting::ForPong(_) => Due::TimedOut,
-            Waiting::ToAsk(_) => {
-                self.ping = self.ping.wrapping_add(1);
-                // Without a limit the next ping's time is all there is to wait for.
-                self.waiting = match self.timeout {
-                    Some(timeout) => Waiting::ForPong(Some(now + timeout)),
-                    None => Waiting::ToAsk(now + self.interval),
-                };
-                Due::Ping(self.ping.to_be_bytes())
-            }
+        if self.is_asked {
+            return Due::TimedOut;
         }
+        self.ping = self.ping.wrapping_add(1);
+        match self.settings.ping_timeout {
+            Some(timeout) => {
+                self.deadline = now + timeout;
+                self.is_asked = true;
+            }
+            // Without a limit the next ping's time is all there is to wait for.
+            None => self.heard(now),
+        }
+        Due::Ping(self.ping.to_be_bytes())
     }
 
     /// The client has said something, or cannot be heard because nobody reads: it is not silent.
     pub(super) fn heard(&mut self, now: Instant) {
-        self.waiting = Waiting::ToAsk(now + self.interval);
+        self.deadline = now + self.settings.ping_interval.unwrap_or_default();
+        self.is_asked = false;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn keepalive(interval: Duration, timeout: Option<Duration>, now: Instant) -> Keepalive {
+        let settings = WebSockets {
+            ping_interval: Some(interval),
+            ping_timeout: timeout,
+            max_size: 1,
+            per_message_deflate: false,
+        };
+        Keepalive::new(Rc::new(settings), now).expect("it asks")
+    }
+
     #[test]
     fn a_client_that_answers_is_asked_again() {
         let start = Instant::now();
-        let mut keepalive = Keepalive::new(20 * SECOND, Some(5 * SECOND), start);
+        let mut keepalive = keepalive(20 * SECOND, Some(5 * SECOND), start);
         assert_eq!(keepalive.due(start + 19 * SECOND), Due::Nothing);
         assert_eq!(keepalive.due(start + 20 * SECOND), Due::Ping([0, 0, 0, 1]));
-        assert_eq!(keepalive.deadline(), Some(start + 25 * SECOND));
+        assert_eq!(keepalive.deadline(), start + 25 * SECOND);
         keepalive.heard(start + 21 * SECOND);
         assert_eq!(keepalive.due(start + 25 * SECOND), Due::Nothing);
         assert_eq!(keepalive.due(start + 41 * SECOND), Due::Ping([0, 0, 0, 2]));
@@ -100,7 +110,7 @@ mod tests {
     #[test]
     fn a_silent_client_is_given_up() {
         let start = Instant::now();
-        let mut keepalive = Keepalive::new(SECOND, Some(SECOND), start);
+        let mut keepalive = keepalive(SECOND, Some(SECOND), start);
         assert!(matches!(keepalive.due(start + SECOND), Due::Ping(_)));
         assert_eq!(keepalive.due(start + 2 * SECOND), Due::TimedOut);
     }
@@ -108,10 +118,10 @@ mod tests {
     #[test]
     fn without_a_timeout_pings_only_keep_the_way_open() {
         let start = Instant::now();
-        let mut keepalive = Keepalive::new(SECOND, None, start);
+        let mut keepalive = keepalive(SECOND, None, start);
         for n in 1..5 {
             assert!(matches!(keepalive.due(start + n * SECOND), Due::Ping(_)));
-            assert!(!keepalive.is_waiting_for_pong());
+            assert!(!keepalive.is_asked());
         }
     }
 }

@@ -81,11 +81,10 @@ impl Session {
         stream: Box<dyn ByteStream>,
         guard: Guard,
         buffers: Rc<Buffers>,
-        (conversation, settings): (Arc<Conversation>, &WebSockets),
+        (conversation, settings): (Arc<Conversation>, &Rc<WebSockets>),
         input: Vec<u8>,
     ) -> Self {
         let now = Instant::now();
-        let timeout = settings.ping_timeout;
         let session = Self {
             stream,
             guard,
@@ -95,9 +94,7 @@ impl Session {
             input,
             used: 0,
             out: Outgoing::default(),
-            keepalive: settings
-                .ping_interval
-                .map(|interval| Keepalive::new(interval, timeout, now)),
+            keepalive: Keepalive::new(Rc::clone(settings), now),
             ending: Ending::Not,
         };
         session.wait_for_ping();
@@ -161,7 +158,7 @@ impl Session {
     }
 
     fn wait_for_ping(&self) {
-        let deadline = self.keepalive.as_ref().and_then(Keepalive::deadline);
+        let deadline = self.keepalive.as_ref().map(Keepalive::deadline);
         self.guard.entry.set_deadline(deadline);
     }
 
@@ -171,7 +168,7 @@ impl Session {
             return Poll::Ready(());
         };
         let now = Instant::now();
-        if keepalive.is_waiting_for_pong() && !(view.room && self.out.len() < WRITE_HIGH_WATER) {
+        if keepalive.is_asked() && !(view.room && self.out.len() < WRITE_HIGH_WATER) {
             // Nobody reads: its pong may well be there.
             keepalive.heard(now);
         }
@@ -220,16 +217,21 @@ impl Session {
         if self.input.is_empty() && !self.poll_fill(cx)? {
             return Ok(false);
         }
-        match self.inbound.advance(&self.input[self.used..]) {
-            Ok((consumed, event)) => {
-                self.used += consumed;
-                if let Some(event) = event {
-                    self.on_event(event);
+        // All of it before anything is written: many small messages or pings are answered in one go.
+        while self.used < self.input.len() {
+            let goes_on = match self.inbound.advance(&self.input[self.used..]) {
+                Ok((consumed, event)) => {
+                    self.used += consumed;
+                    event.is_none_or(|event| self.on_event(event))
                 }
-            }
-            Err(violation) => {
-                self.used = self.input.len();
-                self.conversation.fail(violation);
+                Err(violation) => {
+                    self.used = self.input.len();
+                    self.conversation.fail(violation);
+                    false
+                }
+            };
+            if !goes_on || self.out.len() >= WRITE_HIGH_WATER {
+                break;
             }
         }
         if self.used == self.input.len() {
@@ -246,7 +248,7 @@ impl Session {
             Poll::Ready(Ok(0) | Err(_)) => Err(Gone),
             Poll::Ready(Ok(_)) => {
                 self.input = buffer;
-                let waits = |keepalive: &&mut Keepalive| keepalive.is_waiting_for_pong();
+                let waits = |keepalive: &&mut Keepalive| keepalive.is_asked();
                 if let Some(keepalive) = self.keepalive.as_mut().filter(waits) {
                     keepalive.heard(Instant::now());
                     self.wait_for_ping();
@@ -260,17 +262,24 @@ impl Session {
         }
     }
 
-    fn on_event(&mut self, event: Event) {
+    /// Acts on what the client has said; says whether to listen on.
+    fn on_event(&mut self, event: Event) -> bool {
         match event {
-            Event::Message(data) => self.conversation.arrived(data),
+            Event::Message(data) => return self.conversation.arrived(data),
             // Nothing follows our close frame (section 5.5.1).
             Event::Ping(payload) if self.ending == Ending::Not => {
                 let pong = frame::control(Opcode::Pong, &payload);
                 self.out.put(Piece::Small(&pong));
             }
             Event::Ping(_) | Event::Pong(_) => {}
-            Event::Close(close) => self.conversation.peer_closed(close),
+            Event::Close(close) => {
+                // Nothing follows it (section 5.5.1).
+                self.used = self.input.len();
+                self.conversation.peer_closed(close);
+                return false;
+            }
         }
+        true
     }
 
     /// Ends the sending side and reads until the client has seen it.
