@@ -6,7 +6,8 @@ apart         the driver's own copy of Python, so that it does not share the ser
 servers       each server's command line
 workloads     each application and the request made to it
 serving       one running server: started, ready, ended with its whole tree
-load          one run of wrk
+load          one run of load
+generators    what makes it: wrk, h2load, a WebSocket client
 connections   many idle connections
 sample        one measurement of one server with one workload
 rounds        all of them, interleaved

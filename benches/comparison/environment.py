@@ -19,15 +19,22 @@ INSTALLED = VENV / "installed-requirements.txt"
 
 VENV_PYTHON = VENV / "bin" / "python"
 
+CERTIFICATE = VENV / "localhost.pem"
+KEY = VENV / "localhost-key.pem"
+"""Of nobody's authority, for the rows over TLS."""
+
 
 class CannotPrepare(Exception):
     """Something that the comparison needs is missing and could not be installed."""
 
 
 def prepare(upgrade: bool) -> None:
-    """Create and fill the venv, and install wrk, unless that has been done."""
+    """Create and fill the venv, make a certificate, and install the load generators, unless that has been done."""
     _prepare_venv(upgrade)
-    _prepare_wrk()
+    _prepare_command("wrk", "wrk")
+    _prepare_command("h2load", "nghttp2-client")
+    _prepare_command("openssl", "openssl")
+    _prepare_certificate()
 
 
 def versions() -> dict[str, str]:
@@ -70,13 +77,22 @@ def _prepare_venv(upgrade: bool) -> None:
     INSTALLED.write_text(wanted)
 
 
-def _prepare_wrk() -> None:
-    if shutil.which("wrk"):
+def _prepare_certificate() -> None:
+    if CERTIFICATE.exists() and KEY.exists():
+        return
+    subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3650")
+    files = ("-keyout", str(KEY), "-out", str(CERTIFICATE))
+    _run(["openssl", "req", "-x509", *curve, *subject, *files])
+
+
+def _prepare_command(name: str, package: str) -> None:
+    if shutil.which(name):
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise CannotPrepare("wrk is not on PATH: install it (Debian, Ubuntu: apt-get install wrk)")
-    print("installing wrk with apt-get", flush=True)
-    install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "wrk"]
+        raise CannotPrepare(f"{name} is not on PATH: install it (Debian, Ubuntu: apt-get install {package})")
+    print(f"installing {package} with apt-get", flush=True)
+    install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", package]
     if subprocess.run(install, capture_output=True).returncode:
         _run(["apt-get", "update", "--quiet"])
         _run(install)

@@ -89,7 +89,7 @@ def as_json(comparison: Comparison) -> str:
                 "workload": row.workload.name,
                 "server": row.server.name,
                 "family": row.server.family,
-                "command": without_folder(shlex.join(row.server.command(row.workload.app, 8000))),
+                "command": without_folder(shlex.join(row.server.serve(row.workload, 8000))),
                 "disqualified": line.disqualified and without_folder(line.disqualified),
                 "summary": {name: asdict(spread) for name, spread in line.figures.items()},
                 "samples": [asdict(sample) for sample in row.samples],

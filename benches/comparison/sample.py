@@ -60,7 +60,7 @@ def take(server: Server, workload: Workload, settings: Settings) -> Sample:
 def _measure_free(sample: Sample, server: Server, workload: Workload, settings: Settings) -> None:
     port = serving.free_port()
     client = Client("free", settings.free_threads, cpus=None)
-    with serving.running(server.command(workload.app, port), port, workload) as instance:
+    with serving.running(server.serve(workload, port), port, workload) as instance:
         sample.figures["ready_ms"] = instance.ready_seconds * 1000
         if instance.fault:
             sample.errors["wrong answers"] = 1
@@ -81,7 +81,7 @@ def _measure_pinned(sample: Sample, server: Server, workload: Workload, settings
         return
     port = serving.free_port()
     client = Client("pinned", threads=1, cpus={cpus[1]})
-    command = server.command(workload.app, port)
+    command = server.serve(workload, port)
     with serving.running(command, port, workload, cpus={cpus[0]}) as instance:
         if settings.warm_up:
             load.warm_up(instance, workload, client)
@@ -117,7 +117,8 @@ def _record_load(
     for kind, count in result.pop("errors").items():
         sample.errors[f"{client.placement}: {kind}"] = count
     for name, value in result.items():
-        sample.figures[f"{client.placement}_{name}"] = value
+        if value is not None:
+            sample.figures[f"{client.placement}_{name}"] = value
 
 
 def _record_weight(sample: Sample, moment: str, instance: serving.Running) -> None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from comparison.environment import APPS, VENV, VENV_PYTHON
+from comparison.environment import APPS, CERTIFICATE, KEY, VENV, VENV_PYTHON
 from comparison.workloads import Workload
 
 IDLE_KEEP_ALIVE_SECONDS = 120
@@ -18,6 +18,9 @@ IDLE_KEEP_ALIVE_SECONDS = 120
 
 IDLE_CONNECTION_LIMIT = 8192
 """The backlog and connection limit, where a server has one, while connections are weighed."""
+
+HTTP = {"http": ()}
+"""A server that is measured without TLS and HTTP/2."""
 
 Command = Callable[[str, int], list[str]]
 """The command line for an application (`module:attribute`) and a port."""
@@ -37,12 +40,23 @@ class Server:
     """Names of the only workloads that it can serve; all of its interfaces' when empty."""
     interfaces: tuple[str, ...] = ("asgi",)
     """What applications can speak to it."""
+    transports: dict[str, tuple[str, ...]] = field(default_factory=lambda: HTTP)
+    """What clients can speak to it, and the further arguments that it needs for that."""
     websockets: bool = True
     note: str = ""
 
     def serves(self, workload: Workload) -> bool:
         """Whether this server can run the workload at all."""
-        return workload.interface in self.interfaces and (not self.only or workload.name in self.only)
+        return (
+            workload.interface in self.interfaces
+            and workload.transport in self.transports
+            and (workload.client != "websocket" or self.websockets)
+            and (not self.only or workload.name in self.only)
+        )
+
+    def serve(self, workload: Workload, port: int) -> list[str]:
+        """Return the command line that serves a workload."""
+        return [*self.command(workload.app, port), *self.transports[workload.transport]]
 
 
 OURS = "lowmem-serve"
@@ -111,6 +125,11 @@ def _lowmem(binary: Path, loop: str) -> Server:
         command=command,
         hold_idle=("--timeout-keep-alive", str(IDLE_KEEP_ALIVE_SECONDS)),
         interfaces=("asgi", "wsgi"),
+        transports={
+            "http": (),
+            "tls": ("--ssl-certfile", str(CERTIFICATE), "--ssl-keyfile", str(KEY)),
+            "h2c": (),
+        },
         note=f"--loop {loop}",
     )
 
@@ -124,7 +143,15 @@ def _uvicorn() -> Server:
         ]
 
     hold_idle = ("--timeout-keep-alive", str(IDLE_KEEP_ALIVE_SECONDS))
-    return Server("uvicorn", "uvicorn", command, hold_idle, note="uvloop, httptools")
+    tls = ("--ssl-certfile", str(CERTIFICATE), "--ssl-keyfile", str(KEY))
+    return Server(
+        name="uvicorn",
+        family="uvicorn",
+        command=command,
+        hold_idle=hold_idle,
+        transports={"http": (), "tls": tls},
+        note="uvloop, httptools",
+    )
 
 
 def _granian(loop: str) -> Server:
@@ -144,6 +171,11 @@ def _granian(loop: str) -> Server:
         family="granian",
         command=command,
         hold_idle=(*hold_idle, "--backpressure", limit),
+        transports={
+            "http": (),
+            "tls": ("--ssl-certificate", str(CERTIFICATE), "--ssl-keyfile", str(KEY)),
+            "h2c": (),
+        },
         note=f"--loop {loop}",
     )
 
@@ -166,7 +198,15 @@ def _hypercorn() -> Server:
         ]
 
     hold_idle = ("--keep-alive", str(IDLE_KEEP_ALIVE_SECONDS), "--backlog", "4096")
-    return Server("hypercorn", "hypercorn", command, hold_idle, note="uvloop")
+    tls = ("--certfile", str(CERTIFICATE), "--keyfile", str(KEY))
+    return Server(
+        name="hypercorn",
+        family="hypercorn",
+        command=command,
+        hold_idle=hold_idle,
+        transports={"http": (), "tls": tls, "h2c": ()},
+        note="uvloop",
+    )
 
 
 def _gunicorn() -> Server:

@@ -7,6 +7,7 @@ import http.client
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -101,7 +102,7 @@ def _wait_until_ready(
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             raise NotServing(f"not ready within {READY_WITHIN_SECONDS:.0f} s")
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=remaining)
+        connection = _connection(workload, port, remaining)
         with contextlib.closing(connection):
             try:
                 connection.request(workload.method, "/", workload.body or None)
@@ -115,6 +116,16 @@ def _wait_until_ready(
             fault = _fault(connection, response, workload.right_answer)
             return Running(process.pid, port, ready_seconds, fault)
     raise NotServing(f"exit code {process.returncode} before it was ready")
+
+
+def _connection(workload: Workload, port: int, timeout: float) -> http.client.HTTPConnection:
+    """Return what asks for the first answer; a server of HTTP/2 is asked in HTTP/1.1."""
+    if workload.transport != "tls":
+        return http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    trusting = ssl.create_default_context()
+    trusting.check_hostname = False
+    trusting.verify_mode = ssl.CERT_NONE
+    return http.client.HTTPSConnection("127.0.0.1", port, timeout=timeout, context=trusting)
 
 
 def _fault(

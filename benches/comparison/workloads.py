@@ -20,6 +20,12 @@ class Workload:
     connections: int = 64
     interface: str = "asgi"
     """What the application speaks: asgi or wsgi."""
+    transport: str = "http"
+    """What the client speaks: http, tls (HTTP/1.1 on it), or h2c (HTTP/2 by prior knowledge)."""
+    client: str = "wrk"
+    """What makes the load: wrk, h2load or websocket."""
+    streams: int = 1
+    """Requests at once on an HTTP/2 connection."""
 
     @property
     def body(self) -> bytes:
@@ -63,6 +69,29 @@ WORKLOADS = (
     ),
     Workload("wsgi", "wsgi_hello:app", "bare WSGI, 13 bytes of text", interface="wsgi"),
     Workload("flask", "flask_hello:app", "Flask route that returns text", interface="wsgi"),
+    Workload("tls", "hello:app", "hello over TLS", transport="tls"),
+    Workload(
+        name="h2",
+        app="hello:app",
+        about="hello over HTTP/2 by prior knowledge, one stream a connection",
+        transport="h2c",
+        client="h2load",
+    ),
+    Workload(
+        name="h2-32",
+        app="hello:app",
+        about="hello over HTTP/2 by prior knowledge, 32 streams on each of 8 connections",
+        connections=8,
+        transport="h2c",
+        client="h2load",
+        streams=32,
+    ),
+    Workload(
+        name="websocket",
+        app="websocket_echo:app",
+        about="32 bytes echoed over each of 64 WebSockets, one message on its way at a time",
+        client="websocket",
+    ),
 )
 
 DEFAULT = ("hello", "quart", "fastapi")
