@@ -207,6 +207,18 @@ def test_the_loop_is_the_one_that_was_asked_for(runtime: Server, loop: str) -> N
     assert ask(runtime, "task")["loop"].startswith(expected)
 
 
+def test_rloop_serves_tasks_threads_and_timeouts() -> None:
+    """Not all that the others are asked: rloop 0.2 calls exception handlers without the loop."""
+    pytest.importorskip("rloop", reason="rloop has no wheel for this Python")
+    with Server("runtime:app", "--loop", "rloop") as server:
+        task = ask(server, "task")
+        assert task.pop("loop").startswith("rloop")
+        assert task == {"is a Task": True, "in all_tasks": True, "one loop": True, "cancelling": 0}
+        with server.connect() as client:
+            assert [client.get("/mark_context").json() for _ in range(3)] == ["unset"] * 3
+        assert server.terminate() == 0
+
+
 def test_context_does_not_leak_along_a_connection(runtime: Server) -> None:
     with runtime.connect() as client:
         assert [client.get("/mark_context").json() for _ in range(3)] == ["unset"] * 3

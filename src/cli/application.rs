@@ -17,7 +17,7 @@ pub struct Application {
     /// APP is a function that returns the application
     #[arg(long, env = "LOWMEM_FACTORY", value_parser = BoolishValueParser::new())]
     pub factory: bool,
-    /// auto, asyncio, uvloop or module:factory
+    /// auto, asyncio, uvloop, rloop or module:factory
     #[arg(
         long = "loop",
         value_name = "LOOP",

@@ -230,12 +230,12 @@ fn event_loop(word: &str, mistakes: &mut Mistakes) -> Loop {
         // Uvicorn's word for leaving asyncio as it is.
         "asyncio" | "none" => Loop::Asyncio,
         "uvloop" => Loop::Uvloop,
-        "zuvloop" => Loop::Factory("zuvloop:new_event_loop".to_owned()),
+        "rloop" | "zuvloop" => Loop::Factory(format!("{word}:new_event_loop")),
         factory if factory.split(':').filter(|part| !part.is_empty()).count() == 2 => {
             Loop::Factory(factory.to_owned())
         }
         other => {
-            let choices = "auto, asyncio, uvloop, none or module:factory";
+            let choices = "auto, asyncio, uvloop, rloop, none or module:factory";
             // As in Uvicorn, a loop that cannot be had is a failed start and not wrong usage.
             mistakes.0.push(Mistake {
                 option: "--loop",
