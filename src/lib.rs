@@ -12,6 +12,7 @@ pub mod exit;
 pub mod figures;
 pub mod growth;
 pub mod import_string;
+pub mod imports;
 pub mod launch;
 pub mod net;
 pub mod supervisor;

@@ -2,7 +2,7 @@
 
 use clap::{Subcommand, ValueEnum};
 
-use super::{Flags, Growth, Weigh};
+use super::{Flags, Growth, Imports, Weigh};
 
 /// A first word that is no application.
 #[derive(Debug, Subcommand)]
@@ -11,6 +11,8 @@ pub enum Command {
     Config(Box<Flags>),
     /// Serve the application, ask for pages, and weigh it: against a budget, or a recorded weight
     Weigh(Box<Weigh>),
+    /// Serve the application, ask for pages, and show what its imports cost and which of them were used
+    Imports(Box<Imports>),
     /// Ask running workers what has grown in them since the last look (see --growth)
     Growth(Growth),
     /// Write the completions of a shell to stdout

@@ -6,6 +6,7 @@
 mod completions;
 mod config;
 mod growth;
+mod imports;
 mod man;
 pub mod serve;
 mod trial;
@@ -22,6 +23,7 @@ pub fn run(command: &Command, settings: &[Setting], around: &Surroundings) -> Ex
     match command {
         Command::Config(flags) => config::run(flags, settings, around),
         Command::Weigh(asked) => weigh::run(asked, around),
+        Command::Imports(asked) => imports::run(asked, around),
         Command::Growth(asked) => growth::run(asked, around),
         Command::Completions { shell } => write(&completions::script(*shell)),
         Command::Man => write(&man::page()),

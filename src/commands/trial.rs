@@ -21,6 +21,7 @@ pub(super) fn served(asked: &OnTrial, around: &Surroundings) -> Result<Served, P
         environment,
         called_as: around.argv.first().cloned().unwrap_or_default(),
         flags: asked.flags.clone(),
+        variables: Vec::new(),
     })
 }
 

@@ -15,6 +15,7 @@ use crate::cli::{
     Application, Compatibility, Flags, InterfaceWord, LifespanWord, RecycleWord, Recycling,
 };
 use crate::exit::Exit;
+use crate::imports::REPORT_VARIABLE;
 
 /// Something that was typed and makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,6 +161,7 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
         gc_freeze: growth.is_none()
             && unless(flags.application.no_gc_freeze, flags.application.gc_freeze),
         growth,
+        imports_report: around.variable(REPORT_VARIABLE).map(Into::into),
         access_log: unless(flags.logging.no_access_log, flags.logging.access_log),
         access: logging::access(&flags.logging, around, mistakes),
         log: logging::lines(&flags.logging, around),

@@ -29,6 +29,8 @@ pub struct WorkerConfig {
     pub lifespan: Lifespan,
     /// Take what startup left out of the garbage collector's sight.
     pub gc_freeze: bool,
+    /// Where to write what its imports cost.
+    pub imports_report: Option<PathBuf>,
     /// Whether `lowmem-serve growth` may ask.
     pub growth: Option<super::Growth>,
     /// ASGI `root_path`, prefixed to `path` as Uvicorn does; no trailing slash.
@@ -88,7 +90,7 @@ impl WorkerConfig {
 
     /// Whether something was asked for that is written in Python.
     pub fn needs_package(&self) -> bool {
-        !self.lazy_imports.is_empty()
+        !self.lazy_imports.is_empty() || self.growth.is_some() || self.imports_report.is_some()
     }
 }
 

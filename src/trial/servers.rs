@@ -29,6 +29,8 @@ pub struct Served {
     pub called_as: String,
     /// More flags for our own server.
     pub flags: Vec<OsString>,
+    /// Variables on top of this process's own.
+    pub variables: Vec<(OsString, OsString)>,
 }
 
 /// A server to compare with.
@@ -62,6 +64,7 @@ impl Served {
         command.args(["--host", "127.0.0.1", "--port", "0"]);
         command.args(["--log-level", "info", "--log-format", "human"]);
         command.arg("--no-use-colors");
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         for name in LISTENING {
             command.env_remove(format!("LOWMEM_{name}"));
             command.env_remove(format!("UVICORN_{name}"));

@@ -30,7 +30,7 @@ const STILL: u64 = 64 << 10;
 const REST: Duration = Duration::from_secs(5);
 
 /// What is to be weighed, and how.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     /// The application.
     pub served: Served,
@@ -189,8 +189,11 @@ fn weigh_peer(plan: &Plan, peer: Peer) -> Result<Tree, Error> {
     Ok(lightest.unwrap_or_default())
 }
 
-/// Asks for everything. An application that fails in it would be weighed without its work.
-pub(crate) fn warm(trial: &Trial, warmth: &Warmth, name: &str) -> Result<Vec<Answers>, Error> {
+/// Asks for everything.
+///
+/// # Errors
+/// There is no answer; or the application failed, and would be measured without its work.
+pub fn warm(trial: &Trial, warmth: &Warmth, name: &str) -> Result<Vec<Answers>, Error> {
     let mut all = Vec::new();
     for request in &warmth.requests {
         let answers = trial
@@ -205,7 +208,7 @@ pub(crate) fn warm(trial: &Trial, warmth: &Warmth, name: &str) -> Result<Vec<Ans
 }
 
 /// The weight of a server that has stopped moving: connections parked, pages given back.
-pub(crate) fn at_rest(trial: &Trial, name: &str) -> Result<Tree, Error> {
+fn at_rest(trial: &Trial, name: &str) -> Result<Tree, Error> {
     let vanished = || Error::Vanished(name.to_owned());
     let deadline = Instant::now() + REST;
     let mut before = Tree::weigh(trial.pid()).ok_or_else(vanished)?;

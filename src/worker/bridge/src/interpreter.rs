@@ -9,6 +9,7 @@ use lowmem_serve::import_string;
 use lowmem_serve::sys::process;
 use lowmem_serve::worker::interface::Protocol;
 
+use crate::imports;
 use crate::interface::{self, SingleCallable};
 use crate::report;
 
@@ -69,7 +70,7 @@ pub struct Loaded {
 /// # Errors
 /// It can't be imported, or does not speak what it should.
 pub fn load(py: Python<'_>, config: &WorkerConfig) -> Result<Loaded, LoadError> {
-    let app = import(py, config)?;
+    let app = imports::measured(py, config, || import(py, config)).map_err(LoadError::Raised)??;
     let protocol = interface::protocol(app.bind(py), config.interface).map_err(LoadError::Named)?;
     let app = if protocol == Protocol::Asgi2 {
         let single = Py::new(py, SingleCallable::new(app)).map_err(LoadError::Raised)?;

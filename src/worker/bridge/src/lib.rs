@@ -12,6 +12,7 @@ mod event_loop;
 mod growth;
 mod hosted;
 mod http;
+mod imports;
 mod interface;
 mod interpreter;
 mod lazy_imports;

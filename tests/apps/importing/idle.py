@@ -1,0 +1,5 @@
+CONSTANT = 1
+
+
+def work():
+    return CONSTANT

@@ -1,0 +1,1 @@
+ballast = bytearray(b"x") * (12 << 20)

@@ -1,0 +1,2 @@
+def work(number):
+    return b"%d" % number
