@@ -16,6 +16,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::sys::weight;
 use crate::trial::{Answers, Failed, Served, Trial, Warmth};
 use crate::weighing;
 
@@ -69,6 +70,8 @@ pub fn measure(served: &Served, warmth: &Warmth) -> Result<Report, Error> {
     served.flags.extend(ONE_WORKER.map(OsString::from));
     let first = Trial::start(&served).map_err(Error::Trial)?;
     first.stop().map_err(Error::Io)?;
+
+    weight::settle_files();
 
     let file = ReportFile::new();
     let path = file.0.as_os_str().to_owned();

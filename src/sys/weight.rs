@@ -29,6 +29,12 @@ pub struct Weight {
     pub rss: u64,
 }
 
+/// Has files that were written a moment ago on their disks. Until then their pages count as dirty
+/// in whoever maps them: megabytes, where packages have just been installed.
+pub fn settle_files() {
+    rustix::fs::sync();
+}
+
 /// Weighs a process; `None` when it has ended, or belongs to somebody else.
 pub fn weigh(process: Pid) -> Option<Weight> {
     let pid = process.as_raw_nonzero();

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::sys::weight::Weight;
+use crate::sys::weight::{self, Weight};
 use crate::trial::{Answers, Failed, Peer, PeerMissing, Served, Trial, Warmth};
 
 pub use self::tree::{Process, Tree};
@@ -121,6 +121,7 @@ pub fn weigh(plan: &Plan) -> Result<Weighing, Error> {
         let version = peer.version(&plan.served.environment);
         versions.push((*peer, version.map_err(Error::Missing)?));
     }
+    weight::settle_files();
     let mut weighings = Vec::new();
     for _ in 0..plan.starts {
         weighings.push(weigh_once(plan)?);
