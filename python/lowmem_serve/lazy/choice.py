@@ -1,6 +1,6 @@
 """Which modules are lazy, and which of their imports: what `--lazy-imports` says."""
 
-from lowmem_serve.lazy.proven import EAGER_MODULES, PACKAGES, PRESENT
+from lowmem_serve.lazy.proven import EAGER_MODULES, PACKAGES
 
 _PACKAGES_OF_OTHERS = ("/site-packages/", "/dist-packages/")
 
@@ -8,20 +8,19 @@ _PACKAGES_OF_OTHERS = ("/site-packages/", "/dist-packages/")
 class Rule:
     """What holds for the imports of one module."""
 
-    __slots__ = ("careful", "excluded", "mark", "present", "targets")
+    __slots__ = ("careful", "excluded", "mark", "targets")
 
-    def __init__(self, targets, careful, excluded, present=frozenset()):
+    def __init__(self, targets, careful, excluded):
         # Only imports of these wait; None is any.
         self.targets = targets
         # The package has not been proven: what it does not use itself is imported at once.
         self.careful = careful
         self.excluded = excluded
-        self.present = present
-        self.mark = _mark((targets and sorted(targets), careful, sorted(excluded), sorted(present)))
+        self.mark = _mark((targets and sorted(targets), careful, sorted(excluded)))
 
     def facts(self):
         """Return what makes another rule like this one, for another process (marshal)."""
-        return self.targets, self.careful, self.excluded, self.present
+        return self.targets, self.careful, self.excluded
 
     @classmethod
     def of(cls, facts):
@@ -51,7 +50,7 @@ class Choice:
         self.named = frozenset(word for word in chosen if not word.endswith(".*"))
         self.application = application.partition(".")[0]
         self.directory = directory.rstrip("/") + "/"
-        self._proven_rules = {}
+        self._proven_rule = Rule(None, False, excluded)
         self._own_rule = Rule(None, True, excluded)
         self._target_rule = Rule(self.named, True, excluded) if self.named else None
 
@@ -64,7 +63,7 @@ class Choice:
         if any(_is_in(name, each) for each in self.excluded):
             return None
         if self._is_proven(name):
-            return self._proven_rule(name)
+            return self._proven_rule
         if any(_is_in(name, each) for each in self.inside):
             return self._own_rule
         if not self._is_application(name, origin):
@@ -75,12 +74,6 @@ class Choice:
 
     def _is_proven(self, name):
         return name.partition(".")[0] in self.proven and name not in EAGER_MODULES
-
-    def _proven_rule(self, name):
-        root = name.partition(".")[0]
-        if root not in self._proven_rules:
-            self._proven_rules[root] = Rule(None, False, self.excluded, PRESENT.get(root, frozenset()))
-        return self._proven_rules[root]
 
     def _is_application(self, name, origin):
         if name.partition(".")[0] == self.application:
@@ -94,7 +87,7 @@ def _is_in(name, package):
 
 def _mark(value):
     """A few letters that stand for a rule; FNV-1a, because hashes of str differ in each process."""
-    if value == (None, False, [], []):
+    if value == (None, False, []):
         return ""
     number = 0xCBF29CE484222325
     for byte in repr(value).encode():

@@ -2,7 +2,7 @@
 
 import sys
 from _frozen_importlib import _call_with_frames_removed
-from _frozen_importlib_external import SourceFileLoader, decode_source
+from _frozen_importlib_external import SourceFileLoader
 
 from lowmem_serve.lazy import cache, names, submodules
 from lowmem_serve.lazy.choice import Rule
@@ -73,7 +73,7 @@ def transformed(data, path, rule, package, directory):
     from lowmem_serve.lazy.transform import transform
 
     is_submodule = None if directory is None else lambda name: submodules.lies_in(directory, name)
-    return transform(decode_source(data), path, rule, package, is_submodule)
+    return transform(data, path, rule, package, is_submodule)
 
 
 def transformed_apart():

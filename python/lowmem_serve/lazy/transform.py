@@ -11,9 +11,6 @@ ones for which waiting cannot be told from not waiting. These stay where they ar
   binds the name again, so the order decides which one stays;
 - all, if the module's body looks into its own namespace (`globals()`, `vars()`, `eval` …).
 
-Imports in `try`, `with` and `if` are not in the module's body. The exception are those of modules that the
-rule knows to be `present`: there is nothing to guard them from.
-
 In packages that have not been proven safe, so does what the module does not use itself: it may be
 imported for what that does.
 """
@@ -33,15 +30,14 @@ _FUNCTIONS = (_ast.FunctionDef, _ast.AsyncFunctionDef, _ast.Lambda)
 _ANNOTATIONS_WAIT = sys.version_info >= (3, 14)
 
 
-def transform(text, path, rule, package, is_submodule):
-    """Return (code, table): the table has a name and its statements for each import taken out.
+def transform(source, path, rule, package, is_submodule):
+    """Return (code, table) for a file's bytes: the table has a name and its statements for each import taken out.
 
     `rule.defers(target)` says for an absolute name whether its import may wait, `package` resolves
     relative ones (None where there is none) and `is_submodule(name)` tells what lies in the package's
     directory; it is None for a module that is no package.
     """
-    tree = compile(text, path, "exec", _ast.PyCF_ONLY_AST, dont_inherit=True)
-    tree.body = [_unguarded(node, rule.present) for node in tree.body]
+    tree = compile(source, path, "exec", _ast.PyCF_ONLY_AST, dont_inherit=True)
     candidates = [node for node in tree.body if _is_candidate(node)]
     uses = _Uses(_has_future_annotations(tree.body))
     for node in tree.body:
@@ -239,16 +235,6 @@ def _is_candidate(node):
 def _is_exported(alias, name, uses):
     """Whether it is said to be there for others: `import x as x`, or in `__all__`."""
     return name in uses.exported or alias.asname == alias.name
-
-
-def _unguarded(node, present):
-    """Return the import of `try: import x; except ImportError: x = None`, if x is known to be there."""
-    if not isinstance(node, _ast.Try) or len(node.body) != 1 or node.orelse or node.finalbody:
-        return node
-    guarded = node.body[0]
-    if isinstance(guarded, _ast.Import) and all(alias.name in present for alias in guarded.names):
-        return guarded
-    return node
 
 
 def _statement(node, alias):
