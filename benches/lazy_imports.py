@@ -61,10 +61,10 @@ def measure(configuration: Configuration, port: int, options: argparse.Namespace
     """Start the server once, weigh it, and stop it."""
     started = time.perf_counter()
     command = [word.replace("PORT", str(port)) for word in configuration.command]
-    environment = {
-        **os.environ,
-        "LOWMEM_SERVE_PACKAGE": str(Path(__file__).parents[1] / "python/lowmem_serve"),
-    }
+    # Without a cache on disk, what is measured is the compiler.
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    package = Path(__file__).resolve().parents[1] / "python" / "lowmem_serve"
+    environment = {**kept, "LOWMEM_SERVE_PACKAGE": str(package)}
     with subprocess.Popen(
         command,
         cwd=options.app_dir,
