@@ -45,7 +45,7 @@ def unpacked(suite: Suite, directory: Path) -> Path:
 
 def pytest(root: Path, tests: list[str], variables: dict[str, str]) -> tuple[str, set[str]]:
     """Run tests; return the last line, and those that did not pass."""
-    options = ["-q", "-p", "no:cacheprovider", "-o", "addopts=", "-rfE", "--timeout", "60"]
+    options = ["-q", "-p", "no:cacheprovider", "-rfE", "--timeout", "60"]
     options += [
         "-W",
         "ignore::pytest.PytestDeprecationWarning",
