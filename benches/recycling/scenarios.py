@@ -153,9 +153,11 @@ SCENARIOS = (
         name="kill",
         about="SIGKILL of the only worker (Uvicorn: one of two)",
         drive=Drive.KILL,
-        period=6.0,
+        # Deaths that follow each other within ten seconds of service are a crash loop to lowmem-serve.
+        period=12.0,
         flags={"granian": ("--respawn-failed-workers",)},
         style=Style.CRASH,
+        quick_seconds=16.0,
     ),
     Scenario(
         name="endurance",
