@@ -424,10 +424,21 @@ WRONG_MESSAGES = {
         {"type": "http.response.push", "path": "/", "headers": []},
         [body(b"right")],
     ),
-    "file, not advertised": (
-        [start()],
+    "file before the start": (
+        [],
         {"type": "http.response.pathsend", "path": "/etc/hosts"},
+        [start(), body(b"right")],
+    ),
+    "file that is not there": (
+        [start()],
+        {"type": "http.response.pathsend", "path": "/nowhere/at/all"},
         [body(b"right")],
+    ),
+    "file without a path": ([start()], {"type": "http.response.pathsend"}, [body(b"right")]),
+    "file after the end": (
+        [start(), body(b"right")],
+        {"type": "http.response.pathsend", "path": "/etc/hosts"},
+        [],
     ),
     "trailers, not advertised": (
         [start()],

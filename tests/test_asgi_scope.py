@@ -75,8 +75,8 @@ def test_every_value_has_the_plain_type_of_the_specification(scopes: Server) -> 
     assert answer["scope_kind"] == "dict"
 
 
-def test_no_extension_is_advertised_for_http(scopes: Server) -> None:
-    assert scope_of(scopes.get("/")).get("extensions", {}) == {}
+def test_only_pathsend_is_advertised_for_http(scopes: Server) -> None:
+    assert scope_of(scopes.get("/")).get("extensions", {}) == {"http.response.pathsend": {}}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Behind proxies: header fields that tell of the client, and the PROXY protocol."""
 
+import ast
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import RawClient, Server, run
+from harness.websocket_client import WebSocketClient
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
@@ -105,6 +107,15 @@ def test_a_proxy_on_a_unix_socket_has_to_be_named(
     started = server("mirror:app", "--uds", str(tmp_path / "a.sock"), "--forwarded-allow-ips", allowed)
     client, scheme = seen(started, ("X-Forwarded-For", "9.9.9.9"), ("X-Forwarded-Proto", "https"))
     assert (client, scheme) == ((["9.9.9.9", 0], "https") if believed else (None, "http"))
+
+
+@pytest.mark.parametrize(("proto", "scheme"), [("https", "wss"), ("wss", "wss"), ("http", "ws")])
+def test_websockets_are_seen_through_in_the_same_way(server, proto: str, scheme: str) -> None:
+    started = server("websocket_scope:app")
+    with WebSocketClient(started.address) as client:
+        client.open("/", [("X-Forwarded-For", "9.9.9.9:80"), ("X-Forwarded-Proto", proto)])
+        scope = ast.literal_eval(client.read_frame().payload.decode())
+    assert (scope["client"], scope["scheme"]) == (("9.9.9.9", 80), scheme)
 
 
 # --- Forwarded

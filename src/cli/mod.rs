@@ -12,6 +12,7 @@ mod application;
 mod command;
 mod compatibility;
 mod file;
+mod files;
 mod growth;
 mod http;
 mod imports;
@@ -44,6 +45,7 @@ use crate::import_string;
 pub use application::{Application, InterfaceWord, LifespanWord};
 pub use command::{Command, Shell};
 pub use compatibility::Compatibility;
+pub use files::Files;
 pub use growth::{Diagnosis, Growth};
 pub use http::Http;
 pub use imports::Imports;
@@ -119,6 +121,9 @@ pub struct Flags {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub limits: Limits,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub files: Files,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub proxies: Proxies,

@@ -8,8 +8,8 @@ use std::path::Path;
 use super::lazy_imports;
 use super::{
     Config, Interface, Lifespan, LimitSettings, Loop, ProxySettings, Recycle, RecycleMode,
-    Surroundings, WorkerConfig, env_file, header, limits, listen, logging, proxies, reload, tls,
-    websockets,
+    Surroundings, WorkerConfig, env_file, header, limits, listen, logging, mounts, proxies, reload,
+    tls, websockets,
 };
 use crate::cli::{
     Application, Compatibility, Flags, InterfaceWord, LifespanWord, RecycleWord, Recycling,
@@ -79,6 +79,7 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
     let proxies = proxies::meant(&flags.proxies, &environment, &mut mistakes);
     let limits = limits::meant(&flags.limits, &flags.http, &mut mistakes);
     let worker = WorkerConfig {
+        mounts: mounts::meant(&flags.files, &around.directory, &mut mistakes),
         limits,
         proxies,
         tls: tls::meant(&flags.tls, &mut notices, &mut mistakes),
@@ -176,6 +177,7 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
         limit_concurrency: http.limit_concurrency,
         max_head_size: http.max_head_size,
         limits: LimitSettings::default(),
+        mounts: Vec::new(),
         proxies: ProxySettings::default(),
         websockets: None,
         max_requests: flags.recycling.max_requests,

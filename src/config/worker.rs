@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccessFormat, Tls, Trusted, WebSockets};
+use super::{AccessFormat, Mount, Tls, Trusted, WebSockets};
 
 /// Everything a worker is told, sent as the first message on its control socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +63,8 @@ pub struct WorkerConfig {
     pub max_head_size: usize,
     /// What a client may cost besides.
     pub limits: LimitSettings,
+    /// Directories that are served without the application.
+    pub mounts: Vec<Mount>,
     /// What proxies are believed.
     pub proxies: ProxySettings,
     /// How WebSockets are served; not at all without it.

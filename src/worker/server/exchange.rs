@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 use super::body::BodyDecoder;
+use super::files::FilePiece;
 use super::request_id;
-use super::response::{self, Defaults, Outgoing, Persist, Piece, Refused, ResponseHead};
+use super::response::{self, Content, Defaults, Outgoing, Persist, Piece, Refused, ResponseHead};
 use crate::worker::asgi::http::{Framing, Refusal, Request, Response};
 
 /// Unread request body beyond which the connection stops reading; asyncio's and Uvicorn's figure.
@@ -218,8 +219,20 @@ impl Exchange {
     /// # Errors
     /// Out of order, or at odds with the announced length; the latter cuts the connection.
     pub fn body(&self, piece: Piece<'_>, more: bool) -> Result<(), Refused> {
+        self.content(Content::Piece(piece), more)
+    }
+
+    /// The same with part of a file.
+    ///
+    /// # Errors
+    /// As for bytes.
+    pub fn file(&self, file: FilePiece, more: bool) -> Result<(), Refused> {
+        self.content(Content::File(file), more)
+    }
+
+    fn content(&self, content: Content<'_>, more: bool) -> Result<(), Refused> {
         let mut state = self.lock();
-        let step = match state.response.body(self.request, piece.len() as u64, more) {
+        let step = match state.response.body(self.request, content.len(), more) {
             _ if state.peer == Peer::Gone => return Ok(()),
             Ok(step) => step,
             Err(refusal) => {
@@ -236,9 +249,9 @@ impl Exchange {
             self.write_head(&mut state, framing, head);
         }
         if !self.request.head {
-            state.body_length += piece.len() as u64;
+            state.body_length += content.len();
         }
-        state.out.put_body(step.framing, piece, step.last);
+        state.out.put_body(step.framing, content, step.last);
         let receivers = state.receivers_if(step.last);
         let waker = state.connection.take();
         drop(state);

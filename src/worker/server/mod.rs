@@ -11,10 +11,12 @@ mod buffers;
 mod connection;
 mod connections;
 mod exchange;
+mod files;
 mod handover;
 mod handshake;
 mod head;
 mod parking;
+pub mod percent;
 mod proxy;
 mod request_id;
 mod response;
@@ -37,6 +39,7 @@ use std::time::{Duration, Instant};
 pub use accept::Listener;
 pub use body::{BodyDecoder, BodyRefused};
 pub use exchange::{Exchange, Finish, Received};
+pub use files::FilePiece;
 pub use handover::{HandOver, Moved};
 pub use head::{BodyLength, HeadLimits, HeadScan, Refused as HeadRefused, RequestHead, parse};
 pub use proxy::{Client, Forwarded, is_proxy_field};
@@ -54,6 +57,7 @@ use crate::worker::application::Application;
 use crate::worker::tasks;
 use buffers::Buffers;
 use connections::Connections;
+use files::Files;
 use handover::Outbox;
 use handshake::Terms;
 use parking::{Lot, Parked};
@@ -71,6 +75,7 @@ pub struct Server<A> {
     limits: Limits,
     /// Connections are encrypted.
     tls: Option<Rc<Terms>>,
+    files: Files,
     proxies: Proxies,
     /// Whose connections begin with the PROXY protocol.
     preamble_from: Option<Trusted>,
@@ -177,6 +182,7 @@ impl<A: Application> Server<A> {
                 config.websockets.as_ref(),
             ))),
             limits,
+            files: Files::open(&config.mounts)?,
             proxies: Proxies::new(&config.proxies),
             preamble_from: config
                 .proxies

@@ -2,12 +2,14 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::sync::atomic::AtomicBool;
+use std::task::{Context, Poll, ready};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::{Buf, Bytes};
 
+use super::files::FilePiece;
 use crate::worker::asgi::http::{Declared, Framing, Refusal};
 
 /// What every response of this worker gets, unless its application says otherwise.
@@ -270,7 +272,7 @@ fn write_date(bytes: &mut Vec<u8>) {
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     /// Pieces large enough not to be copied, with what stood before each.
-    queue: VecDeque<Bytes>,
+    queue: VecDeque<Queued>,
     /// The end of it.
     tail: Vec<u8>,
     /// Bytes of `tail` already written (only while `queue` is empty).
@@ -280,6 +282,22 @@ pub(super) struct Outgoing {
 /// Capacity in bytes of an output that has outgrown its first buffer: the 64 KiB that may wait
 /// before `send()` does, and the piece that goes beyond them.
 const GROWN: usize = 80 * 1024;
+
+/// A piece that waits.
+#[derive(Debug)]
+enum Queued {
+    Bytes(Bytes),
+    File(FilePiece),
+}
+
+impl Queued {
+    fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::File(file) => usize::try_from(file.left()).unwrap_or(usize::MAX),
+        }
+    }
+}
 
 /// At most this many pieces go into one `writev`; more would be waiting for the socket anyway.
 const MAX_SLICES: usize = 16;
@@ -297,7 +315,8 @@ impl Outgoing {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.queue.iter().map(Bytes::len).sum::<usize>() + self.tail.len() - self.written
+        let queued = self.queue.iter().map(Queued::len);
+        queued.fold(0, usize::saturating_add) + self.tail.len() - self.written
     }
 
     /// Takes the buffer to write a head into it; give it back by [`Self::put_head`].
@@ -320,16 +339,16 @@ impl Outgoing {
     }
 
     /// Adds a piece of a body in its framing.
-    pub(super) fn put_body(&mut self, framing: Framing, piece: Piece<'_>, last: bool) {
+    pub(super) fn put_body(&mut self, framing: Framing, content: Content<'_>, last: bool) {
         match framing {
             Framing::Bodiless(_) => {}
-            Framing::Length(_) | Framing::UntilClose => self.put(piece),
+            Framing::Length(_) | Framing::UntilClose => self.put_content(content),
             Framing::Chunked => {
-                if piece.len() > 0 {
+                if content.len() > 0 {
                     let mut size = [0; 18];
                     self.tail
-                        .extend_from_slice(chunk_size(piece.len(), &mut size));
-                    self.put(piece);
+                        .extend_from_slice(chunk_size(content.len(), &mut size));
+                    self.put_content(content);
                     self.tail.extend_from_slice(b"\r\n");
                 }
                 if last {
@@ -350,15 +369,25 @@ impl Outgoing {
                 }
                 self.tail.extend_from_slice(bytes);
             }
-            Piece::Shared(bytes) => {
-                let mut before = Bytes::from(std::mem::take(&mut self.tail));
-                before.advance(std::mem::take(&mut self.written));
-                if !before.is_empty() {
-                    self.queue.push_back(before);
-                }
-                self.queue.push_back(bytes);
-            }
+            Piece::Shared(bytes) => self.queue(Queued::Bytes(bytes)),
         }
+    }
+
+    fn put_content(&mut self, content: Content<'_>) {
+        match content {
+            Content::Piece(piece) => self.put(piece),
+            Content::File(file) if file.left() == 0 => {}
+            Content::File(file) => self.queue(Queued::File(file)),
+        }
+    }
+
+    fn queue(&mut self, piece: Queued) {
+        let mut before = Bytes::from(std::mem::take(&mut self.tail));
+        before.advance(std::mem::take(&mut self.written));
+        if !before.is_empty() {
+            self.queue.push_back(Queued::Bytes(before));
+        }
+        self.queue.push_back(piece);
     }
 
     /// Moves everything of `other` behind what is here.
@@ -371,28 +400,61 @@ impl Outgoing {
             return;
         }
         for piece in other.queue.drain(..) {
-            self.put(Piece::Shared(piece));
+            self.queue(piece);
         }
         self.tail.extend_from_slice(&other.tail[other.written..]);
         other.tail.clear();
         other.written = 0;
     }
 
-    /// The pieces to be written next.
+    /// The pieces to be written next, up to the next file.
     pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; MAX_SLICES]) -> usize {
-        let pieces = self.queue.iter().map(|piece| &piece[..]);
-        let tail = Some(&self.tail[self.written..]).filter(|tail| !tail.is_empty());
         let mut count = 0;
-        for (slot, piece) in slices.iter_mut().zip(pieces.chain(tail)) {
-            *slot = IoSlice::new(piece);
+        for (slot, piece) in slices.iter_mut().zip(&self.queue) {
+            let Queued::Bytes(bytes) = piece else {
+                return count;
+            };
+            *slot = IoSlice::new(bytes);
+            count += 1;
+        }
+        let tail = &self.tail[self.written..];
+        if count < MAX_SLICES && !tail.is_empty() {
+            slices[count] = IoSlice::new(tail);
             count += 1;
         }
         count
     }
 
+    /// The file that is to be sent next, if it is a file's turn.
+    pub(super) fn file(&mut self) -> Option<&mut FilePiece> {
+        match self.queue.front_mut() {
+            Some(Queued::File(file)) => Some(file),
+            _ => None,
+        }
+    }
+
+    /// Takes the beginning of a file whose turn it is into memory, for streams that can't send from
+    /// files. Call it before [`Self::slices`].
+    pub(super) fn poll_load(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(file) = self.file() {
+            ready!(file.poll_ready(cx))?;
+            let bytes = file.load()?;
+            self.drop_sent_file();
+            self.queue.push_front(Queued::Bytes(bytes));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Forgets the first piece, if it is a file that has been sent.
+    pub(super) fn drop_sent_file(&mut self) {
+        if self.file().is_some_and(|file| file.left() == 0) {
+            self.queue.pop_front();
+        }
+    }
+
     /// `n` bytes have been written.
     pub(super) fn advance(&mut self, mut n: usize) {
-        while let Some(first) = self.queue.front_mut() {
+        while let Some(Queued::Bytes(first)) = self.queue.front_mut() {
             if n < first.len() {
                 first.advance(n);
                 return;
@@ -431,14 +493,31 @@ impl Piece<'_> {
     }
 }
 
+/// What a message adds to a body.
+#[derive(Debug)]
+pub(super) enum Content<'a> {
+    Piece(Piece<'a>),
+    /// Sent from where it is.
+    File(FilePiece),
+}
+
+impl Content<'_> {
+    pub(super) fn len(&self) -> u64 {
+        match self {
+            Self::Piece(piece) => piece.len() as u64,
+            Self::File(file) => file.left(),
+        }
+    }
+}
+
 /// The size line of a chunk.
-fn chunk_size(len: usize, line: &mut [u8; 18]) -> &[u8] {
+fn chunk_size(len: u64, line: &mut [u8; 18]) -> &[u8] {
     let mut at = line.len() - 2;
     line[at..].copy_from_slice(b"\r\n");
     let mut left = len;
     while left > 0 {
         at -= 1;
-        line[at] = b"0123456789abcdef"[left % 16];
+        line[at] = b"0123456789abcdef"[(left % 16) as usize];
         left /= 16;
     }
     &line[at..]
@@ -636,10 +715,11 @@ mod tests {
     fn small_pieces_are_copied_and_large_ones_shared() {
         let mut out = Outgoing::default();
         out.put_head(b"head ".to_vec());
-        out.put_body(Framing::Chunked, Piece::Small(b"abc"), false);
+        let content = Content::Piece(Piece::Small(b"abc"));
+        out.put_body(Framing::Chunked, content, false);
         out.put_body(
             Framing::Chunked,
-            Piece::Shared(Bytes::from_static(b"0123456789abcdef")),
+            Content::Piece(Piece::Shared(Bytes::from_static(b"0123456789abcdef"))),
             true,
         );
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];

@@ -1,11 +1,12 @@
 //! The sockets that connections come on.
 
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use bytes::BufMut;
+use rustix::fs::sendfile;
 use rustix::io::retry_on_intr;
 use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncReadExt, AsyncWrite, Interest};
@@ -120,6 +121,40 @@ impl Socket {
             (Self::Tcp(stream), [one]) => Pin::new(stream).poll_write(cx, one),
             (Self::Tcp(stream), _) => Pin::new(stream).poll_write_vectored(cx, slices),
             (Self::Unix(stream), _) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    /// Sends from a file, from `offset` on.
+    pub(super) fn poll_send_file(
+        &self,
+        cx: &mut Context<'_>,
+        (file, offset): (BorrowedFd<'_>, u64),
+        count: usize,
+    ) -> Poll<io::Result<usize>> {
+        let socket = match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        };
+        let send = || {
+            let mut offset = offset;
+            Ok(retry_on_intr(|| {
+                sendfile(socket, file, Some(&mut offset), count)
+            })?)
+        };
+        loop {
+            let ready = match self {
+                Self::Tcp(stream) => stream.poll_write_ready(cx),
+                Self::Unix(stream) => stream.poll_write_ready(cx),
+            };
+            std::task::ready!(ready)?;
+            let sent = match self {
+                Self::Tcp(stream) => stream.try_io(Interest::WRITABLE, send),
+                Self::Unix(stream) => stream.try_io(Interest::WRITABLE, send),
+            };
+            match sent {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                sent => return Poll::Ready(sent),
+            }
         }
     }
 

@@ -1,17 +1,20 @@
 //! `receive` and `send` of a request.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use bytes::Bytes;
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PySequence, PyString, PyTuple};
 
-use lowmem_serve::worker::server::{BadField, Exchange, Piece, Received, Refused, ResponseHead};
+use lowmem_serve::worker::server::{
+    BadField, Exchange, FilePiece, Piece, Received, Refused, ResponseHead,
+};
 
 use crate::awaitable::{Done, Pending};
 
@@ -53,6 +56,10 @@ impl HttpCycle {
         if is(&kind, intern!(py, "http.response.start")) {
             start(&self.exchange, message)?;
             return done(py);
+        }
+        if is(&kind, intern!(py, "http.response.pathsend")) {
+            pathsend(&self.exchange, message)?;
+            return sent(py, &self.exchange);
         }
         let expected = self.exchange.expected();
         Err(PyRuntimeError::new_err(format!(
@@ -138,10 +145,34 @@ pub fn body(exchange: &Exchange, message: &Bound<'_, PyDict>) -> PyResult<()> {
             Err(_) => exchange.body(Piece::Small(&buffer(body)?), more),
         },
     };
-    sent.map_err(|refused| match refused {
+    sent.map_err(refused)
+}
+
+/// Takes the message that names a file, which is the whole body (ASGI "Path Send" extension).
+fn pathsend(exchange: &Exchange, message: &Bound<'_, PyDict>) -> PyResult<()> {
+    let path = message
+        .get_item(intern!(message.py(), "path"))?
+        .ok_or_else(|| PyValueError::new_err("http.response.pathsend has no \"path\""))?;
+    let path: PathBuf = path.extract()?;
+    let file = FilePiece::open(&path).map_err(|error| {
+        // With its errno, Python makes the subclass of it: FileNotFoundError and the like.
+        match error.raw_os_error() {
+            Some(code) => {
+                let text = error.to_string();
+                let text = text.split(" (os error").next().unwrap_or_default();
+                PyOSError::new_err((code, text.to_owned(), path))
+            }
+            None => PyValueError::new_err(error.to_string()),
+        }
+    })?;
+    exchange.file(file, false).map_err(refused)
+}
+
+fn refused(refused: Refused) -> PyErr {
+    match refused {
         Refused::Message(refusal) => PyRuntimeError::new_err(refusal.to_string()),
         Refused::Field(bad) => PyValueError::new_err(bad.to_string()),
-    })
+    }
 }
 
 /// Whether a message's type is this one. Most come from literals, which Python interns.

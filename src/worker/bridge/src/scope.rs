@@ -1,7 +1,5 @@
 //! Building an HTTP request's scope (ASGI "HTTP Connection Scope").
 
-use std::borrow::Cow;
-
 use std::cell::RefCell;
 use std::net::IpAddr;
 
@@ -10,13 +8,14 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 use lowmem_serve::worker::application::{Peers, ServerAddress, TlsFacts};
-use lowmem_serve::worker::server::{Conversation, Forwarded, RequestHead};
+use lowmem_serve::worker::server::{Conversation, Forwarded, RequestHead, percent};
 
 use crate::tls;
 
 /// What all scopes of a worker share.
 pub struct Scopes {
     asgi: Py<PyDict>,
+    extensions: Py<PyDict>,
     root_path: Py<PyString>,
     root: String,
     http11: Py<PyString>,
@@ -50,9 +49,12 @@ impl Scopes {
         let asgi = PyDict::new(py);
         asgi.set_item("version", version)?;
         asgi.set_item("spec_version", "2.3")?;
+        let extensions = PyDict::new(py);
+        extensions.set_item("http.response.pathsend", PyDict::new(py))?;
         let methods = ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"];
         Ok(Self {
             asgi: asgi.unbind(),
+            extensions: extensions.unbind(),
             root_path: PyString::new(py, root_path).unbind(),
             root: root_path.to_owned(),
             http11: PyString::new(py, "1.1").unbind(),
@@ -160,7 +162,7 @@ impl Scopes {
     ) -> PyResult<Bound<'py, PyDict>> {
         let scope = template.scope.bind(py).copy()?;
         scope.set_item(intern!(py, "asgi"), self.asgi.bind(py).copy()?)?;
-        let extensions = PyDict::new(py);
+        let extensions = self.extensions.bind(py).copy()?;
         if let Some(tls) = &template.tls {
             extensions.set_item(intern!(py, "tls"), tls.bind(py).copy()?)?;
         }
@@ -169,7 +171,7 @@ impl Scopes {
             scope.set_item(intern!(py, "http_version"), &self.http10)?;
         }
         if let Some(forwarded) = &head.forwarded {
-            see_through(&scope, forwarded, ["http", "https"])?;
+            see_through(&scope, forwarded)?;
         }
         match self.methods.iter().find(|(name, _)| *name == head.method) {
             Some((_, method)) => scope.set_item(intern!(py, "method"), method)?,
@@ -203,6 +205,7 @@ impl Scopes {
             asgi.set_item(intern!(py, "spec_version"), intern!(py, "2.4"))?;
         }
         if let Some(extensions) = scope.get_item(intern!(py, "extensions"))? {
+            extensions.del_item(intern!(py, "http.response.pathsend"))?;
             extensions.set_item(intern!(py, "websocket.http.response"), &self.nothing)?;
         }
         let subprotocols = PyList::new(py, conversation.subprotocols())?;
@@ -213,7 +216,7 @@ impl Scopes {
     /// `path` and `raw_path`, behind `root_path` as Uvicorn has them since 0.26.
     fn set_path(&self, scope: &Bound<'_, PyDict>, raw: &[u8]) -> PyResult<()> {
         let py = scope.py();
-        let decoded = percent_decoded(raw);
+        let decoded = percent::decoded(raw);
         // What is not UTF-8 becomes U+FFFD, as `urllib.parse.unquote` has it.
         let decoded = String::from_utf8_lossy(&decoded);
         let raw_path;
@@ -246,51 +249,21 @@ impl Scopes {
     }
 }
 
-/// Sets the client and the scheme as a trusted proxy has told them; `schemes` are those of the
-/// protocol, without and with TLS.
-fn see_through(
-    scope: &Bound<'_, PyDict>,
-    forwarded: &Forwarded,
-    [plain, secure]: [&str; 2],
-) -> PyResult<()> {
+/// Sets the client and the scheme as a trusted proxy has told them.
+fn see_through(scope: &Bound<'_, PyDict>, forwarded: &Forwarded) -> PyResult<()> {
     let py = scope.py();
     if let Some(client) = &forwarded.client {
         scope.set_item(intern!(py, "client"), (&client.host, client.port))?;
     }
     if let Some(is_secure) = forwarded.secure {
-        let scheme = if is_secure { secure } else { plain };
-        scope.set_item(intern!(py, "scheme"), PyString::intern(py, scheme))?;
+        let scheme = if is_secure {
+            intern!(py, "https")
+        } else {
+            intern!(py, "http")
+        };
+        scope.set_item(intern!(py, "scheme"), scheme)?;
     }
     Ok(())
-}
-
-/// RFC 3986 section 2.1.
-pub fn percent_decoded(raw: &[u8]) -> Cow<'_, [u8]> {
-    if !raw.contains(&b'%') {
-        return Cow::Borrowed(raw);
-    }
-    let mut decoded = Vec::with_capacity(raw.len());
-    let mut rest = raw;
-    while let [byte, tail @ ..] = rest {
-        rest = tail;
-        match (byte, tail) {
-            (b'%', [high, low, after @ ..])
-                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-            {
-                decoded.push(nibble(*high) << 4 | nibble(*low));
-                rest = after;
-            }
-            _ => decoded.push(*byte),
-        }
-    }
-    Cow::Owned(decoded)
-}
-
-fn nibble(digit: u8) -> u8 {
-    match digit {
-        b'0'..=b'9' => digit - b'0',
-        _ => (digit | 0x20) - b'a' + 10,
-    }
 }
 
 /// Names that most requests carry, as bytes objects made once. Found by length first.

@@ -1,10 +1,10 @@
 //! Answering one request.
 
 use std::future::poll_fn;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use super::Connection;
@@ -18,6 +18,8 @@ use crate::worker::server::connections::Answered;
 use crate::worker::server::exchange::{Ending, Exchange};
 use crate::worker::server::head::{self, RequestHead};
 use crate::worker::server::response::{self, Outgoing};
+use crate::worker::server::socket::Socket;
+use crate::worker::server::stream::Stream;
 use crate::worker::server::websocket::{self, Asked, Conversation, Opening};
 use crate::worker::server::{Server, request_id};
 
@@ -123,10 +125,6 @@ impl<A: Application> Connection<'_, A> {
         let server = self.server;
         let end = range.end;
         let started = server.clock();
-        let application = self.application.get_or_insert_with(|| {
-            let tls = server.facts(&self.stream);
-            server.application.connect(&self.peers, tls.as_ref())
-        });
         let unused = self.input.unused();
         let run = head::parse(&unused[range], server.limits.head, |head| {
             if head.proxied {
@@ -173,12 +171,12 @@ impl<A: Application> Connection<'_, A> {
                     if server.is_full() {
                         tracing::warn!("Exceeded concurrency limit.");
                         run.exchange.refuse(503, "Service Unavailable");
-                    } else if head.upgrade {
-                        server.upgrade(application, head, &mut run);
-                    } else {
-                        server
-                            .application
-                            .request(application, head, Arc::clone(&run.exchange));
+                    } else if !server.serves_file(head, &run.exchange) {
+                        let application = self.application.get_or_insert_with(|| {
+                            let tls = server.facts(&self.stream);
+                            server.application.connect(&self.peers, tls.as_ref())
+                        });
+                        server.hand(application, head, &mut run);
                     }
                     consumed
                 }
@@ -318,6 +316,14 @@ impl<A: Application> Connection<'_, A> {
 
     /// Writes some of `out`; `Ready(false)` when the peer is gone.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, out: &mut Outgoing) -> Poll<bool> {
+        if out.file().is_some() {
+            if let Stream::Plain(socket) = &self.stream {
+                return poll_send_file(cx, socket, out);
+            }
+            if let Err(error) = ready!(out.poll_load(cx)) {
+                return Poll::Ready(unreadable(&error));
+            }
+        }
         let mut slices = [IoSlice::new(&[]); 16];
         let count = out.slices(&mut slices);
         match self.stream.poll_write(cx, &slices[..count]) {
@@ -332,7 +338,17 @@ impl<A: Application> Connection<'_, A> {
 }
 
 impl<A: Application> Server<A> {
-    /// Starts the application on a request that asks for another protocol.
+    /// Starts the application on a request.
+    fn hand(&self, application: &A::Connection, head: &RequestHead<'_>, run: &mut Run) {
+        if head.upgrade {
+            self.upgrade(application, head, run);
+        } else {
+            let exchange = Arc::clone(&run.exchange);
+            self.application.request(application, head, exchange);
+        }
+    }
+
+    /// Starts it on one that asks for another protocol.
     fn upgrade(&self, application: &A::Connection, head: &RequestHead<'_>, run: &mut Run) {
         let takes = self.application.takes_websockets();
         let settings = self.websockets.as_ref().filter(|_| takes);
@@ -376,4 +392,30 @@ impl<A: Application> Server<A> {
             .in_flight
             .is_some_and(|limit| self.in_flight.get() > limit)
     }
+}
+
+/// Sends some of the file whose turn it is; `Ready(false)` when the peer is gone.
+fn poll_send_file(cx: &mut Context<'_>, socket: &Socket, out: &mut Outgoing) -> Poll<bool> {
+    let Some(file) = out.file() else {
+        return Poll::Ready(true);
+    };
+    let count = match ready!(file.poll_ready(cx)) {
+        Ok(count) => usize::try_from(count).unwrap_or(usize::MAX),
+        Err(error) => return Poll::Ready(unreadable(&error)),
+    };
+    match ready!(socket.poll_send_file(cx, file.place(), count)) {
+        Ok(0) => Poll::Ready(unreadable(&io::ErrorKind::UnexpectedEof.into())),
+        Err(_) => Poll::Ready(false),
+        Ok(sent) => {
+            file.advance(sent as u64);
+            out.drop_sent_file();
+            Poll::Ready(true)
+        }
+    }
+}
+
+/// What has been promised can't be sent: the connection is cut, so that the client sees it.
+fn unreadable(error: &io::Error) -> bool {
+    tracing::error!("Cannot send the rest of a file: {error}");
+    false
 }

@@ -14,11 +14,11 @@ use pyo3::types::{PyDict, PyString};
 
 use lowmem_serve::config::WorkerConfig;
 use lowmem_serve::worker::application::ServerAddress;
+use lowmem_serve::worker::server::percent;
 
 use super::file_wrapper::FileWrapper;
 use super::input::Input;
 use super::request::Request;
-use crate::scope::percent_decoded;
 
 /// Names of fields, as sent, whose keys are kept; clients send some thirty.
 const MOST_KEYS: usize = 64;
@@ -82,7 +82,7 @@ impl Environs {
     ) -> PyResult<Bound<'py, PyDict>> {
         let environ = self.base.bind(py).copy()?;
         environ.set_item(intern!(py, "REQUEST_METHOD"), latin1(py, request.method())?)?;
-        let path = percent_decoded(request.path());
+        let path = percent::decoded(request.path());
         environ.set_item(intern!(py, "PATH_INFO"), latin1(py, &path)?)?;
         environ.set_item(intern!(py, "QUERY_STRING"), latin1(py, request.query())?)?;
         let uri = if request.query().is_empty() {

@@ -1,0 +1,580 @@
+"""Static files, served without the application, and files that the application sends by their paths."""
+
+import ast
+import gzip
+import hashlib
+import os
+import re
+import socket
+import threading
+from email.utils import formatdate
+from pathlib import Path
+
+import pytest
+
+from harness import Response, Server, run
+from harness.authority import Authority
+from harness.raw_client import encode_request
+from harness.websocket_client import WebSocketClient
+
+LARGE = 3 * 1024 * 1024 + 17
+"""Bytes of a file that no socket takes at once."""
+
+HUGE = 256 * 1024 * 1024
+
+STYLE = b"body { color: red }\n"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    site = tmp_path / "site"
+    (site / "deep" / "er").mkdir(parents=True)
+    (site / "index.html").write_text("<h1>home</h1>")
+    (site / "style.css").write_bytes(STYLE)
+    (site / "deep" / "index.html").write_text("<h1>deep</h1>")
+    (site / "deep" / "a b.txt").write_text("spaces")
+    (site / "empty.txt").write_bytes(b"")
+    (site / "large.bin").write_bytes(os.urandom(LARGE))
+    (site / ".env").write_text("SECRET=1")
+    (site / ".well-known").mkdir()
+    (site / ".well-known" / "security.txt").write_text("Contact: x")
+    (tmp_path / "outside.txt").write_text("outside")
+    (site / "escape.txt").symlink_to("../outside.txt")
+    (site / "absolute.txt").symlink_to("/etc/passwd")
+    (site / "inner.css").symlink_to("style.css")
+    return site
+
+
+@pytest.fixture
+def serving(server, site: Path):
+    """Serves the site below /static, with these options of the mount and flags of the server."""
+
+    def start(*flags: str, options: str = "", app: str = "mirror:app") -> Server:
+        return server(app, "--static", f"/static={site}{options}", *flags)
+
+    return start
+
+
+def compress(path: Path, suffix: str, data: bytes) -> None:
+    path.with_name(path.name + suffix).write_bytes(data)
+
+
+# --- what is served
+
+
+def test_a_file_is_served_with_what_a_client_needs_to_keep_it(serving, site: Path) -> None:
+    response = serving().get("/static/style.css")
+    assert (response.status, response.body) == (200, STYLE)
+    assert response.header("content-type") == "text/css; charset=utf-8"
+    assert response.header("content-length") == str(len(STYLE))
+    assert response.header("accept-ranges") == "bytes"
+    modified = (site / "style.css").stat().st_mtime
+    assert response.header("last-modified") == formatdate(int(modified), usegmt=True)
+    assert re.fullmatch(r'"[0-9a-f]+-[0-9a-f]+"', response.header("etag") or "")
+    assert response.header("date") and response.header("server")
+    assert response.header("cache-control") is None
+
+
+def test_other_paths_are_the_applications(serving) -> None:
+    started = serving()
+    assert started.get("/staticx/style.css").json()["path"] == "/staticx/style.css"
+    assert started.get("/").json()["path"] == "/"
+
+
+def test_the_application_is_never_called_for_files(server, site: Path) -> None:
+    started = server("http_bare:app", "--static", f"/static={site}", "--limit-max-requests", "1000")
+    with started.connect() as client:
+        for _ in range(3):
+            assert client.get("/static/style.css").body == STYLE
+    assert started.stderr.text.count("Exception") == 0
+
+
+def test_a_large_file_arrives_whole(serving, site: Path) -> None:
+    response = serving().get("/static/large.bin")
+    assert response.header("content-length") == str(LARGE)
+    assert response.header("content-type") == "application/octet-stream"
+    assert (
+        hashlib.sha256(response.body).digest() == hashlib.sha256((site / "large.bin").read_bytes()).digest()
+    )
+
+
+def test_a_file_that_the_kernel_has_forgotten_arrives_whole(serving, site: Path) -> None:
+    path = site / "large.bin"
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    assert serving().get("/static/large.bin").body == path.read_bytes()
+
+
+def test_an_empty_file_is_a_file(serving) -> None:
+    response = serving().get("/static/empty.txt")
+    assert (response.status, response.header("content-length"), response.body) == (200, "0", b"")
+
+
+def test_files_of_a_kept_connection_come_in_their_order(serving, site: Path) -> None:
+    with serving().connect() as client:
+        targets = ["/static/large.bin", "/static/style.css", "/", "/static/nothing", "/static/large.bin"]
+        client.send(b"".join(encode_request("GET", target) for target in targets))
+        large, style, application, nothing, again = [client.read_response() for _ in targets]
+    assert large.body == again.body == (site / "large.bin").read_bytes()
+    assert style.body == STYLE
+    assert application.json()["path"] == "/"
+    assert nothing.status == 404
+
+
+def test_a_file_over_a_unix_socket(server, site: Path, tmp_path: Path) -> None:
+    started = server("hello:app", "--static", f"/static={site}", "--uds", str(tmp_path / "a.sock"))
+    assert started.get("/static/large.bin").body == (site / "large.bin").read_bytes()
+
+
+def test_files_go_through_tls(server, site: Path, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    started = server("hello:app", *authority.flags, "--static", f"/static={site}")
+    with started.connect(tls=authority.trusting()) as client:
+        assert client.get("/static/large.bin").body == (site / "large.bin").read_bytes()
+        several = client.get("/static/large.bin", {"range": "bytes=0-99,1000000-1999999"})
+        assert (several.status, len(several.body) > 1_000_100) == (206, True)
+        assert client.get("/static/style.css").body == STYLE
+
+
+def test_head_says_what_get_would_bring(serving) -> None:
+    started = serving()
+    with started.connect() as client:
+        head = client.request("HEAD", "/static/large.bin")
+        assert (head.status, head.header("content-length")) == (200, str(LARGE))
+        assert client.get("/static/style.css").header("etag")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
+def test_other_methods_are_not_allowed(serving, method: str) -> None:
+    response = serving().request(method, "/static/style.css", body=b"x")
+    assert (response.status, response.header("allow")) == (405, "GET, HEAD")
+
+
+def test_names_are_decoded(serving) -> None:
+    assert serving().get("/static/deep/a%20b.txt?x=1").text == "spaces"
+
+
+def test_served_files_are_in_the_access_log(serving) -> None:
+    started = serving()
+    started.get("/static/style.css?v=1")
+    started.stdout.wait_for_line(r'"GET /static/style\.css\?v=1 HTTP/1\.1" 200 OK')
+
+
+def test_a_file_that_becomes_shorter_cuts_the_connection(serving, site: Path) -> None:
+    # More than all buffers on the way hold.
+    os.truncate(site / "large.bin", HUGE)
+    started = serving()
+    with started.connect() as client:
+        client.send(encode_request("GET", "/static/large.bin"))
+        assert client.read_head().status == 200
+        os.truncate(site / "large.bin", 1000)
+        with pytest.raises((EOFError, ConnectionResetError)):
+            while client.read_exactly(65536):
+                pass
+    started.stderr.wait_for_line("Cannot send the rest of a file")
+    assert started.get("/static/style.css").status == 200
+
+
+def test_a_client_that_goes_away_in_the_middle_harms_nobody(serving) -> None:
+    started = serving()
+    with started.connect() as client:
+        client.send(encode_request("GET", "/static/large.bin"))
+        client.read_head()
+    assert started.get("/static/style.css").status == 200
+
+
+def test_a_slow_client_holds_nobody_up(serving) -> None:
+    started = serving()
+    with started.connect() as slow:
+        slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.send(encode_request("GET", "/static/large.bin"))
+        slow.read_head()
+        assert started.get("/static/large.bin").status == 200
+
+
+# --- what is not
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/static/nothing.txt",
+        "/static/style.css/",
+        "/static/style.css/x",
+        "/static/deep/er/",
+        "/static/../outside.txt",
+        "/static/deep/../../outside.txt",
+        "/static/%2e%2e/outside.txt",
+        "/static/..%2foutside.txt",
+        "/static//etc/passwd",
+        "/static/%2fetc/passwd",
+        "/static/style.css%00.txt",
+        "/static/escape.txt",
+        "/static/absolute.txt",
+        "/static/.env",
+        "/static/%2eenv",
+        "/static/" + "x" * 5000,
+    ],
+)
+def test_what_is_not_there_hidden_or_outside_is_not_found(serving, target: str) -> None:
+    response = serving().get(target)
+    assert (response.status, response.text) == (404, "Not Found")
+
+
+def test_well_known_is_served_and_links_inside_are_followed(serving) -> None:
+    started = serving()
+    assert started.get("/static/.well-known/security.txt").text == "Contact: x"
+    assert started.get("/static/inner.css").body == STYLE
+
+
+def test_neither_fifos_nor_sockets_are_opened(serving, site: Path) -> None:
+    os.mkfifo(site / "fifo")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(site / "sock"))
+        started = serving()
+        assert started.get("/static/fifo").status == 404
+        assert started.get("/static/sock").status == 404
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_may_not_be_read_is_forbidden(serving, site: Path) -> None:
+    (site / "style.css").chmod(0)
+    assert serving().get("/static/style.css").status == 403
+
+
+# --- directories
+
+
+def test_a_directory_is_its_index_behind_a_slash(serving) -> None:
+    started = serving()
+    assert started.get("/static/").text == "<h1>home</h1>"
+    assert started.get("/static/deep/").text == "<h1>deep</h1>"
+
+
+@pytest.mark.parametrize(
+    ("target", "location"),
+    [
+        ("/static/deep", "./deep/"),
+        ("/static/deep?a=b", "./deep/?a=b"),
+        ("/static", "./static/"),
+    ],
+)
+def test_a_directory_without_its_slash_is_redirected(serving, target: str, location: str) -> None:
+    response = serving().get(target)
+    assert (response.status, response.header("location")) == (301, location)
+
+
+def test_the_index_may_be_another_or_none(serving, site: Path) -> None:
+    (site / "home.txt").write_text("home")
+    assert serving(options=";index=home.txt").get("/static/").text == "home"
+    none = serving(options=";index=")
+    assert none.get("/static/").status == 404
+    assert none.get("/static/deep").status == 404
+    assert none.get("/static/index.html").status == 200
+
+
+# --- options
+
+
+def test_a_fallback_is_served_where_nothing_is_found(serving) -> None:
+    started = serving(options=";fallback=index.html")
+    response = started.get("/static/users/17")
+    assert (response.status, response.text) == (200, "<h1>home</h1>")
+    assert response.header("content-type") == "text/html; charset=utf-8"
+    assert started.get("/static/style.css").body == STYLE
+    assert started.request("POST", "/static/users/17", body=b"").status == 405
+
+
+def test_cache_control_is_sent_with_every_file_and_nothing_else(serving) -> None:
+    started = serving(options=";cache=public, max-age=60")
+    first = started.get("/static/style.css")
+    assert first.header("cache-control") == "public, max-age=60"
+    again = started.get("/static/style.css", {"if-none-match": first.header("etag") or ""})
+    assert (again.status, again.header("cache-control")) == (304, "public, max-age=60")
+    assert started.get("/static/nothing").header("cache-control") is None
+
+
+def test_what_is_not_there_may_be_passed_to_the_application(server, site: Path) -> None:
+    started = server("mirror:app", "--static", f"/={site};pass")
+    assert started.get("/style.css").body == STYLE
+    assert started.get("/").text == "<h1>home</h1>"
+    assert started.get("/api/users").json()["path"] == "/api/users"
+    assert started.post("/style.css", b"x").json()["path"] == "/style.css"
+
+
+def test_a_websocket_is_never_a_file(server, site: Path) -> None:
+    started = server("websocket_scope:app", "--static", f"/={site}")
+    with WebSocketClient(started.address) as client:
+        client.open("/style.css")
+        assert ast.literal_eval(client.read_frame().payload.decode())["path"] == "/style.css"
+    # Another upgrade is one that a server may ignore.
+    fields = {"connection": "upgrade", "upgrade": "h2c"}
+    assert started.get("/style.css", fields).body == STYLE
+
+
+def test_the_longest_path_wins(server, site: Path) -> None:
+    mounts = ("--static", f"/={site}", "--static", f"/deeper/still={site}/deep")
+    started = server("mirror:app", *mounts)
+    assert started.get("/deeper/still/").text == "<h1>deep</h1>"
+    assert started.get("/deeper/").status == 404
+    assert started.get("/style.css").body == STYLE
+
+
+def test_mounts_come_from_the_environment_and_a_relative_one_begins_here(server, site: Path) -> None:
+    started = server(
+        "hello:app",
+        "--app-dir",
+        str(Path(__file__).parent / "apps"),
+        cwd=site.parent,
+        env={"LOWMEM_STATIC": "/a=site /b=site/deep"},
+    )
+    assert started.get("/a/style.css").body == STYLE
+    assert started.get("/b/").text == "<h1>deep</h1>"
+
+
+def test_the_root_path_is_not_part_of_a_mounts_path(serving) -> None:
+    # A proxy that mounts the application below /app has taken that away.
+    started = serving("--root-path", "/app")
+    assert started.get("/static/style.css").body == STYLE
+    assert started.get("/app/static/style.css").json()["path"] == "/app/app/static/style.css"
+
+
+@pytest.mark.parametrize(
+    ("mount", "hint"),
+    [
+        ("/static", "/static=./dir"),
+        ("static=.", "not a path"),
+        ("/static=./nowhere", "No such file or directory"),
+        ("/static=hello.py", "not a directory"),
+        ("/static=.;what", "there are index=NAME"),
+        ("/static=.;fallback=nowhere.html", "nowhere.html"),
+        ("/static=.;fallback=../x", "not a file in the directory"),
+    ],
+)
+def test_a_mount_that_makes_no_sense_is_wrong_usage(mount: str, hint: str) -> None:
+    ended = run("hello:app", "--static", mount)
+    assert ended.returncode == 2
+    assert "--static" in ended.stderr and hint in ended.stderr
+
+
+def test_all_mistakes_in_mounts_are_reported() -> None:
+    ended = run("hello:app", "--static", "/a=.", "--static", "/a/=.", "--static", "/b=./nowhere")
+    assert ended.returncode == 2
+    assert "has a directory already" in ended.stderr and "nowhere" in ended.stderr
+
+
+# --- conditional requests
+
+
+def test_a_version_that_the_client_has_is_not_sent_again(serving) -> None:
+    started = serving()
+    with started.connect() as client:
+        first = client.get("/static/style.css")
+        etag, modified = first.header("etag") or "", first.header("last-modified") or ""
+        for condition in [
+            {"if-none-match": etag},
+            {"if-none-match": f'"x", W/{etag}'},
+            {"if-modified-since": modified},
+        ]:
+            again = client.get("/static/style.css", condition)
+            assert (again.status, again.header("etag"), again.header("content-length")) == (304, etag, None)
+        changed = client.get("/static/style.css", {"if-none-match": '"x"', "if-modified-since": modified})
+        assert changed.body == STYLE
+
+
+def test_a_changed_file_is_another_version(serving, site: Path) -> None:
+    started = serving()
+    etag = started.get("/static/style.css").header("etag") or ""
+    (site / "style.css").write_bytes(b"new")
+    assert started.get("/static/style.css", {"if-none-match": etag}).body == b"new"
+    assert started.get("/static/style.css", {"if-match": etag}).status == 412
+
+
+# --- ranges
+
+
+def part(response: Response) -> tuple[int, str | None, bytes]:
+    return response.status, response.header("content-range"), response.body
+
+
+def test_a_part_of_a_file(serving, site: Path) -> None:
+    data = (site / "large.bin").read_bytes()
+    with serving().connect() as client:
+        for field, start, end in [
+            ("bytes=0-0", 0, 1),
+            ("bytes=100-299", 100, 300),
+            (f"bytes={LARGE - 5}-", LARGE - 5, LARGE),
+            ("bytes=-5", LARGE - 5, LARGE),
+            ("bytes=1000000-", 1000000, LARGE),
+        ]:
+            response = client.get("/static/large.bin", {"range": field})
+            assert part(response) == (206, f"bytes {start}-{end - 1}/{LARGE}", data[start:end])
+
+
+def test_several_parts_of_a_file(serving, site: Path) -> None:
+    data = (site / "large.bin").read_bytes()
+    response = serving().get("/static/large.bin", {"range": "bytes=0-9,1000000-2000000,-3"})
+    assert response.status == 206
+    boundary = re.fullmatch(r"multipart/byteranges; boundary=(\w+)", response.header("content-type") or "")
+    assert boundary
+    parts = response.body.split(f"\r\n--{boundary[1]}".encode())
+    assert (parts[0], parts[-1]) == (b"", b"--\r\n")
+    expected = [(0, 10), (1000000, 2000001), (LARGE - 3, LARGE)]
+    assert len(parts) == len(expected) + 2
+    for each, (start, end) in zip(parts[1:-1], expected, strict=True):
+        head, _, content = each.partition(b"\r\n\r\n")
+        assert f"content-range: bytes {start}-{end - 1}/{LARGE}".encode() in head
+        assert content == data[start:end]
+
+
+def test_what_the_file_does_not_have_is_416(serving) -> None:
+    response = serving().get("/static/style.css", {"range": "bytes=100-"})
+    assert part(response)[:2] == (416, f"bytes */{len(STYLE)}")
+
+
+@pytest.mark.parametrize("field", ["bytes=x", "lines=1-2", "bytes=5-4", "bytes=0-,0-"])
+def test_a_range_that_makes_no_sense_is_ignored(serving, field: str) -> None:
+    assert part(serving().get("/static/style.css", {"range": field})) == (200, None, STYLE)
+
+
+def test_a_range_is_sent_only_of_the_version_that_was_meant(serving) -> None:
+    started = serving()
+    first = started.get("/static/style.css")
+    for condition in (first.header("etag") or "", first.header("last-modified") or ""):
+        fields = {"range": "bytes=0-3", "if-range": condition}
+        assert started.get("/static/style.css", fields).body == STYLE[:4]
+    for other in ('"x"', f"W/{first.header('etag')}", formatdate(0, usegmt=True)):
+        fields = {"range": "bytes=0-3", "if-range": other}
+        assert part(started.get("/static/style.css", fields)) == (200, None, STYLE)
+
+
+# --- precompressed files
+
+
+@pytest.mark.parametrize(
+    ("accepted", "coding"),
+    [
+        ("gzip, deflate, br, zstd", "br"),
+        ("gzip, zstd", "zstd"),
+        ("gzip", "gzip"),
+        ("br;q=0.1, gzip;q=0.9", "gzip"),
+        ("br;q=0, zstd;q=0, *", "gzip"),
+        ("identity", None),
+        ("", None),
+        ("gzip;q=0", None),
+    ],
+)
+def test_the_best_coding_that_the_client_takes_is_sent(
+    serving, site: Path, accepted: str, coding: str | None
+) -> None:
+    bodies = {"br": b"brotli", "zstd": b"zstandard", "gzip": gzip.compress(STYLE), None: STYLE}
+    for name, suffix in [("br", ".br"), ("zstd", ".zst"), ("gzip", ".gz")]:
+        compress(site / "style.css", suffix, bodies[name])
+    response = serving().get("/static/style.css", {"accept-encoding": accepted})
+    assert (response.header("content-encoding"), response.body) == (coding, bodies[coding])
+    assert response.header("content-type") == "text/css; charset=utf-8"
+    assert response.header("vary") == "accept-encoding"
+
+
+def test_codings_are_versions_of_their_own(serving, site: Path) -> None:
+    compress(site / "style.css", ".gz", gzip.compress(STYLE))
+    started = serving()
+    plain = started.get("/static/style.css").header("etag")
+    fields = {"accept-encoding": "gzip"}
+    packed = started.get("/static/style.css", fields).header("etag")
+    assert plain != packed
+    assert started.get("/static/style.css", {**fields, "if-none-match": packed or ""}).status == 304
+    assert started.get("/static/style.css", {**fields, "if-none-match": plain or ""}).status == 200
+
+
+def test_a_file_without_siblings_does_not_vary(serving) -> None:
+    response = serving().get("/static/style.css", {"accept-encoding": "gzip"})
+    assert (response.header("vary"), response.header("content-encoding")) == (None, None)
+
+
+# --- pathsend
+
+
+def test_the_application_sends_a_file_by_its_path(server, site: Path) -> None:
+    started = server("pathsend:app")
+    response = started.get(f"/?path={site}/large.bin")
+    assert response.body == (site / "large.bin").read_bytes()
+    assert response.header("content-type") == "application/x-test"
+    assert response.header("content-length") == str(LARGE)
+    started.stdout.wait_for_line("the file was sent")
+    assert started.get(f"/?path={site}/empty.txt").body == b""
+
+
+def test_pathsend_keeps_the_connection_and_answers_head(server, site: Path) -> None:
+    with server("pathsend:app").connect() as client:
+        head = client.request("HEAD", f"/?path={site}/style.css")
+        assert head.header("content-length") == str(len(STYLE))
+        assert client.get(f"/?path={site}/style.css").body == STYLE
+
+
+@pytest.mark.parametrize(("name", "error"), [("nothing", b"FileNotFoundError"), ("deep", b"ValueError")])
+def test_a_path_that_cannot_be_sent_raises_in_the_application(
+    server, site: Path, name: str, error: bytes
+) -> None:
+    assert server("pathsend:app").get(f"/?path={site}/{name}").body == error
+
+
+def test_a_file_longer_than_announced_is_the_applications_error(server, site: Path) -> None:
+    started = server("pathsend:app")
+    assert started.get(f"/?path={site}/style.css&length=3").status == 500
+    started.stderr.wait_for_line("longer than Content-Length")
+
+
+def test_starlettes_file_response_uses_it(server, site: Path, tmp_path: Path) -> None:
+    (tmp_path / "starlette_files.py").write_text(
+        "from starlette.applications import Starlette\n"
+        "from starlette.responses import FileResponse\n"
+        "from starlette.routing import Route\n"
+        f"app = Starlette(routes=[Route('/', lambda request: FileResponse({str(site / 'large.bin')!r}))])\n"
+    )
+    pytest.importorskip("starlette")
+    started = server("starlette_files:app", cwd=tmp_path)
+    response = started.get("/")
+    assert response.body == (site / "large.bin").read_bytes()
+    assert response.header("etag")
+
+
+# --- what it costs
+
+
+def test_many_slow_downloads_cost_no_memory_per_file(serving, site: Path) -> None:
+    started = serving()
+    worker = started.worker_pids()[0]
+
+    def private() -> int:
+        rollup = Path(f"/proc/{worker}/smaps_rollup").read_text()
+        return sum(int(kb) for kb in re.findall(r"^Private_\w+: +(\d+) kB$", rollup, re.MULTILINE))
+
+    started.get("/static/large.bin")
+    before = private()
+    clients = []
+    try:
+        for _ in range(50):
+            client = started.connect()
+            client.send(encode_request("GET", "/static/large.bin"))
+            assert client.read_head().status == 200
+            clients.append(client)
+        assert private() - before < 50 * 64, "more than 64 KB for each download"
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_downloads_run_side_by_side(serving, site: Path) -> None:
+    started, data = serving(), (site / "large.bin").read_bytes()
+    bodies: list[bytes] = []
+    threads = [
+        threading.Thread(target=lambda: bodies.append(started.get("/static/large.bin").body))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert bodies == [data] * 8
