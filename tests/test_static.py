@@ -10,6 +10,7 @@ import threading
 from email.utils import formatdate
 from pathlib import Path
 
+import httpx
 import pytest
 
 from harness import Response, Server, run
@@ -135,6 +136,21 @@ def test_files_go_through_tls(server, site: Path, tmp_path: Path) -> None:
         several = client.get("/static/large.bin", {"range": "bytes=0-99,1000000-1999999"})
         assert (several.status, len(several.body) > 1_000_100) == (206, True)
         assert client.get("/static/style.css").body == STYLE
+
+
+def test_files_go_through_http2(serving, site: Path) -> None:
+    started, data = serving(), (site / "large.bin").read_bytes()
+    with httpx.Client(http1=False, http2=True, base_url=started.url) as client:
+        large = client.get("/static/large.bin")
+        assert (large.http_version, large.content) == ("HTTP/2", data)
+        part = client.get("/static/large.bin", headers={"range": "bytes=1000000-1999999"})
+        assert (part.status_code, part.content) == (206, data[1000000:2000000])
+        style = client.get("/static/style.css")
+        assert style.content == STYLE
+        again = client.get("/static/style.css", headers={"if-none-match": style.headers["etag"]})
+        assert again.status_code == 304
+        assert client.head("/static/large.bin").headers["content-length"] == str(LARGE)
+        assert client.get("/").json()["path"] == "/"
 
 
 def test_head_says_what_get_would_bring(serving) -> None:

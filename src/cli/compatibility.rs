@@ -7,8 +7,10 @@ use clap::builder::BoolishValueParser;
 #[derive(Debug, clap::Args)]
 #[allow(missing_docs)]
 pub struct Compatibility {
-    #[arg(long = "http", hide = true, env = "LOWMEM_HTTP")]
-    pub http: Option<String>,
+    /// HTTP/2 is spoken with every client that wants it, asked for or not.
+    #[arg(long, hide = true, env = "LOWMEM_HTTP2")]
+    #[arg(value_parser = BoolishValueParser::new())]
+    pub http2: bool,
     #[arg(long, hide = true, env = "LOWMEM_WS_MAX_QUEUE")]
     pub ws_max_queue: Option<String>,
     /// Every request has a context of its own here, asked for or not.

@@ -12,6 +12,19 @@ use super::values;
 #[command(next_help_heading = "HTTP")]
 #[allow(missing_docs)]
 pub struct Http {
+    /// Versions of HTTP: 1, 2 or what the client wants (auto)
+    #[arg(
+        long,
+        value_name = "VERSIONS",
+        default_value = "auto",
+        env = "LOWMEM_HTTP"
+    )]
+    pub http: String,
+    /// Requests that one HTTP/2 connection may have open
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(env = "LOWMEM_HTTP2_MAX_STREAMS")]
+    pub http2_max_streams: u32,
     /// Seconds an idle connection is kept
     #[arg(long, value_name = "S", default_value = "5", value_parser = values::seconds)]
     #[arg(env = "LOWMEM_TIMEOUT_KEEP_ALIVE")]

@@ -20,7 +20,6 @@ mod kind;
 mod limits;
 mod listening;
 mod logging;
-mod not_yet;
 mod processes;
 mod proxies;
 mod recycling;
@@ -191,7 +190,7 @@ pub fn parse(
 
 fn matched(definition: &mut clap::Command, argv: &[OsString]) -> Result<ArgMatches, clap::Error> {
     let matches = definition.try_get_matches_from_mut(argv);
-    matches.map_err(|error| variables::blamed(not_yet::refused(error, definition), definition))
+    matches.map_err(|error| variables::blamed(error, definition))
 }
 
 /// The matches that have the server's flags: the subcommand's, if it takes them, or the whole.
@@ -254,13 +253,6 @@ mod tests {
         ] {
             assert_eq!(parsed(argv).unwrap_err().exit_code(), 2, "{argv:?}");
         }
-    }
-
-    #[test]
-    fn what_uvicorn_has_and_we_have_not_is_refused_by_name() {
-        let error = parsed(&["a:b", "--http2"]).unwrap_err();
-        assert_eq!(error.exit_code(), 2);
-        assert!(error.to_string().contains("does not have Uvicorn's --"));
     }
 
     #[test]

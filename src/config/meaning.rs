@@ -7,12 +7,12 @@ use std::path::Path;
 
 use super::lazy_imports;
 use super::{
-    Config, Interface, Lifespan, LimitSettings, Loop, ProxySettings, Recycle, RecycleMode,
-    Surroundings, WorkerConfig, env_file, header, limits, listen, logging, mounts, proxies, reload,
-    tls, websockets,
+    Config, HttpVersions, Interface, Lifespan, LimitSettings, Loop, ProxySettings, Recycle,
+    RecycleMode, Surroundings, WorkerConfig, env_file, header, limits, listen, logging, mounts,
+    proxies, reload, tls, websockets,
 };
 use crate::cli::{
-    Application, Compatibility, Flags, InterfaceWord, LifespanWord, RecycleWord, Recycling,
+    Application, Compatibility, Flags, Http, InterfaceWord, LifespanWord, RecycleWord, Recycling,
 };
 use crate::exit::Exit;
 use crate::imports::REPORT_VARIABLE;
@@ -82,6 +82,7 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
         mounts: mounts::meant(&flags.files, &around.directory, &mut mistakes),
         limits,
         proxies,
+        http: versions(&flags.http, &mut notices, &mut mistakes),
         tls: tls::meant(&flags.tls, &mut notices, &mut mistakes),
         websockets: websockets::meant(&flags.websocket, &mut notices, &mut mistakes),
         ..worker(flags, around, &mut mistakes)
@@ -182,6 +183,8 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
         websockets: None,
         max_requests: flags.recycling.max_requests,
         max_requests_jitter: flags.recycling.max_requests_jitter,
+        http: HttpVersions::Auto,
+        http2_max_streams: http.http2_max_streams,
         tls: None,
         lazy_imports: lazy_imports(&flags.application.lazy_imports, mistakes),
         package: None,
@@ -251,12 +254,29 @@ fn event_loop(word: &str, mistakes: &mut Mistakes) -> Loop {
     }
 }
 
+/// Which versions of HTTP are spoken. Uvicorn's words choose among parsers.
+fn versions(typed: &Http, notices: &mut Vec<String>, mistakes: &mut Mistakes) -> HttpVersions {
+    match typed.http.as_str() {
+        "auto" => HttpVersions::Auto,
+        "1" => HttpVersions::Http1,
+        "2" => HttpVersions::Http2,
+        word if matches!(word, "h11" | "httptools" | "zttp") || word.contains(':') => {
+            notices.push(format!(
+                "--http {word} is ignored: it is about implementations that only Uvicorn has"
+            ));
+            HttpVersions::Auto
+        }
+        word => {
+            let why = format!("there is no \"{word}\"; the choices are auto, 1 and 2");
+            mistakes.add("--http", why);
+            HttpVersions::Auto
+        }
+    }
+}
+
 /// Says which of Uvicorn's choices is none here. `auto` asks for nothing.
 fn ignored(typed: &Compatibility, notices: &mut Vec<String>) {
-    let choices = [
-        ("--http", &typed.http),
-        ("--ws-max-queue", &typed.ws_max_queue),
-    ];
+    let choices = [("--ws-max-queue", &typed.ws_max_queue)];
     for (option, value) in choices {
         if let Some(value) = value.as_deref().filter(|value| *value != "auto") {
             notices.push(format!(

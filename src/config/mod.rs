@@ -32,8 +32,8 @@ pub use tls::{ClientCertificates, Tls};
 pub use trusted::Trusted;
 pub use websockets::WebSockets;
 pub use worker::{
-    AccessSettings, BoundListener, ForwardedField, Interface, Lifespan, LimitSettings, LogConfig,
-    LogFormat, LogLevel, LogSettings, Loop, ProxySettings, WorkerConfig,
+    AccessSettings, BoundListener, ForwardedField, HttpVersions, Interface, Lifespan,
+    LimitSettings, LogConfig, LogFormat, LogLevel, LogSettings, Loop, ProxySettings, WorkerConfig,
 };
 
 /// Everything the supervisor acts on.

@@ -73,6 +73,10 @@ pub struct WorkerConfig {
     pub max_requests: Option<u64>,
     /// Up to so many requests more, another number for each worker.
     pub max_requests_jitter: u64,
+    /// Which versions of HTTP are spoken.
+    pub http: HttpVersions,
+    /// Requests that one HTTP/2 connection may have open.
+    pub http2_max_streams: u32,
     /// Serve TLS.
     pub tls: Option<Tls>,
     /// Whose imports wait for their first use: the words of `--lazy-imports`, none for `off`.
@@ -93,6 +97,30 @@ impl WorkerConfig {
     /// Whether something was asked for that is written in Python.
     pub fn needs_package(&self) -> bool {
         !self.lazy_imports.is_empty() || self.growth.is_some() || self.imports_report.is_some()
+    }
+}
+
+/// `--http`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HttpVersions {
+    /// What each client chooses, by ALPN or by how it begins.
+    Auto,
+    /// HTTP/1.1 and HTTP/1.0.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+impl HttpVersions {
+    /// What clients are offered (RFC 7301), the best first.
+    #[must_use]
+    pub fn protocols(self) -> &'static [&'static str] {
+        match self {
+            Self::Auto => &["h2", "http/1.1"],
+            Self::Http1 => &["http/1.1"],
+            Self::Http2 => &["h2"],
+        }
     }
 }
 

@@ -8,8 +8,32 @@
 pub struct Request {
     /// A HEAD request: the response has no body, whatever its headers say.
     pub head: bool,
-    /// HTTP/1.0: no chunked coding; the end of the connection ends an unsized body.
-    pub http10: bool,
+    /// HTTP/1.0 has no chunked coding: the end of the connection ends an unsized body. HTTP/2 needs
+    /// none: its frames say where a body ends.
+    pub version: Version,
+}
+
+/// A version of HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    Http11,
+    /// HTTP/2
+    Http2,
+}
+
+impl Version {
+    /// Its name, as ASGI's `http_version` has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http10 => "1.0",
+            Self::Http11 => "1.1",
+            Self::Http2 => "2",
+        }
+    }
 }
 
 /// What the application's headers said about the body.
@@ -28,7 +52,7 @@ pub enum Framing {
     Length(u64),
     /// `transfer-encoding: chunked`
     Chunked,
-    /// Bytes until the connection ends.
+    /// Bytes until the connection ends, or the stream of HTTP/2.
     UntilClose,
     /// No body is sent; a length is announced if known (HEAD, 304).
     Bodiless(Option<u64>),
@@ -202,8 +226,8 @@ fn frame(request: Request, status: u16, declared: Declared, whole: Option<u64>) 
         _ if request.head => Framing::Bodiless(length.or(whole.filter(|len| *len > 0))),
         _ => match length.or(if declared.chunked { None } else { whole }) {
             Some(length) => Framing::Length(length),
-            None if request.http10 => Framing::UntilClose,
-            None => Framing::Chunked,
+            None if request.version == Version::Http11 => Framing::Chunked,
+            None => Framing::UntilClose,
         },
     }
 }
@@ -214,15 +238,15 @@ mod tests {
 
     const GET: Request = Request {
         head: false,
-        http10: false,
+        version: Version::Http11,
     };
     const HEAD: Request = Request {
         head: true,
-        http10: false,
+        version: Version::Http11,
     };
     const OLD: Request = Request {
         head: false,
-        http10: true,
+        version: Version::Http10,
     };
 
     fn started(declared: Declared) -> Response {

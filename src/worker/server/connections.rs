@@ -28,6 +28,8 @@ pub(super) struct Connections {
     slots: RefCell<Vec<Option<Rc<Entry>>>>,
     free: RefCell<Vec<usize>>,
     open: Cell<usize>,
+    /// How many of them are requests of an HTTP/2 connection.
+    streams: Cell<usize>,
     /// Most that were open at once since it calmed down.
     peak: Cell<usize>,
     /// Wakes the sweep, or whoever waits for the last connection to end.
@@ -67,6 +69,7 @@ pub(super) enum Answered {
 pub(super) struct Guard {
     connections: Rc<Connections>,
     slot: usize,
+    is_stream: bool,
     pub(super) entry: Rc<Entry>,
 }
 
@@ -77,6 +80,7 @@ impl Connections {
             slots: RefCell::default(),
             free: RefCell::default(),
             open: Cell::new(0),
+            streams: Cell::new(0),
             peak: Cell::new(0),
             sweep: RefCell::default(),
             waiting: RefCell::default(),
@@ -88,7 +92,7 @@ impl Connections {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.open.get()
+        self.open.get() - self.streams.get()
     }
 
     /// Whether most of a burst, of so many connections at least, is over; said once.
@@ -123,8 +127,17 @@ impl Connections {
         Guard {
             connections: Rc::clone(self),
             slot,
+            is_stream: false,
             entry,
         }
+    }
+
+    /// Adds a request of an HTTP/2 connection, which is told what connections are.
+    pub(super) fn add_stream(self: &Rc<Self>) -> Guard {
+        self.streams.set(self.streams.get() + 1);
+        let mut guard = self.add();
+        guard.is_stream = true;
+        guard
     }
 
     fn entries(&self) -> Vec<Rc<Entry>> {
@@ -228,7 +241,7 @@ impl Connections {
 }
 
 impl Entry {
-    fn wake(&self) {
+    pub(super) fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
@@ -292,6 +305,9 @@ impl Drop for Guard {
         self.connections.slots.borrow_mut()[self.slot] = None;
         self.connections.free.borrow_mut().push(self.slot);
         self.connections.open.set(self.connections.open.get() - 1);
+        let streams = self.connections.streams.get();
+        let left = streams - usize::from(self.is_stream);
+        self.connections.streams.set(left);
         let crowded = std::mem::take(&mut *self.connections.crowded.borrow_mut());
         crowded.into_iter().for_each(Waker::wake);
         if self.connections.open.get() == 0 {

@@ -12,9 +12,10 @@ use std::task::{Poll, Waker};
 
 use super::body::BodyDecoder;
 use super::files::FilePiece;
+use super::http2::fields;
 use super::request_id;
 use super::response::{self, Content, Defaults, Outgoing, Persist, Piece, Refused, ResponseHead};
-use crate::worker::asgi::http::{Framing, Refusal, Request, Response};
+use crate::worker::asgi::http::{Framing, Refusal, Request, Response, Version};
 
 /// Unread request body beyond which the connection stops reading; asyncio's and Uvicorn's figure.
 pub(super) const READ_HIGH_WATER: usize = 64 * 1024;
@@ -55,6 +56,8 @@ struct State {
     response: Response,
     /// Its head, until the first body message.
     head: Option<ResponseHead>,
+    /// The same for HTTP/2, when it is due.
+    fields: Option<Box<http::Response<()>>>,
     /// What the connection has not taken yet.
     out: Outgoing,
     /// Bytes that the connection has taken and not written.
@@ -81,6 +84,8 @@ struct State {
     senders: Vec<Waker>,
     /// The connection task, while it waits for the application.
     connection: Option<Waker>,
+    /// The application has returned or raised.
+    finished: bool,
 }
 
 /// How far the request body has come.
@@ -133,6 +138,8 @@ pub(super) struct View {
     pub(super) wants_continue: bool,
     /// The response has begun to be written.
     pub(super) head_written: bool,
+    /// The application has ended.
+    pub(super) finished: bool,
 }
 
 impl Exchange {
@@ -149,6 +156,7 @@ impl Exchange {
             state: Mutex::new(State {
                 response: Response::Awaited,
                 head: None,
+                fields: None,
                 out: Outgoing::with_buffer(buffer),
                 taken: 0,
                 request_id: None,
@@ -162,6 +170,7 @@ impl Exchange {
                 receivers: Vec::new(),
                 senders: Vec::new(),
                 connection: None,
+                finished: false,
             }),
         }
     }
@@ -261,11 +270,20 @@ impl Exchange {
     }
 
     fn write_head(&self, state: &mut State, framing: Framing, head: ResponseHead) {
+        if self.request.version == Version::Http2 {
+            state.status = u16::try_from(head.status).ok();
+            let mut response = fields::encode(head, framing, &self.defaults);
+            if let Some(id) = &state.request_id {
+                fields::announce(&mut response, id);
+            }
+            state.fields = Some(Box::new(response));
+            return;
+        }
         let close = !self.keep_alive
             || head.wants_close()
             || framing == Framing::UntilClose
             || self.defaults.closing.load(Ordering::Relaxed);
-        let option = match (close, self.request.http10) {
+        let option = match (close, self.request.version == Version::Http10) {
             (true, _) => Persist::Close,
             (false, true) => Persist::KeepAlive,
             (false, false) => Persist::Default,
@@ -338,6 +356,7 @@ impl Exchange {
     /// The application has returned or raised. Says whether its response was whole.
     pub fn finish(&self) -> Finish {
         let mut state = self.lock();
+        state.finished = true;
         let finish = match state.response {
             Response::Complete => Finish::Complete,
             _ if state.peer != Peer::Present => {
@@ -394,6 +413,7 @@ impl Exchange {
             room: READ_HIGH_WATER.saturating_sub(state.body.len()),
             wants_continue: state.received_once,
             head_written: state.head_written(),
+            finished: state.finished,
         }
     }
 
@@ -459,6 +479,23 @@ impl Exchange {
         drop(state);
         receivers.into_iter().for_each(Waker::wake);
         read
+    }
+
+    /// Takes what has come of the body from a stream whose frames say where it ends.
+    pub(super) fn arrive(&self, data: &[u8], is_last: bool) {
+        let mut state = self.lock();
+        state.body.extend_from_slice(data);
+        if is_last {
+            state.arrival = Arrival::Arrived;
+        }
+        let receivers = state.receivers_if(is_last || !data.is_empty());
+        drop(state);
+        receivers.into_iter().for_each(Waker::wake);
+    }
+
+    /// The response's head for HTTP/2, once, when it is due.
+    pub(super) fn take_fields(&self) -> Option<Box<http::Response<()>>> {
+        self.lock().fields.take()
     }
 
     /// The peer is gone, or the connection is about to be.
@@ -542,6 +579,14 @@ impl Exchange {
         state.status = Some(status);
         if !self.request.head {
             state.body_length = text.len() as u64;
+        }
+        if self.request.version == Version::Http2 {
+            let framing = Framing::Length(text.len() as u64);
+            self.write_head(state, framing, response::plain_head(status));
+            if !self.request.head {
+                state.out.put(Piece::Small(text.as_bytes()));
+            }
+            return;
         }
         let mut bytes = response::plain(status, text, &self.defaults, self.request.head);
         if let Some(id) = &state.request_id {

@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use super::Server;
 use super::connection::{self, LAST_CALL, Resting};
+use super::http2;
 use super::response;
 use super::socket::Socket;
 use super::stream::Stream;
 use super::tls::{Session, Shaken, TlsStream};
+use crate::config::HttpVersions;
 use crate::tls::Identity;
 use crate::worker::application::{Application, Peers, TlsFacts};
 
@@ -57,7 +59,13 @@ pub(super) async fn serve<A: Application>(
                 fresh: true,
                 idle_until: None,
             };
-            connection::serve(server, resting).await;
+            if resting.stream.session().is_some_and(Session::is_http2)
+                || server.versions == HttpVersions::Http2
+            {
+                http2::serve(server, resting).await;
+            } else {
+                connection::serve(server, resting).await;
+            }
         }
         Met::PlainHttp => refuse_plain(&server, &stream, &peers),
         Met::Nobody => server.rest(Resting {

@@ -8,6 +8,8 @@ use std::mem::MaybeUninit;
 use httparse::Header;
 
 use super::proxy::{Forwarded, is_proxy_field};
+use super::response::reason_phrase;
+use crate::worker::asgi::http::Version;
 
 /// So many fields are taken apart without memory of their own; a browser sends some 30.
 const USUAL_FIELDS: usize = 128;
@@ -36,8 +38,8 @@ pub struct RequestHead<'a> {
     pub path: &'a [u8],
     /// What follows the first `?`, without it.
     pub query: &'a [u8],
-    /// HTTP/1.0 rather than HTTP/1.1.
-    pub http10: bool,
+    /// The version that it came in.
+    pub version: Version,
     /// Host of an absolute-form target: it replaces the `host` field (RFC 9112 section 3.2.2).
     pub authority: Option<&'a [u8]>,
     /// The fields in the order sent; names in the case sent.
@@ -104,6 +106,15 @@ impl Refused {
             Self::TooLarge => 431,
             Self::UnknownCoding | Self::Method => 501,
             Self::Version => 505,
+        }
+    }
+
+    /// What the client is told besides the status.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "Invalid HTTP request received.",
+            other => reason_phrase(i64::from(other.status())),
         }
     }
 
@@ -219,7 +230,11 @@ pub fn parse<R>(
         method,
         path,
         query,
-        http10,
+        version: if http10 {
+            Version::Http10
+        } else {
+            Version::Http11
+        },
         authority,
         headers: request.headers,
         body: fields.body,
@@ -341,7 +356,7 @@ impl Fields {
 }
 
 /// RFC 9112 section 3.2: a host that is no `uri-host [":" port]` is answered 400. Empty is legal.
-fn check_host(value: &[u8]) -> Result<(), Refused> {
+pub(super) fn check_host(value: &[u8]) -> Result<(), Refused> {
     const MALFORMED: Refused = Refused::Malformed("malformed host");
     let port = if let Some(literal) = value.strip_prefix(b"[") {
         let end = memchr::memchr(b']', literal).ok_or(MALFORMED)?;

@@ -15,6 +15,7 @@ mod files;
 mod handover;
 mod handshake;
 mod head;
+mod http2;
 mod parking;
 pub mod percent;
 mod proxy;
@@ -49,7 +50,7 @@ pub use websocket::{
     Acceptance, Conversation, Data, Received as WebSocketReceived, Refused as WebSocketRefused,
 };
 
-use crate::config::{Trusted, WebSockets, WorkerConfig};
+use crate::config::{HttpVersions, Trusted, WebSockets, WorkerConfig};
 use crate::sys::{limits, memory};
 use crate::telemetry::AccessLog;
 use crate::tls::Identity;
@@ -73,6 +74,8 @@ pub struct Server<A> {
     application: A,
     defaults: Arc<Defaults>,
     limits: Limits,
+    /// Which versions of HTTP are spoken.
+    versions: HttpVersions,
     /// Connections are encrypted.
     tls: Option<Rc<Terms>>,
     files: Files,
@@ -112,6 +115,8 @@ struct Limits {
     /// Bytes of a request body.
     body: u64,
     in_flight: Option<usize>,
+    /// Requests of one HTTP/2 connection.
+    streams: u32,
     connections: usize,
 }
 
@@ -155,6 +160,7 @@ impl<A: Application> Server<A> {
             },
             body: config.limits.body.unwrap_or(u64::MAX),
             in_flight: config.limit_concurrency,
+            streams: config.http2_max_streams,
             connections: config
                 .limits
                 .connections
@@ -168,6 +174,7 @@ impl<A: Application> Server<A> {
                 fields,
                 closing: AtomicBool::new(false),
             }),
+            versions: config.http,
             tls: config.tls.as_ref().zip(identity).map(|(tls, identity)| {
                 Rc::new(Terms {
                     identity,

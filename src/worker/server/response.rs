@@ -167,6 +167,17 @@ impl ResponseHead {
         self.close
     }
 
+    /// The parts, for a version of HTTP that writes them in another way.
+    pub(super) fn take_apart(mut self) -> Told {
+        self.bytes.drain(..self.fields);
+        Told {
+            status: self.status,
+            lines: self.bytes,
+            has_date: self.has_date,
+            has_server: self.has_server,
+        }
+    }
+
     /// Ends the head: framing, defaults, the connection option.
     #[must_use]
     pub fn finish(self, framing: Framing, defaults: &Defaults, option: Persist) -> Vec<u8> {
@@ -199,6 +210,16 @@ impl ResponseHead {
         bytes[self.fields..].rotate_right(own);
         bytes
     }
+}
+
+/// What an application told of its response's head.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) status: i64,
+    /// The fields as HTTP/1.1 writes them, but for those that frame the body.
+    pub(super) lines: Vec<u8>,
+    pub(super) has_date: bool,
+    pub(super) has_server: bool,
 }
 
 /// What the head says of the connection (RFC 9112 section 9.3).
@@ -257,6 +278,17 @@ thread_local! {
 }
 
 fn write_date(bytes: &mut Vec<u8>) {
+    with_date(|line| bytes.extend_from_slice(line));
+}
+
+/// The value of a date field.
+pub(super) fn date_value() -> Bytes {
+    let mut value = Bytes::new();
+    with_date(|line| value = Bytes::copy_from_slice(&line["date: ".len()..line.len() - 2]));
+    value
+}
+
+fn with_date(then: impl FnOnce(&[u8])) {
     let now = SystemTime::now();
     let second = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     DATE.with_borrow_mut(|(cached, line)| {
@@ -264,7 +296,7 @@ fn write_date(bytes: &mut Vec<u8>) {
             *cached = second;
             *line = format!("date: {}\r\n", httpdate::fmt_http_date(now)).into_bytes();
         }
-        bytes.extend_from_slice(line);
+        then(line);
     });
 }
 
@@ -465,6 +497,24 @@ impl Outgoing {
         self.written += n;
     }
 
+    /// Takes up to `max` bytes, as they are: less where a piece ends before, and nothing where it is
+    /// a file's turn, which [`Self::poll_load`] takes into memory first.
+    pub(super) fn take(&mut self, max: usize) -> Bytes {
+        if self.queue.is_empty() {
+            let mut tail = Bytes::from(std::mem::take(&mut self.tail));
+            tail.advance(std::mem::take(&mut self.written));
+            self.queue.push_back(Queued::Bytes(tail));
+        }
+        let Some(Queued::Bytes(first)) = self.queue.front_mut() else {
+            return Bytes::new();
+        };
+        let taken = first.split_to(max.min(first.len()));
+        if first.is_empty() {
+            self.queue.pop_front();
+        }
+        taken
+    }
+
     /// Gives the buffer back for the next use.
     pub(super) fn into_buffer(mut self) -> Vec<u8> {
         self.tail.clear();
@@ -525,6 +575,16 @@ fn chunk_size(len: u64, line: &mut [u8; 18]) -> &[u8] {
 
 /// An answer of the server itself, after which the connection closes.
 pub(super) fn plain(status: u16, text: &str, defaults: &Defaults, head_only: bool) -> Vec<u8> {
+    let framing = Framing::Length(text.len() as u64);
+    let mut bytes = plain_head(status).finish(framing, defaults, Persist::Close);
+    if !head_only {
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    bytes
+}
+
+/// The head of an answer of the server itself.
+pub(super) fn plain_head(status: u16) -> ResponseHead {
     let mut head = ResponseHead::new(Vec::new(), i64::from(status));
     let legal = head.field(b"content-type", b"text/plain; charset=utf-8");
     debug_assert!(legal.is_ok());
@@ -543,12 +603,7 @@ pub(super) fn plain(status: u16, text: &str, defaults: &Defaults, head_only: boo
         let legal = head.field(name, value);
         debug_assert!(legal.is_ok());
     }
-    let framing = Framing::Length(text.len() as u64);
-    let mut bytes = head.finish(framing, defaults, Persist::Close);
-    if !head_only {
-        bytes.extend_from_slice(text.as_bytes());
-    }
-    bytes
+    head
 }
 
 impl From<BadField> for Refused {

@@ -10,8 +10,10 @@ use super::Server;
 use super::connection::{self, Resting};
 use super::handover::{self, HandOver, Moved, Outbox};
 use super::handshake;
+use super::http2;
 use super::parking::Parked;
 use super::stream::Stream;
+use crate::config::HttpVersions;
 use crate::worker::application::Application;
 use crate::worker::tasks;
 
@@ -91,7 +93,7 @@ impl<A: Application> Server<A> {
     /// Serves a connection in a task of its own.
     pub(super) fn begin(self: &Rc<Self>, resting: Resting) {
         let server = Rc::clone(self);
-        if self.tls.is_some() {
+        if self.tls.is_some() || self.versions == HttpVersions::Http2 {
             tasks::spawn(server.serve(resting));
         } else {
             tasks::spawn(connection::serve(server, resting));
@@ -109,6 +111,9 @@ impl<A: Application> Server<A> {
                     ..
                 },
             ) => handshake::serve(self, terms, socket, peers).await,
+            (_, resting) if self.versions == HttpVersions::Http2 => {
+                http2::serve(self, resting).await;
+            }
             (_, resting) => connection::serve(self, resting).await,
         }
     }

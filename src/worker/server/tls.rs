@@ -115,6 +115,11 @@ impl Session {
         self.connection.is_handshaking()
     }
 
+    /// Whether both ends have agreed on HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        self.connection.alpn_protocol() == Some(b"h2")
+    }
+
     /// What the handshake has settled.
     pub(super) fn facts(&self, certificate: Arc<[u8]>) -> TlsFacts {
         let clients = self.connection.peer_certificates().unwrap_or_default();

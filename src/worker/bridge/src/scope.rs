@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 use lowmem_serve::worker::application::{Peers, ServerAddress, TlsFacts};
+use lowmem_serve::worker::asgi::http::Version;
 use lowmem_serve::worker::server::{Conversation, Forwarded, RequestHead, percent};
 
 use crate::tls;
@@ -167,8 +168,10 @@ impl Scopes {
             extensions.set_item(intern!(py, "tls"), tls.bind(py).copy()?)?;
         }
         scope.set_item(intern!(py, "extensions"), extensions)?;
-        if head.http10 {
-            scope.set_item(intern!(py, "http_version"), &self.http10)?;
+        match head.version {
+            Version::Http11 => {}
+            Version::Http10 => scope.set_item(intern!(py, "http_version"), &self.http10)?,
+            Version::Http2 => scope.set_item(intern!(py, "http_version"), intern!(py, "2"))?,
         }
         if let Some(forwarded) = &head.forwarded {
             see_through(&scope, forwarded)?;

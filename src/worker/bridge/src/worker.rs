@@ -181,10 +181,12 @@ fn identity(config: &WorkerConfig) -> Result<Option<Identity>, i32> {
     let Some(tls) = &config.tls else {
         return Ok(None);
     };
-    tls::load(tls, &["http/1.1"]).map(Some).map_err(|bad| {
-        bad.iter().for_each(|bad| tracing::error!("{bad}"));
-        CANNOT_SERVE
-    })
+    tls::load(tls, config.http.protocols())
+        .map(Some)
+        .map_err(|bad| {
+            bad.iter().for_each(|bad| tracing::error!("{bad}"));
+            CANNOT_SERVE
+        })
 }
 
 /// Takes the inherited listeners over.

@@ -18,18 +18,15 @@ const MAX_DISCARDED: usize = 256 * 1024;
 
 /// How long a closed connection is read from after its last response. Closing a socket with unread
 /// data resets it, and the client may lose the response (RFC 9112 section 9.6).
-const LINGER: Duration = Duration::from_secs(2);
+pub(in crate::worker::server) const LINGER: Duration = Duration::from_secs(2);
 
 impl<A: Application> Connection<'_, A> {
     /// Answers a request that can't be read, and ends the connection.
     pub(super) async fn refuse(&mut self, refused: head::Refused) -> Ending {
         tracing::warn!("Invalid HTTP request received.");
         tracing::debug!("{}: {}", client(&self.peers), refused.reason());
-        let text = match refused {
-            head::Refused::Malformed(_) => "Invalid HTTP request received.",
-            other => response::reason_phrase(i64::from(other.status())),
-        };
-        let answer = response::plain(refused.status(), text, &self.server.defaults, false);
+        let (status, text) = (refused.status(), refused.text());
+        let answer = response::plain(status, text, &self.server.defaults, false);
         let mut out = Outgoing::with_buffer(answer);
         self.entry.set_deadline(Some(Instant::now() + LINGER));
         poll_fn(|cx| {

@@ -6,6 +6,7 @@ mod next;
 mod record;
 mod run;
 
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,14 +14,18 @@ use std::time::Instant;
 use super::Server;
 use super::connections::{Entry, Guard};
 use super::exchange::Ending;
+use super::http2;
 use super::stream::Stream;
 use super::websocket::{Conversation, Session};
+use crate::config::HttpVersions;
 use crate::worker::application::{Application, Peers};
 use crate::worker::tasks;
 use input::Input;
 use next::Next;
 
+pub(super) use closing::LINGER;
 pub(super) use next::LAST_CALL;
+pub(super) use record::OwnedRecord;
 
 /// A connection between two requests: new, woken, or handed over.
 pub(super) struct Resting {
@@ -39,6 +44,8 @@ pub(super) async fn serve<A: Application>(server: Rc<Server<A>>, resting: Restin
     match converse(&server, resting).await {
         Left::Nothing => {}
         Left::Rest(resting) => server.rest(resting),
+        // Boxed: a connection of HTTP/1.1 shall not be larger for it.
+        Left::Http2(resting) => Box::pin(http2::serve(server, resting)).await,
         // A task of its own: it lasts longer than this one, and needs less.
         Left::WebSocket(session) => tasks::spawn(session.run()),
     }
@@ -50,6 +57,8 @@ enum Left {
     Nothing,
     /// A connection that has nothing to do here.
     Rest(Resting),
+    /// A connection whose client knew that this server speaks HTTP/2.
+    Http2(Resting),
     /// A WebSocket.
     WebSocket(Box<Session>),
 }
@@ -71,6 +80,9 @@ async fn converse<A: Application>(server: &Rc<Server<A>>, resting: Resting) -> L
     };
     loop {
         let next = match connection.next_head().await {
+            Next::Head(range) if connection.is_http2(&range) => {
+                return Left::Http2(connection.into_resting());
+            }
             Next::Head(range) => connection.request(range).await,
             Next::Refused(refused) => connection.refuse(refused).await,
             Next::Rest => return Left::Rest(connection.into_resting()),
@@ -108,6 +120,13 @@ struct Connection<'a, A: Application> {
 }
 
 impl<A: Application> Connection<'_, A> {
+    /// Whether the first head is no request but the beginning of HTTP/2.
+    fn is_http2(&self, head: &Range<usize>) -> bool {
+        self.fresh
+            && self.server.versions == HttpVersions::Auto
+            && &self.input.unused()[head.clone()] == http2::PREFACE
+    }
+
     fn into_resting(self) -> Resting {
         let input = self.input.unused().to_vec();
         Resting {

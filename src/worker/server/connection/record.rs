@@ -3,19 +3,19 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::run::Run;
 use crate::telemetry::{self, AccessLine, AccessLog};
 use crate::worker::application::Application;
-use crate::worker::server::{Client, RequestHead, Server, request_id, response};
+use crate::worker::asgi::http::Version;
+use crate::worker::server::{Client, Exchange, RequestHead, Server, request_id, response};
 
 /// The part of an access record that outlives the read buffer.
-pub(super) struct OwnedRecord {
+pub(in crate::worker::server) struct OwnedRecord {
     client: Option<SocketAddr>,
     /// The client behind a proxy, which counts instead.
     proxied: Option<Client>,
     method: String,
     target: Vec<u8>,
-    http10: bool,
+    version: Version,
     /// It is told as a WebSocket's handshake.
     handshake: bool,
     started: Instant,
@@ -28,20 +28,20 @@ pub(super) struct OwnedRecord {
 
 impl<A: Application> Server<A> {
     /// When a request began, if the access log wants to know.
-    pub(super) fn clock(&self) -> Option<Instant> {
+    pub(in crate::worker::server) fn clock(&self) -> Option<Instant> {
         self.access.as_ref().map(|_| Instant::now())
     }
 
     /// Keeps what the log will want of a request that began at `started`.
-    pub(super) fn note(
+    pub(in crate::worker::server) fn note(
         &self,
         head: &RequestHead<'_>,
         client: Option<SocketAddr>,
         started: Option<Instant>,
-        run: &mut Run,
-    ) {
-        if self.access.is_none() && !run.handshake {
-            return;
+        handshake: bool,
+    ) -> Option<Box<OwnedRecord>> {
+        if self.access.is_none() && !handshake {
+            return None;
         }
         let mut target = head.path.to_vec();
         if !head.query.is_empty() {
@@ -53,43 +53,46 @@ impl<A: Application> Server<A> {
             Some(access) => access.borrow().format().headers().map(shown).collect(),
             None => Vec::new(),
         };
-        let record = OwnedRecord {
+        Some(Box::new(OwnedRecord {
             client,
             proxied: head.forwarded.as_ref().and_then(|f| f.client.clone()),
             method: head.method.to_owned(),
             target,
-            http10: head.http10,
-            handshake: run.handshake,
+            version: head.version,
+            handshake,
             started: started.unwrap_or_else(Instant::now),
             headers,
             request_id: shown(request_id::NAME),
             status: None,
-        };
-        run.record = Some(Box::new(record));
+        }))
     }
 
     /// The response has started.
-    pub(super) fn log(&self, run: &mut Run, status: u16) {
-        if let Some(handshake) = run.record.take_if(|record| record.handshake) {
+    pub(in crate::worker::server) fn log(&self, noted: &mut Option<Box<OwnedRecord>>, status: u16) {
+        if let Some(handshake) = noted.take_if(|record| record.handshake) {
             return log_handshake(handshake.client(), &handshake.target, status);
         }
-        let (Some(record), Some(access)) = (&mut run.record, &self.access) else {
+        let (Some(record), Some(access)) = (noted.as_mut(), &self.access) else {
             return;
         };
         if access.borrow().format().waits_for_end() {
             record.status = Some(status);
-        } else if let Some(record) = run.record.take() {
+        } else if let Some(record) = noted.take() {
             record.write(status, None, &mut access.borrow_mut());
         }
     }
 
     /// The response has ended, whether it is whole or not.
-    pub(super) fn log_end(&self, run: &mut Run) {
-        let (Some(record), Some(access)) = (run.record.take(), &self.access) else {
+    pub(in crate::worker::server) fn log_end(
+        &self,
+        noted: Option<Box<OwnedRecord>>,
+        exchange: &Exchange,
+    ) {
+        let (Some(record), Some(access)) = (noted, &self.access) else {
             return;
         };
         if let Some(status) = record.status {
-            let bytes = run.exchange.body_length();
+            let bytes = exchange.body_length();
             record.write(status, Some(bytes), &mut access.borrow_mut());
         }
     }
@@ -109,7 +112,7 @@ impl OwnedRecord {
             client: self.client(),
             method: &self.method,
             target: &self.target,
-            version: if self.http10 { "1.0" } else { "1.1" },
+            version: self.version.name(),
             status,
             duration: Some(self.started.elapsed()),
             bytes,

@@ -41,7 +41,7 @@ pub(super) struct Run {
     /// The client waits for `100 Continue`.
     expects: bool,
     /// What the access log wants to know, where the response did not start at once.
-    pub(super) record: Option<Box<OwnedRecord>>,
+    record: Option<Box<OwnedRecord>>,
     /// The client went away.
     gone: bool,
 }
@@ -105,7 +105,7 @@ impl<A: Application> Connection<'_, A> {
         self.entry.set_answered(Some(run.answered()));
         let ending = poll_fn(|cx| self.poll_run(cx, &mut run)).await;
         self.entry.set_answered(None);
-        self.server.log_end(&mut run);
+        self.server.log_end(run.record.take(), &run.exchange);
         if ending == Ending::Cut || run.gone {
             run.disconnect();
         }
@@ -185,7 +185,7 @@ impl<A: Application> Connection<'_, A> {
                     0
                 }
             };
-            server.note(head, self.peers.client, started, &mut run);
+            run.record = server.note(head, self.peers.client, started, run.handshake);
             (run, consumed)
         });
         let (run, consumed) = run?;
@@ -202,7 +202,7 @@ impl<A: Application> Connection<'_, A> {
         loop {
             let view = run.exchange.look(&mut run.out, Some(cx.waker()));
             if let Some(status) = view.status {
-                self.server.log(run, status);
+                self.server.log(&mut run.record, status);
             }
             if run.expects && view.head_written {
                 // The client has its answer and no longer waits (RFC 9110 section 10.1.1).
@@ -377,7 +377,7 @@ impl<A: Application> Server<A> {
     fn exchange(&self, head: &RequestHead<'_>, id: Option<Box<[u8]>>) -> Arc<Exchange> {
         let request = Request {
             head: head.method == "HEAD",
-            http10: head.http10,
+            version: head.version,
         };
         let defaults = Arc::clone(&self.defaults);
         let exchange = Exchange::new(defaults, request, head.keep_alive, self.buffers.take());
@@ -387,7 +387,7 @@ impl<A: Application> Server<A> {
         Arc::new(exchange)
     }
 
-    fn is_full(&self) -> bool {
+    pub(in crate::worker::server) fn is_full(&self) -> bool {
         self.limits
             .in_flight
             .is_some_and(|limit| self.in_flight.get() > limit)

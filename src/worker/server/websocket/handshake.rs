@@ -4,6 +4,7 @@ use base64ct::{Base64, Encoding};
 use httparse::Header;
 
 use super::extension::{self, Agreement};
+use crate::worker::asgi::http::Version;
 use crate::worker::server::head::{BodyLength, RequestHead};
 use crate::worker::server::response::is_token;
 
@@ -37,7 +38,7 @@ pub enum Asked {
 pub fn examine(head: &RequestHead<'_>, deflate: bool) -> Asked {
     let asks = list(head.headers, "upgrade").any(|name| name.eq_ignore_ascii_case(b"websocket"));
     // RFC 9110 section 7.8: in HTTP/1.0 the field means nothing.
-    if !asks || head.http10 {
+    if !asks || head.version == Version::Http10 {
         return Asked::Other;
     }
     match read(head, deflate) {

@@ -14,6 +14,7 @@ use pyo3::types::{PyDict, PyString};
 
 use lowmem_serve::config::WorkerConfig;
 use lowmem_serve::worker::application::ServerAddress;
+use lowmem_serve::worker::asgi::http::Version;
 use lowmem_serve::worker::server::percent;
 
 use super::file_wrapper::FileWrapper;
@@ -28,6 +29,7 @@ pub struct Environs {
     base: Py<PyDict>,
     http11: Py<PyString>,
     http10: Py<PyString>,
+    http2: Py<PyString>,
     keys: Mutex<Keys>,
 }
 
@@ -69,6 +71,8 @@ impl Environs {
             base: base.unbind(),
             http11: PyString::new(py, "HTTP/1.1").unbind(),
             http10: PyString::new(py, "HTTP/1.0").unbind(),
+            // RFC 3875 section 4.1.16 has a minor version, as nginx and Apache write it.
+            http2: PyString::new(py, "HTTP/2.0").unbind(),
             keys: Mutex::default(),
         })
     }
@@ -92,10 +96,10 @@ impl Environs {
         };
         environ.set_item(intern!(py, "REQUEST_URI"), &uri)?;
         environ.set_item(intern!(py, "RAW_URI"), uri)?;
-        let protocol = if request.http10 {
-            &self.http10
-        } else {
-            &self.http11
+        let protocol = match request.version {
+            Version::Http10 => &self.http10,
+            Version::Http11 => &self.http11,
+            Version::Http2 => &self.http2,
         };
         environ.set_item(intern!(py, "SERVER_PROTOCOL"), protocol)?;
         environ.set_item(intern!(py, "wsgi.input"), input)?;

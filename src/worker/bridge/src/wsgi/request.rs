@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use lowmem_serve::worker::application::Peers;
+use lowmem_serve::worker::asgi::http::Version;
 use lowmem_serve::worker::server::{Exchange, Forwarded, RequestHead};
 
 /// A connection, as its requests are told of it.
@@ -28,7 +29,7 @@ pub struct Request {
     text: Box<[u8]>,
     /// Where each of them ends.
     ends: Box<[u32]>,
-    pub http10: bool,
+    pub version: Version,
     pub link: Arc<Link>,
     /// What a trusted proxy says of the client.
     pub forwarded: Option<Box<Forwarded>>,
@@ -55,7 +56,7 @@ impl Request {
         Self {
             text: text.into(),
             ends: ends.into(),
-            http10: head.http10,
+            version: head.version,
             link: Arc::clone(link),
             forwarded: head.forwarded.clone().map(Box::new),
             exchange,
