@@ -320,7 +320,8 @@ mod tests {
 
     #[test]
     fn the_thread_that_was_busy_last_is_used_first_and_the_other_ends() {
-        let pool = pool(2, Duration::from_millis(200));
+        // Longer than the test may be kept from running between two jobs.
+        let pool = pool(2, Duration::from_secs(2));
         let (first, first_seen, first_go) = blocking();
         let (second, second_seen, second_go) = blocking();
         let _ = pool.submit(first);
