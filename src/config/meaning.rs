@@ -396,7 +396,7 @@ mod tests {
     fn an_unknown_loop_is_a_failed_start_that_names_the_choices() {
         let mistakes = config_in(&around(), &["--loop=fast"]).unwrap_err();
         assert_eq!(Mistake::exit_of(&mistakes), Exit::CouldNotStart);
-        assert!(mistakes[0].to_string().contains("uvloop, none or module"));
+        assert!(mistakes[0].to_string().contains("rloop, none or module"));
     }
 
     #[test]
