@@ -250,7 +250,7 @@ class TestFastAPI:
 
 
 @pytest.fixture(params=["django", "django_wsgi"])
-def site(request: pytest.FixtureRequest) -> Server:
+def site(request: pytest.FixtureRequest, imports: str) -> Server:
     return request.getfixturevalue(request.param)
 
 
