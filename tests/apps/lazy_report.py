@@ -18,7 +18,8 @@ async def app(scope, receive, send):
     if scope["path"] == "/use":
         answer = [colorsys.rgb_to_hls(0.0, 0.0, 0.0), wave.Error.__name__]
     elif scope["path"] == "/path":
-        answer = {"package": sys.modules["lowmem_serve"].__file__, "path": sys.path}
+        package = getattr(sys.modules.get("lowmem_serve"), "__file__", None)
+        answer = {"package": package, "path": sys.path}
     else:
         answer = [name in sys.modules for name in UNUSED_UNTIL_ASKED]
     start = {
