@@ -74,11 +74,12 @@ def _parse() -> argparse.Namespace:
 
 
 def _measure(binary: Path, arguments: argparse.Namespace) -> dict[str, record.Figures]:
-    weighed = python.describe(arguments.python)
+    # Absolute, but not resolved: a virtual environment is known by its link.
+    weighed = python.describe(arguments.python.absolute())
     if weighed is None:
         raise ValueError(f"{arguments.python} does not run: name a Python with Quart by --python")
     measured = {weighed.name: idle.figures(binary, weighed)}
-    counted = python.describe(arguments.static_python)
+    counted = python.describe(arguments.static_python.absolute())
     if counted is None or counted.shared:
         print(f"instructions are not counted: {arguments.static_python} is no statically linked Python")
     elif not shutil.which("valgrind"):
