@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use httparse::Header;
 
 use super::proxy::{Forwarded, is_proxy_field};
-use super::response::reason_phrase;
+use crate::status::reason_phrase;
 use crate::worker::asgi::http::Version;
 
 /// So many fields are taken apart without memory of their own; a browser sends some 30.

@@ -44,7 +44,7 @@ pub use files::FilePiece;
 pub use handover::{HandOver, Moved};
 pub use head::{BodyLength, HeadLimits, HeadScan, Refused as HeadRefused, RequestHead, parse};
 pub use proxy::{Client, Forwarded, is_proxy_field};
-pub use response::{BadField, Defaults, Persist, Piece, Refused, ResponseHead, reason_phrase};
+pub use response::{BadField, Defaults, Persist, Piece, Refused, ResponseHead};
 
 pub use websocket::{
     Acceptance, Conversation, Data, Received as WebSocketReceived, Refused as WebSocketRefused,

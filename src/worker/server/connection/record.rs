@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use crate::status::reason_phrase;
 use crate::telemetry::{self, AccessLine, AccessLog};
 use crate::worker::application::Application;
 use crate::worker::asgi::http::Version;
-use crate::worker::server::{Client, Exchange, RequestHead, Server, request_id, response};
+use crate::worker::server::{Client, Exchange, RequestHead, Server, request_id};
 
 /// The part of an access record that outlives the read buffer.
 pub(in crate::worker::server) struct OwnedRecord {
@@ -129,7 +130,7 @@ fn log_handshake(client: &dyn std::fmt::Display, target: &[u8], status: u16) {
         tracing::info!("{client} - \"WebSocket {target}\" [accepted]");
         tracing::info!("connection open");
     } else {
-        let phrase = response::reason_phrase(i64::from(status));
+        let phrase = reason_phrase(i64::from(status));
         tracing::info!("{client} - \"WebSocket {target}\" {status}");
         tracing::info!("connection rejected ({status} {phrase})");
     }

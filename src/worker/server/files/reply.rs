@@ -14,8 +14,9 @@ use super::conditions::{Validators, Verdict};
 use super::piece::{FilePiece, read_cached};
 use super::ranges::Ranges;
 use super::root::Patience;
+use crate::status::reason_phrase;
 use crate::worker::server::response::ResponseHead;
-use crate::worker::server::{Exchange, Piece, reason_phrase};
+use crate::worker::server::{Exchange, Piece};
 
 /// A body of so many bytes is read and written together with its head: one system call more to send
 /// it from the file, and one packet more, would cost more.
