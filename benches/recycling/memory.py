@@ -80,6 +80,16 @@ class Sampler:
         return round(median(sample.pss_kib for sample in self.samples)) if self.samples else 0
 
     @property
+    def peak_dirty_kib(self) -> int:
+        """The most private dirty memory that the tree has had."""
+        return max((sample.private_dirty_kib for sample in self.samples), default=0)
+
+    @property
+    def usual_dirty_kib(self) -> int:
+        """The private dirty memory that it had half of the time."""
+        return round(median(sample.private_dirty_kib for sample in self.samples)) if self.samples else 0
+
+    @property
     def most_processes(self) -> int:
         """How many there were at once, supervisor and helpers included."""
         return max((sample.processes for sample in self.samples), default=0)

@@ -144,6 +144,11 @@ def _notes(trial: Trial) -> list[str]:
         notes.append(f"{trial.workers} workers")
     if trial.server == OURS:
         notes += [f"**goal missed:** {goal}" for goal in missed(trial)]
+        weighed = trial.memory
+        notes.append(
+            f"private dirty memory of the tree: {weighed.usual_dirty_kib} KiB half of the time, "
+            f"{weighed.peak_dirty_kib} KiB at the most"
+        )
         if after := trial.after:
             before = trial.before
             notes.append(
@@ -182,6 +187,8 @@ def _document(trial: Trial) -> dict:
         "pss_before_kib": trial.pss_before_kib,
         "pss_usual_kib": trial.memory.usual_pss_kib,
         "pss_peak_kib": trial.memory.peak_pss_kib,
+        "private_dirty_usual_kib": trial.memory.usual_dirty_kib,
+        "private_dirty_peak_kib": trial.memory.peak_dirty_kib,
         "supervisor_before": asdict(trial.before),
         "supervisor_after": None if trial.after is None else asdict(trial.after),
         "goals_missed": missed(trial) if trial.server == OURS else None,
