@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from collections import defaultdict
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, TypeVar
@@ -65,7 +66,7 @@ class Http2Client:
             tls.set_alpn_protocols(["h2"])
             self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self.encoder, self.decoder = Encoder(), Decoder()
-        self.streams: dict[int, Stream] = {}
+        self.streams: defaultdict[int, Stream] = defaultdict(Stream)
         self.goaways: list[GoAwayFrame] = []
         self.windows: dict[int, int] = {}
         """What has been granted on top of the initial windows."""
@@ -81,7 +82,6 @@ class Http2Client:
         """A request's head as one HEADERS frame; the stream's number."""
         number = self._next_stream
         self._next_stream += 2
-        self.streams[number] = Stream()
         flags = ["END_HEADERS", *(["END_STREAM"] if end else [])]
         self.send(HeadersFrame(number, self.encoder.encode(headers), flags=flags))
         return number
@@ -169,7 +169,7 @@ class Http2Client:
                     grant = len(frame.data)
                     self.send(WindowUpdateFrame(0, grant), WindowUpdateFrame(frame.stream_id, grant))
             case RstStreamFrame():
-                self.streams.setdefault(frame.stream_id, Stream()).reset = frame.error_code
+                self.streams[frame.stream_id].reset = frame.error_code
 
     def _headers(self, frame: HeadersFrame) -> None:
         assert "END_HEADERS" in frame.flags, "no response here has so many fields"
