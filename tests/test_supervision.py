@@ -241,12 +241,52 @@ def test_a_connection_without_a_request_does_not_delay_the_end(server, sent: byt
         assert client.is_closed_by_server()
 
 
-def test_a_second_signal_ends_at_once(server) -> None:
+def test_ctrl_c_twice_waits_for_nothing_and_leaves_lifespan_shutdown_out(server) -> None:
     started = server("mirror:app")
     with begin(started, "/forever", "endless request began"):
         started.send_signal(signal.SIGINT)
-        started.stderr.wait_for_line("Shutting down")
+        started.stderr.wait_for_line(r"Waiting for connections to close\. \(CTRL\+C to force quit\)")
         assert started.interrupt(AT_ONCE) == 0
+    assert "lifespan shutdown ran" not in started.stdout.wait_for_end()
+    assert "Waiting for application shutdown." not in started.stderr
+    assert re.search(r"Finished server process \[\d+\]", started.stderr.text)
+
+
+def test_sigterm_and_ctrl_c_are_as_ctrl_c_twice(server) -> None:
+    started = server("mirror:app")
+    with begin(started, "/forever", "endless request began"):
+        started.send_signal(signal.SIGTERM)
+        started.stderr.wait_for_line("Waiting for connections to close")
+        assert started.interrupt(AT_ONCE) == 0
+    assert "lifespan shutdown ran" not in started.stdout.wait_for_end()
+
+
+def test_sigterm_twice_is_as_once(server) -> None:
+    started = server("mirror:app", "--timeout-graceful-shutdown", "2")
+    with begin(started, "/forever", "endless request began"):
+        began = time.monotonic()
+        started.send_signal(signal.SIGTERM)
+        started.stderr.wait_for_line("Waiting for connections to close")
+        assert started.terminate(timeout=10) == 0
+        assert time.monotonic() - began >= 1.9
+    assert "lifespan shutdown ran" in started.stdout.wait_for_end()
+
+
+def test_ctrl_c_twice_ends_a_lifespan_shutdown_that_hangs(server, tmp_path: Path) -> None:
+    (tmp_path / "hanging.py").write_text(
+        "import asyncio\n"
+        "async def app(scope, receive, send):\n"
+        "    while True:\n"
+        "        if (await receive())['type'] == 'lifespan.shutdown':\n"
+        "            await asyncio.sleep(3600)\n"
+        "        await send({'type': 'lifespan.startup.complete'})\n"
+    )
+    started = server("hanging:app", cwd=tmp_path)
+    started.send_signal(signal.SIGINT)
+    started.stderr.wait_for_line("Waiting for application shutdown")
+    assert started.interrupt(AT_ONCE) == 0
+    assert "killing it" not in started.stderr
+    assert re.search(r"Finished server process \[\d+\]", started.stderr.text)
 
 
 def test_the_grace_period_ends_what_does_not_end_by_itself(server) -> None:

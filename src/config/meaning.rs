@@ -187,6 +187,7 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
         http2_max_streams: http.http2_max_streams,
         tls: None,
         lazy_imports: lazy_imports(&flags.application.lazy_imports, mistakes),
+        tells_imports: false,
         package: None,
         listeners: Vec::new(),
     }

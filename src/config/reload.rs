@@ -78,6 +78,13 @@ impl Reload {
             && directory.file_name().is_none_or(|name| name != BYTECODE)
             && !directory.join(ENVIRONMENT).exists()
     }
+
+    /// Whether a directory is `root` or one below that is looked into. Both are without links.
+    #[must_use]
+    pub fn reaches(&self, root: &Path, directory: &Path) -> bool {
+        let below = directory.ancestors().take_while(|path| *path != root);
+        directory.starts_with(root) && below.into_iter().all(|path| self.enters(path))
+    }
 }
 
 impl Name {

@@ -81,6 +81,8 @@ pub struct WorkerConfig {
     pub tls: Option<Tls>,
     /// Whose imports wait for their first use: the words of `--lazy-imports`, none for `off`.
     pub lazy_imports: Vec<String>,
+    /// Say what has been imported when the worker is ready.
+    pub tells_imports: bool,
     /// The directory of our Python package, if it was found; filled in like the listeners.
     pub package: Option<PathBuf>,
     /// What each received listener is, in the order of the descriptors.

@@ -5,12 +5,14 @@
 //! outlives its supervisor.
 
 mod channel;
+mod imported;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::WorkerConfig;
 
 pub use channel::{Channel, MAX_DESCRIPTORS, Received, SupervisorEnd, WorkerEnd, socket_pair};
+pub use imported::{Imported, ToImport, Unfit};
 
 /// From the supervisor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +22,8 @@ pub enum ToWorker {
     Start(Box<WorkerConfig>),
     /// The first message to a template: import the application, and serve nothing.
     Preload(Box<WorkerConfig>),
+    /// The first message to a template of others' modules: import these.
+    Warm(Box<WorkerConfig>, Box<ToImport>),
     /// To a template: fork a worker, whose end of its control socket is attached.
     Fork,
     /// Stop accepting, finish what is in flight within the configured grace period, exit 0. With a
@@ -30,18 +34,24 @@ pub enum ToWorker {
     Adopt,
     /// Stop now: cut what is in flight, still run lifespan shutdown, exit 0.
     Quit,
+    /// Stop now, and do not run lifespan shutdown either.
+    Leave,
 }
 
 /// From the worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FromWorker {
-    /// A template has imported the application.
+    /// A template has imported what it is to.
     Preloaded,
+    /// A template cannot be made of this.
+    Unfit(Unfit),
     /// A template has forked a worker with this pid, or could not.
     Forked(Option<i32>),
     /// Lifespan startup is complete and the worker accepts.
     Ready,
+    /// What it has imported by then, if it is to say so.
+    Imported(Box<Imported>),
     /// It has served as many requests as it is meant to, and goes on until it is told to drain.
     LimitReached,
     /// What it has done, said before `Drained`.

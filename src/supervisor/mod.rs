@@ -10,6 +10,7 @@ pub mod pool;
 mod restart;
 mod signals;
 mod template;
+mod warm;
 mod workforce;
 
 use std::collections::VecDeque;
@@ -26,7 +27,8 @@ use self::changes::Changes;
 use self::notice::{Banner, Parent};
 use self::pool::{Action, Event, Pool, Settings};
 use self::signals::Signals;
-use self::workforce::Workforce;
+use self::warm::Warm;
+use self::workforce::{Source, Workforce};
 use crate::config::Config;
 use crate::control::{FromWorker, ToWorker};
 use crate::exit::Exit;
@@ -39,6 +41,14 @@ pub fn run(config: &Config, launch: &Launch, listeners: &Listeners) -> io::Resul
     let mut worker = config.worker.clone();
     worker.listeners = listeners.kinds();
     worker.package.clone_from(&launch.package);
+    let source = match &config.reload {
+        _ if config.preload => Source::Preload,
+        Some(reload) if worker.package.is_some() => {
+            worker.tells_imports = true;
+            Source::Reload(Box::new(Warm::of(reload, &worker)))
+        }
+        _ => Source::Start,
+    };
     let changes = config.reload.as_ref().map(Changes::of).transpose()?;
     if let Some(changes) = &changes {
         Banner::watching(&changes.directories());
@@ -53,7 +63,7 @@ pub fn run(config: &Config, launch: &Launch, listeners: &Listeners) -> io::Resul
             seed: seed(),
         }),
         signals: Signals::install()?,
-        workforce: Workforce::new(launch, listeners, worker, config.preload)?,
+        workforce: Workforce::new(launch, listeners, worker, source)?,
         banner: Banner {
             places: listeners.places(config.worker.scheme()),
             facts: facts(config, launch),
@@ -117,7 +127,10 @@ impl Supervisor<'_> {
     /// Handles everything that has happened, a worker's last words before its end.
     fn turn(&mut self) -> Option<Exit> {
         for arrived in self.signals.take() {
-            if matches!(arrived.event, Event::Stop | Event::StopNow) {
+            if matches!(
+                arrived.event,
+                Event::Stop | Event::Interrupt | Event::StopNow
+            ) {
                 self.banner.stopping(arrived.number);
             }
             if let Some(exit) = self.on(arrived.event) {
@@ -137,7 +150,11 @@ impl Supervisor<'_> {
                 FromWorker::Served(account) => Event::Served(id, account),
                 // Lifespan shutdown has to end within the drain's deadline, too.
                 FromWorker::Drained => continue,
-                FromWorker::Preloaded | FromWorker::Forked(_) => continue,
+                FromWorker::Imported(imported) => {
+                    self.workforce.imported(*imported);
+                    continue;
+                }
+                FromWorker::Preloaded | FromWorker::Forked(_) | FromWorker::Unfit(_) => continue,
             };
             if let Some(exit) = self.on(event) {
                 return Some(exit);
@@ -175,8 +192,10 @@ impl Supervisor<'_> {
 
     /// Tells the pool and does what it says.
     fn on(&mut self, event: Event) -> Option<Exit> {
-        if matches!(event, Event::Recycle | Event::Changed) {
-            self.workforce.renew_template();
+        match event {
+            Event::Recycle => self.workforce.import_anew(),
+            Event::Changed => self.workforce.source_changed(),
+            _ => {}
         }
         let mut actions = VecDeque::from(self.pool.on(event, Instant::now()));
         while let Some(action) = actions.pop_front() {
@@ -189,7 +208,8 @@ impl Supervisor<'_> {
                 }
                 Action::Drain(id) => self.workforce.tell(id, &ToWorker::Drain),
                 Action::HandOver(old, new) => self.workforce.hand_over(old, new),
-                Action::Quit(id) => self.workforce.quit(id),
+                Action::Quit(id) => self.workforce.end(id, &ToWorker::Quit),
+                Action::Leave(id) => self.workforce.end(id, &ToWorker::Leave),
                 Action::Kill(id) => self.workforce.kill(id),
                 Action::Weigh(id) => {
                     let weighing = self.workforce.weigh(id);

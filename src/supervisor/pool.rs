@@ -32,8 +32,8 @@ use crate::sys::process::Ending;
 /// Past the grace period, a worker still closes its connections and runs lifespan shutdown.
 const DRAIN_MARGIN: Duration = Duration::from_secs(5);
 
-/// How long a worker that was told to stop at once may take: time to cut its connections and to run
-/// lifespan shutdown, and little enough that whoever asks twice need not ask a third time. One that
+/// How long a worker that was told to stop at once may take: time to cut its connections and to end
+/// what it runs, and little enough that whoever asks twice need not ask a third time. One that
 /// is still importing does not hear it at all.
 const QUIT_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -102,7 +102,9 @@ impl Pool {
             Event::Ended(id, ending) => self.ended(id, ending, now),
             // As a shell would have it: command not found, or not to be run.
             Event::NotStarted(id) => self.ended(id, Ending::Code(127), now),
-            Event::Stop => self.stop(Exit::Stopped, self.more_urgent(Urgency::Graceful), now),
+            Event::Stop if matches!(self.phase, Phase::Stopping { .. }) => {}
+            Event::Stop => self.stop(Exit::Stopped, Urgency::Graceful, now),
+            Event::Interrupt => self.stop(Exit::Stopped, self.more_urgent(Urgency::Graceful), now),
             Event::StopNow => self.stop(Exit::Stopped, self.more_urgent(Urgency::AtOnce), now),
             Event::Recycle => self.recycle_all(),
             Event::Changed => self.changed(now),
@@ -339,9 +341,10 @@ impl Pool {
         self.drain_to(id, other.map(|other| other.id), now);
     }
 
-    fn quit(&mut self, id: WorkerId, now: Instant) {
+    /// A ready worker ends at once, in the way that the action says.
+    fn quit(&mut self, id: WorkerId, way: Action, now: Instant) {
         let deadline = now + QUIT_PATIENCE;
-        self.set(id, State::Quitting { deadline }, Action::Quit(id));
+        self.set(id, State::Quitting { deadline }, way);
     }
 
     /// Gives up a worker that is not ready yet and has nothing to drain.

@@ -14,9 +14,9 @@ use super::pool::Event;
 
 /// A signal and what it means. Order matters where several arrive together.
 const MEANINGS: [(i32, Option<Event>); 9] = [
-    // An init system or `docker stop`; the terminal's Ctrl-C.
+    // An init system or `docker stop`. The terminal's Ctrl-C, by someone who may be impatient.
     (SIGTERM, Some(Event::Stop)),
-    (SIGINT, Some(Event::Stop)),
+    (SIGINT, Some(Event::Interrupt)),
     // The terminal's Ctrl-\, for when Ctrl-C does not help.
     (SIGQUIT, Some(Event::StopNow)),
     // An operator or logrotate: fresh workers.

@@ -1,4 +1,4 @@
-//! The template, seen from outside: where workers come from with `--preload`.
+//! The template, seen from outside: where workers come from with `--preload` and `--reload`.
 //!
 //! It is a process like a worker's, started in the same way, with a control socket of its own; the
 //! supervisor stays without Python. A worker that is wanted waits here until the template has
@@ -10,6 +10,9 @@
 //! ended as it did, and an import that raises is told as it is without a template. One that ends
 //! later is started again: at once if it had lived for a while, else when the next worker is wanted.
 //! Serving workers do not need it. SIGHUP renews it, since what it has imported may be outdated.
+//!
+//! That of `--reload` ([`super::warm`]) is no more than a quicker start: nobody waits for it to be
+//! ready, and a worker that it does not fork is started without it.
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,7 +23,7 @@ use rustix::process::Pid;
 use tracing::error;
 
 use super::pool::WorkerId;
-use crate::control::{FromWorker, Received, SupervisorEnd, ToWorker};
+use crate::control::{FromWorker, Received, SupervisorEnd, ToWorker, Unfit};
 use crate::launch::Launch;
 use crate::sys::process::{self, Ending};
 
@@ -31,11 +34,21 @@ const PROVEN: Duration = Duration::from_secs(10);
 pub(super) struct Template {
     /// The first message to it.
     first: ToWorker,
+    purpose: Purpose,
     process: Option<Process>,
     /// Workers that wait for it to be ready.
     wanted: VecDeque<WorkerId>,
     /// The pid of the last one, which stands for workers that it took with it.
     last: Option<Pid>,
+}
+
+/// What it is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Every worker is forked by it.
+    Preload,
+    /// A worker is forked by it if it is ready.
+    Reload,
 }
 
 #[derive(Debug)]
@@ -54,16 +67,37 @@ pub(super) enum Outcome {
     Forked(WorkerId, Pid),
     /// There is none.
     Lost(WorkerId, Ending),
+    /// There is none, and it is to be started without a template.
+    Declined(WorkerId),
+    /// The template cannot be made.
+    Unfit(Unfit),
+}
+
+impl Purpose {
+    /// What becomes of a worker that the template does not fork.
+    fn lost(self, id: WorkerId, ending: Ending) -> Outcome {
+        match self {
+            Self::Preload => Outcome::Lost(id, ending),
+            Self::Reload => Outcome::Declined(id),
+        }
+    }
 }
 
 impl Template {
-    pub(super) fn new(first: ToWorker) -> Self {
+    pub(super) fn new(first: ToWorker, purpose: Purpose) -> Self {
         Self {
             first,
+            purpose,
             process: None,
             wanted: VecDeque::new(),
             last: None,
         }
+    }
+
+    /// Whether the next worker is to come from it.
+    pub(super) fn is_to_fork(&self) -> bool {
+        let process = self.process.as_ref();
+        self.purpose == Purpose::Preload || process.is_some_and(|own| own.ready.is_some())
     }
 
     /// Adds a worker to those that are wanted.
@@ -75,7 +109,8 @@ impl Template {
         Ok(())
     }
 
-    fn start(&mut self, launch: &Launch) -> io::Result<()> {
+    /// Starts the template.
+    pub(super) fn start(&mut self, launch: &Launch) -> io::Result<()> {
         let (pid, control) = launch.start()?;
         if let Err(reason) = control.send(&self.first, &[]) {
             error!("Cannot send its configuration to the template ({pid}): {reason}");
@@ -137,9 +172,10 @@ impl Template {
                     };
                     outcomes.push(match pid.and_then(Pid::from_raw) {
                         Some(pid) => Outcome::Forked(id, pid),
-                        None => Outcome::Lost(id, Ending::Code(127)),
+                        None => self.purpose.lost(id, Ending::Code(127)),
                     });
                 }
+                FromWorker::Unfit(unfit) => outcomes.push(Outcome::Unfit(unfit)),
                 _ => error!("The template ({}) sent a message out of place", process.pid),
             }
         }
@@ -155,12 +191,16 @@ impl Template {
     ) -> Option<Vec<Outcome>> {
         let process = self.process.take_if(|own| own.pid == pid)?;
         let proven = process.ready.is_some_and(|since| since.elapsed() >= PROVEN);
-        if process.ready.is_some() {
+        let is_restarted = self.purpose == Purpose::Preload;
+        if process.ready.is_some() && is_restarted {
             error!("The template (pid {pid}) {ending}; another one is made of the application.");
         }
         let waited = process.asked.into_iter().chain(self.wanted.drain(..));
-        let lost = waited.map(|id| Outcome::Lost(id, ending)).collect();
-        if proven && let Err(reason) = self.start(launch) {
+        let lost = waited.map(|id| self.purpose.lost(id, ending)).collect();
+        if proven
+            && is_restarted
+            && let Err(reason) = self.start(launch)
+        {
             error!("Cannot start a template: {reason}");
         }
         Some(lost)
@@ -180,6 +220,12 @@ impl Template {
             error!("Cannot start a template: {reason}");
         }
         old.asked.into()
+    }
+
+    /// Ends it, as its socket closes; the workers that it has not forked.
+    pub(super) fn retire(self) -> Vec<WorkerId> {
+        let asked = self.process.map(|own| own.asked).unwrap_or_default();
+        asked.into_iter().chain(self.wanted).collect()
     }
 
     /// A worker is wanted no more.

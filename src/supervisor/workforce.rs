@@ -8,9 +8,10 @@ use rustix::process::Pid;
 use tracing::error;
 
 use super::pool::{Weighing, WorkerId};
-use super::template::{Outcome, Template};
+use super::template::{Outcome, Purpose, Template};
+use super::warm::Warm;
 use crate::config::WorkerConfig;
-use crate::control::{FromWorker, Received, SupervisorEnd, ToWorker, socket_pair};
+use crate::control::{FromWorker, Imported, Received, SupervisorEnd, ToWorker, socket_pair};
 use crate::launch::Launch;
 use crate::net::Listeners;
 use crate::sys::process::{self, Ending};
@@ -29,7 +30,7 @@ struct Process {
 /// All of them, and what starting one takes.
 #[derive(Debug)]
 pub(super) struct Workforce<'a> {
-    launch: &'a Launch,
+    launch: Launch,
     listeners: &'a Listeners,
     /// The first message to each.
     start: ToWorker,
@@ -38,6 +39,8 @@ pub(super) struct Workforce<'a> {
     waiting: Vec<OwnedFd>,
     /// Where workers are forked from, if they are.
     template: Option<Template>,
+    /// What it is made of, with `--reload`.
+    warm: Option<Box<Warm>>,
     /// Workers that came to nothing before they had a process.
     lost: VecDeque<(WorkerId, Ending)>,
     /// Processes that ended while the template had not told yet whose they are.
@@ -46,26 +49,42 @@ pub(super) struct Workforce<'a> {
     reaped: Option<(WorkerId, Pid)>,
 }
 
+/// Where workers come from.
+#[derive(Debug)]
+pub(super) enum Source {
+    Start,
+    Preload,
+    Reload(Box<Warm>),
+}
+
 impl<'a> Workforce<'a> {
     pub(super) fn new(
-        launch: &'a Launch,
+        launch: &Launch,
         listeners: &'a Listeners,
         worker: WorkerConfig,
-        preload: bool,
+        source: Source,
     ) -> io::Result<Self> {
         let worker = Box::new(worker);
-        let mut template = None;
-        if preload {
+        let (mut template, mut warm) = (None, None);
+        match source {
+            Source::Start => {}
+            Source::Preload => {
+                let first = ToWorker::Preload(worker.clone());
+                template = Some(Template::new(first, Purpose::Preload));
+            }
+            Source::Reload(own) => warm = Some(own),
+        }
+        if template.is_some() || warm.is_some() {
             fork::take_orphans_in()?;
-            template = Some(Template::new(ToWorker::Preload(worker.clone())));
         }
         Ok(Self {
-            launch,
+            launch: launch.clone(),
             listeners,
             start: ToWorker::Start(worker),
             processes: Vec::new(),
             waiting: Vec::new(),
             template,
+            warm,
             lost: VecDeque::new(),
             strangers: Vec::new(),
             reaped: None,
@@ -75,21 +94,40 @@ impl<'a> Workforce<'a> {
     /// Starts a process and sends it its configuration. If that cannot be sent, the process is
     /// killed and its end reported like any other.
     pub(super) fn spawn(&mut self, id: WorkerId) -> io::Result<()> {
-        let (mut pid, mut control) = (None, None);
-        match &mut self.template {
-            Some(template) => template.want(self.launch, id)?,
-            None => {
-                let (started, ours) = self.launch.start()?;
-                (pid, control) = (Some(started), Some(ours));
+        let template = self.template.as_mut();
+        let Some(template) = template.filter(|template| template.is_to_fork()) else {
+            let (pid, control) = self.launch.start()?;
+            self.add(id, Some(pid), Some(control));
+            self.configure(id);
+            return Ok(());
+        };
+        template.want(&self.launch, id)?;
+        self.add(id, None, None);
+        self.ask_template();
+        Ok(())
+    }
+
+    fn add(&mut self, id: WorkerId, pid: Option<Pid>, control: Option<SupervisorEnd>) {
+        self.processes.push(Process { id, pid, control });
+    }
+
+    /// Starts a worker that the template was to fork, unless it is wanted no more.
+    fn start_without_template(&mut self, id: WorkerId) {
+        if self.process(id).is_none_or(|process| process.pid.is_some()) {
+            return;
+        }
+        match self.launch.start() {
+            Ok((pid, control)) => {
+                if let Some(process) = self.process_mut(id) {
+                    (process.pid, process.control) = (Some(pid), Some(control));
+                }
+                self.configure(id);
+            }
+            Err(reason) => {
+                error!("Cannot start a worker: {reason}");
+                self.lost.push_back((id, Ending::Code(127)));
             }
         }
-        self.processes.push(Process { id, pid, control });
-        if pid.is_some() {
-            self.configure(id);
-        } else {
-            self.ask_template();
-        }
-        Ok(())
     }
 
     fn configure(&self, id: WorkerId) {
@@ -125,24 +163,60 @@ impl<'a> Workforce<'a> {
             return;
         };
         for outcome in template.heard() {
-            match outcome {
-                Outcome::Lost(id, ending) => self.lost.push_back((id, ending)),
-                Outcome::Forked(id, pid) => {
-                    // One that is wanted no more finds its socket closed, and ends.
-                    if let Some(process) = self.process_mut(id) {
-                        process.pid = Some(pid);
+            self.settle(outcome);
+        }
+        self.ask_template();
+    }
+
+    fn settle(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Lost(id, ending) => self.lost.push_back((id, ending)),
+            Outcome::Declined(id) => self.start_without_template(id),
+            Outcome::Unfit(unfit) => {
+                let next = self.warm.as_mut().and_then(|warm| warm.unfit(&unfit));
+                self.make_template(next);
+            }
+            Outcome::Forked(id, pid) => {
+                // One that is wanted no more finds its socket closed, and ends.
+                if let Some(process) = self.process_mut(id) {
+                    process.pid = Some(pid);
+                }
+                match self.strangers.iter().position(|(own, _)| *own == pid) {
+                    Some(at) => {
+                        let (_, ending) = self.strangers.swap_remove(at);
+                        self.lost.push_back((id, ending));
                     }
-                    match self.strangers.iter().position(|(own, _)| *own == pid) {
-                        Some(at) => {
-                            let (_, ending) = self.strangers.swap_remove(at);
-                            self.lost.push_back((id, ending));
-                        }
-                        None => self.configure(id),
-                    }
+                    None => self.configure(id),
                 }
             }
         }
-        self.ask_template();
+    }
+
+    /// A worker has said what it has imported.
+    pub(super) fn imported(&mut self, imported: Imported) {
+        let next = self.warm.as_mut().and_then(|warm| warm.told(imported));
+        self.make_template(next);
+    }
+
+    /// Replaces the template of `--reload` by one with this first message.
+    fn make_template(&mut self, first: Option<ToWorker>) {
+        let Some(first) = first else {
+            return;
+        };
+        self.retire_template();
+        let mut template = Template::new(first, Purpose::Reload);
+        match template.start(&self.launch) {
+            Ok(()) => self.template = Some(template),
+            Err(reason) => error!("Cannot start a template: {reason}"),
+        }
+    }
+
+    /// Ends the template of `--reload`; workers that it has not forked yet are started without it.
+    fn retire_template(&mut self) {
+        let template = self.template.take();
+        for id in template.map(Template::retire).unwrap_or_default() {
+            self.start_without_template(id);
+        }
     }
 
     /// A process has ended that is no worker's, as far as is known.
@@ -150,13 +224,15 @@ impl<'a> Workforce<'a> {
         let Some(template) = &mut self.template else {
             return;
         };
-        match template.ended(self.launch, pid, ending) {
+        let was_ready = template.is_to_fork();
+        match template.ended(&self.launch, pid, ending) {
             Some(outcomes) => {
-                for outcome in outcomes {
-                    if let Outcome::Lost(id, ending) = outcome {
-                        self.lost.push_back((id, ending));
-                    }
+                if let Some(warm) = &mut self.warm {
+                    warm.lost(was_ready);
                 }
+                outcomes
+                    .into_iter()
+                    .for_each(|outcome| self.settle(outcome));
             }
             None if self.processes.iter().any(|process| process.pid.is_none()) => {
                 self.strangers.push((pid, ending));
@@ -170,12 +246,24 @@ impl<'a> Workforce<'a> {
         self.lost.pop_front()
     }
 
-    /// What has been imported may be outdated.
-    pub(super) fn renew_template(&mut self) {
+    /// Whatever has been imported may be outdated.
+    pub(super) fn import_anew(&mut self) {
+        if let Some(warm) = &mut self.warm {
+            warm.forget();
+            return self.retire_template();
+        }
+        self.source_changed();
+    }
+
+    /// What the application has of its own may be outdated.
+    pub(super) fn source_changed(&mut self) {
+        if self.warm.is_some() {
+            return;
+        }
         let Some(template) = &mut self.template else {
             return;
         };
-        for id in template.renew(self.launch) {
+        for id in template.renew(&self.launch) {
             if let Some(process) = self.process_mut(id) {
                 process.control = None;
             }
@@ -187,17 +275,24 @@ impl<'a> Workforce<'a> {
         self.tell_with(id, message, &[]);
     }
 
-    /// Tells a worker to end at once. One that has no process yet does so now.
-    pub(super) fn quit(&mut self, id: WorkerId) {
-        let unborn = self
-            .process(id)
-            .is_some_and(|process| process.pid.is_none());
+    /// Tells a worker to end at once, in this way. One that has no process yet does so now.
+    pub(super) fn end(&mut self, id: WorkerId, way: &ToWorker) {
+        if !self.end_unborn(id, Ending::Code(0)) {
+            self.tell(id, way);
+        }
+    }
+
+    /// Ends a worker that the template has not forked yet; whether it was one.
+    fn end_unborn(&mut self, id: WorkerId, ending: Ending) -> bool {
+        let process = self.process(id);
+        let is_unborn = process.is_some_and(|process| process.pid.is_none());
         match &mut self.template {
-            Some(template) if unborn => {
+            Some(template) if is_unborn => {
                 template.forget(id);
-                self.lost.push_back((id, Ending::Code(0)));
+                self.lost.push_back((id, ending));
+                true
             }
-            _ => self.tell(id, &ToWorker::Quit),
+            _ => false,
         }
     }
 
@@ -233,10 +328,16 @@ impl<'a> Workforce<'a> {
         }
     }
 
-    pub(super) fn kill(&self, id: WorkerId) {
+    /// Ends its process; one that has none yet has waited too long for the template.
+    pub(super) fn kill(&mut self, id: WorkerId) {
         match (self.process(id).map(|process| process.pid), &self.template) {
             (Some(Some(pid)), _) => process::kill(pid),
-            (Some(None), Some(template)) => template.kill(),
+            (Some(None), Some(template)) => {
+                template.kill();
+                if self.warm.is_some() {
+                    self.end_unborn(id, Ending::Signal(libc::SIGKILL));
+                }
+            }
             _ => {}
         }
     }

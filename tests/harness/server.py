@@ -141,6 +141,7 @@ class Server:
         return self.request("POST", target, headers, body)
 
     def worker_pids(self) -> list[int]:
+        """Its children, a template among them."""
         return processes.children(self.pid)
 
     def kill_worker(self) -> int:

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Nothing for this part of the delay is the end of a burst. The whole of it would be waited for
-/// after every save, and is only for those that go on and on: a save is seen after 50 ms.
-const QUIET: u32 = 5;
+/// after every save, and is only for those that go on and on: a save is seen after 25 ms.
+const QUIET: u32 = 10;
 
 /// The changes that have not been told yet.
 #[derive(Debug)]
@@ -58,14 +58,14 @@ mod tests {
     const DELAY: Duration = Duration::from_millis(250);
 
     #[test]
-    fn a_save_is_told_a_fifth_of_the_delay_later() {
+    fn a_save_is_told_a_tenth_of_the_delay_later() {
         let (mut burst, now) = (Burst::new(DELAY), Instant::now());
         assert_eq!(burst.due(), None);
         burst.add("a.py".into(), now);
         burst.add("a.py".into(), now);
-        assert_eq!(burst.due(), Some(now + DELAY / 5));
+        assert_eq!(burst.due(), Some(now + DELAY / 10));
         assert_eq!(burst.take(now), None);
-        assert_eq!(burst.take(now + DELAY / 5).unwrap().len(), 1);
+        assert_eq!(burst.take(now + DELAY / 10).unwrap().len(), 1);
         assert_eq!(burst.due(), None);
     }
 

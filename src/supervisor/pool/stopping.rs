@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::worker::State;
-use super::{Notice, Phase, Pool, WorkerId};
+use super::{Action, Notice, Phase, Pool, WorkerId};
 use crate::exit::Exit;
 
 /// How the workers are stopped; each is more urgent than the one before.
@@ -13,7 +13,7 @@ pub(super) enum Urgency {
     Graceful,
     /// The server has failed: nothing to wait for, but a starting worker may end in order.
     Prompt,
-    /// The second signal: whoever hears nothing is killed.
+    /// The second signal: lifespan shutdown is left out, and whoever hears nothing is killed.
     AtOnce,
     /// The third.
     Kill,
@@ -43,7 +43,12 @@ impl Pool {
         };
         match (worker.state, urgency) {
             (State::Ready { .. }, Graceful) => self.drain(id, now),
-            (State::Ready { .. } | State::Draining { .. }, Prompt | AtOnce) => self.quit(id, now),
+            (State::Ready { .. } | State::Draining { .. }, Prompt) => {
+                self.quit(id, Action::Quit(id), now);
+            }
+            (State::Ready { .. } | State::Draining { .. } | State::Quitting { .. }, AtOnce) => {
+                self.quit(id, Action::Leave(id), now);
+            }
             (State::Starting { .. }, Graceful | Prompt) => self.abandon(id, now),
             (State::Starting { .. } | State::Abandoned { .. }, AtOnce | Kill) => {
                 self.say(Notice::Deaf(id));
@@ -55,7 +60,7 @@ impl Pool {
             // It has been told already.
             (State::Abandoned { .. }, Graceful | Prompt)
             | (State::Draining { .. }, Graceful)
-            | (State::Quitting { .. }, Graceful | Prompt | AtOnce)
+            | (State::Quitting { .. }, Graceful | Prompt)
             | (State::Waiting { .. } | State::Killed { .. }, _) => {}
         }
     }

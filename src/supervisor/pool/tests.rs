@@ -191,15 +191,23 @@ fn a_worker_that_could_not_be_started_is_tried_again() {
 }
 
 #[test]
-fn stopping_drains_then_quits_then_kills() {
+fn interrupting_drains_then_cuts_then_kills() {
     let mut story = serving(1);
-    assert_eq!(story.on(Event::Stop), [Action::Drain(id(0))]);
-    assert_eq!(story.on(Event::Stop), [Action::Quit(id(0))]);
-    assert_eq!(story.on(Event::Stop), [Action::Kill(id(0))]);
+    assert_eq!(story.on(Event::Interrupt), [Action::Drain(id(0))]);
+    assert_eq!(story.on(Event::Interrupt), [Action::Leave(id(0))]);
+    assert_eq!(story.on(Event::Interrupt), [Action::Kill(id(0))]);
     assert_eq!(
         story.on(Event::Ended(id(0), KILLED)),
         [Action::Exit(Exit::Stopped)]
     );
+}
+
+#[test]
+fn asked_politely_twice_it_goes_on_draining() {
+    let mut story = serving(1);
+    assert_eq!(story.on(Event::Stop), [Action::Drain(id(0))]);
+    assert_eq!(story.on(Event::Stop), []);
+    assert_eq!(story.on(Event::Interrupt), [Action::Leave(id(0))]);
 }
 
 #[test]
@@ -225,8 +233,8 @@ fn a_second_signal_kills_a_worker_that_hears_nothing() {
     let (mut story, _) = story(1);
     story.on(Event::Stop);
     let killed = [Action::Say(Notice::Deaf(id(0))), Action::Kill(id(0))];
-    assert_eq!(story.on(Event::Stop), killed);
-    assert_eq!(story.on(Event::Stop), []);
+    assert_eq!(story.on(Event::Interrupt), killed);
+    assert_eq!(story.on(Event::Interrupt), []);
     assert_eq!(
         story.on(Event::Ended(id(0), KILLED)),
         [Action::Exit(Exit::Stopped)]
@@ -240,7 +248,7 @@ fn stopping_at_once_gives_the_ready_a_moment_and_the_others_none() {
     assert_eq!(
         story.on(Event::StopNow),
         [
-            Action::Quit(id(0)),
+            Action::Leave(id(0)),
             Action::Say(Notice::Deaf(id(1))),
             Action::Kill(id(1))
         ]

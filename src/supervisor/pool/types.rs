@@ -28,8 +28,10 @@ pub enum Event {
     Ended(WorkerId, Ending),
     /// A worker's process could not be started.
     NotStarted(WorkerId),
-    /// Stop gracefully; the second time, at once.
+    /// Stop gracefully. Said again it changes nothing: whoever passes signals on may do so twice.
     Stop,
+    /// The same, by a person: the second time, at once.
+    Interrupt,
     /// Stop at once.
     StopNow,
     /// Replace every worker with a fresh one.
@@ -54,6 +56,8 @@ pub enum Action {
     HandOver(WorkerId, Option<WorkerId>),
     /// Send `Quit`.
     Quit(WorkerId),
+    /// Send `Leave`.
+    Leave(WorkerId),
     /// End the process.
     Kill(WorkerId),
     /// See how much memory it has.

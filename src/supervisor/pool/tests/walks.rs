@@ -73,6 +73,7 @@ impl World {
             Event::Grow,
             Event::Shrink,
             Event::Stop,
+            Event::Interrupt,
             Event::StopNow,
         ];
         for (&number, process) in &self.alive {
@@ -124,7 +125,7 @@ impl World {
             Event::Ended(WorkerId(number), _) => {
                 self.alive.remove(&number).unwrap();
             }
-            Event::Stop | Event::StopNow => self.is_stopping = true,
+            Event::Stop | Event::Interrupt | Event::StopNow => self.is_stopping = true,
             _ => {}
         }
     }
@@ -141,7 +142,7 @@ impl World {
             assert!(self.exit.is_none(), "{action:?} after the end");
             match action {
                 Action::Spawn(worker) => actions.extend(self.spawn(worker)),
-                Action::Drain(worker) | Action::Quit(worker) => {
+                Action::Drain(worker) | Action::Quit(worker) | Action::Leave(worker) => {
                     self.process(worker).is_told = true;
                 }
                 Action::HandOver(old, new) => {
@@ -352,7 +353,10 @@ fn long_stories_end_well() {
                     .into_iter()
                     .filter(|choice| {
                         telling.len() > 50
-                            || !matches!(choice, Choice::Tell(Event::Stop | Event::StopNow))
+                            || !matches!(
+                                choice,
+                                Choice::Tell(Event::Stop | Event::Interrupt | Event::StopNow)
+                            )
                     })
                     .collect();
                 if choices.is_empty() {

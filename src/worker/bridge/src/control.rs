@@ -1,6 +1,6 @@
 //! What the worker is told: by its supervisor, and by signals.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::pin;
@@ -37,7 +37,16 @@ pub enum Stop {
     /// Finish what is in flight; connections with nothing to do go to a successor, if there is one.
     Drain(Option<HandOver>),
     /// At once.
+    Now(Haste),
+}
+
+/// What to leave out when there is no time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Haste {
+    /// Waiting for what is in flight.
     Quit,
+    /// Lifespan shutdown, too.
+    Leave,
 }
 
 impl Control {
@@ -65,7 +74,9 @@ impl Control {
     /// Whether the worker was told to stop while it started.
     pub fn is_over(&self) -> bool {
         match self.end.receive() {
-            Ok(Received::Message(message, _)) => matches!(message, ToWorker::Quit),
+            Ok(Received::Message(message, _)) => {
+                matches!(message, ToWorker::Quit | ToWorker::Leave)
+            }
             Ok(Received::Nothing) => false,
             Ok(Received::Closed) | Err(_) => true,
         }
@@ -84,8 +95,28 @@ impl Control {
     }
 
     /// Waits for the order to stop at once.
-    pub async fn quit(&self) {
-        while !matches!(self.message().await, Order::Stop(Stop::Quit)) {}
+    pub async fn haste(&self) -> Haste {
+        loop {
+            if let Order::Stop(Stop::Now(haste)) = self.message().await {
+                return haste;
+            }
+        }
+    }
+
+    /// Waits for the order not to run lifespan shutdown. A supervisor that is gone gives none.
+    pub async fn leave(&self) {
+        loop {
+            match self.end.receive() {
+                Ok(Received::Message(ToWorker::Leave, _)) => return,
+                Ok(Received::Message(..)) => continue,
+                Ok(Received::Nothing) => {}
+                Ok(Received::Closed) | Err(_) => return pending().await,
+            }
+            match self.readable.readable().await {
+                Ok(mut ready) => ready.clear_ready(),
+                Err(_) => return pending().await,
+            }
+        }
     }
 
     /// The supervisor's next order. One that is gone means: at once.
@@ -93,26 +124,30 @@ impl Control {
         loop {
             let (message, descriptors) = match self.end.receive() {
                 Ok(Received::Message(message, descriptors)) => (message, descriptors),
-                Ok(Received::Closed) => return Order::Stop(Stop::Quit),
+                Ok(Received::Closed) => return Order::Stop(Stop::Now(Haste::Quit)),
                 Ok(Received::Nothing) => match self.readable.readable().await {
                     Ok(mut ready) => {
                         ready.clear_ready();
                         continue;
                     }
-                    Err(_) => return Order::Stop(Stop::Quit),
+                    Err(_) => return Order::Stop(Stop::Now(Haste::Quit)),
                 },
                 Err(error) => {
                     tracing::error!("Cannot read from the supervisor: {error}");
-                    return Order::Stop(Stop::Quit);
+                    return Order::Stop(Stop::Now(Haste::Quit));
                 }
             };
             let neighbour = descriptors.into_iter().next().map(HandOver::over);
             match (message, neighbour) {
                 (ToWorker::Drain, successor) => return Order::Stop(Stop::Drain(successor)),
                 (ToWorker::Adopt, Some(predecessor)) => return Order::Adopt(predecessor),
-                (ToWorker::Quit, _) => return Order::Stop(Stop::Quit),
+                (ToWorker::Quit, _) => return Order::Stop(Stop::Now(Haste::Quit)),
+                (ToWorker::Leave, _) => return Order::Stop(Stop::Now(Haste::Leave)),
                 (ToWorker::Adopt, None)
-                | (ToWorker::Start(_) | ToWorker::Preload(_) | ToWorker::Fork, _) => {
+                | (
+                    ToWorker::Start(_) | ToWorker::Preload(_) | ToWorker::Warm(..) | ToWorker::Fork,
+                    _,
+                ) => {
                     tracing::error!("The supervisor sent a message out of place");
                 }
             }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use lowmem_serve::worker::server::Server;
 
-use crate::control::{Control, Stop};
+use crate::control::{Control, Haste, Stop};
 use crate::hosted::Hosted;
 use crate::tasks;
 use crate::wsgi;
@@ -23,30 +23,42 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// How long cancelled tasks may clean up; one that refuses is left to the loop's end.
 const CLEAN_UP: Duration = Duration::from_secs(1);
 
-/// Finishes what is in flight: within `grace`, or at once.
-pub async fn run(server: &Rc<Server<Hosted>>, control: &Control, stop: Stop, grace: Duration) {
+/// Finishes what is in flight: within `grace`, or at once. Whether lifespan shutdown is to follow.
+pub async fn run(
+    server: &Rc<Server<Hosted>>,
+    control: &Control,
+    stop: Stop,
+    grace: Duration,
+) -> bool {
     tracing::info!("Shutting down");
-    match stop {
-        Stop::Quit => server.drain(None),
+    let mut waited = match stop {
+        Stop::Now(haste) => {
+            server.drain(None);
+            Waited::Told(haste)
+        }
         Stop::Drain(successor) => {
             server.drain(successor);
-            if finished(server, control, grace).await {
-                return;
-            }
+            finished(server, control, grace).await
         }
-    }
-    let cancelled = Python::attach(|py| {
-        tasks::cancel_all(py, "Task cancelled, timeout graceful shutdown exceeded")
-    });
+    };
+    let why = match waited {
+        Waited::Done => return true,
+        Waited::TimeIsUp => "timeout graceful shutdown exceeded",
+        Waited::Told(_) => "told to stop at once",
+    };
+    let cancelled = Python::attach(|py| tasks::cancel_all(py, &format!("Task cancelled, {why}")));
     if cancelled > 0 {
-        tracing::error!("Cancel {cancelled} running task(s), timeout graceful shutdown exceeded");
+        tracing::error!("Cancel {cancelled} running task(s), {why}");
     }
     server.cut_all();
-    until(idle(server), control, Instant::now() + CLEAN_UP).await;
+    if waited != Waited::Told(Haste::Leave) {
+        waited = until(idle(server), control, Instant::now() + CLEAN_UP).await;
+    }
+    waited != Waited::Told(Haste::Leave)
 }
 
-/// Waits for everything in flight; whether it ended in time.
-async fn finished(server: &Rc<Server<Hosted>>, control: &Control, grace: Duration) -> bool {
+/// Waits for everything in flight.
+async fn finished(server: &Rc<Server<Hosted>>, control: &Control, grace: Duration) -> Waited {
     // One turn for the idle connections to close.
     tokio::task::yield_now().await;
     if server.open_connections() > 0 {
@@ -55,12 +67,11 @@ async fn finished(server: &Rc<Server<Hosted>>, control: &Control, grace: Duratio
     let end = Instant::now() + grace;
     let farewell = end - FAREWELL.min(grace / 2);
     match until(idle(server), control, farewell).await {
-        Waited::Done => true,
-        Waited::Quit => false,
         Waited::TimeIsUp => {
             server.disconnect_all();
-            until(idle(server), control, end).await == Waited::Done
+            until(idle(server), control, end).await
         }
+        waited => waited,
     }
 }
 
@@ -75,24 +86,24 @@ async fn idle(server: &Rc<Server<Hosted>>) {
 }
 
 /// How a wait ended.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waited {
     Done,
     TimeIsUp,
-    Quit,
+    Told(Haste),
 }
 
 /// Waits for `done`, at most until `deadline` or the order to stop at once.
 async fn until(done: impl Future<Output = ()>, control: &Control, deadline: Instant) -> Waited {
     let mut done = pin!(done);
     let mut time = pin!(sleep_until(deadline));
-    let mut quit = pin!(control.quit());
+    let mut haste = pin!(control.haste());
     poll_fn(|cx| {
         if done.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Waited::Done);
         }
-        if quit.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Waited::Quit);
+        if let Poll::Ready(haste) = haste.as_mut().poll(cx) {
+            return Poll::Ready(Waited::Told(haste));
         }
         time.as_mut().poll(cx).map(|()| Waited::TimeIsUp)
     })

@@ -26,6 +26,7 @@ mod scope;
 mod tasks;
 mod template;
 mod tls;
+mod warm;
 mod websocket;
 mod worker;
 mod wsgi;

@@ -23,7 +23,6 @@ use pyo3::prelude::*;
 use lowmem_serve::control::{FromWorker, ToWorker, WorkerEnd};
 use lowmem_serve::sys::fork::{self, Side};
 use lowmem_serve::sys::inventory;
-use lowmem_serve::telemetry::paint;
 
 /// Imports the application, and warns of what it leaves behind that a fork does not carry over.
 ///
@@ -83,16 +82,17 @@ fn names_of_threads(py: Python<'_>) -> PyResult<String> {
     })
 }
 
-/// Forks a worker whenever the supervisor asks for one. Returns its control socket in each worker,
-/// and nothing in the template, when the supervisor needs it no more.
+/// Forks a worker whenever the supervisor asks for one, as long as the template `is_current`.
+/// Returns its control socket in each worker, and nothing in the template, when the supervisor needs
+/// it no more.
 ///
 /// # Errors
 /// The supervisor can't be understood.
-pub fn fork_workers(py: Python<'_>, control: WorkerEnd) -> PyResult<Option<WorkerEnd>> {
-    tracing::info!(
-        "Imported the application for all workers [{}]",
-        paint::cyan(std::process::id())
-    );
+pub fn fork_workers(
+    py: Python<'_>,
+    control: WorkerEnd,
+    is_current: impl Fn() -> bool,
+) -> PyResult<Option<WorkerEnd>> {
     // A supervisor that is gone closes the socket, which is the end here, too.
     let mut told = control.send(&FromWorker::Preloaded, &[]);
     while told.is_ok() {
@@ -103,6 +103,10 @@ pub fn fork_workers(py: Python<'_>, control: WorkerEnd) -> PyResult<Option<Worke
         let (ToWorker::Fork, Some(theirs)) = (message, descriptors.into_iter().next()) else {
             break;
         };
+        if !is_current() {
+            let _ = control.send(&FromWorker::Forked(None), &[]);
+            break;
+        }
         told = match forked(py) {
             Ok(Side::New) => return worker_end(theirs).map(Some),
             Ok(Side::Old(pid)) => {

@@ -1,16 +1,19 @@
 //! A worker's life: start, serve, drain, end.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 use tokio::net::{TcpListener, UnixListener};
 
 use lowmem_serve::config::{BoundListener, Loop, WorkerConfig};
-use lowmem_serve::control::{Account, FromWorker, ToWorker, WorkerEnd};
+use lowmem_serve::control::{Account, FromWorker, ToImport, ToWorker, WorkerEnd};
 use lowmem_serve::sys::{limits, memory, startup, stop_signals};
 use lowmem_serve::telemetry::{self, paint};
 use lowmem_serve::tls::{self, Identity};
@@ -33,6 +36,7 @@ use crate::report;
 use crate::runtime;
 use crate::scope::Scopes;
 use crate::template;
+use crate::warm;
 use crate::wsgi::{self, Wsgi};
 
 /// The application can't be served, and why has been logged (UVICORN_PARITY a2).
@@ -49,15 +53,67 @@ pub fn main(py: Python<'_>, control: OwnedFd) -> PyResult<i32> {
             let Ok(_redirected) = prepare(py, &config)? else {
                 return Ok(CANNOT_SERVE);
             };
-            let stop = begin()?;
-            match import(py, &config)? {
-                Ok(loaded) => work(py, (control, stop), *config, descriptors, loaded),
-                Err(code) => Ok(code),
+            if let Err(code) = make_lazy(py, &config) {
+                return Ok(code);
             }
+            start_serving(py, control, *config, descriptors)
         }
         Some((ToWorker::Preload(config), _)) => preload(py, control, &config),
+        Some((ToWorker::Warm(config, import), _)) => warm_up(py, control, &config, &import),
         _ => Err(out_of_place()),
     }
+}
+
+/// Imports the application and serves it.
+fn start_serving(
+    py: Python<'_>,
+    control: WorkerEnd,
+    config: WorkerConfig,
+    descriptors: Vec<OwnedFd>,
+) -> PyResult<i32> {
+    let stop = begin()?;
+    match import(py, &config)? {
+        Ok(loaded) => work(py, (control, stop), config, descriptors, loaded),
+        Err(code) => Ok(code),
+    }
+}
+
+/// Imports what the application does not have of its own, and makes workers of it, which import
+/// the application. Returns in the template, at its end, and in each worker.
+fn warm_up(
+    py: Python<'_>,
+    control: WorkerEnd,
+    config: &WorkerConfig,
+    imports: &ToImport,
+) -> PyResult<i32> {
+    let Ok(_redirected) = prepare(py, config)? else {
+        return Ok(CANNOT_SERVE);
+    };
+    let _stop = stop_signals::install()?;
+    if let Err(code) = make_lazy(py, config) {
+        return Ok(code);
+    }
+    if let Some(unfit) = compiling::apart(py, || warm::prepare(py, config, imports))?? {
+        // Without a supervisor nobody needs to know.
+        let _ = control.send(&FromWorker::Unfit(unfit), &[]);
+        return Ok(0);
+    }
+    if config.gc_freeze {
+        freeze_heap(py)?;
+    }
+    tracing::debug!(
+        "Imported what the application uses of others [{}]",
+        paint::cyan(std::process::id())
+    );
+    let is_current = || warm::is_current(py, config);
+    let Some(control) = template::fork_workers(py, control, is_current)? else {
+        return Ok(0);
+    };
+    let Some((ToWorker::Start(config), descriptors)) = py.detach(|| control.wait())? else {
+        return Err(out_of_place());
+    };
+    warm::renew(py, &config)?;
+    start_serving(py, control, *config, descriptors)
 }
 
 /// Imports the application and makes workers of it. Returns in the template, at its end, and in
@@ -68,6 +124,9 @@ fn preload(py: Python<'_>, control: WorkerEnd, config: &WorkerConfig) -> PyResul
     };
     // Ctrl-C reaches the whole group; the template ends with its supervisor.
     let _stop = stop_signals::install()?;
+    if let Err(code) = make_lazy(py, config) {
+        return Ok(code);
+    }
     let loaded = match template::import(py, || import(py, config))? {
         Ok(loaded) => loaded,
         Err(code) => return Ok(code),
@@ -77,7 +136,11 @@ fn preload(py: Python<'_>, control: WorkerEnd, config: &WorkerConfig) -> PyResul
     }
     startup::forget_all_code();
     memory::trim();
-    let Some(control) = template::fork_workers(py, control)? else {
+    tracing::info!(
+        "Imported the application for all workers [{}]",
+        paint::cyan(std::process::id())
+    );
+    let Some(control) = template::fork_workers(py, control, || true)? else {
         return Ok(0);
     };
     let Some((ToWorker::Start(config), descriptors)) = py.detach(|| control.wait())? else {
@@ -116,12 +179,16 @@ fn begin() -> PyResult<OwnedFd> {
 /// Before there is a loop, as Uvicorn has it: applications call `asyncio.run` and Django's
 /// synchronous parts while they are imported.
 fn import(py: Python<'_>, config: &WorkerConfig) -> PyResult<Result<Loaded, i32>> {
-    if let Err(error) = lazy_imports::install(py, config) {
-        report::exception(py, "Cannot make imports lazy", &error);
-        return Ok(Err(CANNOT_SERVE));
-    }
     let loaded = compiling::apart(py, || interpreter::load(py, config))?;
     Ok(loaded.map_err(|error| error.report(py)))
+}
+
+/// Has the imports wait that are to; or the exit code, after the reason has been logged.
+fn make_lazy(py: Python<'_>, config: &WorkerConfig) -> Result<(), i32> {
+    lazy_imports::install(py, config).map_err(|error| {
+        report::exception(py, "Cannot make imports lazy", &error);
+        CANNOT_SERVE
+    })
 }
 
 /// Serves the application.
@@ -262,6 +329,9 @@ async fn serve(
         tracing::error!("Cannot reach the supervisor: {error}");
         return CANNOT_SERVE;
     }
+    if config.tells_imports {
+        tell_of_imports(&config, &control);
+    }
     let control = Rc::new(control);
     lowmem_serve::worker::tasks::spawn(tell_of_quota(Rc::clone(&server), Rc::clone(&control)));
     let stop = loop {
@@ -270,7 +340,7 @@ async fn serve(
             Order::Stop(stop) => break stop,
         }
     };
-    drain::run(&server, &control, stop, config.graceful_shutdown).await;
+    let ends_lifespan = drain::run(&server, &control, stop, config.graceful_shutdown).await;
     server.flush_logs();
     // The supervisor may be gone by now; then nobody needs to know.
     let _ = control.send(&FromWorker::Served(Account {
@@ -278,7 +348,13 @@ async fn serve(
         handed_over: server.handed_over(),
     }));
     let _ = control.send(&FromWorker::Drained);
-    end(lifespan).await;
+    let mut end = pin!(end(lifespan.filter(|_| ends_lifespan)));
+    let mut leave = pin!(control.leave());
+    poll_fn(|cx| match leave.as_mut().poll(cx) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => end.as_mut().poll(cx),
+    })
+    .await;
     0
 }
 
@@ -325,6 +401,15 @@ async fn start(loaded: Loaded, config: &WorkerConfig) -> Option<(Hosted, Option<
             Python::attach(|py| report::exception(py, "Cannot start serving", &error));
             None
         }
+    }
+}
+
+/// Without it the next worker takes longer to start.
+fn tell_of_imports(config: &WorkerConfig, control: &Control) {
+    let told = Python::attach(|py| warm::imported(py, config).map(Box::new));
+    let told = told.map_err(io::Error::from);
+    if let Err(error) = told.and_then(|told| control.send(&FromWorker::Imported(told))) {
+        tracing::debug!("Cannot tell what has been imported: {error}");
     }
 }
 

@@ -1,0 +1,125 @@
+"""A template for `--reload`: a process that has imported what the application imports of others' modules.
+
+`imported` says in a worker what that is, `prepare` imports it in the template, and `is_current` and `renew`
+are called around each fork. None of the application's own modules may get into the template: a worker
+forked from it is to be as one that was started anew. So nothing is imported here either that Python has not
+imported by itself.
+"""
+
+import importlib
+import os
+import sys
+
+OWN = __name__.partition(".")[0]
+"""This package, which a template has without being told."""
+
+Variables = list[tuple[str, str | None]]
+"""Variables of the environment; None is one that is not set."""
+
+_files: dict[str, tuple[int, int] | None] = {}
+
+
+def imported() -> tuple[list[str], list[tuple[str, int]], Variables]:
+    """The directories that modules have come from, the modules with the numbers of their directories, in
+    the order in which their imports began, and the variables that the application has changed.
+    """
+    directories: dict[str, int] = {}
+    modules = []
+    for name, file in _modules():
+        if name.partition(".")[0] != OWN:
+            number = directories.setdefault(os.path.dirname(file), len(directories))
+            modules.append((name, number))
+    return list(directories), modules, _changed_variables()
+
+
+def prepare(
+    modules: list[str], directories: list[str], application: frozenset[str], variables: Variables
+) -> tuple[str | None, str] | None:
+    """Imports the modules; if a template cannot be made of them, says at which one, if it is known, and why.
+
+    `directories` are those that the modules come from, `application` are the names of the application's
+    own. The application's directory, the first on `sys.path`, is not looked into.
+    """
+    first = sys.path.pop(0)
+    before = [(name, os.environ.get(name)) for name, _ in variables]
+    _set(variables)
+    try:
+        for name in modules:
+            if name not in sys.modules and (why := _import(name) or _unfit(application)):
+                return name, why
+    finally:
+        _set(before)
+        sys.path.insert(0, first)
+    known = frozenset(directories)
+    for name, file in _modules():
+        if os.path.dirname(file) not in known and name.partition(".")[0] != OWN:
+            return None, f"{name} is imported, which the application did not do"
+        _files[file] = _state(file)
+    return None
+
+
+def is_current() -> bool:
+    """Whether all files that were imported are as they were."""
+    return all(_state(file) == state for file, state in _files.items())
+
+
+def renew() -> None:
+    """In a worker: modules may be found that were not there when the template was made."""
+    importlib.invalidate_caches()
+
+
+def _modules() -> list[tuple[str, str]]:
+    """The names and files of what is imported, in order; not of what goes by another name than its own."""
+    found = []
+    for name, module in list(sys.modules.items()):
+        spec = vars(module).get("__spec__") if isinstance(module, type(sys)) else None
+        if spec is not None and spec.name == name and spec.has_location:
+            found.append((name, spec.origin))
+    return found
+
+
+def _import(name: str) -> str | None:
+    """Why a module could not be imported."""
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        # Something that the application has made, and that nothing was executed for, is no obstacle.
+        return None if error.name == name else repr(error)
+    except (Exception, SystemExit) as error:
+        return repr(error)
+    return None
+
+
+def _unfit(application: frozenset[str]) -> str | None:
+    """What the last import has brought that a template must not have."""
+    if own := application & sys.modules.keys():
+        return f"it imports {min(own)}, which is the application's"
+    if len(os.listdir("/proc/self/task")) > 1:
+        return "it starts a thread"
+    return None
+
+
+def _state(file: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(file)
+    except OSError:
+        # Of an archive; or it is gone, which is a change.
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+def _changed_variables() -> Variables:
+    with open("/proc/self/environ", "rb") as file:
+        block = file.read().split(b"\0")
+    began = dict(entry.split(b"=", 1) for entry in block if b"=" in entry)
+    now = os.environb
+    changed = [name for name in began.keys() | now.keys() if began.get(name) != now.get(name)]
+    return [(os.fsdecode(name), os.environ.get(os.fsdecode(name))) for name in sorted(changed)]
+
+
+def _set(variables: Variables) -> None:
+    for name, value in variables:
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

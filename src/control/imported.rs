@@ -1,0 +1,42 @@
+//! What workers import, for the template of `--reload`.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// A variable of the environment; without a value it is not set.
+pub type Variable = (String, Option<String>);
+
+/// What a worker has imported when it is ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// Where modules have come from.
+    pub directories: Vec<PathBuf>,
+    /// The modules that have come from a file, in the order in which their imports began, with the
+    /// numbers of their directories.
+    pub modules: Vec<(String, usize)>,
+    /// What the application has changed of its environment.
+    pub variables: Vec<Variable>,
+}
+
+/// What a template is to import.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToImport {
+    /// Modules, in this order.
+    pub modules: Vec<String>,
+    /// Where they come from.
+    pub directories: Vec<PathBuf>,
+    /// What must not be imported with them: the application's own modules.
+    pub application: Vec<String>,
+    /// The environment in which the application has imported them.
+    pub variables: Vec<Variable>,
+}
+
+/// Why a template cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfit {
+    /// The module whose import is to blame, where one is.
+    pub module: Option<String>,
+    /// What is wrong with it.
+    pub why: String,
+}

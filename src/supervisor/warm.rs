@@ -1,0 +1,238 @@
+//! What the template of `--reload` is made of: what the application imports of others' modules.
+//!
+//! A worker that is ready says what it has imported. What of it comes from directories that are
+//! not watched, nor the application's, a template imports too, and the next worker is forked from
+//! it with only the application's own modules left to import. Whatever cannot be forked, or imports
+//! the application, is left out with the package that it belongs to; after a few attempts workers
+//! are started without a template.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use tracing::{debug, info};
+
+use crate::config::{Reload, WorkerConfig};
+use crate::control::{Imported, ToImport, ToWorker, Unfit};
+
+/// So many templates may fail. Each leaves a package out, and costs what a start costs.
+const ATTEMPTS: u32 = 5;
+
+#[derive(Debug)]
+pub(super) struct Warm {
+    reload: Reload,
+    worker: Box<WorkerConfig>,
+    /// The application's directory, without links.
+    app_dir: PathBuf,
+    /// What the last worker told, until a template has been made of it.
+    last: Option<Imported>,
+    /// What there is a template of.
+    made_of: Option<BTreeSet<String>>,
+    /// Packages of which there can be none.
+    left_out: BTreeSet<String>,
+    failures: u32,
+}
+
+impl Warm {
+    pub(super) fn of(reload: &Reload, worker: &WorkerConfig) -> Self {
+        let app_dir = &worker.app_dir;
+        Self {
+            reload: reload.clone(),
+            worker: Box::new(worker.clone()),
+            app_dir: app_dir.canonicalize().unwrap_or_else(|_| app_dir.clone()),
+            last: None,
+            made_of: None,
+            left_out: BTreeSet::new(),
+            failures: 0,
+        }
+    }
+
+    /// A worker is ready. The first message to a template, if there is to be another one.
+    pub(super) fn told(&mut self, imported: Imported) -> Option<ToWorker> {
+        self.last = Some(imported);
+        self.next()
+    }
+
+    /// A template cannot be made; the next attempt is without what is to blame.
+    pub(super) fn unfit(&mut self, unfit: &Unfit) -> Option<ToWorker> {
+        let module = unfit.module.as_deref().unwrap_or("an import");
+        self.failures += 1;
+        self.made_of = None;
+        let is_left_out = |name: &str| self.left_out.insert(package(name).to_owned());
+        if !unfit.module.as_deref().is_some_and(is_left_out) {
+            self.failures = ATTEMPTS;
+        }
+        if self.failures < ATTEMPTS {
+            debug!("Left out of the template: {module} ({})", unfit.why);
+        } else {
+            let why = &unfit.why;
+            info!("Each reload imports everything: there can be no template ({module}: {why})");
+        }
+        self.next()
+    }
+
+    /// The template has ended, or is outdated: the next worker that is ready says what another one
+    /// is made of.
+    pub(super) fn lost(&mut self, was_ready: bool) {
+        self.made_of = None;
+        if !was_ready {
+            self.failures += 1;
+        }
+    }
+
+    /// What kept a template from being made may have been mended.
+    pub(super) fn forget(&mut self) {
+        self.made_of = None;
+        self.left_out.clear();
+        self.failures = 0;
+    }
+
+    fn next(&mut self) -> Option<ToWorker> {
+        let imported = self.last.as_ref().filter(|_| self.failures < ATTEMPTS)?;
+        let import = self.chosen(imported);
+        let modules: BTreeSet<_> = import.modules.iter().cloned().collect();
+        if modules.is_empty() || self.made_of.as_ref() == Some(&modules) {
+            return None;
+        }
+        self.made_of = Some(modules);
+        Some(ToWorker::Warm(self.worker.clone(), Box::new(import)))
+    }
+
+    fn chosen(&self, imported: &Imported) -> ToImport {
+        let is_own = |directory: &PathBuf| self.is_own(directory);
+        let own: Vec<bool> = imported.directories.iter().map(is_own).collect();
+        let mut chosen = ToImport {
+            modules: Vec::new(),
+            directories: Vec::new(),
+            application: Vec::new(),
+            variables: imported.variables.clone(),
+        };
+        for (name, at) in &imported.modules {
+            match own.get(*at) {
+                Some(true) => chosen.application.push(name.clone()),
+                Some(false) if !self.left_out.contains(package(name)) => {
+                    chosen.modules.push(name.clone());
+                }
+                _ => {}
+            }
+        }
+        let others = imported.directories.iter().zip(&own);
+        let others = others.filter(|(_, own)| !**own);
+        chosen.directories = others.map(|(directory, _)| directory.clone()).collect();
+        chosen
+    }
+
+    /// Whether what is in a directory is the application's.
+    fn is_own(&self, directory: &Path) -> bool {
+        let Ok(real) = directory.canonicalize() else {
+            // An archive is what it is.
+            return self.is_below(directory);
+        };
+        self.is_below(&real)
+    }
+
+    fn is_below(&self, directory: &Path) -> bool {
+        let roots = self.reload.directories.iter().chain([&self.app_dir]);
+        roots
+            .into_iter()
+            .any(|root| self.reload.reaches(root, directory))
+    }
+}
+
+/// `quart` of `quart.app`
+fn package(module: &str) -> &str {
+    module.split('.').next().unwrap_or(module)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+    use crate::config::{Surroundings, meant};
+
+    /// Watches `/proc`, where nothing is a virtual environment; the application is in `/srv`.
+    fn warm() -> Warm {
+        let argv = ["lowmem-serve", "app:app", "--reload", "--reload-dir=/proc"];
+        let argv: Vec<_> = argv.iter().map(OsString::from).collect();
+        let typed = crate::cli::parse(&argv, |_| None, Path::new("/")).unwrap();
+        let around = Surroundings {
+            directory: "/srv".into(),
+            ..Surroundings::default()
+        };
+        let config = meant(&typed.cli.flags, &around).unwrap();
+        Warm::of(&config.reload.unwrap(), &config.worker)
+    }
+
+    fn imported(modules: &[(&str, usize)]) -> Imported {
+        Imported {
+            directories: ["/usr", "/proc/self/task", "/srv/.venv/lib", "/srv/part"]
+                .map(PathBuf::from)
+                .to_vec(),
+            modules: modules
+                .iter()
+                .map(|(n, at)| ((*n).to_owned(), *at))
+                .collect(),
+            variables: Vec::new(),
+        }
+    }
+
+    fn modules(first: Option<ToWorker>) -> Vec<String> {
+        match first {
+            Some(ToWorker::Warm(_, import)) => import.modules,
+            _ => Vec::new(),
+        }
+    }
+
+    fn blame(module: &str) -> Unfit {
+        Unfit {
+            module: Some(module.to_owned()),
+            why: "it starts a thread".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_is_watched_or_beside_the_application_is_its_own() {
+        let told = imported(&[("json", 0), ("watched", 1), ("quart.app", 2), ("part", 3)]);
+        let Some(ToWorker::Warm(_, import)) = warm().told(told) else {
+            panic!("no template");
+        };
+        assert_eq!(import.modules, ["json", "quart.app"]);
+        assert_eq!(import.application, ["watched", "part"]);
+        assert_eq!(
+            import.directories,
+            [Path::new("/usr"), Path::new("/srv/.venv/lib")]
+        );
+    }
+
+    #[test]
+    fn there_is_another_template_only_if_something_else_is_imported() {
+        let mut warm = warm();
+        let told = imported(&[("json", 0), ("csv", 0)]);
+        assert!(warm.told(told.clone()).is_some());
+        assert!(warm.told(imported(&[("csv", 0), ("json", 0)])).is_none());
+        warm.lost(true);
+        assert!(warm.told(told).is_some());
+    }
+
+    #[test]
+    fn whatever_is_to_blame_is_left_out_with_its_package() {
+        let mut warm = warm();
+        warm.told(imported(&[("json", 0), ("numpy", 2), ("numpy.core", 2)]));
+        assert_eq!(modules(warm.unfit(&blame("numpy.core"))), ["json"]);
+    }
+
+    #[test]
+    fn after_some_attempts_there_is_no_template_until_all_is_imported_anew() {
+        let mut warm = warm();
+        let packages = ["a", "b", "c", "d", "e", "f"];
+        let told = imported(&packages.map(|package| (package, 0)));
+        warm.told(told.clone());
+        let attempts = packages
+            .iter()
+            .take_while(|name| warm.unfit(&blame(name)).is_some());
+        assert_eq!(attempts.count(), ATTEMPTS as usize - 1);
+        assert!(warm.told(told.clone()).is_none());
+        warm.forget();
+        assert_eq!(modules(warm.told(told)).len(), packages.len());
+    }
+}
