@@ -19,6 +19,7 @@ from pathlib import Path
 
 from comparison import (
     apart,
+    choosing,
     connections,
     environment,
     machine,
@@ -63,16 +64,8 @@ def main() -> int:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = choosing.parser(__doc__, python=None)
     known = ", ".join(workload.name for workload in workloads.WORKLOADS)
-    parser.add_argument(
-        "--binary",
-        type=Path,
-        default=environment.BENCHES.parent / "target" / "release" / "lowmem-serve",
-        help="the lowmem-serve executable (default: target/release/lowmem-serve)",
-    )
     parser.add_argument("--servers", help="names or their beginnings, comma-separated")
     parser.add_argument(
         "--workloads",
@@ -98,7 +91,7 @@ def _parse() -> argparse.Namespace:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    binary = arguments.binary.resolve()
+    binary = arguments.binary
     chosen_servers, skipped = _servers(arguments.servers, binary)
     default = ["hello"] if arguments.quick else list(workloads.DEFAULT)
     names = arguments.workloads.split(",") if arguments.workloads else default

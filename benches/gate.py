@@ -18,7 +18,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from comparison import apart, environment, machine, serving
+from comparison import apart, choosing, machine, serving
 from gating import idle, instructions, python, record
 
 
@@ -26,12 +26,8 @@ def main() -> int:
     """Measure, then compare or record."""
     arguments = _parse()
     apart.step_apart()
-    binary = arguments.binary.resolve()
-    if not binary.is_file():
-        print(f"gate.py: {binary} is not there: cargo build --release", file=sys.stderr)
-        return 2
     try:
-        measured = _measure(binary, arguments)
+        measured = _measure(choosing.built(arguments.binary), arguments)
     except (serving.NotServing, ValueError) as error:
         print(f"gate.py: {error}", file=sys.stderr)
         return 2
@@ -48,21 +44,7 @@ def main() -> int:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--binary",
-        type=Path,
-        default=environment.BENCHES.parent / "target" / "release" / "lowmem-serve",
-        help="the lowmem-serve executable (default: target/release/lowmem-serve)",
-    )
-    parser.add_argument(
-        "--python",
-        type=Path,
-        default=environment.VENV_PYTHON,
-        help="a Python with Quart, to be weighed (default: that of benches/.venv)",
-    )
+    parser = choosing.parser(__doc__, python="a Python with Quart, to be weighed")
     parser.add_argument(
         "--static-python",
         type=Path,

@@ -1,6 +1,6 @@
 """Recycle lowmem-serve and its peers under load, and count what their clients notice.
 
-    python benches/recycle.py                                   everything, about 35 minutes
+    python benches/recycle.py                                   everything, about 45 minutes
     python benches/recycle.py --quick                           the same, some seconds each
     python benches/recycle.py --scenario sighup,ttl --servers lowmem --seconds 20
     python benches/recycle.py --table benches/results/recycling.json   the table of README.md
@@ -19,7 +19,7 @@ import signal
 import sys
 from pathlib import Path
 
-from comparison import apart, environment, machine
+from comparison import apart, choosing, environment, machine
 from comparison.serving import NotServing
 from recycling import goals, report, scenarios, servers, summary, trial
 
@@ -38,6 +38,7 @@ def main() -> int:
     try:
         apart.step_apart()
         environment.prepare(upgrade=False)
+        environment.borrow_packages()
         return _run(arguments)
     except (environment.CannotPrepare, ValueError) as error:
         print(f"recycle.py: {error}", file=sys.stderr)
@@ -48,9 +49,7 @@ def main() -> int:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = choosing.parser(__doc__)
     default = ",".join(scenario.name for scenario in scenarios.BY_DEFAULT)
     known = ", ".join(scenario.name for scenario in scenarios.SCENARIOS)
     parser.add_argument("--seconds", type=float, default=60.0, help="of load for each trial (default: 60)")
@@ -58,18 +57,6 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--scenario", default=default, help=f"comma-separated, of: {known}")
     parser.add_argument(
         "--quick", action="store_true", help="some seconds each; for checking, not for quoting"
-    )
-    parser.add_argument(
-        "--binary",
-        type=Path,
-        default=environment.BENCHES.parent / "target" / "release" / "lowmem-serve",
-        help="the lowmem-serve executable (default: target/release/lowmem-serve)",
-    )
-    parser.add_argument(
-        "--python",
-        type=Path,
-        default=environment.VENV_PYTHON,
-        help="the Python that lowmem-serve embeds (default: that of benches/.venv)",
     )
     parser.add_argument(
         "--results",
@@ -88,11 +75,11 @@ def _parse() -> argparse.Namespace:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    binary = arguments.binary.resolve()
+    binary = arguments.binary
     chosen = servers.named(arguments.servers.split(","), servers.all_servers(binary, arguments.python))
     ours = any(server.name == scenarios.OURS for server in chosen)
-    if ours and not binary.exists():
-        raise ValueError(f"{binary} does not exist: `cargo build --release`, or name --binary")
+    if ours:
+        choosing.built(binary)
     sys.setswitchinterval(GIL_SECONDS)
     gc.freeze()
     versions = environment.versions()

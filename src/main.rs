@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use lowmem_serve::commands::{self, serve};
-use lowmem_serve::config::{self, Mistake, Surroundings};
+use lowmem_serve::config::{self, Config, Mistake, Surroundings};
 use lowmem_serve::environment::Search;
 use lowmem_serve::exit::Exit;
 use lowmem_serve::{cli, launch};
@@ -35,10 +35,24 @@ fn main() -> ExitCode {
         return version(&search).into();
     }
     let exit = match config::meant(flags, &surroundings) {
-        Ok(config) => serve::run(&config, &search, &surroundings),
+        Ok(config) => {
+            let reread = || reread(&argv, &surroundings);
+            serve::run(&config, &search, &surroundings, &reread)
+        }
         Err(mistakes) => Mistake::report(&mistakes),
     };
     exit.into()
+}
+
+/// What the same command line means by now: the files that it names, or finds, may have changed.
+fn reread(argv: &[OsString], around: &Surroundings) -> Result<Config, String> {
+    let variable = |name: &str| around.variables.get(&OsString::from(name)).cloned();
+    let typed = cli::parse(argv, variable, &around.directory);
+    let typed = typed.map_err(|error| error.to_string().trim_end().to_owned())?;
+    config::meant(&typed.cli.flags, around).map_err(|mistakes| {
+        let lines: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
+        lines.join("\n")
+    })
 }
 
 /// What clap has to say: a mistake, or the help, which goes to stdout.

@@ -66,6 +66,42 @@ def test_a_missing_attribute_is_answered_with_those_that_can_be_served(tree: Pat
     assert "It has app, api. Did you mean: lowmem-serve app:app" in ended.stderr
 
 
+HELPERS = """
+    from functools import partial
+
+    from flask import Flask, g, request, url_for
+    from quart import Quart
+    from starlette.applications import Starlette
+
+    site = Flask(__name__)
+    service = Quart(__name__)
+    api = Starlette()
+
+    def add(left, right):
+        return left + right
+
+    async def store(key, value, seconds):
+        return key
+
+    async def by_hand(scope, receive, send):
+        pass
+
+    def plain(environ, start_response):
+        return []
+
+    bound = partial(store, "key")
+"""
+
+
+def test_what_only_stands_beside_applications_is_not_offered(tmp_path: Path) -> None:
+    for framework in ("flask", "quart", "starlette"):
+        pytest.importorskip(framework)
+    (tmp_path / "app.py").write_text(textwrap.dedent(HELPERS))
+    ended = run("app:nothing", "--port", "0", cwd=tmp_path)
+    (offered,) = re.findall(r"It has (.*)\. Did you mean", ended.stderr)
+    assert offered == "site, service, api, by_hand, plain"
+
+
 def test_nothing_is_suggested_where_nothing_is_there(tmp_path: Path) -> None:
     ended = run("nowhere.py", "--port", "0", cwd=tmp_path)
     assert ended.returncode == 3

@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from hyperframe.frame import (
 from harness import Server
 from harness.authority import Authority
 from harness.http2_client import Http2Client, head
+from harness.replacing import lose_no_request
 from harness.scripted import Scripted, body, start
 
 NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR = 0, 1, 2, 3
@@ -599,39 +599,12 @@ def test_large_bodies_over_tls(server, authority):
 
 @pytest.mark.parametrize("encrypted", [False, True])
 def test_replacing_workers_loses_no_request(server, authority, encrypted):
-    flags = authority.flags if encrypted else ()
-    started = server("hello:app", "--no-access-log", *flags)
+    started = server("hello:app", "--no-access-log", *(authority.flags if encrypted else ()))
     context = authority.trusting()
-    stop = threading.Event()
-    failures: list[BaseException] = []
-    answered = threading.Semaphore(0)
-
-    def ask() -> None:
-        scheme = "https" if encrypted else "http"
-        # Without http1 httpx speaks HTTP/2 with prior knowledge.
-        options = {"http1": encrypted, "http2": True, "verify": context, "trust_env": False}
-        try:
-            with httpx.Client(**options) as client:
-                while not stop.is_set():
-                    response = client.get(f"{scheme}://127.0.0.1:{started.port}/")
-                    assert (response.text, response.http_version) == ("Hello, world!", "HTTP/2")
-                    answered.release()
-        except BaseException as error:
-            failures.append(error)
-            stop.set()
-
-    clients = [threading.Thread(target=ask) for _ in range(4)]
-    for client in clients:
-        client.start()
-    for swap in range(1, 4):
-        for _ in range(50):
-            assert answered.acquire(timeout=10), failures
-        started.send_signal(signal.SIGHUP)
-        started.stderr.wait_for_line("Recycled worker", times=swap, timeout=20)
-    stop.set()
-    for client in clients:
-        client.join()
-    assert not failures
+    # Without http1 httpx speaks HTTP/2 with prior knowledge.
+    options = {"http1": encrypted, "http2": True, "verify": context, "trust_env": False}
+    url = f"{'https' if encrypted else 'http'}://127.0.0.1:{started.port}/"
+    lose_no_request(started, lambda: httpx.Client(**options), url, "HTTP/2")
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness import REPOSITORY, Server, processes
+from harness.authority import Authority
 
 sys.path.insert(0, str(REPOSITORY / "benches"))
 
@@ -21,6 +22,7 @@ from recycling import goals, load
 from recycling.memory import Sampler, supervisor
 from recycling.scenarios import Style
 from recycling.tally import Tally
+from recycling.wire import Endpoint, Transport
 
 APPS = REPOSITORY / "benches" / "recycling" / "apps"
 
@@ -61,10 +63,17 @@ def recycled(server, tmp_path: Path):
 
 
 def under_load(
-    server: Server, seconds: float, mix: load.Mix = load.SMALL, trigger: load.Trigger | None = None
+    server: Server,
+    seconds: float,
+    mix: load.Mix = load.SMALL,
+    trigger: load.Trigger | None = None,
+    *,
+    transport: Transport = Transport.PLAIN,
+    roots: str = "",
 ) -> Tally:
     assert not isinstance(server.address, str)
-    return asyncio.run(load.run(server.address, mix, seconds, trigger))
+    endpoint = Endpoint.of(server.address, transport, roots)
+    return asyncio.run(load.run(endpoint, mix, seconds, trigger))
 
 
 def hang_up(server: Server, period: float) -> load.Trigger:
@@ -123,6 +132,21 @@ def test_nobody_notices_two_workers_with_a_ttl(recycled) -> None:
     tally = under_load(recycled("--ttl", "1s", "--workers", "2"), seconds=5)
     assert_unnoticed(tally)
     assert swaps(tally, workers=2) >= 2
+
+
+@pytest.mark.parametrize("transport", [Transport.TLS, Transport.HTTP2, Transport.H2C], ids=lambda it: it.name)
+def test_nobody_notices_over_connections_that_cannot_move(
+    recycled, tmp_path: Path, transport: Transport
+) -> None:
+    authority = Authority(tmp_path)
+    started = recycled(*(authority.flags if transport.is_encrypted else ()))
+    tally = under_load(
+        started, seconds=5, trigger=hang_up(started, 1.5), transport=transport, roots=authority.roots
+    )
+    # Nothing of stalls: handshakes take their time where several tests share the machine.
+    assert not tally.failures, "\n".join(map(str, tally.examples))
+    assert swaps(tally) >= 1
+    assert tally.moved > 0
 
 
 # --- one at a time

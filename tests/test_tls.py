@@ -7,7 +7,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import threading
 from pathlib import Path
 
 import httpx
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import PrivateFormat
 
 from harness import Server, run
 from harness.authority import PASSWORD, Authority, encoded
+from harness.replacing import lose_no_request
 
 TLS13, TLS12 = 0x0304, 0x0303
 
@@ -337,34 +337,9 @@ def test_a_broken_certificate_leaves_the_old_worker_serving(encrypted, authority
 
 def test_replacing_workers_loses_no_request(encrypted, authority):
     server = encrypted("hello:app", "--no-access-log")
-    stop = threading.Event()
-    failures: list[BaseException] = []
-    answered = threading.Semaphore(0)
     context = authority.trusting()
-
-    def ask() -> None:
-        try:
-            with httpx.Client(verify=context, trust_env=False) as client:
-                while not stop.is_set():
-                    response = client.get(f"https://127.0.0.1:{server.port}/")
-                    assert response.text == "Hello, world!"
-                    answered.release()
-        except BaseException as error:
-            failures.append(error)
-            stop.set()
-
-    clients = [threading.Thread(target=ask) for _ in range(4)]
-    for client in clients:
-        client.start()
-    for swap in range(1, 4):
-        for _ in range(50):
-            assert answered.acquire(timeout=10), failures
-        server.send_signal(signal.SIGHUP)
-        server.stderr.wait_for_line("Recycled worker", times=swap, timeout=20)
-    stop.set()
-    for client in clients:
-        client.join()
-    assert not failures
+    url = f"https://127.0.0.1:{server.port}/"
+    lose_no_request(server, lambda: httpx.Client(verify=context, trust_env=False), url, "HTTP/1.1")
 
 
 def test_an_idle_connection_ends_properly_when_the_server_stops(encrypted, authority):

@@ -37,6 +37,12 @@ def prepare(upgrade: bool) -> None:
     _prepare_certificate()
 
 
+def borrow_packages() -> None:
+    """Let this process import from the venv: load generators need packages, too, in Python alone."""
+    site_packages = VENV.glob("lib/python3*/site-packages")
+    sys.path.extend(str(path) for path in site_packages)
+
+
 def versions() -> dict[str, str]:
     """Return the version of each package in the venv, and of Python, wrk and node."""
     listing = subprocess.run(

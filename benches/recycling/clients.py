@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from recycling.tally import Kind, Tally
-from recycling.wire import Address, Failed, Failure, Link
+from recycling.wire import Endpoint, Failed, Failure, Link
 
 ANSWER_WITHIN_SECONDS = 20.0
 """Longer than any pause that a server could be forgiven; then it counts as never answered."""
@@ -37,8 +37,8 @@ class Done:
 class Field:
     """Where clients are at work: the server and the tally, which says when to end."""
 
-    def __init__(self, address: Address, tally: Tally) -> None:
-        self.address = address
+    def __init__(self, endpoint: Endpoint, tally: Tally) -> None:
+        self.endpoint = endpoint
         self.tally = tally
         self._loop = asyncio.get_running_loop()
 
@@ -90,8 +90,12 @@ class KeptAlive:
 
     async def _ask(self, request: bytes) -> Done:
         began = self._field.now()
+        # HTTP/1.1 has no other way to say that a TLS connection, which cannot move, is given up.
+        if self._link and self._field.endpoint.tls and self._link.has_been_closed:
+            self._field.tally.moved += 1
+            self.close()
         if self._link is None:
-            self._link = await Link.open(self._field.address)
+            self._link = await Link.open(self._field.endpoint)
         self._link.send(request)
         head, body = await self._link.whole()
         return Done(self._link.first_byte_at - began, plain_pid(body), head.announces_close)
@@ -146,7 +150,7 @@ async def fresh(field: Field) -> None:
 
 async def _on_a_new_connection(field: Field, request: bytes, silence: float) -> Done:
     began = field.now()
-    link = await Link.open(field.address)
+    link = await Link.open(field.endpoint)
     try:
         if silence:
             await asyncio.sleep(silence)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from recycling import clients, transfers
 from recycling.tally import Tally
 from recycling.websocket import refusal, websocket
-from recycling.wire import Address
+from recycling.wire import Endpoint
 
 HEARTBEAT_SECONDS = 0.005
 """Between two looks at how late the load generator is itself."""
@@ -53,18 +53,19 @@ PER_REQUEST_PAUSE = 0.005
 LEAKS_PER_SECOND = 20
 
 
-async def run(address: Address, mix: Mix, seconds: float, trigger: Trigger | None = None) -> Tally:
+async def run(endpoint: Endpoint, mix: Mix, seconds: float, trigger: Trigger | None = None) -> Tally:
     """Put the server under load; the tally, once every exchange that had begun is over."""
-    no_websockets = await refusal(address) if mix.websockets else None
+    wants_websockets = mix.websockets and not endpoint.transport.is_http2
+    no_websockets = await refusal(endpoint) if wants_websockets else None
     tally = Tally(seconds)
     if no_websockets:
         tally.skipped.append(f"websocket: {no_websockets}")
-    field = clients.Field(address, tally)
+    field = clients.Field(endpoint, tally)
     beside = [asyncio.create_task(_watch_itself(tally))]
     if trigger:
         beside.append(asyncio.create_task(_until(trigger(tally), field)))
     async with asyncio.TaskGroup() as group:
-        for client in _clients(field, mix, websockets=not no_websockets):
+        for client in _clients(field, mix, websockets=wants_websockets and not no_websockets):
             group.create_task(client)
     for task in beside:
         task.cancel()
@@ -75,6 +76,11 @@ async def run(address: Address, mix: Mix, seconds: float, trigger: Trigger | Non
 
 
 def _clients(field: clients.Field, mix: Mix, websockets: bool) -> list:
+    if field.endpoint.transport.is_http2:
+        # Here, so that only who speaks HTTP/2 needs the packages for it.
+        from recycling import http2
+
+        return http2.all_clients(field, mix, PER_REQUEST_PAUSE)
     chosen = []
     for number in range(mix.keep_alive):
         chosen.append(clients.keep_alive(field, CALM_PAUSE if number % 2 else BUSY_PAUSE))

@@ -180,6 +180,8 @@ def _document(trial: Trial) -> dict:
         "websocket_ends": tally.websocket_ends,
         "event_ends": tally.event_ends,
         "events": tally.events,
+        "moved": tally.moved,
+        "sent_again": tally.sent_again,
         "skipped": tally.skipped,
         "workers_first_answer": {pid: round(at, 3) for pid, at in tally.workers.items()},
         "not_shut_down": trial.not_shut_down,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
+from comparison.environment import CERTIFICATE, KEY
 from recycling.load import FULL, Mix
+from recycling.wire import Transport
 
 OURS = "lowmem-serve"
 
@@ -56,12 +58,15 @@ class Scenario:
     import_seconds: float = 0.3
     quick_seconds: float = 8.0
     mix: Mix = FULL
+    transport: Transport = Transport.PLAIN
+    """Only servers that have flags for it take part, if it is not plain."""
     least_seconds: dict[str, float] = field(default_factory=dict)
     """Where a server recycles no sooner than this, the load lasts longer (s), unless it is a quick run."""
 
     def takes(self, family: str) -> bool:
         """Whether the server can be made to recycle in this way."""
-        return self.drive is not Drive.ITSELF or family in self.flags
+        for_all = self.drive is not Drive.ITSELF and self.transport is Transport.PLAIN
+        return for_all or family in self.flags
 
     def trigger(self, family: str) -> str:
         """Name the trigger for a table."""
@@ -92,6 +97,13 @@ SIGHUP = Scenario(
     drive=Drive.HANGUP,
     period=2.0,
 )
+
+ENCRYPTED = {
+    OURS: ("--ssl-certfile", str(CERTIFICATE), "--ssl-keyfile", str(KEY)),
+    "granian": ("--ssl-certificate", str(CERTIFICATE), "--ssl-keyfile", str(KEY)),
+    "gunicorn": ("--certfile", str(CERTIFICATE), "--keyfile", str(KEY)),
+    "uvicorn": ("--ssl-certfile", str(CERTIFICATE), "--ssl-keyfile", str(KEY)),
+}
 
 SCENARIOS = (
     TTL,
@@ -158,6 +170,27 @@ SCENARIOS = (
         flags={"granian": ("--respawn-failed-workers",)},
         style=Style.CRASH,
         quick_seconds=16.0,
+    ),
+    replace(
+        SIGHUP,
+        name="tls",
+        about="TLS and HTTP/1.1; idle connections cannot move, and are closed in order",
+        transport=Transport.TLS,
+        flags=ENCRYPTED,
+    ),
+    replace(
+        SIGHUP,
+        name="http2",
+        about="HTTP/2 by ALPN; connections cannot move, and hear GOAWAY",
+        transport=Transport.HTTP2,
+        flags={name: flags for name, flags in ENCRYPTED.items() if name in (OURS, "granian")},
+    ),
+    replace(
+        SIGHUP,
+        name="h2c",
+        about="HTTP/2 with prior knowledge; connections cannot move, and hear GOAWAY",
+        transport=Transport.H2C,
+        flags={OURS: (), "granian": ()},
     ),
     Scenario(
         name="endurance",

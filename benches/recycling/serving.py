@@ -7,6 +7,7 @@ import http.client
 import os
 import re
 import signal
+import ssl
 import subprocess
 import tempfile
 import time
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import weigh
+from comparison.environment import CERTIFICATE
 from comparison.serving import NotServing, end, free_port
 from recycling.scenarios import Scenario
 from recycling.servers import APPS, Server, command_line
@@ -88,7 +90,7 @@ def running(server: Server, scenario: Scenario) -> Iterator[Running]:
             )
         try:
             try:
-                _wait_until_ready(process, port, begin + READY_WITHIN_SECONDS)
+                _wait_until_ready(process, port, scenario, begin + READY_WITHIN_SECONDS)
             except NotServing as error:
                 raise NotServing(f"{error}; its log ends:\n{log.read_text()[-LOG_TAIL_BYTES:]}") from error
             yield Running(process, command, port, time.monotonic() - begin, log, fault)
@@ -96,11 +98,13 @@ def running(server: Server, scenario: Scenario) -> Iterator[Running]:
             end(process)
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int, deadline: float) -> None:
+def _wait_until_ready(
+    process: subprocess.Popen[bytes], port: int, scenario: Scenario, deadline: float
+) -> None:
     while process.poll() is None:
         if time.monotonic() > deadline:
             raise NotServing(f"not ready within {READY_WITHIN_SECONDS:.0f} s")
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=READY_WITHIN_SECONDS)
+        connection = _connection(port, scenario)
         with contextlib.closing(connection):
             try:
                 connection.request("GET", "/", headers={"Connection": "close"})
@@ -110,3 +114,10 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, deadline: flo
                 pass
         time.sleep(POLL_SECONDS)
     raise NotServing(f"exit code {process.returncode} before it was ready")
+
+
+def _connection(port: int, scenario: Scenario) -> http.client.HTTPConnection:
+    if not scenario.transport.is_encrypted:
+        return http.client.HTTPConnection("127.0.0.1", port, timeout=READY_WITHIN_SECONDS)
+    context = ssl.create_default_context(cafile=CERTIFICATE)
+    return http.client.HTTPSConnection("localhost", port, timeout=READY_WITHIN_SECONDS, context=context)

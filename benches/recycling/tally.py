@@ -72,6 +72,11 @@ class Tally:
         """The longest time (s) in which no client at all was answered."""
         self.own_lag = 0.0
         """How late (s) the load generator itself has been at most: stalls may be its fault as far."""
+        self.moved = 0
+        """How often a client went to another connection because the server asked for it, by GOAWAY or by
+        closing an idle TLS connection."""
+        self.sent_again = 0
+        """Requests that GOAWAY said had not been looked at, sent again."""
         self.skipped: list[str] = []
         """Kinds of clients that did not take part, with the reason."""
         self._last_answer = self.began

@@ -28,7 +28,7 @@ async def stream(field: Field, seconds: float) -> None:
 async def _stream(field: Field, seconds: float) -> Done:
     lines = round(seconds / LINE_SECONDS)
     began = field.now()
-    link = await Link.open(field.address)
+    link = await Link.open(field.endpoint)
     try:
         link.send(GET % b"/stream?%d,%g" % (lines, LINE_SECONDS))
         head = await link.head()
@@ -55,7 +55,7 @@ async def upload(field: Field, pieces: int, seconds: float) -> None:
 
 async def _upload(field: Field, pieces: int, seconds: float) -> Done:
     length = pieces * len(PIECE)
-    link = await Link.open(field.address)
+    link = await Link.open(field.endpoint)
     try:
         link.send(b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % length)
         for _ in range(pieces):
@@ -82,7 +82,7 @@ async def events(field: Field) -> None:
 
 async def _events(field: Field) -> Done:
     began = field.now()
-    link = await Link.open(field.address)
+    link = await Link.open(field.endpoint)
     try:
         link.send(GET % b"/events?%g" % EVENT_SECONDS)
         head = await link.head()

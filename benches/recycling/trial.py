@@ -7,11 +7,13 @@ import time
 from dataclasses import dataclass, field
 
 import weigh
+from comparison.environment import CERTIFICATE
 from recycling import load, memory
 from recycling.scenarios import Drive, Scenario
 from recycling.servers import GRACE_SECONDS, Server
 from recycling.serving import Running, running
 from recycling.tally import Tally
+from recycling.wire import Endpoint
 
 FAULTS = ("import", "startup", "hang", "")
 """The ways in which successors fail, an equal share of the time each; the last one is good."""
@@ -114,8 +116,8 @@ async def _load(started: Running, scenario: Scenario, seconds: float, victims: V
             started.kill(worker)
 
     triggers = {Drive.ITSELF: None, Drive.HANGUP: hang_up, Drive.FAULTS: fail, Drive.KILL: kill}
-    address = ("127.0.0.1", started.port)
-    return await load.run(address, scenario.mix, seconds, triggers[scenario.drive])
+    endpoint = Endpoint.of(("127.0.0.1", started.port), scenario.transport, CERTIFICATE)
+    return await load.run(endpoint, scenario.mix, seconds, triggers[scenario.drive])
 
 
 def _settle(started: Running, processes: int) -> None:

@@ -9,7 +9,7 @@ from enum import IntEnum
 
 from recycling.clients import Done, Field
 from recycling.tally import Kind
-from recycling.wire import Address, Failed, Failure, Link
+from recycling.wire import Endpoint, Failed, Failure, Link
 
 MESSAGE_SECONDS = 0.05
 """Between an echo and the next message."""
@@ -32,10 +32,10 @@ class Opcode(IntEnum):
     PONG = 10
 
 
-async def refusal(address: Address) -> str | None:
+async def refusal(endpoint: Endpoint) -> str | None:
     """Say how the server refuses WebSockets; None when it does not."""
     try:
-        link = await Link.open(address)
+        link = await Link.open(endpoint)
         try:
             link.send(UPGRADE)
             async with asyncio.timeout(2):
@@ -57,7 +57,7 @@ async def websocket(field: Field) -> None:
 
 async def _session(field: Field) -> Done:
     began = field.now()
-    link = await Link.open(field.address)
+    link = await Link.open(field.endpoint)
     try:
         link.send(UPGRADE)
         head = await link.head()

@@ -7,11 +7,55 @@ and takes the time of the first byte where it arrives.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
-Address = tuple[str, int]
+
+class Transport(Enum):
+    """What the exchanges go over."""
+
+    PLAIN = auto()
+    TLS = auto()
+    HTTP2 = auto()
+    """By ALPN, over TLS."""
+    H2C = auto()
+    """With prior knowledge, without TLS."""
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether it is TLS."""
+        return self in (Transport.TLS, Transport.HTTP2)
+
+    @property
+    def is_http2(self) -> bool:
+        """Whether it is HTTP/2."""
+        return self in (Transport.HTTP2, Transport.H2C)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where the server is, and how it is spoken to."""
+
+    address: tuple[str, int]
+    transport: Transport = Transport.PLAIN
+    tls: ssl.SSLContext | None = None
+
+    @classmethod
+    def of(cls, address: tuple[str, int], transport: Transport, roots: Path | str) -> Endpoint:
+        """Return one that trusts these certificates, where there is TLS."""
+        if not transport.is_encrypted:
+            return cls(address, transport)
+        context = ssl.create_default_context(cafile=str(roots))
+        context.set_alpn_protocols(["h2" if transport.is_http2 else "http/1.1"])
+        return cls(address, transport, context)
+
+    @property
+    def over(self) -> dict[str, Any]:
+        """What `create_connection` is told besides the address."""
+        return {"ssl": self.tls, "server_hostname": "localhost"} if self.tls else {}
 
 
 class Failure(StrEnum):
@@ -45,6 +89,9 @@ class Stage(Enum):
     ASKED = auto()
     ANSWERING = auto()
 
+
+CLOSED = "closed"
+"""The end of a connection that is no error of the transport's."""
 
 LET_DOWN = {
     Stage.IDLE: Failure.CLOSED_IDLE,
@@ -101,16 +148,21 @@ class Link(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
 
     @classmethod
-    async def open(cls, address: Address) -> Link:
+    async def open(cls, endpoint: Endpoint) -> Link:
         """Connect; a failure to do so is a failed exchange."""
         loop = asyncio.get_running_loop()
         try:
-            _, link = await loop.create_connection(cls, *address)
+            _, link = await loop.create_connection(cls, *endpoint.address, **endpoint.over)
         except ConnectionRefusedError:
             raise Failed(Failure.REFUSED) from None
         except OSError as error:
             raise Failed(Failure.UNANSWERED, f"connecting: {type(error).__name__}") from error
         return link
+
+    @property
+    def has_been_closed(self) -> bool:
+        """Whether the server has closed it in order, with nothing in flight."""
+        return self._stage is Stage.IDLE and self._ended == CLOSED
 
     def send(self, request: bytes) -> None:
         """Send a request, or the beginning of one."""
@@ -192,12 +244,12 @@ class Link(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Be told by asyncio."""
-        self._end("closed")
+        self._end(CLOSED)
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
         """Be told by asyncio."""
-        self._end(type(error).__name__ if error else "closed")
+        self._end(type(error).__name__ if error else CLOSED)
 
     def _must_be_open(self) -> None:
         if self._ended:

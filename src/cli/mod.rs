@@ -44,6 +44,7 @@ use crate::import_string;
 pub use application::{Application, InterfaceWord, LifespanWord};
 pub use command::{Command, Shell};
 pub use compatibility::Compatibility;
+pub use file::NAMES as SETTINGS_FILES;
 pub use files::Files;
 pub use growth::{Diagnosis, Growth};
 pub use http::Http;

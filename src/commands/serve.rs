@@ -19,8 +19,13 @@ const CORE_VARIABLE: &str = "LOWMEM_SERVE_CORE";
 /// Names the directory of our Python package, where a build is far from its source.
 const PACKAGE_VARIABLE: &str = "LOWMEM_SERVE_PACKAGE";
 
-/// Serves until it is stopped.
-pub fn run(config: &Config, search: &Search, around: &Surroundings) -> Exit {
+/// Serves until it is stopped. `reread` reads the settings once more, for `--reload`.
+pub fn run(
+    config: &Config,
+    search: &Search,
+    around: &Surroundings,
+    reread: &supervisor::Reread<'_>,
+) -> Exit {
     if let Err(reason) = telemetry::init(&config.worker.log) {
         eprintln!("ERROR:    {reason}");
         return Exit::CouldNotStart;
@@ -42,7 +47,7 @@ pub fn run(config: &Config, search: &Search, around: &Surroundings) -> Exit {
             return Exit::CouldNotStart;
         }
     }
-    match start(config, search, around) {
+    match start(config, search, around, reread) {
         Ok(exit) => exit,
         Err(reason) => {
             error!("{reason}");
@@ -68,10 +73,11 @@ fn start(
     config: &Config,
     search: &Search,
     around: &Surroundings,
+    reread: &supervisor::Reread<'_>,
 ) -> Result<Exit, Box<dyn std::error::Error>> {
     let launch = launch(config, search, around)?;
     let listeners = Listeners::open(&config.listen, config.uds_mode, config.backlog)?;
-    Ok(supervisor::run(config, &launch, &listeners)?)
+    Ok(supervisor::run(config, &launch, &listeners, reread)?)
 }
 
 /// What it takes to start a worker here.

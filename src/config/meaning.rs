@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::lazy_imports;
 use super::{
@@ -12,7 +12,8 @@ use super::{
     proxies, reload, tls, websockets,
 };
 use crate::cli::{
-    Application, Compatibility, Flags, Http, InterfaceWord, LifespanWord, RecycleWord, Recycling,
+    self, Application, Compatibility, Flags, Http, InterfaceWord, LifespanWord, RecycleWord,
+    Recycling,
 };
 use crate::exit::Exit;
 use crate::imports::REPORT_VARIABLE;
@@ -87,7 +88,8 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
         websockets: websockets::meant(&flags.websocket, &mut notices, &mut mistakes),
         ..worker(flags, around, &mut mistakes)
     };
-    let reload = reload::meant(&flags.reload, around, &mut notices, &mut mistakes);
+    let settings = settings(flags, around);
+    let reload = reload::meant(&flags.reload, settings, around, &mut notices, &mut mistakes);
     let mut config = Config {
         listen: listen::meant(&flags.listening, around, &mut notices, &mut mistakes),
         uds_mode: flags.listening.uds_mode,
@@ -110,6 +112,18 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
     } else {
         Err(mistakes.0)
     }
+}
+
+/// The files that flags and variables come from, there or not.
+fn settings(flags: &Flags, around: &Surroundings) -> Vec<PathBuf> {
+    let files = match &flags.config {
+        Some(file) => vec![file.as_path()],
+        None => cli::SETTINGS_FILES.map(Path::new).to_vec(),
+    };
+    let files = files
+        .into_iter()
+        .chain(flags.application.env_file.as_deref());
+    files.map(|file| around.directory.join(file)).collect()
 }
 
 /// With `--reload` there is one worker, whose successor comes first: a file that cannot be imported
@@ -341,12 +355,9 @@ fn environment(
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsString;
-    use std::path::PathBuf;
-
     use super::*;
-    use crate::cli;
     use crate::config::Listen;
+    use std::ffi::OsString;
 
     fn around() -> Surroundings {
         Surroundings {

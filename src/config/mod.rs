@@ -65,6 +65,20 @@ pub struct Config {
     pub notices: Vec<String>,
 }
 
+impl Config {
+    /// Whether it differs in nothing but what workers are told, and what the operator is.
+    #[must_use]
+    pub fn is_like_but_for_workers(&self, other: &Self) -> bool {
+        let like = Self {
+            worker: self.worker.clone(),
+            environment: self.environment.clone(),
+            notices: self.notices.clone(),
+            ..other.clone()
+        };
+        *self == like
+    }
+}
+
 /// Where to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]

@@ -40,6 +40,8 @@ pub struct Reload {
     pub base: PathBuf,
     /// For how long changes that follow each other are one.
     pub delay: Duration,
+    /// Where settings are or could be: they are watched, too.
+    pub settings: Vec<PathBuf>,
     includes: Vec<Name>,
     excludes: Vec<Name>,
     excluded_directories: Vec<PathBuf>,
@@ -105,6 +107,7 @@ impl Name {
 /// What the flags mean; nothing without `--reload`.
 pub(super) fn meant(
     typed: &cli::Reload,
+    settings: Vec<PathBuf>,
     around: &Surroundings,
     notices: &mut Vec<String>,
     mistakes: &mut Mistakes,
@@ -145,6 +148,7 @@ pub(super) fn meant(
         directories: outermost(directories),
         base: base.clone(),
         delay: typed.reload_delay,
+        settings: settings.into_iter().map(real_file).collect(),
         includes: names("--reload-include", beside(&INCLUDED, includes, excludes)),
         excludes: names("--reload-exclude", beside(&EXCLUDED, excludes, includes)),
         excluded_directories,
@@ -178,6 +182,14 @@ fn real(directory: PathBuf) -> PathBuf {
     directory.canonicalize().unwrap_or(directory)
 }
 
+/// A file need not be there to have its place.
+fn real_file(file: PathBuf) -> PathBuf {
+    match (file.parent().map(Path::canonicalize), file.file_name()) {
+        (Some(Ok(directory)), Some(name)) => directory.join(name),
+        _ => file,
+    }
+}
+
 /// Without those that are below another.
 fn outermost(mut directories: Vec<PathBuf>) -> Vec<PathBuf> {
     directories.sort();
@@ -195,7 +207,7 @@ mod tests {
             ..Surroundings::default()
         };
         let (mut notices, mut mistakes) = (Vec::new(), Mistakes::default());
-        let reload = meant(typed, &around, &mut notices, &mut mistakes);
+        let reload = meant(typed, Vec::new(), &around, &mut notices, &mut mistakes);
         (reload, notices, mistakes.len())
     }
 

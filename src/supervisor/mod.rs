@@ -29,24 +29,27 @@ use self::pool::{Action, Event, Pool, Settings};
 use self::signals::Signals;
 use self::warm::Warm;
 use self::workforce::{Source, Workforce};
-use crate::config::Config;
+use crate::config::{Config, WorkerConfig};
 use crate::control::{FromWorker, ToWorker};
 use crate::exit::Exit;
 use crate::launch::Launch;
 use crate::net::Listeners;
 use crate::sys::{memory, process, startup};
 
+/// Reads all settings again; the text is for the operator.
+pub type Reread<'a> = dyn Fn() -> Result<Config, String> + 'a;
+
 /// Serves until it is told to stop or cannot go on.
-pub fn run(config: &Config, launch: &Launch, listeners: &Listeners) -> io::Result<Exit> {
-    let mut worker = config.worker.clone();
-    worker.listeners = listeners.kinds();
-    worker.package.clone_from(&launch.package);
+pub fn run(
+    config: &Config,
+    launch: &Launch,
+    listeners: &Listeners,
+    reread: &Reread<'_>,
+) -> io::Result<Exit> {
+    let worker = told(config, launch, listeners);
     let source = match &config.reload {
         _ if config.preload => Source::Preload,
-        Some(reload) if worker.package.is_some() => {
-            worker.tells_imports = true;
-            Source::Reload(Box::new(Warm::of(reload, &worker)))
-        }
+        Some(reload) if worker.tells_imports => Source::Reload(Box::new(Warm::of(reload, &worker))),
         _ => Source::Start,
     };
     let changes = config.reload.as_ref().map(Changes::of).transpose()?;
@@ -73,10 +76,26 @@ pub fn run(config: &Config, launch: &Launch, listeners: &Listeners) -> io::Resul
                 (None, _) => Parent::OfWorkers,
             },
         },
-        changes: changes.map(Box::new),
+        follower: changes.map(|changes| {
+            Box::new(Follower {
+                changes,
+                config: config.clone(),
+                reread,
+            })
+        }),
         is_unsettled: false,
     };
     supervisor.serve()
+}
+
+/// What a worker is told, with what only the supervisor knows.
+fn told(config: &Config, launch: &Launch, listeners: &Listeners) -> WorkerConfig {
+    WorkerConfig {
+        listeners: listeners.kinds(),
+        package: launch.package.clone(),
+        tells_imports: config.reload.is_some() && !config.preload && launch.package.is_some(),
+        ..config.worker.clone()
+    }
 }
 
 /// `CPython 3.11, loop auto, 2 workers`
@@ -102,10 +121,18 @@ struct Supervisor<'a> {
     signals: Signals,
     workforce: Workforce<'a>,
     banner: Banner,
-    /// What `--reload` watches.
-    changes: Option<Box<Changes>>,
+    /// What follows changes, with `--reload`.
+    follower: Option<Box<Follower<'a>>>,
     /// Something out of the ordinary has just been done.
     is_unsettled: bool,
+}
+
+/// `--reload`.
+struct Follower<'a> {
+    changes: Changes,
+    /// The settings in effect.
+    config: Config,
+    reread: &'a Reread<'a>,
 }
 
 impl Supervisor<'_> {
@@ -185,9 +212,41 @@ impl Supervisor<'_> {
     }
 
     fn follow_changes(&mut self) -> Option<Exit> {
-        let files = self.changes.as_mut()?.take(Instant::now())?;
-        warn!("inotify detected changes in {files}. Reloading...");
+        let changed = self.follower.as_mut()?.changes.take(Instant::now())?;
+        let has_settings = changed.has_settings && self.take_settings(&changed.files);
+        if !changed.has_source && !has_settings {
+            return None;
+        }
+        warn!(
+            "inotify detected changes in {}. Reloading...",
+            changed.files
+        );
         self.on(Event::Changed)
+    }
+
+    /// Reads the settings again; whether the next worker has others than the one that serves.
+    fn take_settings(&mut self, files: &str) -> bool {
+        let Some(follower) = &mut self.follower else {
+            return false;
+        };
+        let new = match (follower.reread)() {
+            Ok(new) => new,
+            Err(wrong) => {
+                error!("The settings stay as they were, because {files} cannot be used:\n{wrong}");
+                return false;
+            }
+        };
+        let old = &mut follower.config;
+        if !old.is_like_but_for_workers(&new) {
+            warn!("Some settings in {files} take effect with a restart of the server only.");
+        }
+        if old.worker == new.worker && old.environment == new.environment {
+            return false;
+        }
+        old.worker = new.worker;
+        old.environment = new.environment;
+        self.workforce.take(old);
+        true
     }
 
     /// Tells the pool and does what it says.
@@ -225,7 +284,7 @@ impl Supervisor<'_> {
     /// Sleeps until something happens or a deadline comes.
     fn wait(&self) -> io::Result<()> {
         let controls = self.workforce.controls();
-        let changes = self.changes.as_deref();
+        let changes = self.follower.as_ref().map(|follower| &follower.changes);
         let sources = std::iter::once(self.signals.as_fd())
             .chain(changes.map(AsFd::as_fd))
             .chain(controls.map(AsFd::as_fd));

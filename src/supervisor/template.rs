@@ -94,6 +94,11 @@ impl Template {
         }
     }
 
+    /// The next process gets another first message.
+    pub(super) fn take(&mut self, first: ToWorker) {
+        self.first = first;
+    }
+
     /// Whether the next worker is to come from it.
     pub(super) fn is_to_fork(&self) -> bool {
         let process = self.process.as_ref();

@@ -79,6 +79,11 @@ impl Warm {
         }
     }
 
+    /// Templates are made for this configuration from now on.
+    pub(super) fn take(&mut self, worker: Box<WorkerConfig>) {
+        self.worker = worker;
+    }
+
     /// What kept a template from being made may have been mended.
     pub(super) fn forget(&mut self) {
         self.made_of = None;

@@ -10,7 +10,7 @@ use tracing::error;
 use super::pool::{Weighing, WorkerId};
 use super::template::{Outcome, Purpose, Template};
 use super::warm::Warm;
-use crate::config::WorkerConfig;
+use crate::config::{Config, WorkerConfig};
 use crate::control::{FromWorker, Imported, Received, SupervisorEnd, ToWorker, socket_pair};
 use crate::launch::Launch;
 use crate::net::Listeners;
@@ -253,6 +253,19 @@ impl<'a> Workforce<'a> {
             return self.retire_template();
         }
         self.source_changed();
+    }
+
+    /// The next workers are told what this configuration says.
+    pub(super) fn take(&mut self, config: &Config) {
+        self.launch.variables.clone_from(&config.environment);
+        let worker = Box::new(super::told(config, &self.launch, self.listeners));
+        self.start = ToWorker::Start(worker.clone());
+        if let Some(warm) = &mut self.warm {
+            warm.take(worker);
+            self.import_anew();
+        } else if let Some(template) = &mut self.template {
+            template.take(ToWorker::Preload(worker));
+        }
     }
 
     /// What the application has of its own may be outdated.

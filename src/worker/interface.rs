@@ -35,6 +35,15 @@ impl Protocol {
         }
     }
 
+    /// What its specification calls the arguments; `env` is what many write.
+    fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Asgi3 => &["scope", "receive", "send"],
+            Self::Asgi2 => &["scope"],
+            Self::Wsgi => &["environ", "env", "start_response"],
+        }
+    }
+
     /// The value of `--interface` that asks for it.
     #[must_use]
     pub fn flag(self) -> &'static str {
@@ -57,6 +66,19 @@ pub struct Parameters {
     pub variadic: bool,
     /// A call returns a coroutine.
     pub is_async: bool,
+}
+
+impl Parameters {
+    /// The protocol, where a name says it, too: anything may take three arguments.
+    #[must_use]
+    pub fn evident_protocol(&self) -> Option<Protocol> {
+        let protocol = self.protocol()?;
+        let known = protocol.names();
+        let mut names = self.names.iter();
+        names
+            .any(|name| known.contains(&name.as_str()))
+            .then_some(protocol)
+    }
 }
 
 impl Parameters {
@@ -134,6 +156,17 @@ mod tests {
         assert_eq!(told(&["scope"]), Some(Protocol::Asgi2));
         assert_eq!(told(&[]), None);
         assert_eq!(told(&["a", "b", "c", "d"]), None);
+    }
+
+    #[test]
+    fn only_the_names_make_it_evident() {
+        let evident = |names: &[&str]| parameters(names, 0).evident_protocol();
+        assert_eq!(evident(&["scope", "_r", "_s"]), Some(Protocol::Asgi3));
+        assert_eq!(evident(&["environ", "respond"]), Some(Protocol::Wsgi));
+        assert_eq!(evident(&["scope"]), Some(Protocol::Asgi2));
+        assert_eq!(evident(&["key", "value", "seconds"]), None);
+        assert_eq!(evident(&["scope", "more"]), None);
+        assert_eq!(evident(&["endpoint"]), None);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use clap::Command;
 use toml::de::DeTable;
 
 /// The names, best first.
-const NAMES: [&str; 2] = ["lowmem-serve.toml", PROJECT];
+pub const NAMES: [&str; 2] = ["lowmem-serve.toml", PROJECT];
 
 /// A file that belongs to others, too.
 const PROJECT: &str = "pyproject.toml";

@@ -24,6 +24,17 @@ pub(super) struct Changes {
     burst: Burst,
 }
 
+/// A burst of changes.
+#[derive(Debug)]
+pub(super) struct Changed {
+    /// The files, as a log line shows them.
+    pub files: String,
+    /// One of them is the application's.
+    pub has_source: bool,
+    /// One of them has settings, or variables.
+    pub has_settings: bool,
+}
+
 impl Changes {
     /// Watches the directories. What is in them now is no change.
     ///
@@ -34,6 +45,10 @@ impl Changes {
         for directory in &reload.directories {
             tree.watch(directory, reload);
         }
+        reload
+            .settings
+            .iter()
+            .for_each(|file| tree.watch_file(file));
         Ok(Self {
             reload: reload.clone(),
             tree,
@@ -48,15 +63,19 @@ impl Changes {
         format!("[{}]", quoted.join(", "))
     }
 
-    /// What has changed, once nothing more follows; as a log line shows it.
-    pub(super) fn take(&mut self, now: Instant) -> Option<String> {
+    /// What has changed, once nothing more follows.
+    pub(super) fn take(&mut self, now: Instant) -> Option<Changed> {
         for file in self.tree.changed(&self.reload) {
             self.burst.add(file, now);
         }
         let files = self.burst.take(now)?;
         files.iter().for_each(|file| bytecode::forget(file));
         let shown: Vec<_> = files.iter().map(|file| self.shown(file)).collect();
-        Some(shown.join(", "))
+        Some(Changed {
+            files: shown.join(", "),
+            has_source: files.iter().any(|file| self.reload.takes(file)),
+            has_settings: files.iter().any(|file| self.reload.settings.contains(file)),
+        })
     }
 
     /// When [`Self::take`] may have something, should nothing else happen.

@@ -28,14 +28,23 @@ const WATCHED: WatchFlags = WatchFlags::CLOSE_WRITE
 pub(super) struct Tree {
     inotify: OwnedFd,
     /// By their watch. A directory has one watch, whatever paths lead to it.
-    directories: HashMap<i32, PathBuf>,
+    directories: HashMap<i32, Directory>,
     has_warned: bool,
+}
+
+#[derive(Debug)]
+struct Directory {
+    path: PathBuf,
+    /// It is watched for files of settings only.
+    is_for_settings: bool,
 }
 
 /// What an event is about.
 enum Seen {
     /// A file, or a name that is gone.
     File(PathBuf),
+    /// One where nothing else counts than settings.
+    Beside(PathBuf),
     Directory(PathBuf),
     /// More has happened than the kernel could note.
     Overflow,
@@ -62,7 +71,11 @@ impl Tree {
                     continue;
                 }
             };
-            self.directories.insert(watch, directory.clone());
+            let own = Directory {
+                path: directory.clone(),
+                is_for_settings: false,
+            };
+            self.directories.insert(watch, own);
             // A link may lead back up.
             if !seen.insert(watch) {
                 continue;
@@ -80,25 +93,51 @@ impl Tree {
         files
     }
 
+    /// Watches a file, which need not be there.
+    pub(super) fn watch_file(&mut self, file: &Path) {
+        let Some(directory) = file.parent() else {
+            return;
+        };
+        match inotify::add_watch(&self.inotify, directory, WATCHED) {
+            Ok(watch) => {
+                self.directories.entry(watch).or_insert_with(|| Directory {
+                    path: directory.to_owned(),
+                    is_for_settings: true,
+                });
+            }
+            Err(error) => self.warn_once(directory, error),
+        }
+    }
+
     /// The files that have changed since the last call and count.
     pub(super) fn changed(&mut self, reload: &Reload) -> Vec<PathBuf> {
         let mut files = Vec::new();
         for seen in self.read() {
             match seen {
-                Seen::File(path) => files.push(path),
+                Seen::File(path) if reload.takes(&path) => files.push(path),
+                Seen::File(path) | Seen::Beside(path) => {
+                    files.extend(Some(path).filter(|path| reload.settings.contains(path)));
+                }
                 // What is in a new directory may be older than its watch.
                 Seen::Directory(path) if reload.enters(&path) => {
-                    files.extend(self.watch(&path, reload));
+                    files.extend(self.taken(&path, reload));
                 }
                 Seen::Directory(_) => {}
                 // It is not known what was missed: anything may have changed.
                 Seen::Overflow => {
                     for directory in &reload.directories {
-                        files.extend(self.watch(directory, reload));
+                        files.extend(self.taken(directory, reload));
                     }
+                    files.extend_from_slice(&reload.settings);
                 }
             }
         }
+        files
+    }
+
+    /// Watches a directory; the files that are there and count.
+    fn taken(&mut self, directory: &Path, reload: &Reload) -> Vec<PathBuf> {
+        let mut files = self.watch(directory, reload);
         files.retain(|file| reload.takes(file));
         files
     }
@@ -126,9 +165,11 @@ impl Tree {
             let (Some(directory), Some(name)) = (directory, event.file_name()) else {
                 continue;
             };
-            let path = directory.join(OsStr::from_bytes(name.to_bytes()));
+            let path = directory.path.join(OsStr::from_bytes(name.to_bytes()));
             let is_new = kind.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO);
-            if !kind.contains(ReadFlags::ISDIR) {
+            if directory.is_for_settings {
+                all.push(Seen::Beside(path));
+            } else if !kind.contains(ReadFlags::ISDIR) {
                 all.push(Seen::File(path));
             } else if is_new {
                 all.push(Seen::Directory(path));

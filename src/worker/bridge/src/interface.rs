@@ -93,6 +93,13 @@ pub fn told(app: &Bound<'_, PyAny>) -> Option<Protocol> {
         .then_some(protocol)
 }
 
+/// Whether `value` is an application for sure: no class, and its parameters have a protocol's names.
+pub fn is_evident(value: &Bound<'_, PyAny>) -> bool {
+    let parameters = || parameters(value, true, MOST_LAYERS);
+    !value.is_instance_of::<PyType>()
+        && parameters().is_some_and(|own| own.evident_protocol().is_some())
+}
+
 /// The parameters of a callable, if they can be known; those of what it wraps, if `unwrap`.
 fn parameters(callable: &Bound<'_, PyAny>, unwrap: bool, layers: usize) -> Option<Parameters> {
     let layers = layers.checked_sub(1)?;

@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::{PyAttributeError, PyModuleNotFoundError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyType};
+use pyo3::types::{PyDict, PyList};
 
 use lowmem_serve::config::WorkerConfig;
 use lowmem_serve::import_string;
@@ -149,14 +149,12 @@ fn others(module: &Bound<'_, PyAny>, module_name: &str, wanted: &str) -> String 
 }
 
 /// The names at a module's top level that are bound to applications; not to classes, which a module
-/// rather imports than serves.
+/// rather imports than serves, nor to functions that happen to take as many arguments.
 fn servable(module: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     let mut names = Vec::new();
     for (name, value) in module.getattr("__dict__")?.cast_into::<PyDict>()? {
         let name: String = name.extract()?;
-        let is_application =
-            || !value.is_instance_of::<PyType>() && interface::told(&value).is_some();
-        if !name.starts_with('_') && is_application() {
+        if !name.starts_with('_') && interface::is_evident(&value) {
             names.push(name);
         }
     }
