@@ -1,12 +1,14 @@
-"""The scope of an HTTP request is the one of the ASGI specification, in Uvicorn's reading of it."""
+"""Scopes are those of the ASGI specification, in Uvicorn's reading of it."""
 
 import ast
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from harness import Response, Server
+from harness.websocket_client import WebSocketClient
 
 KINDS = {
     "type": "str",
@@ -255,3 +257,33 @@ def test_the_client_and_server_addresses_of_ipv6_are_pairs_too(server: Any) -> N
         scope = scope_of(client.get("/"))
         assert scope["client"] == client.socket.getsockname()[:2]
     assert scope["server"] == ("::1", running.port)
+
+
+def test_websockets_share_the_fields_that_clients_have_alike_and_none_of_their_own(server, tmp_path) -> None:
+    (tmp_path / "application.py").write_text(
+        textwrap.dedent(
+            """
+            scopes = []
+
+            async def app(scope, receive, send):
+                if scope["type"] != "websocket":
+                    raise NotImplementedError
+                await receive()
+                await send({"type": "websocket.accept"})
+                scopes.append({pair[0].decode(): pair for pair in scope["headers"]})
+                scope["headers"].append((b"x-changed", b"1"))
+                first, last = scopes[0], scopes[-1]
+                assert first.keys() == last.keys()
+                same = sorted(name for name in first if first[name] is last[name])
+                await send({"type": "websocket.send", "text": " ".join(same)})
+                await receive()
+            """
+        )
+    )
+    started = server("application:app", cwd=tmp_path)
+    fields = [("user-agent", "test"), ("cookie", "a=b"), ("x-long", "y" * 300)]
+    with WebSocketClient(started.address) as first, WebSocketClient(started.address) as second:
+        for client in (first, second):
+            client.open("/", fields)
+        first.read_text()
+        assert second.read_text() == "connection host sec-websocket-version upgrade user-agent"

@@ -1,4 +1,4 @@
-"""Thousands of idle connections: they weigh next to nothing, and a swap moves them all."""
+"""Thousands of connections that wait: they weigh next to nothing, and a swap moves those that are idle."""
 
 import resource
 import signal
@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness import REPOSITORY, Server
+from harness.raw_client import encode_request
+from harness.websocket_client import HANDSHAKE, TEXT, encode
 
 APPS = REPOSITORY / "benches" / "recycling" / "apps"
 
@@ -41,6 +43,16 @@ def many() -> Iterator[int]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     yield number
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+SOME = 2_000
+"""Connections of which one weighs enough for that."""
+
+FIRST = 200
+"""Connections before those that are weighed: what the first of them need once is not theirs."""
+
+WAITING_KB = {"head": 3.0, "body": 8.0, "websocket": 3.5}
+"""Of the worker's own memory, for one that waits there. The application's objects are part of the last two."""
 
 
 @contextmanager
@@ -109,3 +121,34 @@ def test_thousands_of_idle_connections_move_to_the_successor(server, many: int, 
         assert int(moved[1].replace(",", "")) == many
         (new,) = started.worker_pids()
         assert ask(connections) == {new} != {old}
+
+
+HEAD = encode_request("POST", "/echo", {"user-agent": "curl/8.14", "accept": "*/*", "content-length": "1000"})
+
+WHAT_WAITS = {
+    "head": HEAD.removesuffix(b"\r\n"),
+    "body": HEAD + b"x" * 500,
+    "websocket": encode_request("GET", "/", HANDSHAKE),
+}
+
+
+@pytest.mark.parametrize("waiting", WHAT_WAITS)
+def test_a_connection_that_waits_within_something_holds_no_buffer(server, many: int, waiting: str) -> None:
+    app = "websocket_light:app" if waiting == "websocket" else "http_bare:app"
+    started = server(app, "--no-access-log", "--timeout-header-read", "300")
+    (worker,) = started.worker_pids()
+
+    def begin(connections: list[socket.socket]) -> int:
+        for connection in connections:
+            connection.sendall(WHAT_WAITS[waiting])
+        return settled_kb(worker)
+
+    number = min(SOME, many)
+    with connected(started, FIRST) as first, connected(started, number) as connections:
+        before = begin(first)
+        assert begin(connections) - before <= number * WAITING_KB[waiting]
+        if waiting == "websocket":
+            for connection in connections[:FIRST]:
+                assert connection.recv(4096).startswith(b"HTTP/1.1 101 ")
+                connection.sendall(encode(TEXT, b"still there?"))
+                assert connection.recv(4096).endswith(b"still there?")

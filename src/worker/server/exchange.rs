@@ -417,6 +417,11 @@ impl Exchange {
         }
     }
 
+    /// The output's buffer, if there is nothing in it.
+    pub(super) fn take_idle_buffer(&self) -> Vec<u8> {
+        self.lock().out.take_idle_buffer()
+    }
+
     /// So many bytes of what was taken are still to be written.
     pub(super) fn set_taken(&self, taken: usize) {
         let mut state = self.lock();

@@ -316,6 +316,9 @@ pub(super) struct Outgoing {
 /// before `send()` does, and the piece that goes beyond them.
 const GROWN: usize = 80 * 1024;
 
+/// Capacity in bytes for a head where no buffer is at hand: most are shorter.
+const HEAD: usize = 512;
+
 /// A piece that waits.
 #[derive(Debug)]
 enum Queued {
@@ -354,10 +357,19 @@ impl Outgoing {
 
     /// Takes the buffer to write a head into it; give it back by [`Self::put_head`].
     pub(super) fn take_buffer(&mut self) -> Vec<u8> {
-        if self.is_empty() {
+        if self.is_empty() && self.tail.capacity() > 0 {
             self.written = 0;
             self.tail.clear();
             std::mem::take(&mut self.tail)
+        } else {
+            Vec::with_capacity(HEAD)
+        }
+    }
+
+    /// Takes the buffer if there is nothing in it: whoever waits holds none.
+    pub(super) fn take_idle_buffer(&mut self) -> Vec<u8> {
+        if self.is_empty() {
+            std::mem::take(self).tail
         } else {
             Vec::new()
         }

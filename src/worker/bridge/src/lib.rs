@@ -23,6 +23,7 @@ mod python_log;
 mod report;
 mod runtime;
 mod scope;
+mod shared_fields;
 mod tasks;
 mod template;
 mod tls;

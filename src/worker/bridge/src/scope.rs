@@ -11,6 +11,7 @@ use lowmem_serve::worker::application::{Peers, ServerAddress, TlsFacts};
 use lowmem_serve::worker::asgi::http::Version;
 use lowmem_serve::worker::server::{Conversation, Forwarded, RequestHead, percent};
 
+use crate::shared_fields::SharedFields;
 use crate::tls;
 
 /// What all scopes of a worker share.
@@ -26,6 +27,8 @@ pub struct Scopes {
     state: Py<PyDict>,
     /// The value of an extension that has nothing to say: one for all WebSockets.
     nothing: Py<PyDict>,
+    /// What their handshakes have alike.
+    shared: SharedFields,
     /// The last connection's `server`: it is that of most.
     server: RefCell<Option<(ServerAddress, Py<PyAny>)>>,
     /// The last client's address, which behind a proxy is that of all.
@@ -66,6 +69,7 @@ impl Scopes {
             names: Names::new(py),
             state,
             nothing: PyDict::new(py).unbind(),
+            shared: SharedFields::new(py),
             server: RefCell::default(),
             client: RefCell::default(),
         })
@@ -210,6 +214,9 @@ impl Scopes {
         if let Some(extensions) = scope.get_item(intern!(py, "extensions"))? {
             extensions.del_item(intern!(py, "http.response.pathsend"))?;
             extensions.set_item(intern!(py, "websocket.http.response"), &self.nothing)?;
+        }
+        if let Some(headers) = scope.get_item(intern!(py, "headers"))? {
+            self.shared.share(headers.cast::<PyList>()?)?;
         }
         let subprotocols = PyList::new(py, conversation.subprotocols())?;
         scope.set_item(intern!(py, "subprotocols"), subprotocols)?;

@@ -10,6 +10,9 @@ use crate::worker::server::buffers;
 /// Pipelined requests are read ahead of their turn up to this many bytes.
 pub(super) const READ_AHEAD: usize = 64 * 1024;
 
+/// Bytes that are copied out of a read buffer before the wait for more; of larger beginnings there are few.
+const SPARSE: usize = buffers::SIZE / 4;
+
 /// What has been read and not been used.
 #[derive(Debug, Default)]
 pub(super) struct Input {
@@ -35,6 +38,16 @@ impl Input {
             self.buffer.clear();
             self.used = 0;
         }
+    }
+
+    /// Keeps no more of a buffer than it needs, where that makes a difference: a client may take its
+    /// time for the rest. Gives back the buffer.
+    fn settle(&mut self) -> Option<Vec<u8>> {
+        let is_sparse = self.buffer.capacity() >= buffers::SIZE && self.buffer.len() <= SPARSE;
+        is_sparse.then(|| {
+            let exact = self.buffer.to_vec();
+            std::mem::replace(&mut self.buffer, exact)
+        })
     }
 
     /// Moves what is unused to the front, so that all free capacity is behind it.
@@ -80,6 +93,10 @@ impl<A: Application> Connection<'_, A> {
             self.server
                 .buffers
                 .give(std::mem::take(&mut self.input.buffer));
+        } else if polled.is_pending()
+            && let Some(buffer) = self.input.settle()
+        {
+            self.server.buffers.give(buffer);
         }
         polled.map(|_| 0)
     }

@@ -47,7 +47,7 @@ pub(super) async fn serve<A: Application>(server: Rc<Server<A>>, resting: Restin
         // Boxed: a connection of HTTP/1.1 shall not be larger for it.
         Left::Http2(resting) => Box::pin(http2::serve(server, resting)).await,
         // A task of its own: it lasts longer than this one, and needs less.
-        Left::WebSocket(session) => tasks::spawn(session.run()),
+        Left::WebSocket(session) => tasks::spawn(*session),
     }
 }
 

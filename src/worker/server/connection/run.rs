@@ -236,6 +236,10 @@ impl<A: Application> Connection<'_, A> {
                 }
             }
             if !progress {
+                // Applications that wait, and clients that are slow, come by the thousand.
+                let server = self.server;
+                server.buffers.give(run.exchange.take_idle_buffer());
+                server.buffers.give(run.out.take_idle_buffer());
                 return Poll::Pending;
             }
         }

@@ -42,19 +42,19 @@ pub(super) struct Inbound {
     /// The head that is arriving.
     head: [u8; MAX_HEAD],
     head_length: u8,
-    /// The frame whose payload is arriving.
-    frame: Option<Frame>,
+    /// The frame whose payload is arriving, between two reads. Boxed: most arrive in one.
+    frame: Option<Box<Frame>>,
     /// The message that its frames make.
     message: Option<Box<Partial>>,
-    /// The payload of a control frame, which may come between those.
-    control: Vec<u8>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Frame {
     head: Head,
     /// Bytes of the payload that have arrived.
     arrived: u64,
+    /// They themselves, if it is a control frame, which may come within a message.
+    control: Vec<u8>,
 }
 
 /// A message that is arriving.
@@ -76,7 +76,6 @@ impl Inbound {
             head_length: 0,
             frame: None,
             message: None,
-            control: Vec::new(),
         }
     }
 
@@ -84,8 +83,8 @@ impl Inbound {
     pub(super) fn advance(&mut self, input: &[u8]) -> Result<(usize, Option<Event>), Violation> {
         let mut consumed = 0;
         loop {
-            let frame = match self.frame {
-                Some(frame) => frame,
+            let mut frame = match self.frame.take() {
+                Some(frame) => *frame,
                 None => match self.read_head(&input[consumed..])? {
                     (taken, Some(frame)) => {
                         consumed += taken;
@@ -97,17 +96,13 @@ impl Inbound {
             let left = frame.head.length - frame.arrived;
             let here = &input[consumed..];
             let here = &here[..here.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
-            self.payload(frame, here)?;
+            self.payload(&mut frame, here)?;
             consumed += here.len();
             if (here.len() as u64) < left {
-                self.frame = Some(Frame {
-                    arrived: frame.arrived + here.len() as u64,
-                    ..frame
-                });
+                self.frame = Some(Box::new(frame));
                 return Ok((consumed, None));
             }
-            self.frame = None;
-            if let Some(event) = self.end(frame.head)? {
+            if let Some(event) = self.end(frame)? {
                 return Ok((consumed, Some(event)));
             }
         }
@@ -124,7 +119,12 @@ impl Inbound {
         };
         self.head_length = 0;
         self.begin(&head)?;
-        Ok((length - before, Some(Frame { head, arrived: 0 })))
+        let frame = Frame {
+            head,
+            arrived: 0,
+            control: Vec::new(),
+        };
+        Ok((length - before, Some(frame)))
     }
 
     /// RFC 6455 section 5.4: which frame may follow which.
@@ -163,11 +163,12 @@ impl Inbound {
         Ok(())
     }
 
-    fn payload(&mut self, frame: Frame, payload: &[u8]) -> Result<(), Violation> {
+    fn payload(&mut self, frame: &mut Frame, payload: &[u8]) -> Result<(), Violation> {
         // Below 4 the place in the mask is all that matters.
         let offset = (frame.arrived % 4) as usize;
+        frame.arrived += payload.len() as u64;
         if frame.head.opcode.is_control() {
-            frame::unmask(&mut self.control, payload, frame.head.mask, offset);
+            frame::unmask(&mut frame.control, payload, frame.head.mask, offset);
             return Ok(());
         }
         let Some(message) = &mut self.message else {
@@ -185,9 +186,9 @@ impl Inbound {
     }
 
     /// A frame is whole.
-    fn end(&mut self, head: Head) -> Result<Option<Event>, Violation> {
+    fn end(&mut self, Frame { head, control, .. }: Frame) -> Result<Option<Event>, Violation> {
         if head.opcode.is_control() {
-            let payload = std::mem::take(&mut self.control);
+            let payload = control;
             return Ok(Some(match head.opcode {
                 Opcode::Ping => Event::Ping(payload),
                 Opcode::Pong => Event::Pong(payload),

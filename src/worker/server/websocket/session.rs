@@ -1,7 +1,7 @@
 //! The life of an accepted WebSocket: frames in, frames out, to the end of the connection.
 
-use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -75,6 +75,20 @@ enum Ending {
     Lingering { shut: bool },
 }
 
+/// Serves it until the connection has ended. A future by hand: one of an `async fn` would hold the
+/// session twice, as what it was given and as what it works with.
+impl Future for Session {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let ended = self.poll_end(cx);
+        if ended.is_ready() {
+            self.conversation.lost();
+        }
+        ended
+    }
+}
+
 impl Session {
     /// `input` is what has been read behind the handshake.
     pub(in crate::worker::server) fn new(
@@ -101,13 +115,7 @@ impl Session {
         session
     }
 
-    /// Serves it until the connection has ended.
-    pub(in crate::worker::server) async fn run(mut self) {
-        poll_fn(|cx| self.poll(cx)).await;
-        self.conversation.lost();
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.guard.entry.set_waker(cx.waker());
         if self.guard.entry.is_cut() {
             return Poll::Ready(());
