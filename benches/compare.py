@@ -13,13 +13,11 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import signal
 import sys
 from pathlib import Path
 
 from comparison import (
-    apart,
-    choosing,
+    command,
     connections,
     environment,
     machine,
@@ -49,22 +47,12 @@ def main() -> int:
         print("compare.py: needs Python 3.11 or newer", file=sys.stderr)
         return 2
     arguments = _parse()
-    # So that an ended comparison ends its servers too: finally blocks run on SystemExit.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        apart.step_apart()
-        environment.prepare(upgrade=arguments.upgrade)
-        return _self_check() if arguments.self_check else _compare(arguments)
-    except (environment.CannotPrepare, ValueError) as error:
-        print(f"compare.py: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("compare.py: interrupted; nothing written", file=sys.stderr)
-        return 130
+    run = _self_check if arguments.self_check else lambda: _compare(arguments)
+    return command.prepared("compare.py", run, arguments.upgrade)
 
 
 def _parse() -> argparse.Namespace:
-    parser = choosing.parser(__doc__, python=None)
+    parser = command.parser(__doc__, python=None)
     known = ", ".join(workload.name for workload in workloads.WORKLOADS)
     parser.add_argument("--servers", help="names or their beginnings, comma-separated")
     parser.add_argument(

@@ -18,7 +18,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from comparison import apart, choosing, machine, serving
+from comparison import apart, command, machine, serving
 from gating import idle, instructions, python, record
 
 
@@ -27,7 +27,7 @@ def main() -> int:
     arguments = _parse()
     apart.step_apart()
     try:
-        measured = _measure(choosing.built(arguments.binary), arguments)
+        measured = _measure(command.built(arguments.binary), arguments)
     except (serving.NotServing, ValueError) as error:
         print(f"gate.py: {error}", file=sys.stderr)
         return 2
@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def _parse() -> argparse.Namespace:
-    parser = choosing.parser(__doc__, python="a Python with Quart, to be weighed")
+    parser = command.parser(__doc__, python="a Python with Quart, to be weighed")
     parser.add_argument(
         "--static-python",
         type=Path,

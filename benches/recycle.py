@@ -15,11 +15,10 @@ from __future__ import annotations
 import argparse
 import datetime
 import gc
-import signal
 import sys
 from pathlib import Path
 
-from comparison import apart, choosing, environment, machine
+from comparison import command, environment, machine
 from comparison.serving import NotServing
 from recycling import goals, report, scenarios, servers, summary, trial
 
@@ -33,23 +32,11 @@ def main() -> int:
     if arguments.table:
         print(summary.table(arguments.table))
         return 0
-    # So that an ended run ends its servers too: finally blocks run on SystemExit.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        apart.step_apart()
-        environment.prepare(upgrade=False)
-        environment.borrow_packages()
-        return _run(arguments)
-    except (environment.CannotPrepare, ValueError) as error:
-        print(f"recycle.py: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("recycle.py: interrupted; nothing written", file=sys.stderr)
-        return 130
+    return command.prepared("recycle.py", lambda: _run(arguments))
 
 
 def _parse() -> argparse.Namespace:
-    parser = choosing.parser(__doc__)
+    parser = command.parser(__doc__)
     default = ",".join(scenario.name for scenario in scenarios.BY_DEFAULT)
     known = ", ".join(scenario.name for scenario in scenarios.SCENARIOS)
     parser.add_argument("--seconds", type=float, default=60.0, help="of load for each trial (default: 60)")
@@ -79,7 +66,8 @@ def _run(arguments: argparse.Namespace) -> int:
     chosen = servers.named(arguments.servers.split(","), servers.all_servers(binary, arguments.python))
     ours = any(server.name == scenarios.OURS for server in chosen)
     if ours:
-        choosing.built(binary)
+        command.built(binary)
+    environment.borrow_packages()
     sys.setswitchinterval(GIL_SECONDS)
     gc.freeze()
     versions = environment.versions()

@@ -50,6 +50,8 @@ BUSY_PAUSE, CALM_PAUSE = 0.002, 0.04
 and some rest long enough for the server to take their connection for idle."""
 
 PER_REQUEST_PAUSE = 0.005
+HANDSHAKE_PAUSE = 0.05
+"""With TLS: handshakes would take the load generator all its time."""
 LEAKS_PER_SECOND = 20
 
 
@@ -76,17 +78,18 @@ async def run(endpoint: Endpoint, mix: Mix, seconds: float, trigger: Trigger | N
 
 
 def _clients(field: clients.Field, mix: Mix, websockets: bool) -> list:
+    pause = HANDSHAKE_PAUSE if field.endpoint.tls else PER_REQUEST_PAUSE
     if field.endpoint.transport.is_http2:
         # Here, so that only who speaks HTTP/2 needs the packages for it.
         from recycling import http2
 
-        return http2.all_clients(field, mix, PER_REQUEST_PAUSE)
+        return http2.all_clients(field, mix, pause)
     chosen = []
     for number in range(mix.keep_alive):
         chosen.append(clients.keep_alive(field, CALM_PAUSE if number % 2 else BUSY_PAUSE))
     for number in range(mix.per_request):
         request = clients.CLOSING if number % 2 else clients.PLAIN
-        chosen.append(clients.per_request(field, request, PER_REQUEST_PAUSE))
+        chosen.append(clients.per_request(field, request, pause))
     chosen += [clients.idle(field, mix.idle_seconds) for _ in range(mix.idle)]
     chosen += [clients.fresh(field) for _ in range(mix.fresh)]
     chosen += [transfers.stream(field, mix.stream_seconds) for _ in range(mix.streams)]

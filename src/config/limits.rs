@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::LimitSettings;
-use super::meaning::Mistakes;
+use super::mistakes::Mistakes;
 use crate::cli::{Http, Limits};
 
 /// Beyond some thousand fields a request costs more than any application wants of it.

@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 
-use super::meaning::Mistakes;
+use super::mistakes::Mistakes;
 use super::{Listen, Surroundings};
 use crate::cli::Listening;
 

@@ -1,6 +1,6 @@
 //! What is written, how it looks, and where it goes.
 
-use super::meaning::Mistakes;
+use super::mistakes::Mistakes;
 use super::{
     AccessFormat, AccessSettings, LogConfig, LogFormat, LogLevel, LogSettings, Surroundings,
 };

@@ -1,74 +1,18 @@
 //! From typed to meant: the one place that turns words and variables into a [`Config`].
 
-use std::ffi::OsStr;
-use std::fmt;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
 
 use super::lazy_imports;
+use super::mistakes::{Mistake, Mistakes};
 use super::{
     Config, HttpVersions, Interface, Lifespan, LimitSettings, Loop, ProxySettings, Recycle,
-    RecycleMode, Surroundings, WorkerConfig, env_file, header, limits, listen, logging, mounts,
+    RecycleMode, Surroundings, WorkerConfig, environment, header, limits, listen, logging, mounts,
     proxies, reload, tls, websockets,
 };
 use crate::cli::{
-    self, Application, Compatibility, Flags, Http, InterfaceWord, LifespanWord, RecycleWord,
-    Recycling,
+    Application, Compatibility, Flags, Http, InterfaceWord, LifespanWord, RecycleWord, Recycling,
 };
-use crate::exit::Exit;
 use crate::imports::REPORT_VARIABLE;
-
-/// Something that was typed and makes no sense.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistake {
-    option: &'static str,
-    why: String,
-    exit: Exit,
-}
-
-impl Mistake {
-    /// Writes all of them to stderr, for who typed them.
-    pub fn report(mistakes: &[Mistake]) -> Exit {
-        for mistake in mistakes {
-            eprintln!("error: {mistake}");
-        }
-        eprintln!("\nFor more information, try '--help'.");
-        Self::exit_of(mistakes)
-    }
-
-    /// The exit code for all of them: wrong usage if one of them is that.
-    pub fn exit_of(mistakes: &[Mistake]) -> Exit {
-        let usage = mistakes.iter().any(|mistake| mistake.exit == Exit::Usage);
-        if usage {
-            Exit::Usage
-        } else {
-            Exit::CouldNotStart
-        }
-    }
-}
-
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.option, self.why)
-    }
-}
-
-/// The mistakes met so far, so that they are reported together.
-#[derive(Default)]
-pub(super) struct Mistakes(Vec<Mistake>);
-
-impl Mistakes {
-    pub(super) fn add(&mut self, option: &'static str, why: impl Into<String>) {
-        let why = why.into();
-        let exit = Exit::Usage;
-        self.0.push(Mistake { option, why, exit });
-    }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-}
 
 /// Says what the flags mean here, or everything that is wrong with them.
 pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake>> {
@@ -76,7 +20,7 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
     let mut notices = Vec::new();
     ignored(&flags.compatibility, &mut notices);
     let env_file = flags.application.env_file.as_deref();
-    let environment = environment(env_file, around, &mut notices, &mut mistakes);
+    let environment = environment::read(env_file, around, &mut notices, &mut mistakes);
     let proxies = proxies::meant(&flags.proxies, &environment, &mut mistakes);
     let limits = limits::meant(&flags.limits, &flags.http, &mut mistakes);
     let worker = WorkerConfig {
@@ -88,13 +32,13 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
         websockets: websockets::meant(&flags.websocket, &mut notices, &mut mistakes),
         ..worker(flags, around, &mut mistakes)
     };
-    let settings = settings(flags, around);
+    let settings = environment::settings(flags, around);
     let reload = reload::meant(&flags.reload, settings, around, &mut notices, &mut mistakes);
     let mut config = Config {
         listen: listen::meant(&flags.listening, around, &mut notices, &mut mistakes),
         uds_mode: flags.listening.uds_mode,
         backlog: i32::try_from(flags.listening.backlog).unwrap_or(i32::MAX),
-        workers: workers(flags.processes.workers, &environment, &mut mistakes),
+        workers: environment::workers(flags.processes.workers, &environment, &mut mistakes),
         worker_startup: flags.processes.timeout_worker_startup,
         preload: flags.processes.preload,
         recycle: recycle(&flags.recycling),
@@ -107,23 +51,7 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
     if config.reload.is_some() {
         for_development(&mut config);
     }
-    if mistakes.0.is_empty() {
-        Ok(config)
-    } else {
-        Err(mistakes.0)
-    }
-}
-
-/// The files that flags and variables come from, there or not.
-fn settings(flags: &Flags, around: &Surroundings) -> Vec<PathBuf> {
-    let files = match &flags.config {
-        Some(file) => vec![file.as_path()],
-        None => cli::SETTINGS_FILES.map(Path::new).to_vec(),
-    };
-    let files = files
-        .into_iter()
-        .chain(flags.application.env_file.as_deref());
-    files.map(|file| around.directory.join(file)).collect()
+    mistakes.into_result().map(|()| config)
 }
 
 /// With `--reload` there is one worker, whose successor comes first: a file that cannot be imported
@@ -225,27 +153,6 @@ fn unless(no: bool, yes: Option<bool>) -> bool {
     !no && yes.unwrap_or(true)
 }
 
-fn workers(
-    typed: Option<usize>,
-    environment: &[(String, String)],
-    mistakes: &mut Mistakes,
-) -> NonZeroUsize {
-    let from_file = {
-        let mut variables = environment.iter();
-        variables.find(|(name, _)| name == "WEB_CONCURRENCY")
-    };
-    let (option, number) = match (typed, from_file) {
-        (Some(number), _) => ("--workers", number),
-        // What is no number is as wrong as 0.
-        (None, Some((_, text))) => ("WEB_CONCURRENCY", text.trim().parse().unwrap_or(0)),
-        (None, None) => return NonZeroUsize::MIN,
-    };
-    NonZeroUsize::new(number).unwrap_or_else(|| {
-        mistakes.add(option, "a number of workers, at least 1");
-        NonZeroUsize::MIN
-    })
-}
-
 fn event_loop(word: &str, mistakes: &mut Mistakes) -> Loop {
     match word {
         "auto" => Loop::Auto,
@@ -259,11 +166,8 @@ fn event_loop(word: &str, mistakes: &mut Mistakes) -> Loop {
         other => {
             let choices = "auto, asyncio, uvloop, rloop, none or module:factory";
             // As in Uvicorn, a loop that cannot be had is a failed start and not wrong usage.
-            mistakes.0.push(Mistake {
-                option: "--loop",
-                why: format!("there is no \"{other}\"; the choices are {choices}"),
-                exit: Exit::CouldNotStart,
-            });
+            let why = format!("there is no \"{other}\"; the choices are {choices}");
+            mistakes.add_failure("--loop", why);
             Loop::Auto
         }
     }
@@ -324,40 +228,15 @@ fn headers(typed: &[String], mistakes: &mut Mistakes) -> Vec<(String, String)> {
     headers
 }
 
-/// The variables of `--env-file` that are not set already.
-fn environment(
-    file: Option<&Path>,
-    around: &Surroundings,
-    notices: &mut Vec<String>,
-    mistakes: &mut Mistakes,
-) -> Vec<(String, String)> {
-    let Some(path) = file else {
-        return Vec::new();
-    };
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) => {
-            mistakes.add("--env-file", format!("{}: {error}", path.display()));
-            return Vec::new();
-        }
-    };
-    let outside = |name: &str| around.variables.get(OsStr::new(name));
-    let mut file = env_file::parse(&text, |name| {
-        outside(name).map(|value| value.to_string_lossy().into_owned())
-    });
-    for line in file.nonsense {
-        let path = path.display();
-        notices.push(format!("{path}, line {line}: not NAME=value, skipped"));
-    }
-    file.variables.retain(|(name, _)| outside(name).is_none());
-    file.variables
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::config::Listen;
     use std::ffi::OsString;
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+    use crate::cli;
+    use crate::config::Listen;
+    use crate::exit::Exit;
 
     fn around() -> Surroundings {
         Surroundings {

@@ -2,6 +2,7 @@
 
 mod access_format;
 mod env_file;
+mod environment;
 mod growth;
 mod header;
 mod lazy_imports;
@@ -9,6 +10,7 @@ mod limits;
 mod listen;
 mod logging;
 mod meaning;
+mod mistakes;
 mod mounts;
 mod proxies;
 mod reload;
@@ -24,7 +26,8 @@ use std::time::Duration;
 
 pub use access_format::{AccessFormat, Field, Piece};
 pub use growth::Growth;
-pub use meaning::{Mistake, meant};
+pub use meaning::meant;
+pub use mistakes::Mistake;
 pub use mounts::Mount;
 pub use reload::Reload;
 pub use surroundings::Surroundings;

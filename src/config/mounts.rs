@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::meaning::Mistakes;
+use super::mistakes::Mistakes;
 use crate::cli::Files;
 
 /// What is served for a directory, unless another name is given.

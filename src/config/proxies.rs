@@ -1,6 +1,6 @@
 //! Which proxies are believed, and what.
 
-use super::meaning::Mistakes;
+use super::mistakes::Mistakes;
 use super::{ForwardedField, ProxySettings, Trusted};
 use crate::cli::{ForwardedWord, Proxies};
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use glob::{MatchOptions, Pattern, glob_with};
 
 use super::Surroundings;
-use super::meaning::Mistakes;
+use super::mistakes::Mistakes;
 use crate::cli;
 
 const INCLUDED: [&str; 1] = ["*.py"];

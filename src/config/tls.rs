@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::meaning::Mistakes;
+use super::mistakes::Mistakes;
 use crate::cli::{CertReqsWord, Tls as Typed};
 
 /// Serve TLS, with these files. They are read by each worker when it starts.

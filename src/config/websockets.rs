@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::meaning::Mistakes;
+use super::mistakes::Mistakes;
 use crate::cli::WebSocket;
 
 /// What a worker's WebSockets keep to.

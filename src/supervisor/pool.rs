@@ -8,21 +8,22 @@
 //!               └─▶ Abandoned ───────────────────────────┘
 //! ```
 //!
-//! Replacing a healthy worker is [`recycling`], and following changes of the source [`reloading`].
-//! Until one worker has been ready for the
-//! first time, the first that fails ends the server: then it is the application that is wrong, and
-//! trying again would hide it.
+//! When a healthy worker is replaced is [`due`], how that goes [`swap`], and following changes of the
+//! source [`reloading`]. Until one worker has been ready for the first time, the first that fails ends
+//! the server: then it is the application that is wrong, and trying again would hide it.
 
-mod recycling;
+mod due;
 mod reloading;
 mod stopping;
+mod swap;
 mod types;
 mod worker;
 
 use std::time::{Duration, Instant};
 
-use self::recycling::{Recycling, Role};
+use self::due::Due;
 use self::stopping::Urgency;
+use self::swap::{Role, Swapping};
 pub use self::types::{Action, Event, Notice, Reason, Recycled, Settings, Weighing, WorkerId};
 use self::worker::{State, Worker};
 use super::restart::{Restart, Verdict};
@@ -51,7 +52,8 @@ pub struct Pool {
     settings: Settings,
     phase: Phase,
     workers: Vec<Worker>,
-    recycling: Recycling,
+    due: Due,
+    swapping: Swapping,
     restart: Restart,
     /// An empty place stays so until the source changes.
     awaits_change: bool,
@@ -81,7 +83,8 @@ impl Pool {
             settings,
             phase: Phase::Opening,
             workers: Vec::new(),
-            recycling: Recycling::default(),
+            due: Due::default(),
+            swapping: Swapping::default(),
             restart: Restart::default(),
             awaits_change: false,
             slowest_start: Duration::ZERO,

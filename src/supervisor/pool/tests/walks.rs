@@ -205,7 +205,7 @@ impl World {
             "{known:?} of {:?}",
             self.alive
         );
-        let swap = &pool.recycling;
+        let swap = &pool.swapping;
         assert!(swap.holds_only(&pool.ids()), "{swap:?}");
         if self.is_stopping {
             return;

@@ -1,11 +1,14 @@
-"""Which lowmem-serve is measured, with which Python: what the benches' command lines have in common."""
+"""What the benches' commands have in common: which lowmem-serve with which Python, and how they end."""
 
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from comparison import environment
+from comparison import apart, environment
 
 BUILT = environment.BENCHES.parent / "target" / "release" / "lowmem-serve"
 
@@ -29,6 +32,22 @@ def parser(
             help=f"{python} (default: that of benches/.venv)",
         )
     return made
+
+
+def prepared(name: str, run: Callable[[], int], upgrade: bool = False) -> int:
+    """Run with the benches' own environment; the exit code, 2 where it cannot, 130 after Ctrl-C."""
+    # So that an ended run ends its servers too: finally blocks run on SystemExit.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        apart.step_apart()
+        environment.prepare(upgrade)
+        return run()
+    except (environment.CannotPrepare, ValueError) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted; nothing written", file=sys.stderr)
+        return 130
 
 
 def built(binary: Path) -> Path:
