@@ -1,9 +1,11 @@
 //! The seam between the server and whoever runs applications.
 
+use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tokio::io::ReadBuf;
 
 use super::server::{Conversation, Exchange, RequestHead};
 
@@ -26,6 +28,14 @@ pub trait Application: 'static {
         exchange: Arc<Exchange>,
     );
 
+    /// Has `fill` fill `size` bytes of the application's own memory with a part of a request body,
+    /// which `receive()` then brings as they are. `None` where there is no such memory: `fill` has
+    /// not been called then.
+    fn own_body(&self, size: usize, fill: &mut dyn FnMut(&mut ReadBuf<'_>)) -> Option<OwnBody> {
+        let _ = (size, fill);
+        None
+    }
+
     /// Whether it can be asked for a WebSocket; what it can't be asked is served as plain HTTP.
     fn takes_websockets(&self) -> bool;
 
@@ -37,6 +47,15 @@ pub trait Application: 'static {
         head: &RequestHead<'_>,
         conversation: Arc<Conversation>,
     );
+}
+
+/// Part of a request body in memory of the application's own.
+#[derive(Debug)]
+pub struct OwnBody {
+    /// What the application knows it as.
+    pub object: Box<dyn Any + Send>,
+    /// How many bytes were filled.
+    pub length: usize,
 }
 
 /// What is known of an encrypted connection, as ASGI's TLS extension tells it.

@@ -39,7 +39,7 @@ use std::time::{Duration, Instant};
 
 pub use accept::Listener;
 pub use body::{BodyDecoder, BodyRefused};
-pub use exchange::{Exchange, Finish, Received};
+pub use exchange::{Body, Exchange, Finish, Received};
 pub use files::FilePiece;
 pub use handover::{HandOver, Moved};
 pub use head::{BodyLength, HeadLimits, HeadScan, Refused as HeadRefused, RequestHead, parse};

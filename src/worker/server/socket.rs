@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::BufMut;
 use rustix::fs::sendfile;
-use rustix::io::retry_on_intr;
+use rustix::io::{ioctl_fionread, retry_on_intr};
 use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -70,6 +70,21 @@ impl Socket {
             Self::Tcp(stream) => pin!(stream.read_buf(&mut target)).poll(cx),
             Self::Unix(stream) => pin!(stream.read_buf(&mut target)).poll(cx),
         }
+    }
+
+    /// How many bytes could be read at once, as far as the last read knows that there may be any.
+    pub(super) fn poll_readable_bytes(&self, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
+        let socket = match self {
+            Self::Tcp(stream) => {
+                std::task::ready!(stream.poll_read_ready(cx))?;
+                stream.as_fd()
+            }
+            Self::Unix(stream) => {
+                std::task::ready!(stream.poll_read_ready(cx))?;
+                stream.as_fd()
+            }
+        };
+        Poll::Ready(Ok(ioctl_fionread(socket)?))
     }
 
     /// Looks at what has arrived without taking it, once it is more than `known` bytes; 0 is the end.

@@ -7,12 +7,15 @@ use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use lowmem_serve::worker::application::{Application, Peers, TlsFacts};
+use tokio::io::ReadBuf;
+
+use lowmem_serve::worker::application::{Application, OwnBody, Peers, TlsFacts};
 use lowmem_serve::worker::server::{Conversation, Exchange, Finish, RequestHead};
 
 use crate::done::{Done, WhenDone};
 use crate::event_loop;
 use crate::http::HttpCycle;
+use crate::own_body;
 use crate::report;
 use crate::scope::{Scopes, Template};
 use crate::tasks;
@@ -92,6 +95,10 @@ impl Application for Asgi {
                 None => finish(py, &exchange, Ok(py.None().into_bound(py))),
             }
         });
+    }
+
+    fn own_body(&self, size: usize, fill: &mut dyn FnMut(&mut ReadBuf<'_>)) -> Option<OwnBody> {
+        Python::attach(|py| own_body::filled(py, size, fill))
     }
 
     fn takes_websockets(&self) -> bool {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use lowmem_serve::worker::application::{Application, Peers, TlsFacts};
+use tokio::io::ReadBuf;
+
+use lowmem_serve::worker::application::{Application, OwnBody, Peers, TlsFacts};
 use lowmem_serve::worker::server::{Conversation, Exchange, RequestHead};
 
 use crate::application::Asgi;
@@ -37,6 +39,13 @@ impl Application for Hosted {
             (Self::Wsgi(wsgi), Kept::Wsgi(link)) => wsgi.request(link, head, exchange),
             // `connect` makes the one that fits.
             _ => debug_assert!(false, "a connection of the other kind"),
+        }
+    }
+
+    fn own_body(&self, size: usize, fill: &mut dyn FnMut(&mut ReadBuf<'_>)) -> Option<OwnBody> {
+        match self {
+            Self::Asgi(asgi) => asgi.own_body(size, fill),
+            Self::Wsgi(_) => None,
         }
     }
 

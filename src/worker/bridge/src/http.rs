@@ -13,10 +13,11 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PySequence, PyString, PyTuple};
 
 use lowmem_serve::worker::server::{
-    BadField, Exchange, FilePiece, Piece, Received, Refused, ResponseHead,
+    BadField, Body, Exchange, FilePiece, Piece, Received, Refused, ResponseHead,
 };
 
 use crate::awaitable::{Done, Pending};
+use crate::own_body;
 
 /// A piece of a body this long is written from the bytes object itself; copying a shorter one
 /// costs less than the bookkeeping.
@@ -235,8 +236,12 @@ fn message(py: Python<'_>, received: Received) -> PyResult<Py<PyAny>> {
     let message = PyDict::new(py);
     match received {
         Received::Body { data, more } => {
+            let data = match data {
+                Body::Copied(data) => PyBytes::new(py, &data).into_any(),
+                Body::Own(own) => own_body::object(py, own)?,
+            };
             message.set_item(intern!(py, "type"), intern!(py, "http.request"))?;
-            message.set_item(intern!(py, "body"), PyBytes::new(py, &data))?;
+            message.set_item(intern!(py, "body"), data)?;
             message.set_item(intern!(py, "more_body"), more)?;
         }
         Received::Disconnect => {

@@ -18,6 +18,7 @@ mod interpreter;
 mod lazy_imports;
 mod lifespan;
 mod light;
+mod own_body;
 mod package;
 mod python_log;
 mod report;

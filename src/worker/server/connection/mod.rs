@@ -3,6 +3,7 @@
 mod closing;
 mod input;
 mod next;
+mod own;
 mod record;
 mod run;
 

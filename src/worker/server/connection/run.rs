@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use super::Connection;
 use super::input::READ_AHEAD;
 use super::record::OwnedRecord;
+use super::{Connection, own};
 use crate::worker::application::Application;
 use crate::worker::asgi::http::Request;
 use crate::worker::server::body::{BodyDecoder, BodyRefused};
 use crate::worker::server::buffers;
 use crate::worker::server::connections::Answered;
-use crate::worker::server::exchange::{Ending, Exchange};
+use crate::worker::server::exchange::{Ending, Exchange, LARGEST_PART, READ_HIGH_WATER, View};
 use crate::worker::server::head::{self, RequestHead};
 use crate::worker::server::response::{self, Outgoing};
 use crate::worker::server::socket::Socket;
@@ -34,7 +34,7 @@ pub(super) struct Run {
     pub(super) handshake: bool,
     /// The WebSocket that it opens.
     conversation: Option<Arc<Conversation>>,
-    body: BodyDecoder,
+    pub(super) body: BodyDecoder,
     out: Outgoing,
     /// It has to come on within a time, which runs.
     is_due: bool,
@@ -98,7 +98,7 @@ impl<A: Application> Connection<'_, A> {
     pub(super) async fn request(&mut self, range: Range<usize>) -> Ending {
         self.entry.set_deadline(None);
         self.fresh = false;
-        let mut run = match self.start(range) {
+        let mut run = match poll_fn(|cx| Poll::Ready(self.start(cx, range.clone()))).await {
             Ok(run) => run,
             Err(refused) => return self.refuse(refused).await,
         };
@@ -121,7 +121,7 @@ impl<A: Application> Connection<'_, A> {
     }
 
     /// Parses the head, decodes what has come of the body, and starts the application.
-    fn start(&mut self, range: Range<usize>) -> Result<Run, head::Refused> {
+    fn start(&mut self, cx: &mut Context<'_>, range: Range<usize>) -> Result<Run, head::Refused> {
         let server = self.server;
         let end = range.end;
         let started = server.clock();
@@ -149,7 +149,22 @@ impl<A: Application> Connection<'_, A> {
             let exchange = server.exchange(head, id.clone());
             let (body, arrived) = match BodyDecoder::new(head.body, server.limits.body) {
                 Ok(mut body) => {
-                    let arrived = exchange.arrived(&mut body, &unused[end..]);
+                    let begun = &unused[end..];
+                    let own = if body.plain_bytes() > begun.len() as u64 && !head.expects_continue {
+                        // An application that is started with all that has arrived need not be
+                        // woken for it.
+                        let size = (body.plain_bytes(), READ_HIGH_WATER);
+                        own::read(&server.application, cx, &mut self.stream, begun, size)
+                    } else {
+                        None
+                    };
+                    let arrived = match own {
+                        Some(own) => {
+                            exchange.arrived_in(&mut body, own);
+                            Ok(begun.len())
+                        }
+                        None => exchange.arrived(&mut body, begun),
+                    };
                     (body, arrived)
                 }
                 Err(refused) => (BodyDecoder::Done, Err(refused)),
@@ -230,7 +245,7 @@ impl<A: Application> Connection<'_, A> {
                 return Poll::Ready(view.ending);
             }
             if !view.complete {
-                progress |= self.poll_body(cx, run, view.room);
+                progress |= self.poll_body(cx, run, view);
                 if run.gone {
                     return Poll::Ready(Ending::Cut);
                 }
@@ -247,7 +262,7 @@ impl<A: Application> Connection<'_, A> {
 
     /// Reads what may be read now: the rest of the body, or only whether the client is still there.
     /// Says whether anything changed.
-    fn poll_body(&mut self, cx: &mut Context<'_>, run: &mut Run, room: usize) -> bool {
+    fn poll_body(&mut self, cx: &mut Context<'_>, run: &mut Run, view: View) -> bool {
         if run.body.is_done() {
             let full = self.input.unused().len() >= READ_AHEAD;
             if full || self.input.ended {
@@ -262,12 +277,22 @@ impl<A: Application> Connection<'_, A> {
                 Poll::Pending => false,
             };
         }
-        if room == 0 || run.expects {
+        if view.room == 0 || run.expects {
             // It is not the client that is waited for.
             self.not_due(run);
             return false;
         }
         if self.input.is_empty() && run.body.plain_bytes() >= DIRECT_FROM {
+            let most = match (view.room, view.is_hungry) {
+                (_, true) => LARGEST_PART,
+                (READ_HIGH_WATER, false) => READ_HIGH_WATER,
+                // The next part comes behind what is there.
+                _ => 0,
+            };
+            if self.fill_own(cx, run, most) {
+                self.not_due(run);
+                return true;
+            }
             return match self.poll_fill_body(cx, run) {
                 Poll::Ready(n) => {
                     self.not_due(run);

@@ -6,7 +6,7 @@ use pyo3::exceptions::PyConnectionAbortedError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyMemoryView, PySlice};
 
-use lowmem_serve::worker::server::{Exchange, Received};
+use lowmem_serve::worker::server::{Body, Exchange, Received};
 
 use super::wait;
 
@@ -98,7 +98,11 @@ impl Input {
             match wait::until_ready(py, |waker| self.exchange.poll_receive(Some(waker))) {
                 Received::Body { data, more } => {
                     let mut unread = self.lock();
-                    unread.add(data);
+                    // There is no memory of the application's own: the server's thread, which
+                    // reads, does not hold the interpreter.
+                    if let Body::Copied(data) = data {
+                        unread.add(data);
+                    }
                     unread.ended = !more;
                 }
                 Received::Disconnect => {

@@ -1,0 +1,68 @@
+//! Reading a request body straight to where the application receives it from.
+//!
+//! What the application gets is an object of its own language, whose size can't be changed once it
+//! is made. So the kernel is asked how much there is before so much is made: a system call that
+//! costs less than to copy what the next one reads.
+
+use std::task::{Context, Poll};
+
+use super::Connection;
+use super::run::Run;
+use crate::worker::application::{Application, OwnBody};
+use crate::worker::server::stream::Stream;
+
+/// From so many bytes on that is worth a system call; less is copied from the read buffer.
+const OWN_FROM: usize = 8 * 1024;
+
+impl<A: Application> Connection<'_, A> {
+    /// Reads the next part of a body of which nothing waits to be received. Says whether there was
+    /// enough for that.
+    pub(super) fn fill_own(&mut self, cx: &mut Context<'_>, run: &mut Run, most: usize) -> bool {
+        let left = run.body.plain_bytes();
+        match read(
+            &self.server.application,
+            cx,
+            &mut self.stream,
+            &[],
+            (left, most),
+        ) {
+            Some(own) => {
+                run.exchange.arrived_in(&mut run.body, own);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// Makes one part of what has `begun` it and what can be read now, at most `most` bytes in all, if
+/// reading is worth it. `left` bytes are to come, those that have begun it among them.
+pub(super) fn read<A: Application>(
+    application: &A,
+    cx: &mut Context<'_>,
+    stream: &mut Stream,
+    begun: &[u8],
+    (left, most): (u64, usize),
+) -> Option<OwnBody> {
+    let Stream::Plain(socket) = stream else {
+        return None;
+    };
+    let most = usize::try_from(left).map_or(most, |left| left.min(most));
+    if most < begun.len() + OWN_FROM {
+        return None;
+    }
+    let Poll::Ready(Ok(readable)) = socket.poll_readable_bytes(cx) else {
+        return None;
+    };
+    let readable = usize::try_from(readable).unwrap_or(usize::MAX);
+    let size = begun.len().saturating_add(readable).min(most);
+    if size < begun.len() + OWN_FROM {
+        return None;
+    }
+    let own = application.own_body(size, &mut |buffer| {
+        buffer.put_slice(begun);
+        // What fails, or is not there after all, is met again by the next read.
+        let _ = socket.poll_read_into(cx, buffer);
+    });
+    own.filter(|own| own.length > begun.len())
+}
