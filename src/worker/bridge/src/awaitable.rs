@@ -11,7 +11,8 @@
 use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
 
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::PyErrArguments;
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -36,7 +37,7 @@ impl Done {
     }
 
     fn send(&self, py: Python<'_>, _value: Py<PyAny>) -> PyResult<Py<PyAny>> {
-        Err(stop_iteration(py, py.None()))
+        Err(came(py.None()))
     }
 
     #[pyo3(signature = (kind, value=None, traceback=None))]
@@ -52,28 +53,49 @@ impl Done {
     fn close(&self) {}
 }
 
-/// What a pending awaitable waits for: its result, or `Pending` with the waker registered.
-pub type Source =
-    Box<dyn Fn(Python<'_>, Option<&Waker>) -> Poll<PyResult<Py<PyAny>>> + Send + Sync>;
+/// What a pending awaitable waits for.
+pub trait Source: Send + Sync {
+    /// Its result, which is `None` or a message, or `Pending` with the waker registered.
+    fn poll(&self, py: Python<'_>, waker: Option<&Waker>) -> Poll<PyResult<Py<PyAny>>>;
+}
+
+impl<F> Source for F
+where
+    F: Fn(Python<'_>, Option<&Waker>) -> Poll<PyResult<Py<PyAny>>> + Send + Sync,
+{
+    fn poll(&self, py: Python<'_>, waker: Option<&Waker>) -> Poll<PyResult<Py<PyAny>>> {
+        self(py, waker)
+    }
+}
+
+impl From<Arc<dyn Source>> for Pending {
+    fn from(source: Arc<dyn Source>) -> Self {
+        Self { source }
+    }
+}
 
 /// An awaitable that asks its source each time the coroutine runs.
 #[pyclass(frozen, module = "lowmem_serve")]
 pub struct Pending {
-    source: Source,
+    source: Arc<dyn Source>,
 }
 
 impl Pending {
-    pub fn new(source: Source) -> Self {
-        Self { source }
+    pub fn new(
+        source: impl Fn(Python<'_>, Option<&Waker>) -> Poll<PyResult<Py<PyAny>>> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            source: Arc::new(source),
+        }
     }
 
     fn step(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        if let Poll::Ready(result) = (self.source)(py, None) {
-            return Err(stop_iteration(py, result?));
+        if let Poll::Ready(result) = self.source.poll(py, None) {
+            return Err(came(result?));
         }
         if !event_loop::is_installed(py) {
-            return match (self.source)(py, Some(&light::current_waker(py)?)) {
-                Poll::Ready(result) => Err(stop_iteration(py, result?)),
+            return match self.source.poll(py, Some(&light::current_waker(py)?)) {
+                Poll::Ready(result) => Err(came(result?)),
                 Poll::Pending => Ok(light::waiting(py)?.clone().unbind()),
             };
         }
@@ -81,8 +103,8 @@ impl Pending {
         let waker = Waker::from(Arc::new(FutureWaker {
             future: future.clone().unbind(),
         }));
-        if let Poll::Ready(result) = (self.source)(py, Some(&waker)) {
-            return Err(stop_iteration(py, result?));
+        if let Poll::Ready(result) = self.source.poll(py, Some(&waker)) {
+            return Err(came(result?));
         }
         // What `await future` does before it yields the future to its task.
         future.setattr(intern!(py, "_asyncio_future_blocking"), true)?;
@@ -121,15 +143,18 @@ impl Pending {
     fn close(&self) {}
 }
 
-/// Ends a wait with `value`.
-fn stop_iteration(py: Python<'_>, value: Py<PyAny>) -> PyErr {
-    // A tuple or an exception as the one argument would be taken apart: it is wrapped.
-    match py
-        .get_type::<pyo3::exceptions::PyStopIteration>()
-        .call1((value,))
-    {
-        Ok(stop) => PyErr::from_value(stop),
-        Err(error) => error,
+/// Ends a wait with `value`. A tuple or an exception would be taken apart; messages are neither.
+/// Without an instance: CPython 3.11 needs none to hand the value on.
+fn came(value: Py<PyAny>) -> PyErr {
+    PyErr::new::<PyStopIteration, _>(Plain(value))
+}
+
+/// A value that an exception is raised with, as it is.
+struct Plain(Py<PyAny>);
+
+impl PyErrArguments for Plain {
+    fn arguments(self, _: Python<'_>) -> Py<PyAny> {
+        self.0
     }
 }
 

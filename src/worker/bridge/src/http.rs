@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
@@ -16,7 +16,7 @@ use lowmem_serve::worker::server::{
     BadField, Body, Exchange, FilePiece, Piece, Received, Refused, ResponseHead,
 };
 
-use crate::awaitable::{Done, Pending};
+use crate::awaitable::{Done, Pending, Source};
 use crate::own_body;
 
 /// A piece of a body this long is written from the bytes object itself; copying a shorter one
@@ -38,12 +38,7 @@ impl HttpCycle {
 #[pymethods]
 impl HttpCycle {
     fn receive(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let exchange = Arc::clone(&self.exchange);
-        let pending = Pending::new(Box::new(move |py, waker| {
-            exchange
-                .poll_receive(waker)
-                .map(|received| message(py, received))
-        }));
+        let pending = Pending::from(Arc::clone(&self.exchange) as Arc<dyn Source>);
         Ok(Py::new(py, pending)?.into_any())
     }
 
@@ -69,6 +64,14 @@ impl HttpCycle {
     }
 }
 
+/// What `receive()` waits for.
+impl Source for Exchange {
+    fn poll(&self, py: Python<'_>, waker: Option<&Waker>) -> Poll<PyResult<Py<PyAny>>> {
+        self.poll_receive(waker)
+            .map(|received| message(py, received))
+    }
+}
+
 /// The message that `send()` was given.
 pub fn dict<'a, 'py>(message: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyDict>> {
     message
@@ -89,11 +92,11 @@ pub fn sent(py: Python<'_>, exchange: &Arc<Exchange>) -> PyResult<Py<PyAny>> {
         return done(py);
     }
     let exchange = Arc::clone(exchange);
-    let pending = Pending::new(Box::new(move |py, waker| match waker {
+    let pending = Pending::new(move |py, waker| match waker {
         Some(waker) => exchange.poll_sent(waker).map(|()| Ok(py.None())),
         None if exchange.has_room() => Poll::Ready(Ok(py.None())),
         None => Poll::Pending,
-    }));
+    });
     Ok(Py::new(py, pending)?.into_any())
 }
 

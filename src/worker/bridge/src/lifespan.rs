@@ -228,7 +228,7 @@ struct LifespanCycle {
 impl LifespanCycle {
     fn receive(&self) -> Pending {
         let shared = Arc::clone(&self.shared);
-        Pending::new(Box::new(move |py, waker| {
+        Pending::new(move |py, waker| {
             let mut told = shared.lock();
             let Some(kind) = told.due.take() else {
                 told.receiver = waker.cloned();
@@ -241,7 +241,7 @@ impl LifespanCycle {
                     .set_item("type", kind)
                     .map(|()| message.into_any().unbind()),
             )
-        }))
+        })
     }
 
     fn send(&self, py: Python<'_>, message: &Bound<'_, PyDict>) -> PyResult<Pending> {
@@ -278,6 +278,6 @@ impl LifespanCycle {
         if let Some(watcher) = watcher {
             watcher.wake();
         }
-        Ok(Pending::new(Box::new(|py, _| Poll::Ready(Ok(py.None())))))
+        Ok(Pending::new(|py, _| Poll::Ready(Ok(py.None()))))
     }
 }

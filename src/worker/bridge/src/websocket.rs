@@ -59,11 +59,11 @@ pub fn callables(
 impl Receive {
     fn __call__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let conversation = Arc::clone(&self.conversation);
-        let pending = Pending::new(Box::new(move |py, waker| {
+        let pending = Pending::new(move |py, waker| {
             conversation
                 .poll_receive(waker)
                 .map(|received| message(py, received))
-        }));
+        });
         Ok(Py::new(py, pending)?.into_any())
     }
 }
@@ -215,11 +215,11 @@ impl Send {
             return http::done(py);
         }
         let conversation = Arc::clone(&self.conversation);
-        let pending = Pending::new(Box::new(move |py, waker| match waker {
+        let pending = Pending::new(move |py, waker| match waker {
             Some(waker) => conversation.poll_sent(waker).map(|()| Ok(py.None())),
             None if conversation.has_room() => Poll::Ready(Ok(py.None())),
             None => Poll::Pending,
-        }));
+        });
         Ok(Py::new(py, pending)?.into_any())
     }
 }
