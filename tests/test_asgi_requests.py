@@ -1,5 +1,7 @@
 """Request bodies, disconnects and backpressure, as the application and the client see them."""
 
+import os
+import signal
 import socket
 import struct
 from collections.abc import Callable, Iterator
@@ -68,6 +70,44 @@ def test_a_small_body_that_is_there_is_one_message(scripted: Scripted, data: byt
     script = scripted.script(("receive",), *ANSWER)
     scripted.server.post("/", data, script.headers)
     assert script.journal()[0] == request(data)
+
+
+@pytest.fixture
+def halted(scripted: Scripted) -> Iterator[Callable[[], None]]:
+    """The server is at a halt until this is called."""
+    [worker] = scripted.server.worker_pids()
+
+    def go_on() -> None:
+        os.kill(worker, signal.SIGCONT)
+
+    os.kill(worker, signal.SIGSTOP)
+    yield go_on
+    go_on()
+
+
+def test_a_larger_body_that_has_all_arrived_is_one_message(
+    scripted: Scripted, halted: Callable[[], None]
+) -> None:
+    script, data = scripted.script(("receive",), *ANSWER), bytes(range(256)) * 160
+    with scripted.server.connect() as client:
+        client.send(script.encode("POST", [("content-length", str(len(data)))], data))
+        halted()
+        assert client.read_response().body == b"done"
+    assert script.journal()[0] == request(data)
+
+
+@pytest.mark.parametrize("first", [0, 100, 20_000, 70_000])
+def test_a_body_of_many_parts_keeps_its_order_and_its_end(scripted: Scripted, first: int) -> None:
+    """However much of it comes with the head, and with another request right behind it."""
+    script, following = scripted.script(("read",), *ANSWER), scripted.script(start(), body(b"next"))
+    data = b"".join(b"%07d\n" % number for number in range(40_000))
+    with scripted.server.connect() as client:
+        client.send(script.encode("POST", [("content-length", str(len(data)))], data[:first]))
+        scripted.answer(*ANSWER)
+        client.send(data[first:] + following.encode())
+        assert client.read_response().body == b"done"
+        assert client.read_response().body == b"next"
+    assert script.journal()[0] == (data, "http.request")
 
 
 def test_a_body_in_pieces_is_told_piece_by_piece(scripted: Scripted) -> None:

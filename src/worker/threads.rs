@@ -18,6 +18,10 @@ use std::time::{Duration, Instant};
 /// computes would have been made to let go of the interpreter.
 pub const PATIENCE: Duration = Duration::from_millis(5);
 
+/// So many jobs are not kept waiting for a call. To call a thread is a system call, and on a busy
+/// core a switch to it: whoever submits jobs in batches calls once, after the last.
+const CALLED_FOR: usize = 8;
+
 /// How long a free thread waits for work before it ends; Tokio's figure for its own.
 pub const IDLE: Duration = Duration::from_secs(10);
 
@@ -88,12 +92,15 @@ impl<J> Threads<J> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a job.
+    /// Adds a job. A free thread does it after [`Self::call`], a busy one as soon as it is free.
     pub fn submit(&self, job: J) -> Next {
         let mut state = self.lock();
         state.waiting.push_back((Instant::now(), job));
-        if let Some(free) = state.free.pop() {
-            free.notify_one();
+        let enough = state.free.len() >= state.waiting.len();
+        if state.waiting.len() >= CALLED_FOR {
+            state.call();
+        }
+        if enough {
             return Next::Nothing;
         }
         if state.threads == 0 {
@@ -105,6 +112,11 @@ impl<J> Threads<J> {
         } else {
             Next::Nothing
         }
+    }
+
+    /// Calls as many free threads as there are jobs waiting.
+    pub fn call(&self) {
+        self.lock().call();
     }
 
     /// Looks whether jobs wait for too long.
@@ -180,6 +192,11 @@ impl<J> Threads<J> {
 }
 
 impl<J> State<J> {
+    fn call(&mut self) {
+        let called = self.free.len().saturating_sub(self.waiting.len());
+        self.free.drain(called..).for_each(|free| free.notify_one());
+    }
+
     fn take(&mut self) -> Option<J> {
         let (_, job) = self.waiting.pop_front()?;
         self.busy += 1;
@@ -273,6 +290,12 @@ mod tests {
         (job, seen, go)
     }
 
+    fn submit(pool: &Threads<Job>, job: Job) -> Next {
+        let next = pool.submit(job);
+        pool.call();
+        next
+    }
+
     fn until(condition: impl Fn() -> bool) {
         while !condition() {
             thread::park_timeout(Duration::from_millis(1));
@@ -283,7 +306,7 @@ mod tests {
     fn there_is_no_thread_before_the_first_job() {
         let pool = pool(4, IDLE);
         let (job, seen, go) = blocking();
-        assert_eq!(pool.submit(job), Next::Start);
+        assert_eq!(submit(&pool, job), Next::Start);
         start(&pool);
         seen.recv().unwrap();
         assert_eq!(pool.unfinished(), 1);
@@ -298,10 +321,10 @@ mod tests {
         let (first, first_seen, first_go) = blocking();
         let (second, second_seen, second_go) = blocking();
         let (third, third_seen, third_go) = blocking();
-        assert_eq!(pool.submit(first), Next::Start);
+        assert_eq!(submit(&pool, first), Next::Start);
         start(&pool);
         first_seen.recv().unwrap();
-        assert_eq!(pool.submit(second), Next::LookAfter(PATIENCE));
+        assert_eq!(submit(&pool, second), Next::LookAfter(PATIENCE));
         let wait = match pool.grow() {
             Next::LookAfter(wait) => wait,
             other => panic!("{other:?} before the job has waited"),
@@ -310,7 +333,7 @@ mod tests {
         assert_eq!(pool.grow(), Next::Start);
         start(&pool);
         second_seen.recv().unwrap();
-        assert_eq!(pool.submit(third), Next::Nothing);
+        assert_eq!(submit(&pool, third), Next::Nothing);
         assert_eq!(pool.grow(), Next::Nothing);
         drop(first_go);
         third_seen.recv().unwrap();
@@ -324,10 +347,10 @@ mod tests {
         let pool = pool(2, Duration::from_secs(2));
         let (first, first_seen, first_go) = blocking();
         let (second, second_seen, second_go) = blocking();
-        let _ = pool.submit(first);
+        let _ = submit(&pool, first);
         let one = start(&pool);
         first_seen.recv().unwrap();
-        let _ = pool.submit(second);
+        let _ = submit(&pool, second);
         thread::park_timeout(PATIENCE);
         assert_eq!(pool.grow(), Next::Start);
         start(&pool);
@@ -339,7 +362,7 @@ mod tests {
         while !one.is_finished() {
             let (job, seen, go) = blocking();
             drop(go);
-            assert_eq!(pool.submit(job), Next::Nothing);
+            assert_eq!(submit(&pool, job), Next::Nothing);
             assert_eq!(seen.recv().unwrap(), last);
             until(|| {
                 let state = pool.lock();
@@ -350,18 +373,38 @@ mod tests {
     }
 
     #[test]
+    fn a_free_thread_waits_for_a_call_but_not_with_many_jobs() {
+        let pool = pool(1, IDLE);
+        let _ = submit(&pool, Box::new(|| {}));
+        start(&pool);
+        until(|| pool.lock().free.len() == 1);
+        for _ in 1..CALLED_FOR {
+            let _ = pool.submit(Box::new(|| {}));
+        }
+        assert_eq!(pool.unfinished(), CALLED_FOR - 1);
+        pool.call();
+        until(|| pool.unfinished() == 0);
+        until(|| pool.lock().free.len() == 1);
+        for _ in 0..CALLED_FOR {
+            let _ = pool.submit(Box::new(|| {}));
+        }
+        until(|| pool.unfinished() == 0);
+        assert_eq!(pool.close(Instant::now() + IDLE), 0);
+    }
+
+    #[test]
     fn idle_threads_end_and_the_next_job_starts_one_again() {
         let pool = pool(1, Duration::from_millis(10));
-        let _ = pool.submit(Box::new(|| {}));
+        let _ = submit(&pool, Box::new(|| {}));
         start(&pool).join().unwrap();
-        assert_eq!(pool.submit(Box::new(|| {})), Next::Start);
+        assert_eq!(submit(&pool, Box::new(|| {})), Next::Start);
         start(&pool).join().unwrap();
     }
 
     #[test]
     fn jobs_come_back_when_no_thread_can_be_started() {
         let pool = pool(2, IDLE);
-        assert_eq!(pool.submit(Box::new(|| {})), Next::Start);
+        assert_eq!(submit(&pool, Box::new(|| {})), Next::Start);
         assert_eq!(pool.not_started().len(), 1);
         assert_eq!(pool.unfinished(), 0);
     }
@@ -370,7 +413,7 @@ mod tests {
     fn closing_tells_what_did_not_end() {
         let pool = pool(1, IDLE);
         let (job, seen, go) = blocking();
-        let _ = pool.submit(job);
+        let _ = submit(&pool, job);
         start(&pool);
         seen.recv().unwrap();
         assert_eq!(pool.close(Instant::now()), 1);

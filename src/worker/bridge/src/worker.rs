@@ -306,6 +306,7 @@ async fn serve(
     let flushed = Rc::clone(&server);
     runtime::before_wait(Rc::new(move || {
         flushed.flush_logs();
+        wsgi::call();
         wsgi::let_go_of_written();
     }));
     let timed = Rc::clone(&server);
@@ -325,6 +326,7 @@ async fn serve(
     server.accept(listeners);
     startup::forget_all_code();
     memory::trim();
+    memory::keep_top();
     if let Err(error) = control.send(&FromWorker::Ready) {
         tracing::error!("Cannot reach the supervisor: {error}");
         return CANNOT_SERVE;

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use super::Connection;
 use super::run::Run;
 use crate::worker::application::{Application, OwnBody};
+use crate::worker::server::exchange::READ_HIGH_WATER;
 use crate::worker::server::stream::Stream;
 
 /// From so many bytes on that is worth a system call; less is copied from the read buffer.
@@ -17,37 +18,34 @@ const OWN_FROM: usize = 8 * 1024;
 impl<A: Application> Connection<'_, A> {
     /// Reads the next part of a body of which nothing waits to be received. Says whether there was
     /// enough for that.
-    pub(super) fn fill_own(&mut self, cx: &mut Context<'_>, run: &mut Run, most: usize) -> bool {
+    pub(super) fn fill_own(&mut self, cx: &mut Context<'_>, run: &mut Run) -> bool {
         let left = run.body.plain_bytes();
-        match read(
-            &self.server.application,
-            cx,
-            &mut self.stream,
-            &[],
-            (left, most),
-        ) {
-            Some(own) => {
-                run.exchange.arrived_in(&mut run.body, own);
-                true
-            }
-            None => false,
+        let stream = &mut self.stream;
+        let own = read(&self.server.application, cx, stream, &[], left);
+        let found = own.is_some();
+        if let Some(own) = own {
+            run.exchange.arrived_in(&mut run.body, own);
         }
+        found
     }
 }
 
-/// Makes one part of what has `begun` it and what can be read now, at most `most` bytes in all, if
-/// reading is worth it. `left` bytes are to come, those that have begun it among them.
+/// Makes one part of what has `begun` it and of what can be read now, if reading is worth it. `left`
+/// bytes are to come, those that have begun it among them.
+///
+/// A part has at most as much as may wait to be received. Larger ones were tried: they take fewer
+/// system calls and more time, as their memory does not stay in the processor's cache.
 pub(super) fn read<A: Application>(
     application: &A,
     cx: &mut Context<'_>,
     stream: &mut Stream,
     begun: &[u8],
-    (left, most): (u64, usize),
+    left: u64,
 ) -> Option<OwnBody> {
     let Stream::Plain(socket) = stream else {
         return None;
     };
-    let most = usize::try_from(left).map_or(most, |left| left.min(most));
+    let most = usize::try_from(left).map_or(READ_HIGH_WATER, |left| left.min(READ_HIGH_WATER));
     if most < begun.len() + OWN_FROM {
         return None;
     }

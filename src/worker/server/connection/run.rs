@@ -15,7 +15,7 @@ use crate::worker::asgi::http::Request;
 use crate::worker::server::body::{BodyDecoder, BodyRefused};
 use crate::worker::server::buffers;
 use crate::worker::server::connections::Answered;
-use crate::worker::server::exchange::{Ending, Exchange, LARGEST_PART, READ_HIGH_WATER, View};
+use crate::worker::server::exchange::{Ending, Exchange, READ_HIGH_WATER};
 use crate::worker::server::head::{self, RequestHead};
 use crate::worker::server::response::{self, Outgoing};
 use crate::worker::server::socket::Socket;
@@ -153,8 +153,8 @@ impl<A: Application> Connection<'_, A> {
                     let own = if body.plain_bytes() > begun.len() as u64 && !head.expects_continue {
                         // An application that is started with all that has arrived need not be
                         // woken for it.
-                        let size = (body.plain_bytes(), READ_HIGH_WATER);
-                        own::read(&server.application, cx, &mut self.stream, begun, size)
+                        let left = body.plain_bytes();
+                        own::read(&server.application, cx, &mut self.stream, begun, left)
                     } else {
                         None
                     };
@@ -245,7 +245,7 @@ impl<A: Application> Connection<'_, A> {
                 return Poll::Ready(view.ending);
             }
             if !view.complete {
-                progress |= self.poll_body(cx, run, view);
+                progress |= self.poll_body(cx, run, view.room);
                 if run.gone {
                     return Poll::Ready(Ending::Cut);
                 }
@@ -262,7 +262,7 @@ impl<A: Application> Connection<'_, A> {
 
     /// Reads what may be read now: the rest of the body, or only whether the client is still there.
     /// Says whether anything changed.
-    fn poll_body(&mut self, cx: &mut Context<'_>, run: &mut Run, view: View) -> bool {
+    fn poll_body(&mut self, cx: &mut Context<'_>, run: &mut Run, room: usize) -> bool {
         if run.body.is_done() {
             let full = self.input.unused().len() >= READ_AHEAD;
             if full || self.input.ended {
@@ -277,19 +277,14 @@ impl<A: Application> Connection<'_, A> {
                 Poll::Pending => false,
             };
         }
-        if view.room == 0 || run.expects {
+        if room == 0 || run.expects {
             // It is not the client that is waited for.
             self.not_due(run);
             return false;
         }
         if self.input.is_empty() && run.body.plain_bytes() >= DIRECT_FROM {
-            let most = match (view.room, view.is_hungry) {
-                (_, true) => LARGEST_PART,
-                (READ_HIGH_WATER, false) => READ_HIGH_WATER,
-                // The next part comes behind what is there.
-                _ => 0,
-            };
-            if self.fill_own(cx, run, most) {
+            // Where some waits to be received, the next comes behind it.
+            if room == READ_HIGH_WATER && self.fill_own(cx, run) {
                 self.not_due(run);
                 return true;
             }

@@ -41,7 +41,6 @@ impl Exchange {
             complete: state.response.is_complete(),
             ending: state.ending,
             room: state.room(),
-            is_hungry: !state.receivers.is_empty() && !state.has_body(),
             wants_continue: state.received_once,
             head_written: state.head_written(),
             finished: state.finished,

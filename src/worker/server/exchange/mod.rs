@@ -26,10 +26,6 @@ pub(super) const READ_HIGH_WATER: usize = 64 * 1024;
 /// head and the framing of what is sent in pieces: 64 KiB is a size that people choose.
 const WRITE_HIGH_WATER: usize = 65 * 1024;
 
-/// The largest part of a body that is read for an application which waits for it, and so holds it
-/// at once.
-pub(super) const LARGEST_PART: usize = 256 * 1024;
-
 /// An application that gives up on `receive()` again and again (Starlette's `is_disconnected`)
 /// leaves wakers behind: beyond this many all are woken, and those that still wait come back.
 const MAX_RECEIVERS: usize = 16;
@@ -152,8 +148,6 @@ pub(super) struct View {
     pub(super) ending: Ending,
     /// Room for more of the request body.
     pub(super) room: usize,
-    /// The application waits in `receive()`.
-    pub(super) is_hungry: bool,
     /// The application has called `receive()`.
     pub(super) wants_continue: bool,
     /// The response has begun to be written.

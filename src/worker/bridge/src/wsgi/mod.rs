@@ -192,6 +192,14 @@ pub fn is_stuck() -> bool {
     STUCK.get()
 }
 
+/// Calls threads for requests that wait. Called before the server's thread waits, so that those which
+/// were read in one turn cost one call.
+pub fn call() {
+    if let Some(shared) = served() {
+        shared.threads.call();
+    }
+}
+
 /// Frees what has been written to clients. Called before the server's thread waits: Python objects
 /// that are let go without the interpreter wait for somebody who has it, and there may be nobody.
 pub fn let_go_of_written() {
