@@ -38,6 +38,7 @@ async def app(scope, receive, send):
         "pid": os.getpid(),
         "library": library.facts(),
         "process": [sys.argv, sys.path, os.getcwd(), sorted(vars(sys.modules["__main__"]))],
+        "modules": sorted(sys.modules),
     }
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": json.dumps(facts).encode()})
@@ -111,6 +112,7 @@ def test_a_forked_worker_is_as_one_that_was_started(server, tmp_path: Path) -> N
     second = edited.reload(started, "two")
     assert (first["edition"], second["edition"]) == ("one", "two")
     assert first["process"] == second["process"]
+    assert first["modules"] == second["modules"]
     assert first["pid"] != second["pid"]
     assert second["pid"] in processes.children(started.pid)
 
@@ -152,6 +154,21 @@ def test_a_library_that_cannot_be_in_a_template_is_left_out(server, tmp_path: Pa
     assert r"Left out of the template: library" in started.stderr
     before = imports(started)
     assert edited.reload(started, "two")["library"]["threads"] == threads
+    assert imports(started) == before + 1
+
+
+def test_what_may_change_other_modules_keeps_a_template_from_being_made(server, tmp_path: Path) -> None:
+    edited = Edited(tmp_path, LIBRARY + "import gevent.monkey\n")
+    package = edited.library.parent / "gevent"
+    package.mkdir()
+    for name in ("__init__.py", "monkey.py"):
+        (package / name).write_text("")
+    started = edited.start(server)
+    started.stderr.wait_for_line(
+        r"Each reload imports everything: .* gevent\.monkey may change other modules"
+    )
+    before = imports(started)
+    edited.reload(started, "two")
     assert imports(started) == before + 1
 
 

@@ -16,6 +16,9 @@ OWN = __name__.partition(".")[0]
 Variables = list[tuple[str, str | None]]
 """Variables of the environment; None is one that is not set."""
 
+PATCHING = {"gevent.monkey", "eventlet.patcher"}
+"""An application has them change other modules before it imports what uses those; a template would come too early."""
+
 _files: dict[str, tuple[int, int] | None] = {}
 
 
@@ -40,6 +43,10 @@ def prepare(
     `directories` are those that the modules come from, `application` are the names of the application's
     own. The application's directory, the first on `sys.path`, is not looked into.
     """
+    if patching := PATCHING.intersection(modules):
+        return None, f"{min(patching)} may change other modules"
+    if _threads() > 1:
+        return None, "Python's own start has started a thread"
     first = sys.path.pop(0)
     before = [(name, os.environ.get(name)) for name, _ in variables]
     _set(variables)
@@ -65,7 +72,12 @@ def is_current() -> bool:
 
 def renew() -> None:
     """In a worker: modules may be found that were not there when the template was made."""
-    importlib.invalidate_caches()
+    # Not importlib.invalidate_caches, which imports importlib.metadata on 3.13.
+    for path, finder in list(sys.path_importer_cache.items()):
+        if finder is None:
+            del sys.path_importer_cache[path]
+        elif hasattr(finder, "invalidate_caches"):
+            finder.invalidate_caches()
 
 
 def _modules() -> list[tuple[str, str]]:
@@ -94,9 +106,13 @@ def _unfit(application: frozenset[str]) -> str | None:
     """What the last import has brought that a template must not have."""
     if own := application & sys.modules.keys():
         return f"it imports {min(own)}, which is the application's"
-    if len(os.listdir("/proc/self/task")) > 1:
+    if _threads() > 1:
         return "it starts a thread"
     return None
+
+
+def _threads() -> int:
+    return len(os.listdir("/proc/self/task"))
 
 
 def _state(file: str) -> tuple[int, int] | None:

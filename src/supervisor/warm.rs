@@ -2,11 +2,11 @@
 //!
 //! A worker that is ready says what it has imported. What of it comes from directories that are
 //! not watched, nor the application's, a template imports too, and the next worker is forked from
-//! it with only the application's own modules left to import. Whatever cannot be forked, or imports
-//! the application, is left out with the package that it belongs to; after a few attempts workers
-//! are started without a template.
+//! it with only the application's own modules left to import. Whatever cannot be forked, or not be
+//! imported without the application, is left out, with what is imported after it of the same package;
+//! after a few attempts workers are started without a template.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use tracing::{debug, info};
@@ -14,7 +14,7 @@ use tracing::{debug, info};
 use crate::config::{Reload, WorkerConfig};
 use crate::control::{Imported, ToImport, ToWorker, Unfit};
 
-/// So many templates may fail. Each leaves a package out, and costs what a start costs.
+/// So many templates may fail. Each costs what a start costs.
 const ATTEMPTS: u32 = 5;
 
 #[derive(Debug)]
@@ -27,8 +27,8 @@ pub(super) struct Warm {
     last: Option<Imported>,
     /// What there is a template of.
     made_of: Option<BTreeSet<String>>,
-    /// Packages of which there can be none.
-    left_out: BTreeSet<String>,
+    /// Packages that have failed, and which of their modules can be imported all the same.
+    left_out: BTreeMap<String, BTreeSet<String>>,
     failures: u32,
 }
 
@@ -41,7 +41,7 @@ impl Warm {
             app_dir: app_dir.canonicalize().unwrap_or_else(|_| app_dir.clone()),
             last: None,
             made_of: None,
-            left_out: BTreeSet::new(),
+            left_out: BTreeMap::new(),
             failures: 0,
         }
     }
@@ -57,9 +57,9 @@ impl Warm {
         let module = unfit.module.as_deref().unwrap_or("an import");
         self.failures += 1;
         self.made_of = None;
-        let is_left_out = |name: &str| self.left_out.insert(package(name).to_owned());
-        if !unfit.module.as_deref().is_some_and(is_left_out) {
-            self.failures = ATTEMPTS;
+        match &unfit.module {
+            Some(module) => self.leave_out(module),
+            None => self.failures = ATTEMPTS,
         }
         if self.failures < ATTEMPTS {
             debug!("Left out of the template: {module} ({})", unfit.why);
@@ -68,6 +68,21 @@ impl Warm {
             info!("Each reload imports everything: there can be no template ({module}: {why})");
         }
         self.next()
+    }
+
+    /// Of its package, what was imported before it stays.
+    fn leave_out(&mut self, module: &str) {
+        let imported = self.last.as_ref().map(|imported| self.chosen(imported));
+        let modules = imported.map(|chosen| chosen.modules).unwrap_or_default();
+        let before = modules.into_iter().take_while(|name| name != module);
+        let kept = before.filter(|name| package(name) == package(module));
+        self.left_out
+            .insert(package(module).to_owned(), kept.collect());
+    }
+
+    fn is_left_out(&self, module: &str) -> bool {
+        let kept = self.left_out.get(package(module));
+        kept.is_some_and(|kept| !kept.contains(module))
     }
 
     /// The template has ended, or is outdated: the next worker that is ready says what another one
@@ -114,7 +129,7 @@ impl Warm {
         for (name, at) in &imported.modules {
             match own.get(*at) {
                 Some(true) => chosen.application.push(name.clone()),
-                Some(false) if !self.left_out.contains(package(name)) => {
+                Some(false) if !self.is_left_out(name) => {
                     chosen.modules.push(name.clone());
                 }
                 _ => {}
@@ -220,10 +235,14 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_to_blame_is_left_out_with_its_package() {
+    fn whatever_is_to_blame_is_left_out_with_what_comes_after_it_in_its_package() {
         let mut warm = warm();
-        warm.told(imported(&[("json", 0), ("numpy", 2), ("numpy.core", 2)]));
-        assert_eq!(modules(warm.unfit(&blame("numpy.core"))), ["json"]);
+        let told = ["numpy", "numpy.core", "json", "numpy.linalg"];
+        warm.told(imported(&told.map(|name| (name, 0))));
+        assert_eq!(modules(warm.unfit(&blame("numpy.core"))), ["numpy", "json"]);
+        assert_eq!(modules(warm.unfit(&blame("numpy"))), ["json"]);
+        let again = [("json", 0), ("numpy", 0), ("numpy.fft", 0), ("csv", 0)];
+        assert_eq!(modules(warm.told(imported(&again))), ["json", "csv"]);
     }
 
     #[test]
