@@ -224,44 +224,8 @@ def trailers(fields: bytes, flags: int) -> bytes:
     return headers(1, fields, flags)
 
 
-DIVERGENCES = {
-    **dict.fromkeys(
-        (
-            "4.3 a block that can't be decoded",
-            "5.1 half-closed: DATA",
-            "5.1 half-closed: HEADERS",
-            "5.1 closed by RST_STREAM: HEADERS",
-            "5.1 closed: HEADERS",
-            "5.1.1 the last number again",
-            "6.1 DATA on a stream that is not open",
-            "6.3 PRIORITY of four bytes",
-            "6.4 RST_STREAM of three bytes",
-            "6.5 an acknowledgement with a payload",
-            "6.5.2 INITIAL_WINDOW_SIZE of 2^31",
-            "6.7 PING of six bytes",
-            "6.9 WINDOW_UPDATE of three bytes",
-            "6.9.2 INITIAL_WINDOW_SIZE of 2^31",
-            "2.3.3 an index beyond both tables",
-            "2.3.3 a literal whose name is beyond both tables",
-            "4.2 a change of the table's size behind a field",
-            "5.2 more than 7 bits of padding",
-            "5.2 padding of zeros",
-            "5.2 the end-of-string symbol",
-            "6.1 index 0",
-            "6.3 a table larger than allowed",
-        ),
-        "h2 says PROTOCOL_ERROR of what has a code of its own",
-    ),
-    "8.1.2.1 a pseudo-field as trailer": "h2 does not look at trailers",
-}
-"""Where the connection does not end as the RFC says, and why. h2spec would let all but the last pass: a
-connection that is closed is good enough for it, whatever GOAWAY said before."""
-
-
 def case(name: str, *steps: Step, then: Outcome):
-    reason = DIVERGENCES.get(name)
-    marks = [pytest.mark.xfail(reason=reason, strict=False)] if reason else []
-    return pytest.param(steps, then, id=name, marks=marks)
+    return pytest.param(steps, then, id=name)
 
 
 GENERIC = [

@@ -78,12 +78,12 @@ class Http2Client:
     def send(self, *frames: Frame) -> None:
         self.socket.sendall(b"".join(frame.serialize() for frame in frames))
 
-    def open(self, headers: Pairs, end: bool = True) -> int:
+    def open(self, headers: Pairs, end: bool = True, huffman: bool = True) -> int:
         """A request's head as one HEADERS frame; the stream's number."""
         number = self._next_stream
         self._next_stream += 2
         flags = ["END_HEADERS", *(["END_STREAM"] if end else [])]
-        self.send(HeadersFrame(number, self.encoder.encode(headers), flags=flags))
+        self.send(HeadersFrame(number, self.encoder.encode(headers, huffman), flags=flags))
         return number
 
     def request(

@@ -28,7 +28,7 @@ pub(super) struct Connections {
     slots: RefCell<Vec<Option<Rc<Entry>>>>,
     free: RefCell<Vec<usize>>,
     open: Cell<usize>,
-    /// How many of them are requests of an HTTP/2 connection.
+    /// How many of them are WebSockets within an HTTP/2 connection.
     streams: Cell<usize>,
     /// Most that were open at once since it calmed down.
     peak: Cell<usize>,
@@ -50,6 +50,8 @@ pub(super) struct Entry {
     deadline: Cell<Option<Instant>>,
     expired: Cell<bool>,
     cut: Cell<bool>,
+    /// Its applications are to be told that their clients are gone.
+    dismissed: Cell<bool>,
     /// Idle since then, between two requests.
     idle: Cell<Option<Instant>>,
     answered: RefCell<Option<Answered>>,
@@ -62,6 +64,8 @@ pub(super) enum Answered {
     Request(Arc<Exchange>),
     /// The handshake of a WebSocket.
     Handshake(Arc<Conversation>),
+    /// The requests of an HTTP/2 connection, which it knows itself.
+    Streams,
 }
 
 /// Keeps a connection in the list while it lives.
@@ -111,6 +115,7 @@ impl Connections {
             deadline: Cell::new(None),
             expired: Cell::new(false),
             cut: Cell::new(false),
+            dismissed: Cell::new(false),
             idle: Cell::new(None),
             answered: RefCell::default(),
         });
@@ -132,7 +137,7 @@ impl Connections {
         }
     }
 
-    /// Adds a request of an HTTP/2 connection, which is told what connections are.
+    /// Adds a WebSocket within an HTTP/2 connection, which is told what connections are.
     pub(super) fn add_stream(self: &Rc<Self>) -> Guard {
         self.streams.set(self.streams.get() + 1);
         let mut guard = self.add();
@@ -175,6 +180,10 @@ impl Connections {
             match answered {
                 Some(Answered::Request(exchange)) => exchange.dismiss(),
                 Some(Answered::Handshake(conversation)) => conversation.dismiss(),
+                Some(Answered::Streams) => {
+                    entry.dismissed.set(true);
+                    entry.wake();
+                }
                 None => {}
             }
         }
@@ -286,6 +295,11 @@ impl Entry {
 
     pub(super) fn is_cut(&self) -> bool {
         self.cut.get()
+    }
+
+    /// Whether [`Connections::disconnect_all`] was called; said once.
+    pub(super) fn take_dismissal(&self) -> bool {
+        self.dismissed.take()
     }
 
     pub(super) fn set_answered(&self, answered: Option<Answered>) {

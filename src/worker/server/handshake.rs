@@ -62,7 +62,7 @@ pub(super) async fn serve<A: Application>(
             if resting.stream.session().is_some_and(Session::is_http2)
                 || server.versions == HttpVersions::Http2
             {
-                http2::serve(server, resting).await;
+                http2::begin(server, resting);
             } else {
                 connection::serve(server, resting).await;
             }

@@ -393,7 +393,7 @@ pub(super) fn check_host(value: &[u8]) -> Result<(), Refused> {
 }
 
 /// RFC 9110 section 8.6: `1*DIGIT`, nothing else; a list is refused.
-fn content_length(value: &[u8]) -> Result<u64, Refused> {
+pub(super) fn content_length(value: &[u8]) -> Result<u64, Refused> {
     const MALFORMED: Refused = Refused::Malformed("malformed content-length");
     // 19 digits are beyond any body and cannot overflow.
     if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {

@@ -52,16 +52,20 @@ pub(super) fn renamed<'a>(headers: &[Header<'a>], id: &'a [u8]) -> Vec<Header<'a
 
 /// Adds the name to a response's head, unless the application has said one.
 pub(super) fn announce(head: &mut Vec<u8>, id: &[u8]) {
-    let names_itself = head.split(|byte| *byte == b'\n').any(|line| {
-        let name = line.split(|byte| *byte == b':').next();
-        name.is_some_and(|name| name.eq_ignore_ascii_case(NAME.as_bytes()))
-    });
     let first_line = head.iter().position(|byte| *byte == b'\n');
-    let (false, Some(at)) = (names_itself, first_line) else {
+    let (false, Some(at)) = (is_named(head), first_line) else {
         return;
     };
     let field = [NAME.as_bytes(), b": ", id, b"\r\n"].concat();
     head.splice(at + 1..at + 1, field);
+}
+
+/// Whether there is a line of the application's own about it.
+pub(super) fn is_named(lines: &[u8]) -> bool {
+    lines.split(|byte| *byte == b'\n').any(|line| {
+        let name = line.split(|byte| *byte == b':').next();
+        name.is_some_and(|name| name.eq_ignore_ascii_case(NAME.as_bytes()))
+    })
 }
 
 fn is_harmless(id: &[u8]) -> bool {

@@ -169,11 +169,11 @@ impl ResponseHead {
     }
 
     /// The parts, for a version of HTTP that writes them in another way.
-    pub(super) fn take_apart(mut self) -> Told {
-        self.bytes.drain(..self.fields);
+    pub(super) fn take_apart(self) -> Told {
         Told {
             status: self.status,
-            lines: self.bytes,
+            bytes: self.bytes,
+            fields: self.fields,
             has_date: self.has_date,
             has_server: self.has_server,
         }
@@ -217,10 +217,17 @@ impl ResponseHead {
 #[derive(Debug)]
 pub(super) struct Told {
     pub(super) status: i64,
-    /// The fields as HTTP/1.1 writes them, but for those that frame the body.
-    pub(super) lines: Vec<u8>,
+    bytes: Vec<u8>,
+    fields: usize,
     pub(super) has_date: bool,
     pub(super) has_server: bool,
+}
+
+impl Told {
+    /// The fields as HTTP/1.1 writes them, but for those that frame the body.
+    pub(super) fn lines(&self) -> &[u8] {
+        &self.bytes[self.fields..]
+    }
 }
 
 /// What the head says of the connection (RFC 9112 section 9.3).
@@ -264,7 +271,7 @@ const TOKEN: [bool; 256] = {
 };
 
 /// Whether a byte may stand in a field's value or a reason phrase.
-fn is_text(byte: u8) -> bool {
+pub(super) fn is_text(byte: u8) -> bool {
     byte >= b' ' && byte != 0x7f || byte == b'\t'
 }
 
@@ -282,14 +289,8 @@ fn write_date(bytes: &mut Vec<u8>) {
     with_date(|line| bytes.extend_from_slice(line));
 }
 
-/// The value of a date field.
-pub(super) fn date_value() -> Bytes {
-    let mut value = Bytes::new();
-    with_date(|line| value = Bytes::copy_from_slice(&line["date: ".len()..line.len() - 2]));
-    value
-}
-
-fn with_date(then: impl FnOnce(&[u8])) {
+/// Hands the date line of the current second to `then`.
+pub(super) fn with_date(then: impl FnOnce(&[u8])) {
     let now = SystemTime::now();
     let second = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     DATE.with_borrow_mut(|(cached, line)| {
@@ -526,6 +527,15 @@ impl Outgoing {
             self.queue.pop_front();
         }
         taken
+    }
+
+    /// The first piece, as far as it is in memory.
+    pub(super) fn peek(&self) -> &[u8] {
+        match self.queue.front() {
+            Some(Queued::Bytes(bytes)) => bytes,
+            Some(Queued::File(_)) => &[],
+            None => &self.tail[self.written..],
+        }
     }
 
     /// Gives the buffer back for the next use.

@@ -112,7 +112,7 @@ impl<A: Application> Server<A> {
                 },
             ) => handshake::serve(self, terms, socket, peers).await,
             (_, resting) if self.versions == HttpVersions::Http2 => {
-                http2::serve(self, resting).await;
+                http2::begin(self, resting);
             }
             (_, resting) => connection::serve(self, resting).await,
         }

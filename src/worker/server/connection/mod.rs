@@ -45,8 +45,7 @@ pub(super) async fn serve<A: Application>(server: Rc<Server<A>>, resting: Restin
     match converse(&server, resting).await {
         Left::Nothing => {}
         Left::Rest(resting) => server.rest(resting),
-        // Boxed: a connection of HTTP/1.1 shall not be larger for it.
-        Left::Http2(resting) => Box::pin(http2::serve(server, resting)).await,
+        Left::Http2(resting) => http2::begin(server, resting),
         // A task of its own: it lasts longer than this one, and needs less.
         Left::WebSocket(session) => tasks::spawn(*session),
     }

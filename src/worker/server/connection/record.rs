@@ -71,7 +71,7 @@ impl<A: Application> Server<A> {
     /// The response has started.
     pub(in crate::worker::server) fn log(&self, noted: &mut Option<Box<OwnedRecord>>, status: u16) {
         if let Some(handshake) = noted.take_if(|record| record.handshake) {
-            return log_handshake(handshake.client(), &handshake.target, status);
+            return handshake.log(status);
         }
         let (Some(record), Some(access)) = (noted.as_mut(), &self.access) else {
             return;
@@ -108,6 +108,24 @@ impl OwnedRecord {
         }
     }
 
+    /// Uvicorn's two lines about a handshake; they are no access lines, and go to stderr.
+    fn log(&self, status: u16) {
+        let (client, target) = (self.client(), telemetry::printable(&self.target));
+        let accepted = match self.version {
+            // RFC 8441 section 5
+            Version::Http2 => 200,
+            Version::Http10 | Version::Http11 => 101,
+        };
+        if status == accepted {
+            tracing::info!("{client} - \"WebSocket {target}\" [accepted]");
+            tracing::info!("connection open");
+        } else {
+            let phrase = reason_phrase(i64::from(status));
+            tracing::info!("{client} - \"WebSocket {target}\" {status}");
+            tracing::info!("connection rejected ({status} {phrase})");
+        }
+    }
+
     fn write(&self, status: u16, bytes: Option<u64>, access: &mut AccessLog) {
         access.record(&AccessLine {
             client: self.client(),
@@ -120,18 +138,5 @@ impl OwnedRecord {
             headers: &self.headers,
             request_id: self.request_id.as_deref(),
         });
-    }
-}
-
-/// Uvicorn's two lines about a handshake; they are no access lines, and go to stderr.
-fn log_handshake(client: &dyn std::fmt::Display, target: &[u8], status: u16) {
-    let target = telemetry::printable(target);
-    if status == 101 {
-        tracing::info!("{client} - \"WebSocket {target}\" [accepted]");
-        tracing::info!("connection open");
-    } else {
-        let phrase = reason_phrase(i64::from(status));
-        tracing::info!("{client} - \"WebSocket {target}\" {status}");
-        tracing::info!("connection rejected ({status} {phrase})");
     }
 }

@@ -3,7 +3,7 @@
 use std::task::{Poll, Waker};
 
 use super::{Arrival, Ending, Exchange, Finish, MAX_RECEIVERS, Peer, Received, wake};
-use crate::worker::asgi::http::{Refusal, Response};
+use crate::worker::asgi::http::{Refusal, Response, Version};
 use crate::worker::server::files::FilePiece;
 use crate::worker::server::response::{Content, Piece, Refused, ResponseHead};
 
@@ -123,7 +123,8 @@ impl Exchange {
             return Poll::Ready(Received::Disconnect);
         }
         if state.has_body() {
-            let full = state.room() == 0;
+            // Over HTTP/2 the client may send as much again as is taken.
+            let full = state.room() == 0 || self.request.version == Version::Http2;
             let data = state.take_body();
             let connection = if full { state.connection.take() } else { None };
             drop(state);

@@ -4,7 +4,7 @@ use std::task::{Poll, Waker};
 
 use super::{Arrival, Ending, Exchange, Peer, View, wake};
 use crate::worker::application::OwnBody;
-use crate::worker::asgi::http::{Framing, Response};
+use crate::worker::asgi::http::{Framing, Response, Version};
 use crate::worker::server::body::{BodyDecoder, BodyRefused};
 use crate::worker::server::response::{Outgoing, Persist, ResponseHead};
 
@@ -41,6 +41,7 @@ impl Exchange {
             complete: state.response.is_complete(),
             ending: state.ending,
             room: state.room(),
+            unread: state.body.len(),
             wants_continue: state.received_once,
             head_written: state.head_written(),
             finished: state.finished,
@@ -144,7 +145,7 @@ impl Exchange {
     }
 
     /// The response's head for HTTP/2, once, when it is due.
-    pub(in crate::worker::server) fn take_fields(&self) -> Option<Box<http::Response<()>>> {
+    pub(in crate::worker::server) fn take_fields(&self) -> Option<Vec<u8>> {
         self.lock().fields.take()
     }
 
@@ -210,8 +211,12 @@ impl Exchange {
         state.response = Response::Complete;
         state.ending = Ending::Upgrade;
         state.status = u16::try_from(head.status).ok();
-        let bytes = head.finish(Framing::Bodiless(None), &self.defaults, Persist::Default);
-        state.out.put_head(bytes);
+        if self.request.version == Version::Http2 {
+            self.write_head(&mut state, Framing::UntilClose, head);
+        } else {
+            let bytes = head.finish(Framing::Bodiless(None), &self.defaults, Persist::Default);
+            state.out.put_head(bytes);
+        }
         let waker = state.connection.take();
         drop(state);
         wake(waker);

@@ -68,8 +68,8 @@ struct State {
     response: Response,
     /// Its head, until the first body message.
     head: Option<ResponseHead>,
-    /// The same for HTTP/2, when it is due.
-    fields: Option<Box<http::Response<()>>>,
+    /// The same for HTTP/2, encoded, when it is due.
+    fields: Option<Vec<u8>>,
     /// What the connection has not taken yet.
     out: Outgoing,
     /// Bytes that the connection has taken and not written.
@@ -148,6 +148,8 @@ pub(super) struct View {
     pub(super) ending: Ending,
     /// Room for more of the request body.
     pub(super) room: usize,
+    /// Bytes of it, copied from a stream's frames, that the application has not received.
+    pub(super) unread: usize,
     /// The application has called `receive()`.
     pub(super) wants_continue: bool,
     /// The response has begun to be written.
@@ -198,11 +200,8 @@ impl Exchange {
     fn write_head(&self, state: &mut State, framing: Framing, head: ResponseHead) {
         if self.request.version == Version::Http2 {
             state.status = u16::try_from(head.status).ok();
-            let mut response = fields::encode(head, framing, &self.defaults);
-            if let Some(id) = &state.request_id {
-                fields::announce(&mut response, id);
-            }
-            state.fields = Some(Box::new(response));
+            let id = state.request_id.as_deref();
+            state.fields = Some(fields::encode(head, framing, &self.defaults, id));
             return;
         }
         let close = !self.keep_alive

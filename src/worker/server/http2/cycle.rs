@@ -1,277 +1,369 @@
-//! One stream: a request and its response.
+//! One request and its response, on one stream.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use h2::server::SendResponse;
-use h2::{Reason, RecvStream, SendStream};
-use http::Response;
-
-use super::SEND_BUFFER;
+use super::fields;
+use super::head::Asked;
+use super::protocol::{Code, Protocol};
 use crate::worker::application::Application;
 use crate::worker::asgi::http::{Request, Version};
+use crate::worker::server::Server;
 use crate::worker::server::connection::OwnedRecord;
 use crate::worker::server::exchange::{Ending, Exchange, View};
 use crate::worker::server::response::Outgoing;
-use crate::worker::server::{BodyLength, RequestHead, Server};
+use crate::worker::server::websocket::Conversation;
+
+/// A piece this long is written from where it is; shorter ones are copied behind their frame's head.
+const SHARED_FROM: usize = 4096;
+
+/// Capacity that a response's head is written into before it is encoded.
+const USUAL_HEAD: usize = 512;
 
 /// A request while it is answered.
 pub(super) struct Cycle<A: Application> {
+    pub(super) stream: u32,
     server: Rc<Server<A>>,
     pub(super) exchange: Arc<Exchange>,
-    /// The request's body, while it arrives.
-    body: Option<RecvStream>,
-    /// Bytes that it may still have.
-    allowed: u64,
-    /// Nothing of it has come since then, though there is room.
-    starved_since: Option<Instant>,
-    respond: SendResponse<Bytes>,
-    /// The response's body, once its head has been sent.
-    send: Option<SendStream<Bytes>>,
+    /// The WebSocket that the request opens.
+    pub(super) conversation: Option<Arc<Conversation>>,
+    incoming: Incoming,
     out: Outgoing,
+    /// The response's head has been sent.
+    has_head: bool,
     /// The client waits for `100 Continue`.
     expects: bool,
     record: Option<Box<OwnedRecord>>,
+    /// An application has been called.
+    pub(super) runs: bool,
     stage: Stage,
+}
+
+/// The request's body.
+#[derive(Debug)]
+struct Incoming {
+    /// Bytes that were announced and have not come.
+    announced: Option<u64>,
+    /// Bytes that it may still have.
+    allowed: u64,
+    /// Bytes that the client has not been granted again.
+    held: usize,
+    /// More is to come.
+    open: bool,
+    /// Nothing has come since then, though it is waited for.
+    starved_since: Option<Instant>,
+    /// What came before a WebSocket was accepted.
+    early: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Answering,
-    /// The response has been given to h2 as a whole.
-    Answered,
     /// There is no stream any more. It counts until its application has ended: a client that resets
     /// as fast as it asks would otherwise start any number of them.
     Abandoned,
+    /// It has been answered, or is a WebSocket.
+    Over,
+}
+
+/// A stream that is a WebSocket from here on.
+pub(super) struct Accepted {
+    pub(super) stream: u32,
+    pub(super) conversation: Option<Arc<Conversation>>,
+    /// What came before it was accepted.
+    pub(super) early: Vec<u8>,
+    /// More may come.
+    pub(super) open: bool,
+}
+
+/// What came of a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Nothing could be moved.
+    Idle,
+    /// Something was, and more may be.
+    Moved,
+    /// The stream is a WebSocket's from here on.
+    Upgraded,
+    /// The cycle is over.
+    Done,
 }
 
 impl<A: Application> Cycle<A> {
-    /// What `body` and `respond` are the ends of. Counts as in flight until it is dropped.
-    pub(super) fn new(
-        server: &Rc<Server<A>>,
-        exchange: Arc<Exchange>,
-        body: RecvStream,
-        respond: SendResponse<Bytes>,
-    ) -> Self {
+    /// Counts as in flight until it is dropped.
+    pub(super) fn new(server: &Rc<Server<A>>, stream: u32, head_only: bool, ended: bool) -> Self {
         server.in_flight.set(server.in_flight.get() + 1);
-        let mut cycle = Self {
-            server: Rc::clone(server),
-            exchange,
-            body: Some(body),
-            allowed: server.limits.body,
-            starved_since: None,
-            respond,
-            send: None,
-            out: Outgoing::default(),
-            expects: false,
-            record: None,
-            stage: Stage::Answering,
-        };
-        if cycle.body.as_ref().is_some_and(RecvStream::is_end_stream) {
-            cycle.exchange.arrive(b"", true);
-            cycle.body = None;
-        }
-        cycle
-    }
-
-    /// The exchange of a request.
-    pub(super) fn exchange(server: &Server<A>, head_only: bool) -> Arc<Exchange> {
         let request = Request {
             head: head_only,
             version: Version::Http2,
         };
         let defaults = Arc::clone(&server.defaults);
-        Arc::new(Exchange::new(defaults, request, true, Vec::new()))
+        let buffer = Vec::with_capacity(USUAL_HEAD);
+        let exchange = Arc::new(Exchange::new(defaults, request, true, buffer));
+        if ended {
+            exchange.arrive(b"", true);
+        }
+        Self {
+            stream,
+            server: Rc::clone(server),
+            exchange,
+            conversation: None,
+            incoming: Incoming {
+                announced: None,
+                allowed: server.limits.body,
+                held: 0,
+                open: !ended,
+                starved_since: None,
+                early: Vec::new(),
+            },
+            out: Outgoing::default(),
+            has_head: false,
+            expects: false,
+            record: None,
+            runs: false,
+            stage: Stage::Answering,
+        }
     }
 
-    /// Keeps what the head says that is wanted later.
+    /// Keeps what the request says that is wanted later.
     pub(super) fn note(
         &mut self,
-        head: &RequestHead<'_>,
+        asked: &Asked<'_>,
         client: Option<SocketAddr>,
         started: Option<Instant>,
+        handshake: bool,
     ) {
-        self.expects = head.expects_continue && self.body.is_some();
-        self.record = self.server.note(head, client, started, false);
+        self.incoming.announced = asked.length;
+        self.expects = asked.head.expects_continue && self.incoming.open;
+        self.record = self.server.note(&asked.head, client, started, handshake);
     }
 
-    /// Whether a body of an announced length is allowed.
-    pub(super) fn may_have(&self, length: BodyLength) -> bool {
-        matches!(length, BodyLength::Sized(length) if length <= self.allowed)
+    /// Whether a body of this length is allowed.
+    pub(super) fn may_have(&self, length: Option<u64>) -> bool {
+        length.is_none_or(|length| length <= self.incoming.allowed)
     }
 
-    pub(super) fn starved_since(&self) -> Option<Instant> {
-        self.starved_since
+    /// Whether an announced length can't be kept, as nothing follows.
+    pub(super) fn is_short(&self) -> bool {
+        !self.incoming.open && self.incoming.announced.is_some_and(|left| left > 0)
     }
 
-    /// Moves what can be moved; ready when the stream is done with.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let view = self.exchange.look(&mut self.out, Some(cx.waker()));
-            if let Some(status) = view.status {
-                self.server.log(&mut self.record, status);
-            }
-            if self.stage == Stage::Abandoned {
-                return if view.finished {
-                    Poll::Ready(())
-                } else {
-                    Poll::Pending
-                };
-            }
-            if self.is_reset(cx) {
-                self.abandon();
-                continue;
-            }
-            let mut progress = self.send_continue(&view);
-            progress |= self.send_head(&view);
-            progress |= self.send_body(cx, &view);
-            if self.stage == Stage::Answered {
-                return Poll::Ready(());
-            }
-            if view.ending == Ending::Cut && !view.complete && self.out.is_empty() {
-                self.respond.send_reset(Reason::INTERNAL_ERROR);
-                self.abandon();
-                continue;
-            }
-            progress |= !view.complete && self.receive(cx, view.room);
-            if !progress {
-                return Poll::Pending;
-            }
+    /// Moves what can be moved at once.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, protocol: &mut Protocol) -> Turn {
+        let view = self.exchange.look(&mut self.out, Some(cx.waker()));
+        if let Some(status) = view.status {
+            self.server.log(&mut self.record, status);
         }
-    }
-
-    /// Whether the client has reset the stream, or is gone.
-    fn is_reset(&mut self, cx: &mut Context<'_>) -> bool {
-        match &mut self.send {
-            Some(send) => send.poll_reset(cx).is_ready(),
-            None => self.respond.poll_reset(cx).is_ready(),
+        if self.stage == Stage::Abandoned {
+            let runs = self.runs && !view.finished;
+            // A handshake that has been refused is nobody's business any more.
+            if runs && !(self.conversation.is_some() && view.complete) {
+                return Turn::Idle;
+            }
+            self.stage = Stage::Over;
+            return Turn::Done;
         }
+        self.send_continue(&view, protocol);
+        if let Some(turn) = self.send_head(&view, protocol) {
+            return turn;
+        }
+        let moved = match self.send_body(cx, &view, protocol) {
+            Turn::Idle => false,
+            Turn::Moved => true,
+            over => return over,
+        };
+        if view.ending == Ending::Cut && !view.complete && self.out.is_empty() {
+            protocol.reset(self.stream, Code::InternalError);
+            self.abandon(protocol);
+            return Turn::Moved;
+        }
+        self.receive(&view, protocol);
+        if moved { Turn::Moved } else { Turn::Idle }
     }
 
     /// The stream is over; for the application its client is gone.
-    pub(super) fn abandon(&mut self) {
+    pub(super) fn abandon(&mut self, protocol: &mut Protocol) {
         self.exchange.disconnect();
-        self.body = None;
-        self.send = None;
+        if let Some(conversation) = &self.conversation {
+            conversation.lost();
+        }
+        protocol.release_connection(std::mem::take(&mut self.incoming.held));
+        self.incoming.open = false;
+        self.incoming.starved_since = None;
         self.out = Outgoing::default();
         self.stage = Stage::Abandoned;
     }
 
+    pub(super) fn is_over(&self) -> bool {
+        self.stage == Stage::Over
+    }
+
+    /// The worker stops soon.
+    pub(super) fn dismiss(&self) {
+        match &self.conversation {
+            Some(conversation) => conversation.dismiss(),
+            None => self.exchange.dismiss(),
+        }
+    }
+
     /// RFC 9110 section 10.1.1: a client that waits is told when its body is wanted.
-    fn send_continue(&mut self, view: &View) -> bool {
-        if !self.expects || !(view.wants_continue || view.head_written) {
-            return false;
+    fn send_continue(&mut self, view: &View, protocol: &mut Protocol) {
+        if self.expects && (view.wants_continue || view.head_written) {
+            self.expects = false;
+            if !view.head_written {
+                protocol.send_fields(self.stream, &fields::interim(), false);
+            }
         }
-        self.expects = false;
-        if view.head_written {
-            return true;
-        }
-        let mut interim = Response::new(());
-        *interim.status_mut() = http::StatusCode::CONTINUE;
-        // A stream that can't take it is found to be reset.
-        let _ = self.respond.send_informational(interim);
-        true
     }
 
-    fn send_head(&mut self, view: &View) -> bool {
-        let Some(fields) = self.exchange.take_fields() else {
-            return false;
-        };
+    fn send_head(&mut self, view: &View, protocol: &mut Protocol) -> Option<Turn> {
+        if self.has_head || !view.head_written {
+            return None;
+        }
+        let block = self.exchange.take_fields()?;
+        self.has_head = true;
+        if view.ending == Ending::Upgrade {
+            protocol.send_fields(self.stream, &block, false);
+            self.stage = Stage::Over;
+            return Some(Turn::Upgraded);
+        }
         let is_whole = view.complete && self.out.is_empty();
-        match self.respond.send_response(*fields, is_whole) {
-            Ok(_) if is_whole => self.stage = Stage::Answered,
-            Ok(send) => self.send = Some(send),
-            Err(_) => self.abandon(),
-        }
-        true
+        protocol.send_fields(self.stream, &block, is_whole);
+        is_whole.then(|| self.finish(protocol))
     }
 
-    /// Gives h2 what the client's windows take; more waits here, and `send()` with it.
-    fn send_body(&mut self, cx: &mut Context<'_>, view: &View) -> bool {
-        let mut progress = false;
-        while let Some(send) = &mut self.send {
-            let left = self.out.len();
-            if left == 0 && !view.complete {
-                break;
-            }
-            if left > 0 && send.capacity() == 0 {
-                // More than h2 holds would not come, and a file may have more than it can count.
-                send.reserve_capacity(left.min(SEND_BUFFER));
-                if send.capacity() == 0 && send.poll_capacity(cx).is_pending() {
-                    break;
-                }
-            }
-            match self.out.poll_load(cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => {
-                    tracing::error!("Cannot send the rest of a file: {error}");
-                    send.send_reset(Reason::INTERNAL_ERROR);
-                    self.abandon();
-                    return true;
-                }
-                Poll::Pending => break,
-            }
-            let piece = self.out.take(send.capacity());
-            if left > 0 && piece.is_empty() {
-                // A capacity that was announced and taken back: the stream is reset.
-                break;
-            }
-            let last = view.complete && self.out.is_empty();
-            if send.send_data(piece, last).is_err() {
-                self.abandon();
-            } else if last {
-                self.send = None;
-                self.stage = Stage::Answered;
-            }
-            progress = true;
+    /// Sends one frame of what the client's windows take; more waits here, and `send()` with it.
+    fn send_body(&mut self, cx: &mut Context<'_>, view: &View, protocol: &mut Protocol) -> Turn {
+        let left = self.out.len();
+        if !self.has_head || left == 0 && !view.complete {
+            return Turn::Idle;
         }
-        if progress || !self.out.is_empty() {
-            self.exchange.set_taken(self.out.len());
+        let room = protocol.room(self.stream);
+        if left > 0 && room == 0 {
+            self.exchange.set_taken(left);
+            return Turn::Idle;
         }
-        progress
+        match self.out.poll_load(cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => {
+                tracing::error!("Cannot send the rest of a file: {error}");
+                protocol.reset(self.stream, Code::InternalError);
+                self.abandon(protocol);
+                return Turn::Moved;
+            }
+            Poll::Pending => return Turn::Idle,
+        }
+        let taken = self.out.peek().len().min(room);
+        let last = view.complete && taken == self.out.len();
+        if taken == 0 && !last {
+            return Turn::Idle;
+        }
+        if taken >= SHARED_FROM {
+            let piece = self.out.take(taken);
+            protocol.send_shared(self.stream, piece, last);
+        } else {
+            protocol.send_data(self.stream, &self.out.peek()[..taken], last);
+            self.out.advance(taken);
+        }
+        self.exchange.set_taken(self.out.len());
+        if last {
+            self.finish(protocol)
+        } else {
+            Turn::Moved
+        }
     }
 
-    /// Takes what has come of the request's body, while there is room. The client may send as much
-    /// again as is taken here, and no more.
-    fn receive(&mut self, cx: &mut Context<'_>, room: usize) -> bool {
-        let Some(body) = &mut self.body else {
-            return false;
+    /// The response has been sent as a whole.
+    fn finish(&mut self, protocol: &mut Protocol) -> Turn {
+        protocol.release_connection(std::mem::take(&mut self.incoming.held));
+        protocol.finish(self.stream);
+        self.stage = Stage::Over;
+        Turn::Done
+    }
+
+    /// A piece of the request's body has come.
+    pub(super) fn on_data(&mut self, data: &[u8], ended: bool, protocol: &mut Protocol) {
+        let count = data.len() as u64;
+        self.incoming.open &= !ended;
+        self.incoming.starved_since = None;
+        self.incoming.held += data.len();
+        if let Some(left) = self.incoming.announced {
+            let left = left.checked_sub(count);
+            self.incoming.announced = left;
+            if left.is_none() || self.is_short() {
+                return self.break_off(protocol);
+            }
+        }
+        if self.stage == Stage::Abandoned || self.exchange.is_gone() {
+            let held = std::mem::take(&mut self.incoming.held);
+            return protocol.release(self.stream, held);
+        }
+        let Some(allowed) = self.incoming.allowed.checked_sub(count) else {
+            return self.exchange.refuse(413, "Content Too Large");
         };
-        let since = self.starved_since.take();
-        if room == 0 || self.expects {
-            return false;
+        self.incoming.allowed = allowed;
+        if self.conversation.is_some() {
+            self.incoming.early.extend_from_slice(data);
+        } else {
+            self.exchange.arrive(data, ended);
         }
-        match body.poll_data(cx) {
-            Poll::Pending => {
-                self.starved_since = Some(since.unwrap_or_else(Instant::now));
-                return false;
-            }
-            Poll::Ready(Some(Ok(data))) if data.len() as u64 > self.allowed => {
-                self.body = None;
-                self.exchange.refuse(413, "Content Too Large");
-            }
-            Poll::Ready(Some(Ok(data))) => {
-                self.allowed -= data.len() as u64;
-                let is_last = body.is_end_stream();
-                self.exchange.arrive(&data, is_last);
-                // Fails where the stream is gone, which is found out next.
-                let _ = body.flow_control().release_capacity(data.len());
-                if is_last {
-                    self.body = None;
-                }
-            }
-            // Trailers, which ASGI has no message for, end a body, too.
-            Poll::Ready(None) => {
-                self.exchange.arrive(b"", true);
-                self.body = None;
-            }
-            Poll::Ready(Some(Err(_))) => self.abandon(),
+    }
+
+    /// The request's body has ended with trailers, which ASGI has no message for.
+    pub(super) fn on_trailers(&mut self, are_legal: bool, protocol: &mut Protocol) {
+        self.incoming.open = false;
+        if !are_legal || self.conversation.is_some() || self.is_short() {
+            return self.break_off(protocol);
         }
-        true
+        self.exchange.arrive(b"", true);
+    }
+
+    /// The request is not what it said to be (RFC 9113 section 8.1.1).
+    fn break_off(&mut self, protocol: &mut Protocol) {
+        protocol.reset(self.stream, Code::ProtocolError);
+        self.abandon(protocol);
+    }
+
+    /// Lets the client send as much again as the application has taken.
+    fn receive(&mut self, view: &View, protocol: &mut Protocol) {
+        if self.conversation.is_none() {
+            let taken = self.incoming.held.saturating_sub(view.unread);
+            if taken > 0 {
+                self.incoming.held -= taken;
+                protocol.release(self.stream, taken);
+            }
+        }
+        let waits = self.incoming.open && view.room > 0 && !self.expects && !view.complete;
+        if !waits || self.server.limits.body_read.is_none() {
+            self.incoming.starved_since = None;
+        } else if self.incoming.starved_since.is_none() {
+            self.incoming.starved_since = Some(Instant::now());
+        }
+    }
+
+    /// When it is too late for the rest of the body.
+    pub(super) fn due(&self, limit: Duration) -> Option<Instant> {
+        self.incoming.starved_since.map(|since| since + limit)
+    }
+
+    /// The rest of the body has not come in time.
+    pub(super) fn time_out(&mut self) {
+        self.incoming.starved_since = None;
+        self.exchange.refuse(408, "Request Timeout");
+    }
+
+    /// What a WebSocket needs that has been accepted. What came before counts as taken.
+    pub(super) fn take_opening(&mut self, protocol: &mut Protocol) -> Accepted {
+        protocol.release(self.stream, std::mem::take(&mut self.incoming.held));
+        Accepted {
+            stream: self.stream,
+            conversation: self.conversation.take(),
+            early: std::mem::take(&mut self.incoming.early),
+            open: self.incoming.open,
+        }
     }
 }
 

@@ -1,94 +1,76 @@
-//! A response's head as h2 sends it.
+//! A response's head as a block of fields.
 
-use bytes::Bytes;
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, SERVER, TRANSFER_ENCODING, UPGRADE,
-};
-use http::{HeaderMap, Response, StatusCode};
-
+use super::head::is_connections;
+use super::hpack::encode;
 use crate::worker::asgi::http::Framing;
 use crate::worker::server::request_id;
-use crate::worker::server::response::{Defaults, ResponseHead, date_value};
+use crate::worker::server::response::{Defaults, ResponseHead, with_date};
 
-/// The head with what the server adds, its own fields first, as in HTTP/1.1.
+/// What a usual head takes, in bytes.
+const USUAL: usize = 256;
+
+/// The head with what the server adds, its own fields first, as in HTTP/1.1; and what the request is
+/// called, unless the application has said it.
 pub(in crate::worker::server) fn encode(
     head: ResponseHead,
     framing: Framing,
     defaults: &Defaults,
-) -> Response<()> {
+    id: Option<&[u8]>,
+) -> Vec<u8> {
     let told = head.take_apart();
-    let mut response = Response::new(());
+    let mut block = Vec::with_capacity(USUAL);
     // A final status, which has been checked when it was taken.
-    *response.status_mut() = u16::try_from(told.status)
-        .ok()
-        .and_then(|status| StatusCode::from_u16(status).ok())
-        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let fields = response.headers_mut();
-    if defaults.date
-        && !told.has_date
-        && let Ok(date) = HeaderValue::from_maybe_shared(date_value())
-    {
-        fields.insert(DATE, date);
+    encode::status(&mut block, u16::try_from(told.status).unwrap_or(500));
+    if defaults.date && !told.has_date {
+        with_date(|line| add(&mut block, line));
     }
     if defaults.server && !told.has_server {
-        fields.insert(SERVER, HeaderValue::from_static("lowmem-serve"));
+        encode::field(&mut block, b"server", b"lowmem-serve");
     }
-    add(fields, Bytes::copy_from_slice(&defaults.fields));
-    add(fields, Bytes::from(told.lines));
+    add(&mut block, &defaults.fields);
+    let lines = told.lines();
+    if let Some(id) = id.filter(|_| !request_id::is_named(lines)) {
+        encode::field(&mut block, request_id::NAME.as_bytes(), id);
+    }
+    add(&mut block, lines);
     if let Framing::Length(length) | Framing::Bodiless(Some(length)) = framing {
-        fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        let length = itoa::Buffer::new().format(length).to_owned();
+        encode::field(&mut block, b"content-length", length.as_bytes());
     }
-    response
+    block
 }
 
-/// Adds the request's name, unless the application has said one.
-pub(in crate::worker::server) fn announce(response: &mut Response<()>, id: &[u8]) {
-    if let Ok(id) = HeaderValue::from_bytes(id) {
-        response.headers_mut().entry(request_id::NAME).or_insert(id);
-    }
+/// `100 Continue` (RFC 9110 section 15.2.1).
+pub(super) fn interim() -> Vec<u8> {
+    let mut block = Vec::new();
+    encode::status(&mut block, 100);
+    block
 }
 
 /// Adds fields that have been written as HTTP/1.1 has them: their names are tokens and their values
 /// have no line ends.
-fn add(fields: &mut HeaderMap, lines: Bytes) {
-    let mut start = 0;
-    while let Some(found) = memchr::memchr(b'\n', &lines[start..]) {
-        let line = start..start + found - 1;
-        start += found + 1;
-        let Some(colon) = memchr::memchr(b':', &lines[line.clone()]) else {
+fn add(block: &mut Vec<u8>, mut lines: &[u8]) {
+    while let Some(end) = memchr::memchr(b'\n', lines) {
+        let line = &lines[..end - 1];
+        lines = &lines[end + 1..];
+        let Some(colon) = memchr::memchr(b':', line) else {
             continue;
         };
-        let name = HeaderName::from_bytes(&lines[line.start..line.start + colon]);
-        let value = lines.slice(line.start + colon + 2..line.end);
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_maybe_shared(value))
-            && !is_connections(&name)
-        {
-            // Beyond 32,768 fields no client would read them.
-            let _ = fields.try_append(name, value);
+        let (name, value) = (&line[..colon], &line[colon + 2..]);
+        if !std::str::from_utf8(name).is_ok_and(is_connections) {
+            encode::field(block, name, value);
         }
     }
-}
-
-/// RFC 9113 section 8.2.2: fields about a connection, which HTTP/2 has frames for.
-fn is_connections(name: &HeaderName) -> bool {
-    matches!(*name, CONNECTION | TRANSFER_ENCODING | UPGRADE)
-        || name == "keep-alive"
-        || name == "proxy-connection"
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::worker::server::http2::hpack::{Decoder, FieldList};
 
-    #[test]
-    fn fields_keep_their_order_and_lose_what_is_the_connections() {
+    fn encoded(fields: &[(&str, &str)], id: Option<&[u8]>) -> Vec<(String, String)> {
         let mut head = ResponseHead::new(Vec::new(), 201);
-        for (name, value) in [
-            ("X-A", "1"),
-            ("Upgrade", "x"),
-            ("keep-alive", "1"),
-            ("x-a", ""),
-        ] {
+        for (name, value) in fields {
             head.field(name.as_bytes(), value.as_bytes()).unwrap();
         }
         let defaults = Defaults {
@@ -97,20 +79,47 @@ mod tests {
             fields: b"x-own: y\r\n".to_vec(),
             closing: false.into(),
         };
-        let response = encode(head, Framing::Length(3), &defaults);
-        assert_eq!(response.status(), 201);
-        let fields: Vec<_> = response
-            .headers()
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
-            .collect();
+        let block = encode(head, Framing::Length(3), &defaults, id);
+        let mut list = FieldList::default();
+        list.reset(10_000);
+        Decoder::default().decode(&block, &mut list).unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let pairs = list.iter();
+        pairs
+            .map(|(name, value)| (text(name), text(value)))
+            .collect()
+    }
+
+    fn owned(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        pairs.iter().map(owned).collect()
+    }
+
+    #[test]
+    fn fields_keep_their_order_and_lose_what_is_the_connections() {
+        let told = [
+            ("X-A", "1"),
+            ("Upgrade", "x"),
+            ("keep-alive", "1"),
+            ("x-a", ""),
+        ];
         let expected = [
+            (":status", "201"),
             ("server", "lowmem-serve"),
             ("x-own", "y"),
             ("x-a", "1"),
             ("x-a", ""),
             ("content-length", "3"),
         ];
-        assert_eq!(fields, expected);
+        assert_eq!(encoded(&told, None), owned(&expected));
+    }
+
+    #[test]
+    fn a_request_is_named_once() {
+        let named = encoded(&[], Some(b"abc"));
+        assert!(named.contains(&("x-request-id".to_owned(), "abc".to_owned())));
+        let named = encoded(&[("X-Request-ID", "own")], Some(b"abc"));
+        let names = named.iter().filter(|(name, _)| name == "x-request-id");
+        assert_eq!(names.count(), 1);
     }
 }

@@ -1,152 +1,350 @@
-//! A request's head, from the fields that h2 has decoded and checked (RFC 9113 section 8).
+//! A request's head, from its fields (RFC 9113 section 8).
 
-use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST};
-use http::request::Parts;
 use httparse::Header;
 
+use super::hpack::FieldList;
 use crate::worker::asgi::http::Version;
-use crate::worker::server::head::{BodyLength, HeadLimits, Refused, RequestHead, check_host};
+use crate::worker::server::head::{
+    BodyLength, HeadLimits, Refused, RequestHead, check_host, content_length,
+};
 use crate::worker::server::proxy::is_proxy_field;
+use crate::worker::server::response::{is_text, is_token};
+
+/// Why a request is not served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bad {
+    /// It is malformed, which is a stream error (section 8.1.1).
+    Malformed(&'static str),
+    /// It is answered.
+    Refused(Refused),
+}
+
+impl From<Refused> for Bad {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+/// A request as it was asked.
+#[derive(Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) head: RequestHead<'a>,
+    /// What its body has, if it was announced.
+    pub(super) length: Option<u64>,
+    /// The protocol that the stream is to carry (RFC 8441 section 4).
+    pub(super) protocol: Option<&'a [u8]>,
+}
 
 /// Hands the head to `then` while it is borrowed.
 ///
-/// What h2 lets pass and a request over HTTP/1.1 could not be is refused, so that an application
-/// sees the same whatever its clients speak.
+/// What a request over HTTP/1.1 could not be is refused, so that an application sees the same
+/// whatever its clients speak.
 pub(super) fn read<R>(
-    parts: &Parts,
+    fields: &FieldList,
     limits: HeadLimits,
-    then: impl FnOnce(&mut RequestHead<'_>) -> R,
-) -> Result<R, Refused> {
-    if parts.method == http::Method::CONNECT {
-        return Err(Refused::Method);
+    then: impl FnOnce(&mut Asked<'_>) -> R,
+) -> Result<R, Bad> {
+    if fields.is_too_large() || fields.len() > limits.fields {
+        return Err(Refused::TooLarge.into());
     }
-    let target = parts.uri.path_and_query().map_or(0, |it| it.as_str().len());
-    if target > limits.target {
-        return Err(Refused::TargetTooLong);
+    let mut headers = Vec::with_capacity(fields.len() + 1);
+    let mut control = Control::default();
+    let mut regular = Regular::default();
+    for (name, value) in fields.iter() {
+        if name.first() == Some(&b':') {
+            if !headers.is_empty() || regular.hosts > 0 {
+                return Err(Bad::Malformed("a pseudo-header behind a field"));
+            }
+            control.take(name, value)?;
+        } else {
+            let field = field(name, value)?;
+            if regular.notice(&field)? {
+                headers.push(field);
+            }
+        }
     }
-    let host = host(parts)?;
-    let cookies = cookies(parts);
-    let mut headers = Vec::with_capacity(parts.headers.len() + 1);
+    let target = control.check(limits)?;
+    let host = control.host(&regular)?;
     // ASGI: the authority comes first, as `host`, or replaces it.
-    headers.push(Header {
+    let host = Header {
         name: "host",
         value: host,
-    });
-    let mut proxied = false;
-    for (name, value) in &parts.headers {
-        if name == HOST {
-            continue;
-        }
-        let mut value = value.as_bytes();
-        if name == COOKIE && !cookies.is_empty() {
-            if headers.iter().any(|header| header.name == "cookie") {
-                continue;
-            }
-            value = &cookies;
-        }
-        proxied |= is_proxy_field(name.as_str());
-        headers.push(Header {
-            name: name.as_str(),
-            value,
-        });
+    };
+    headers.insert(0, host);
+    let cookies = regular.cookies(fields);
+    if regular.crumbs > 1 {
+        join(&mut headers, &cookies);
     }
-    if headers.len() > limits.fields {
-        return Err(Refused::TooLarge);
-    }
-    Ok(then(&mut RequestHead {
-        method: parts.method.as_str(),
-        path: path(parts),
-        query: parts.uri.query().unwrap_or_default().as_bytes(),
-        version: Version::Http2,
-        authority: None,
-        headers: &headers,
-        body: length(parts),
-        expects_continue: parts
-            .headers
-            .get(EXPECT)
-            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")),
-        keep_alive: true,
-        upgrade: false,
-        proxied,
-        forwarded: None,
+    Ok(then(&mut Asked {
+        head: RequestHead {
+            method: control.method()?,
+            path: target.path,
+            query: target.query,
+            version: Version::Http2,
+            authority: None,
+            headers: &headers,
+            // Frames say where the body ends; what is announced is held to it.
+            body: BodyLength::Sized(regular.length.unwrap_or(0)),
+            expects_continue: regular.expects_continue,
+            keep_alive: true,
+            upgrade: false,
+            proxied: regular.proxied,
+            forwarded: None,
+        },
+        length: regular.length,
+        protocol: control.protocol,
     }))
 }
 
-fn path(parts: &Parts) -> &[u8] {
-    match parts.uri.path() {
-        "" => b"/",
-        path => path.as_bytes(),
-    }
+/// Whether a list holds what may stand behind a body: no pseudo-headers (section 8.1).
+pub(super) fn are_trailers(fields: &FieldList) -> bool {
+    fields
+        .iter()
+        .all(|(name, value)| field(name, value).is_ok())
 }
 
-/// RFC 9113 section 8.3.1: the authority, or else the host field; both must not differ.
-fn host(parts: &Parts) -> Result<&[u8], Refused> {
-    let authority = parts.uri.authority().map(|it| it.as_str().as_bytes());
-    let mut fields = parts.headers.get_all(HOST).iter();
-    let field = fields.next().map(http::HeaderValue::as_bytes);
-    if fields.next().is_some() {
-        return Err(Refused::Malformed("more than one host"));
+/// Whether the response has no body, even if the rest of the request makes no sense.
+pub(super) fn is_head_only(fields: &FieldList) -> bool {
+    fields.iter().any(|field| field == (b":method", b"HEAD"))
+}
+
+/// Section 8.2.1.
+fn field<'a>(name: &'a [u8], value: &'a [u8]) -> Result<Header<'a>, Bad> {
+    let is_name = |byte: &u8| is_token(*byte) && !byte.is_ascii_uppercase();
+    if name.is_empty() || !name.iter().all(is_name) {
+        return Err(Bad::Malformed("a field's name"));
     }
-    let host = match (authority, field) {
-        (Some(authority), Some(field)) if !authority.eq_ignore_ascii_case(field) => {
-            return Err(Refused::Malformed("the host is not the authority"));
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    if !value.iter().all(|byte| is_text(*byte)) || is_space(value.first()) || is_space(value.last())
+    {
+        return Err(Bad::Malformed("a field's value"));
+    }
+    let name = std::str::from_utf8(name).map_err(|_| Bad::Malformed("a field's name"))?;
+    Ok(Header { name, value })
+}
+
+/// The pseudo-headers (section 8.3.1).
+#[derive(Debug, Default)]
+struct Control<'a> {
+    method: Option<&'a [u8]>,
+    scheme: Option<&'a [u8]>,
+    path: Option<&'a [u8]>,
+    authority: Option<&'a [u8]>,
+    protocol: Option<&'a [u8]>,
+}
+
+struct Target<'a> {
+    path: &'a [u8],
+    query: &'a [u8],
+}
+
+impl<'a> Control<'a> {
+    fn take(&mut self, name: &[u8], value: &'a [u8]) -> Result<(), Bad> {
+        let slot = match name {
+            b":method" => &mut self.method,
+            b":scheme" => &mut self.scheme,
+            b":path" => &mut self.path,
+            b":authority" => &mut self.authority,
+            b":protocol" => &mut self.protocol,
+            _ => return Err(Bad::Malformed("an unknown pseudo-header")),
+        };
+        match slot.replace(value) {
+            None => Ok(()),
+            Some(_) => Err(Bad::Malformed("a pseudo-header twice")),
         }
-        (Some(authority), _) => authority,
-        (None, Some(field)) => field,
-        (None, None) => return Err(Refused::Malformed("no host")),
-    };
-    check_host(host)?;
-    Ok(host)
-}
-
-/// RFC 9113 section 8.2.3: cookies come in crumbs, and are one field everywhere else. Empty where
-/// there is one at most.
-fn cookies(parts: &Parts) -> Vec<u8> {
-    let mut crumbs = parts.headers.get_all(COOKIE).iter();
-    let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) else {
-        return Vec::new();
-    };
-    let mut cookies = first.as_bytes().to_vec();
-    for crumb in std::iter::once(second).chain(crumbs) {
-        cookies.extend_from_slice(b"; ");
-        cookies.extend_from_slice(crumb.as_bytes());
     }
-    cookies
+
+    fn method(&self) -> Result<&'a str, Bad> {
+        let method = self.method.filter(|method| !method.is_empty());
+        let method = method.filter(|method| method.iter().all(|byte| is_token(*byte)));
+        method
+            .and_then(|method| std::str::from_utf8(method).ok())
+            .ok_or(Bad::Malformed("no method"))
+    }
+
+    /// All of them that have to be there, and no others.
+    fn check(&self, limits: HeadLimits) -> Result<Target<'a>, Bad> {
+        let method = self.method()?;
+        match (method, self.protocol) {
+            // Section 8.5: a tunnel has neither scheme nor path.
+            ("CONNECT", None) => {
+                let is_tunnel = self.authority.is_some();
+                return Err(
+                    match is_tunnel && self.scheme.is_none() && self.path.is_none() {
+                        true => Refused::Method.into(),
+                        false => Bad::Malformed("CONNECT with a scheme or a path"),
+                    },
+                );
+            }
+            ("CONNECT", Some(_)) | (_, None) => {}
+            _ => return Err(Bad::Malformed(":protocol without CONNECT")),
+        }
+        if !self
+            .scheme
+            .is_some_and(|it| it.iter().all(|byte| byte.is_ascii_graphic()))
+        {
+            return Err(Bad::Malformed("no scheme"));
+        }
+        let path = self.path.unwrap_or_default();
+        let is_origin_form = path.first() == Some(&b'/') || path == b"*" && method == "OPTIONS";
+        if !is_origin_form || path.iter().any(|byte| *byte <= b' ' || *byte == 0x7f) {
+            return Err(Bad::Malformed("no path"));
+        }
+        if path.len() > limits.target {
+            return Err(Refused::TargetTooLong.into());
+        }
+        // As in HTTP/1.1: a fragment is never sent, and dropped.
+        let path = memchr::memchr(b'#', path).map_or(path, |end| &path[..end]);
+        Ok(match memchr::memchr(b'?', path) {
+            Some(mark) => Target {
+                path: &path[..mark],
+                query: &path[mark + 1..],
+            },
+            None => Target { path, query: b"" },
+        })
+    }
+
+    /// The authority, or else the host field; both must not differ.
+    fn host(&self, regular: &Regular<'a>) -> Result<&'a [u8], Bad> {
+        if regular.hosts > 1 {
+            return Err(Refused::Malformed("more than one host").into());
+        }
+        let host = match (self.authority, regular.host) {
+            (Some(authority), Some(field)) if !authority.eq_ignore_ascii_case(field) => {
+                return Err(Refused::Malformed("the host is not the authority").into());
+            }
+            (Some(host), _) | (None, Some(host)) => host,
+            (None, None) => return Err(Refused::Malformed("no host").into()),
+        };
+        check_host(host)?;
+        Ok(host)
+    }
 }
 
-/// What is announced; frames say where the body ends, and h2 that both agree.
-fn length(parts: &Parts) -> BodyLength {
-    let announced = parts.headers.get(CONTENT_LENGTH);
-    let length = announced.and_then(|value| value.to_str().ok()?.parse().ok());
-    BodyLength::Sized(length.unwrap_or(0))
+/// What the fields say that concerns the server itself.
+#[derive(Debug, Default)]
+struct Regular<'a> {
+    host: Option<&'a [u8]>,
+    hosts: usize,
+    length: Option<u64>,
+    crumbs: usize,
+    expects_continue: bool,
+    proxied: bool,
+}
+
+impl<'a> Regular<'a> {
+    /// Says whether the application is told of the field as it is.
+    fn notice(&mut self, field: &Header<'a>) -> Result<bool, Bad> {
+        let Header { name, value } = *field;
+        // The length tells most fields apart without comparing them.
+        match name.len() {
+            2 if name == "te" && value != b"trailers" => {
+                return Err(Bad::Malformed("te is not trailers"));
+            }
+            4 if name == "host" => {
+                self.hosts += 1;
+                self.host = Some(value);
+                return Ok(false);
+            }
+            6 if name == "cookie" => self.crumbs += 1,
+            6 if name == "expect" => {
+                self.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
+            }
+            14 if name == "content-length" => {
+                let length = content_length(value).map_err(|_| Bad::Malformed("content-length"))?;
+                if self.length.replace(length).is_some() {
+                    return Err(Bad::Malformed("more than one content-length"));
+                }
+            }
+            7 | 10 | 16 | 17 if is_connections(name) => {
+                return Err(Bad::Malformed("a field about the connection"));
+            }
+            _ => {}
+        }
+        self.proxied |= matches!(name.len(), 9 | 15 | 17) && is_proxy_field(name);
+        Ok(true)
+    }
+
+    /// Section 8.2.3: cookies come in crumbs, and are one field everywhere else.
+    fn cookies(&self, fields: &FieldList) -> Vec<u8> {
+        if self.crumbs < 2 {
+            return Vec::new();
+        }
+        let crumbs = fields.iter().filter(|(name, _)| *name == b"cookie");
+        let crumbs: Vec<&[u8]> = crumbs.map(|(_, value)| value).collect();
+        crumbs.join(&b"; "[..])
+    }
+}
+
+/// Puts all cookies where the first of them stands.
+fn join<'a>(headers: &mut Vec<Header<'a>>, cookies: &'a [u8]) {
+    let mut is_first = true;
+    headers.retain_mut(|header| {
+        if header.name != "cookie" {
+            return true;
+        }
+        header.value = cookies;
+        std::mem::take(&mut is_first)
+    });
+}
+
+/// Section 8.2.2: fields about a connection, which HTTP/2 has frames for.
+pub(super) fn is_connections(name: &str) -> bool {
+    [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "transfer-encoding",
+        "upgrade",
+    ]
+    .iter()
+    .any(|own| name.eq_ignore_ascii_case(own))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::worker::server::http2::hpack::{Decoder, encode};
 
     const LIMITS: HeadLimits = HeadLimits {
         size: 65_536,
         target: 20,
-        fields: 4,
+        fields: 8,
     };
 
-    fn parts(uri: &str, fields: &[(&str, &str)]) -> Parts {
-        let mut request = http::Request::builder().uri(uri);
-        for (name, value) in fields {
-            request = request.header(*name, *value);
+    const GET: [(&str, &str); 4] = [
+        (":method", "GET"),
+        (":scheme", "https"),
+        (":path", "/"),
+        (":authority", "a"),
+    ];
+
+    fn list(sent: &[(&str, &str)]) -> FieldList {
+        let mut block = Vec::new();
+        for (name, value) in sent {
+            encode::raw_field(&mut block, name.as_bytes(), value.as_bytes());
         }
-        request.body(()).unwrap().into_parts().0
+        let mut fields = FieldList::default();
+        fields.reset(LIMITS.size);
+        Decoder::default().decode(&block, &mut fields).unwrap();
+        fields
     }
 
-    fn fields(uri: &str, sent: &[(&str, &str)]) -> Result<Vec<(String, String)>, Refused> {
-        read(&parts(uri, sent), LIMITS, |head| {
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            let fields = head.headers.iter();
+    fn text(bytes: &[u8]) -> String {
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+
+    fn fields(sent: &[(&str, &str)]) -> Result<Vec<(String, String)>, Bad> {
+        read(&list(sent), LIMITS, |asked| {
+            let fields = asked.head.headers.iter();
             fields
                 .map(|field| (field.name.to_owned(), text(field.value)))
                 .collect()
         })
+    }
+
+    fn get(more: &[(&str, &str)]) -> Result<Vec<(String, String)>, Bad> {
+        fields(&[&GET, more].concat())
     }
 
     fn owned(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -156,9 +354,9 @@ mod tests {
 
     #[test]
     fn the_authority_becomes_the_host_and_comes_first() {
-        let read = fields("https://a:1/", &[("x", "1"), ("host", "A:1")]);
-        assert_eq!(read, Ok(owned(&[("host", "a:1"), ("x", "1")])));
-        let read = fields("/", &[("x", "1"), ("host", "b")]);
+        let read = get(&[("x", "1"), ("host", "A")]);
+        assert_eq!(read, Ok(owned(&[("host", "a"), ("x", "1")])));
+        let read = fields(&[&GET[..3], &[("x", "1"), ("host", "b")]].concat());
         assert_eq!(read, Ok(owned(&[("host", "b"), ("x", "1")])));
     }
 
@@ -166,40 +364,86 @@ mod tests {
     fn cookie_crumbs_are_joined_where_the_first_stood() {
         let sent = [("cookie", "a=1"), ("x", "2"), ("cookie", "b=2")];
         let joined = owned(&[("host", "a"), ("cookie", "a=1; b=2"), ("x", "2")]);
-        assert_eq!(fields("https://a/", &sent), Ok(joined));
+        assert_eq!(get(&sent), Ok(joined));
     }
 
     #[test]
     fn what_http1_would_refuse_is_refused() {
-        for (uri, sent) in [
-            ("/", &[][..]),
-            ("https://a/", &[("host", "b")]),
-            ("https://a/", &[("host", "a"), ("host", "a")]),
-            ("https://user@a/", &[]),
+        let user = [&GET[..3], &[(":authority", "user@a")]].concat();
+        for refused in [
+            fields(&GET[..3]),
+            get(&[("host", "b")]),
+            get(&[("host", "a"), ("host", "a")]),
+            fields(&user),
         ] {
-            let refused = fields(uri, sent).map_err(Refused::status);
-            assert_eq!(refused, Err(400), "{uri} {sent:?}");
+            assert!(matches!(refused, Err(Bad::Refused(it)) if it.status() == 400));
         }
+        let tunnel = fields(&[(":method", "CONNECT"), (":authority", "a:80")]);
+        assert_eq!(tunnel, Err(Bad::Refused(Refused::Method)));
+    }
+
+    #[test]
+    fn malformed_requests_are_told_apart() {
+        let with = |place: usize, field: (&'static str, &'static str)| {
+            let mut sent = GET.to_vec();
+            sent[place] = field;
+            fields(&sent)
+        };
+        for malformed in [
+            fields(&GET[1..]),
+            get(&[("Upper", "x")]),
+            get(&[("", "x")]),
+            get(&[("x", " a")]),
+            get(&[("x", "a\t")]),
+            get(&[("x", "a\0b")]),
+            get(&[("x", "a\r\nb")]),
+            get(&[("connection", "close")]),
+            get(&[("te", "gzip")]),
+            get(&[("x", "1"), (":path", "/")]),
+            get(&[("host", "a"), (":protocol", "x")]),
+            get(&[(":path", "/")]),
+            get(&[(":status", "200")]),
+            get(&[(":protocol", "websocket")]),
+            get(&[("content-length", "x")]),
+            get(&[("content-length", "1"), ("content-length", "1")]),
+            with(0, (":method", "G T")),
+            with(2, (":path", "")),
+            with(2, (":path", "a")),
+            with(2, (":path", "*")),
+            with(2, (":path", "/a b")),
+        ] {
+            assert!(matches!(malformed, Err(Bad::Malformed(_))), "{malformed:?}");
+        }
+        assert!(get(&[("te", "trailers"), ("x", "a b")]).is_ok());
     }
 
     #[test]
     fn long_targets_and_many_fields_are_refused() {
-        let long = fields("https://a/bbbbbbbbbbbbbbbbbbbb", &[]);
-        assert_eq!(long, Err(Refused::TargetTooLong));
-        let many = fields("https://a/", &[("a", ""), ("b", ""), ("c", ""), ("d", "")]);
-        assert_eq!(many, Err(Refused::TooLarge));
+        let mut sent = GET.to_vec();
+        sent[2] = (":path", "/bbbbbbbbbbbbbbbbbbbb");
+        assert_eq!(fields(&sent), Err(Bad::Refused(Refused::TargetTooLong)));
+        let many = get(&[("a", ""), ("b", ""), ("c", ""), ("d", ""), ("e", "")]);
+        assert_eq!(many, Err(Bad::Refused(Refused::TooLarge)));
     }
 
     #[test]
     fn targets_are_taken_apart() {
-        let target = |uri: &str| {
-            read(&parts(uri, &[]), LIMITS, |head| {
-                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                (text(head.path), text(head.query))
-            })
-        };
-        let of = |path: &str, query: &str| Ok((path.to_owned(), query.to_owned()));
-        assert_eq!(target("https://a/b%20c?d=1?"), of("/b%20c", "d=1?"));
-        assert_eq!(target("https://a"), of("/", ""));
+        let mut sent = GET.to_vec();
+        sent[2] = (":path", "/b%20c?d=1?#e");
+        let target = read(&list(&sent), LIMITS, |asked| {
+            (text(asked.head.path), text(asked.head.query))
+        });
+        assert_eq!(target, Ok(("/b%20c".to_owned(), "d=1?".to_owned())));
+    }
+
+    #[test]
+    fn an_extended_connect_names_its_protocol() {
+        let mut sent = GET.to_vec();
+        sent[0] = (":method", "CONNECT");
+        sent.push((":protocol", "websocket"));
+        let protocol = read(&list(&sent), LIMITS, |asked| asked.protocol.map(text));
+        assert_eq!(protocol, Ok(Some("websocket".to_owned())));
+        sent.remove(1);
+        assert!(matches!(fields(&sent), Err(Bad::Malformed(_))));
     }
 }

@@ -1,4 +1,5 @@
-//! The opening handshake over HTTP/1.1 (RFC 6455 section 4.2), as a function of the request's head.
+//! The opening handshake over HTTP/1.1 (RFC 6455 section 4.2) and over HTTP/2 (RFC 8441 section 5), as
+//! a function of the request's head.
 
 use base64ct::{Base64, Encoding};
 use httparse::Header;
@@ -14,8 +15,8 @@ const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// What a client offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handshake {
-    /// The proof that its handshake was understood: `sec-websocket-accept`.
-    pub(super) proof: String,
+    /// The proof that its handshake was understood: `sec-websocket-accept`. HTTP/2 has none.
+    pub(super) proof: Option<String>,
     /// The subprotocols that it speaks, in its order.
     pub subprotocols: Vec<String>,
     /// How messages may be compressed, if they may.
@@ -41,16 +42,33 @@ pub fn examine(head: &RequestHead<'_>, deflate: bool) -> Asked {
     if !asks || head.version == Version::Http10 {
         return Asked::Other;
     }
-    match read(head, deflate) {
+    if head.method != "GET" {
+        return Asked::Refused(405, "A WebSocket is opened with GET.");
+    }
+    let proven = |handshake| {
+        let proof = Some(proof(key(head)?));
+        Ok(Handshake { proof, ..handshake })
+    };
+    answer(read(head, deflate).and_then(proven))
+}
+
+/// Looks at an extended CONNECT whose `:protocol` is `websocket`: the same without the fields that
+/// change a connection of HTTP/1.1 (RFC 8441 section 5).
+#[must_use]
+pub fn examine_connect(head: &RequestHead<'_>, deflate: bool) -> Asked {
+    answer(read(head, deflate))
+}
+
+fn answer(read: Result<Handshake, Refusal>) -> Asked {
+    match read {
         Ok(handshake) => Asked::WebSocket(handshake),
         Err((status, why)) => Asked::Refused(status, why),
     }
 }
 
-fn read(head: &RequestHead<'_>, deflate: bool) -> Result<Handshake, (u16, &'static str)> {
-    if head.method != "GET" {
-        return Err((405, "A WebSocket is opened with GET."));
-    }
+type Refusal = (u16, &'static str);
+
+fn read(head: &RequestHead<'_>, deflate: bool) -> Result<Handshake, Refusal> {
     if head.body != BodyLength::Sized(0) {
         return Err((400, "A WebSocket handshake has no body."));
     }
@@ -59,23 +77,26 @@ fn read(head: &RequestHead<'_>, deflate: bool) -> Result<Handshake, (u16, &'stat
         Ok(_) => return Err((426, "The WebSocket version spoken here is 13.")),
         Err(()) => return Err((400, "A WebSocket handshake has one Sec-WebSocket-Version.")),
     }
-    let key = one(head.headers, "sec-websocket-key")
-        .ok()
-        .filter(|key| Base64::decode(key, &mut [0; 18]).is_ok_and(|nonce| nonce.len() == 16))
-        .ok_or((
-            400,
-            "A WebSocket handshake has one Sec-WebSocket-Key: 16 bytes in base64.",
-        ))?;
     let subprotocols =
         subprotocols(head.headers).ok_or((400, "Malformed Sec-WebSocket-Protocol."))?;
     let offers = values(head.headers, "sec-websocket-extensions");
     let agreement =
         extension::negotiate(offers).ok_or((400, "Malformed Sec-WebSocket-Extensions."))?;
     Ok(Handshake {
-        proof: proof(key),
+        proof: None,
         subprotocols,
         deflate: agreement.filter(|_| deflate),
     })
+}
+
+fn key<'a>(head: &RequestHead<'a>) -> Result<&'a [u8], Refusal> {
+    one(head.headers, "sec-websocket-key")
+        .ok()
+        .filter(|key| Base64::decode(key, &mut [0; 18]).is_ok_and(|nonce| nonce.len() == 16))
+        .ok_or((
+            400,
+            "A WebSocket handshake has one Sec-WebSocket-Key: 16 bytes in base64.",
+        ))
 }
 
 /// Section 4.2.2: the key with the GUID, hashed.
@@ -171,7 +192,8 @@ mod tests {
         let Asked::WebSocket(handshake) = asked("GET /chat HTTP/1.1", &fields) else {
             panic!("it is a handshake");
         };
-        assert_eq!(handshake.proof, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        let proof = handshake.proof.as_deref();
+        assert_eq!(proof, Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
         assert_eq!(handshake.subprotocols, ["chat", "superchat"]);
         assert_eq!(handshake.deflate, None);
     }

@@ -1,5 +1,4 @@
-//! WebSockets: from a handshake to the close frames. Knows no Python, and HTTP/1.1 only in
-//! `handshake`.
+//! WebSockets: from a handshake to the close frames. Knows no Python, and HTTP only in `handshake`.
 //!
 //! A [`Session`] moves frames between a stream of bytes, whatever that is, and the
 //! [`Conversation`], where it meets the application. What an idle WebSocket holds is in these two:
@@ -17,6 +16,6 @@ mod session;
 pub(super) use conversation::Opening;
 pub use conversation::{Acceptance, Conversation, Received, Refused};
 pub(super) use deflate::rest;
-pub(super) use handshake::{Asked, examine};
+pub(super) use handshake::{Asked, examine, examine_connect};
 pub use inbound::Data;
 pub(super) use session::{ByteStream, Session};

@@ -54,7 +54,6 @@ impl Conversation {
     pub fn acceptance(&self, subprotocol: Option<&str>) -> Result<Acceptance, Refused> {
         let state = self.lock();
         let _ = { state.session }.take(Message::Accept)?;
-        let mut head = ResponseHead::new(Vec::with_capacity(256), 101);
         let opening = state.opening.as_ref().ok_or(Refusal::Disconnected)?;
         let Handshake {
             proof,
@@ -62,13 +61,16 @@ impl Conversation {
             deflate,
         } = &opening.handshake;
         let agreement = deflate.map(|agreement| agreement.to_string());
+        // Over HTTP/2 the stream is a WebSocket's from the beginning (RFC 8441 section 5).
+        let status = if proof.is_some() { 101 } else { 200 };
+        let mut head = ResponseHead::new(Vec::with_capacity(256), status);
         if subprotocol.is_some_and(|chosen| !subprotocols.iter().any(|name| name == chosen)) {
             return Err(Refused::Subprotocol);
         }
         for (name, value) in [
-            ("upgrade", Some("websocket")),
-            ("connection", Some("Upgrade")),
-            ("sec-websocket-accept", Some(proof.as_str())),
+            ("upgrade", proof.as_ref().map(|_| "websocket")),
+            ("connection", proof.as_ref().map(|_| "Upgrade")),
+            ("sec-websocket-accept", proof.as_deref()),
             ("sec-websocket-protocol", subprotocol),
             ("sec-websocket-extensions", agreement.as_deref()),
         ] {

@@ -1,0 +1,424 @@
+//! HTTP/2's frames as a protocol value: bytes in, events out, and what is to be written (RFC 9113).
+//!
+//! It does no I/O and knows neither requests nor responses, only their blocks of fields. What a
+//! client can make it hold is bounded: open streams by the limit that it is told, the fields of a
+//! block in size and in frames, everything else by its own size. What costs work and brings nothing
+//! wears out its patience.
+
+mod control;
+mod frame;
+mod heads;
+mod sending;
+mod streams;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use super::hpack::{Decoder, FieldList};
+use frame::{HEAD, Head, MAX_PAYLOAD};
+use heads::Block;
+use streams::{Absent, Streams, Window};
+use wire::Wire;
+
+pub(super) use frame::Code;
+pub(super) use wire::MAX_SLICES;
+
+/// What a client begins with (section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What a client may send of one request's body before its application has taken any: 256 KiB is
+/// 5 MB/s at a round trip of 50 ms. RFC 9113 begins with 64 KiB, Granian has 1 MiB.
+const STREAM_WINDOW: u32 = 256 * 1024;
+
+/// The same for all requests of a connection: what one client can make a worker hold.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// What windows begin with (section 6.9.2).
+const FIRST_WINDOW: u32 = 65_535;
+
+/// So many frames that bring nothing are taken before [`Protocol::calm_down`]: PING, SETTINGS,
+/// PRIORITY, empty DATA, resets, tiny windows. Clients that mean well send a few in a second.
+const PATIENCE: u32 = 1000;
+
+/// One end of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Client,
+    Server,
+}
+
+/// What a connection allows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    /// Streams that are open at once.
+    pub(super) streams: u32,
+    /// Bytes of a head's fields, counted as section 6.5.2 does.
+    pub(super) head_size: usize,
+    /// Extended CONNECT is understood (RFC 8441).
+    pub(super) connect: bool,
+}
+
+/// What has come.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Event<'a> {
+    /// Nothing that concerns anybody else.
+    None,
+    /// A stream was opened; its fields are in the list.
+    Request {
+        stream: u32,
+        /// Nothing follows.
+        ended: bool,
+    },
+    /// A piece of what a stream carries.
+    Data {
+        stream: u32,
+        data: &'a [u8],
+        ended: bool,
+    },
+    /// The last fields of a stream, which end it; they are in the list.
+    Trailers { stream: u32 },
+    /// The stream is no more.
+    Reset { stream: u32 },
+    /// The answer to [`Protocol::ask`].
+    Answer,
+    /// The client opens no more streams.
+    Farewell,
+}
+
+/// A connection error (section 5.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Violation {
+    pub(super) code: Code,
+    pub(super) why: &'static str,
+}
+
+/// What is read next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// The preface.
+    Preface,
+    /// The SETTINGS that have to be the first frame.
+    Settings,
+    /// A frame's head.
+    Frame,
+    /// The rest of a DATA frame.
+    Data(Data),
+}
+
+/// The rest of a DATA frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Data {
+    /// The stream, if anybody is interested in it.
+    stream: Option<u32>,
+    left: usize,
+    padding: usize,
+    ends: bool,
+}
+
+/// One connection, from the server's side.
+#[derive(Debug)]
+pub(super) struct Protocol {
+    pub(super) wire: Wire,
+    terms: Terms,
+    reading: Reading,
+    decoder: Decoder,
+    streams: Streams,
+    /// A head whose fields have not all come.
+    block: Option<Box<Block>>,
+    /// Bytes of DATA that the client takes on all streams.
+    to_send: i64,
+    receiving: Window,
+    /// What the client's windows begin with.
+    initial_window: u32,
+    patience: u32,
+    /// A block of fields has been sent.
+    has_sent_fields: bool,
+    /// Streams behind this one are not looked at: the client has been told so.
+    last_taken: u32,
+}
+
+impl Protocol {
+    /// A new connection. Our preface is the first thing to be written.
+    pub(super) fn new(terms: Terms) -> Self {
+        let mut protocol = Self {
+            wire: Wire::default(),
+            terms,
+            reading: Reading::Preface,
+            decoder: Decoder::default(),
+            streams: Streams::default(),
+            block: None,
+            to_send: i64::from(FIRST_WINDOW),
+            receiving: Window::new(CONNECTION_WINDOW),
+            initial_window: FIRST_WINDOW,
+            patience: PATIENCE,
+            has_sent_fields: false,
+            last_taken: frame::MAX_31,
+        };
+        protocol.introduce();
+        protocol
+    }
+
+    /// Takes the beginning of `input`: says how much it was, which may be nothing, and what it
+    /// brought; or that more is needed.
+    ///
+    /// # Errors
+    /// The client breaks the protocol, or a limit. The connection ends with that.
+    pub(super) fn advance<'a>(
+        &mut self,
+        input: &'a [u8],
+        fields: &mut FieldList,
+    ) -> Result<Option<(usize, Event<'a>)>, Violation> {
+        match self.reading {
+            Reading::Preface => self.preface(input),
+            Reading::Data(data) => Ok(self.data(data, input)),
+            Reading::Settings | Reading::Frame => self.frame(input, fields),
+        }
+    }
+
+    /// Whether the client has said all that it has to begin with.
+    pub(super) fn has_begun(&self) -> bool {
+        !matches!(self.reading, Reading::Preface | Reading::Settings)
+    }
+
+    /// Open streams.
+    pub(super) fn streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Whether so much has come that brings nothing that it matters how long that took.
+    pub(super) fn is_strained(&self) -> bool {
+        self.patience < PATIENCE / 2
+    }
+
+    /// A while has passed.
+    pub(super) fn calm_down(&mut self) {
+        self.patience = PATIENCE;
+    }
+
+    /// Gives back what is not needed while nothing happens.
+    pub(super) fn rest(&mut self) {
+        self.streams.rest();
+    }
+
+    fn preface<'a>(&mut self, input: &'a [u8]) -> Result<Option<(usize, Event<'a>)>, Violation> {
+        let seen = input.len().min(PREFACE.len());
+        if input[..seen] != PREFACE[..seen] {
+            return Err(protocol_error("no connection preface"));
+        }
+        if seen < PREFACE.len() {
+            return Ok(None);
+        }
+        self.reading = Reading::Settings;
+        Ok(Some((seen, Event::None)))
+    }
+
+    fn frame<'a>(
+        &mut self,
+        input: &'a [u8],
+        fields: &mut FieldList,
+    ) -> Result<Option<(usize, Event<'a>)>, Violation> {
+        let Some(head) = input.first_chunk().map(Head::parse) else {
+            return Ok(None);
+        };
+        self.check(&head)?;
+        if head.kind == frame::DATA {
+            return self.begin_data(&head, &input[HEAD..]);
+        }
+        let Some(payload) = input[HEAD..].get(..head.length) else {
+            return Ok(None);
+        };
+        let event = self.take(&head, payload, fields)?;
+        Ok(Some((HEAD + head.length, event)))
+    }
+
+    /// What holds for every frame.
+    fn check(&self, head: &Head) -> Result<(), Violation> {
+        if head.length > MAX_PAYLOAD {
+            return Err(Violation {
+                code: Code::FrameSizeError,
+                why: "a frame is too large",
+            });
+        }
+        if self.reading == Reading::Settings
+            && (head.kind != frame::SETTINGS || head.has(frame::ACK))
+        {
+            return Err(protocol_error("the first frame is not SETTINGS"));
+        }
+        let goes_on = head.kind == frame::CONTINUATION;
+        let expected = self.block.as_ref().map(|block| block.stream);
+        match expected {
+            // Section 6.10: nothing may come between the frames of a block.
+            Some(stream) if !goes_on || head.stream != stream => {
+                Err(protocol_error("a block of fields is interrupted"))
+            }
+            None if goes_on => Err(protocol_error("CONTINUATION without HEADERS")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a whole frame other than DATA.
+    fn take(
+        &mut self,
+        head: &Head,
+        payload: &[u8],
+        fields: &mut FieldList,
+    ) -> Result<Event<'static>, Violation> {
+        match head.kind {
+            frame::HEADERS => self.on_headers(head, payload, fields),
+            frame::CONTINUATION => self.on_continuation(head, payload, fields),
+            frame::SETTINGS => self.on_settings(head, payload),
+            frame::PING => self.on_ping(head, payload),
+            frame::WINDOW_UPDATE => self.on_window_update(head, payload),
+            frame::RST_STREAM => self.on_reset(head, payload),
+            frame::PRIORITY => self.on_priority(head, payload),
+            frame::GOAWAY => self.on_goaway(head, payload),
+            frame::PUSH_PROMISE => Err(protocol_error("PUSH_PROMISE from a client")),
+            // Section 5.5: what is not known is ignored.
+            _ => self.put_up_with(1).map(|()| Event::None),
+        }
+    }
+
+    /// Takes the head of a DATA frame (section 6.1), and counts all of it (section 6.9.1).
+    fn begin_data<'a>(
+        &mut self,
+        head: &Head,
+        payload: &'a [u8],
+    ) -> Result<Option<(usize, Event<'a>)>, Violation> {
+        if head.stream == 0 {
+            return Err(protocol_error("DATA on stream 0"));
+        }
+        let padded = usize::from(head.has(frame::PADDED));
+        let padding = match payload.first() {
+            _ if padded == 0 => 0,
+            _ if head.length == 0 => return Err(frame_size_error("DATA without its padding")),
+            Some(padding) => usize::from(*padding),
+            None => return Ok(None),
+        };
+        let Some(left) = head.length.checked_sub(padded + padding) else {
+            return Err(protocol_error("more padding than payload"));
+        };
+        if !self.receiving.take(head.length) {
+            return Err(Violation {
+                code: Code::FlowControlError,
+                why: "more DATA than the connection's window",
+            });
+        }
+        let ends = head.has(frame::END_STREAM);
+        if left == 0 && !ends {
+            self.put_up_with(1)?;
+        }
+        let mut rest = Data {
+            stream: Some(head.stream),
+            left,
+            padding,
+            ends,
+        };
+        let event = self.admit_data(head)?;
+        if event != Event::None || self.streams.get(head.stream).is_none() {
+            rest.stream = None;
+            self.release_connection(head.length);
+        } else {
+            self.release(head.stream, padded + padding);
+        }
+        self.reading = Reading::Data(rest);
+        Ok(Some((HEAD + padded, event)))
+    }
+
+    /// Whether a stream may carry this DATA; what it comes to, where not.
+    fn admit_data(&mut self, head: &Head) -> Result<Event<'static>, Violation> {
+        let Some(stream) = self.streams.get(head.stream) else {
+            return self.on_absent(head.stream);
+        };
+        if stream.half_closed {
+            self.stream_error(head.stream, Code::StreamClosed)
+        } else if !stream.receiving.take(head.length) {
+            self.stream_error(head.stream, Code::FlowControlError)
+        } else {
+            stream.half_closed = head.has(frame::END_STREAM);
+            Ok(Event::None)
+        }
+    }
+
+    /// A frame has come on a stream that is not open (section 5.1).
+    fn on_absent(&mut self, id: u32) -> Result<Event<'static>, Violation> {
+        match self.streams.absent(id) {
+            // It was on its way; or it is behind what we have said that we take.
+            Absent::Reset(Role::Server) => self.put_up_with(1).map(|()| Event::None),
+            Absent::Idle if id > self.last_taken => Ok(Event::None),
+            Absent::Reset(Role::Client) => self.stream_error(id, Code::StreamClosed),
+            Absent::Idle | Absent::Skipped => Err(protocol_error("a frame on an idle stream")),
+            Absent::Closed => Err(Violation {
+                code: Code::StreamClosed,
+                why: "a frame on a closed stream",
+            }),
+        }
+    }
+
+    /// Takes more of a DATA frame.
+    fn data<'a>(&mut self, mut data: Data, input: &'a [u8]) -> Option<(usize, Event<'a>)> {
+        let is_new = data.left > 0 || data.ends && data.stream.is_some();
+        if is_new {
+            let count = data.left.min(input.len());
+            if count == 0 && data.left > 0 {
+                return None;
+            }
+            data.left -= count;
+            let ended = data.ends && data.left == 0;
+            data.ends &= !ended;
+            self.reading = Reading::Data(data);
+            let event = match data.stream {
+                Some(stream) => Event::Data {
+                    stream,
+                    data: &input[..count],
+                    ended,
+                },
+                None => Event::None,
+            };
+            if data.left == 0 && data.padding == 0 {
+                self.reading = Reading::Frame;
+            }
+            return Some((count, event));
+        }
+        let count = data.padding.min(input.len());
+        data.padding -= count;
+        self.reading = Reading::Data(data);
+        if data.padding == 0 {
+            self.reading = Reading::Frame;
+        } else if count == 0 {
+            return None;
+        }
+        Some((count, Event::None))
+    }
+
+    /// A stream error (section 5.4.2).
+    fn stream_error(&mut self, id: u32, code: Code) -> Result<Event<'static>, Violation> {
+        self.put_up_with(2)?;
+        self.reset(id, code);
+        Ok(Event::Reset { stream: id })
+    }
+
+    /// Something has come that brings nothing.
+    fn put_up_with(&mut self, cost: u32) -> Result<(), Violation> {
+        let left = self.patience.checked_sub(cost);
+        self.patience = left.ok_or(Violation {
+            code: Code::EnhanceYourCalm,
+            why: "too many frames that bring nothing",
+        })?;
+        Ok(())
+    }
+}
+
+fn protocol_error(why: &'static str) -> Violation {
+    Violation {
+        code: Code::ProtocolError,
+        why,
+    }
+}
+
+fn frame_size_error(why: &'static str) -> Violation {
+    Violation {
+        code: Code::FrameSizeError,
+        why,
+    }
+}
