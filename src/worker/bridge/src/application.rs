@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use pyo3::exceptions::PyGeneratorExit;
 use pyo3::exceptions::asyncio::CancelledError;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use tokio::io::ReadBuf;
@@ -12,9 +11,10 @@ use tokio::io::ReadBuf;
 use lowmem_serve::worker::application::{Application, OwnBody, Peers, TlsFacts};
 use lowmem_serve::worker::server::{Conversation, Exchange, Finish, RequestHead};
 
+use crate::callable;
 use crate::done::{Done, WhenDone};
 use crate::event_loop;
-use crate::http::HttpCycle;
+use crate::http;
 use crate::own_body;
 use crate::report;
 use crate::scope::{Scopes, Template};
@@ -41,11 +41,9 @@ impl Asgi {
         exchange: &Arc<Exchange>,
     ) -> PyResult<()> {
         let scope = self.scopes.http(py, template, head)?;
-        let cycle = Bound::new(py, HttpCycle::new(Arc::clone(exchange)))?;
-        let receive = cycle.getattr(intern!(py, "receive"))?;
-        let send = cycle.getattr(intern!(py, "send"))?;
-        let make = || self.app.bind(py).call1((scope, receive, send));
-        tasks::start(py, make, Arc::new(Answered(Arc::clone(exchange))))?;
+        let (receive, send) = http::callables(py, exchange)?;
+        let make = || callable::call(self.app.bind(py), [scope.as_any(), &receive, &send]);
+        tasks::start(py, make, Arc::clone(exchange) as Done)?;
         event_loop::nudge(py)
     }
 
@@ -136,11 +134,9 @@ impl WhenDone for Conversation {
 }
 
 /// A request whose application has returned or raised.
-struct Answered(Arc<Exchange>);
-
-impl WhenDone for Answered {
+impl WhenDone for Exchange {
     fn done(&self, py: Python<'_>, result: PyResult<Bound<'_, PyAny>>) {
-        finish(py, &self.0, result);
+        finish(py, self, result);
     }
 
     fn holds_up_drain(&self) -> bool {

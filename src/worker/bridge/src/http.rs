@@ -7,6 +7,7 @@ use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::ffi::PyObject;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -17,6 +18,7 @@ use lowmem_serve::worker::server::{
 };
 
 use crate::awaitable::{Done, Pending, Source};
+use crate::callable::{self, Method};
 use crate::own_body;
 
 /// A piece of a body this long is written from the bytes object itself; copying a shorter one
@@ -25,17 +27,40 @@ pub const SHARED_FROM: usize = 16 * 1024;
 
 /// One request as its application holds it: `receive` and `send` are bound methods of it.
 #[pyclass(frozen, module = "lowmem_serve")]
-pub struct HttpCycle {
+struct HttpCycle {
     exchange: Arc<Exchange>,
 }
 
-impl HttpCycle {
-    pub fn new(exchange: Arc<Exchange>) -> Self {
-        Self { exchange }
+static RECEIVE: Method = Method::without_arguments(c"receive", receive);
+static SEND: Method = Method::of_one_argument(c"send", send);
+
+/// `receive` and `send` of a request.
+///
+/// # Errors
+/// No memory.
+pub fn callables<'py>(
+    py: Python<'py>,
+    exchange: &Arc<Exchange>,
+) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    let exchange = Arc::clone(exchange);
+    let cycle = Bound::new(py, HttpCycle { exchange })?;
+    Ok((RECEIVE.bind(&cycle)?, SEND.bind(&cycle)?))
+}
+
+unsafe extern "C" fn receive(cycle: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    // SAFETY: RECEIVE is bound to cycles only.
+    unsafe { callable::enter(cycle, |py, cycle: &HttpCycle| cycle.receive(py)) }
+}
+
+unsafe extern "C" fn send(cycle: *mut PyObject, message: *mut PyObject) -> *mut PyObject {
+    // SAFETY: SEND is bound to cycles only; CPython passes an argument that lives for the call.
+    unsafe {
+        callable::enter(cycle, |py, cycle: &HttpCycle| {
+            cycle.send(py, &Borrowed::from_ptr(py, message))
+        })
     }
 }
 
-#[pymethods]
 impl HttpCycle {
     fn receive(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let pending = Pending::from(Arc::clone(&self.exchange) as Arc<dyn Source>);

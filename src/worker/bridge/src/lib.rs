@@ -4,6 +4,7 @@
 
 mod application;
 mod awaitable;
+mod callable;
 mod compiling;
 mod control;
 mod done;

@@ -14,11 +14,12 @@ use std::task::{Poll, Waker};
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyType};
 
 use crate::done::Done;
 use crate::event_loop::{self, FirstStep, context};
-use crate::light::Light;
+use crate::light::{self, Light};
 use crate::report;
 
 thread_local! {
@@ -119,24 +120,52 @@ pub fn start<'py>(
     done: Done,
 ) -> PyResult<()> {
     let context = context::copy_current(py)?;
-    let awaitable = context::run(&context, make)?;
-    if !event_loop::is_installed(py) {
-        let coroutine = if awaitable.hasattr(intern!(py, "send"))? {
-            awaitable
-        } else {
-            awaitable.call_method0(intern!(py, "__await__"))?
-        };
-        return Light::start(coroutine, context, done);
-    }
-    let maker = match MAKER.with_borrow(Clone::clone) {
-        Some(maker) => maker,
-        None => {
-            let maker = Rc::new(Maker::new(py)?);
-            MAKER.set(Some(Rc::clone(&maker)));
-            maker
+    let begun = context::run(&context, || {
+        let awaitable = make()?;
+        // Calling the application may have imported asyncio.
+        if event_loop::is_installed(py) {
+            return Ok(Begun::Task(maker(py)?.make(awaitable)?, done));
         }
-    };
-    follow(context::run(&context, || maker.make(awaitable))?, done)
+        let coroutine = steppable(awaitable)?;
+        Ok(Begun::Light(light::first_step(&coroutine, &context, done)))
+    })?;
+    match begun {
+        Begun::Task(task, done) => follow(task, done),
+        Begun::Light(stepped) => stepped.go_on(py),
+    }
+}
+
+/// A coroutine that has run to its first wait.
+enum Begun<'py> {
+    Task(Bound<'py, PyAny>, Done),
+    Light(light::Stepped),
+}
+
+fn maker(py: Python<'_>) -> PyResult<Rc<Maker>> {
+    if let Some(maker) = MAKER.with_borrow(Clone::clone) {
+        return Ok(maker);
+    }
+    let maker = Rc::new(Maker::new(py)?);
+    MAKER.set(Some(Rc::clone(&maker)));
+    Ok(maker)
+}
+
+/// What can be stepped of what can be awaited: the coroutine itself, or its iterator.
+fn steppable(awaitable: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
+    /// The first type that was found to have `send`: with most applications there is no other.
+    static STEPPABLE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let py = awaitable.py();
+    if STEPPABLE
+        .get(py)
+        .is_some_and(|known| awaitable.get_type_ptr() == known.as_ptr().cast())
+    {
+        return Ok(awaitable);
+    }
+    if awaitable.hasattr(intern!(py, "send"))? {
+        STEPPABLE.get_or_init(py, || awaitable.get_type().unbind());
+        return Ok(awaitable);
+    }
+    awaitable.call_method0(intern!(py, "__await__"))
 }
 
 /// Has `done` told when `task` has ended, which may be now.

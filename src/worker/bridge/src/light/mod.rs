@@ -5,9 +5,11 @@
 //! ([`crate::event_loop::watch_imports`]), also in the middle of a step. Then the running coroutine
 //! becomes an `asyncio.Task` on the spot: the task's coroutine is the light task itself, which first
 //! tells what the interrupted step came to and then passes everything on. Light tasks that wait
-//! become real ones when they are woken.
+//! become real ones when they are woken. A coroutine that ends in its first step, as most do, never
+//! was a task ([`current`]).
 
-use std::cell::RefCell;
+mod current;
+
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +27,7 @@ use crate::event_loop;
 use crate::event_loop::context;
 use crate::report;
 use crate::tasks;
+pub use current::{Stepped, first_step};
 
 /// A coroutine that is run without asyncio.
 #[pyclass(frozen, weakref, module = "lowmem_serve")]
@@ -42,6 +45,8 @@ struct State {
     outcome: Option<Box<Outcome>>,
     /// The task that it became in the current step.
     adopted: Option<Adopted>,
+    /// It is among the tasks that have not ended.
+    kept: bool,
 }
 
 /// A task made in the middle of a step.
@@ -56,10 +61,6 @@ enum Outcome {
     Returned(Py<PyAny>),
     Raised(PyErr),
     Yielded(Py<PyAny>),
-}
-
-thread_local! {
-    static CURRENT: RefCell<Option<Py<Light>>> = const { RefCell::new(None) };
 }
 
 /// Woken light tasks, in order, and who runs them.
@@ -78,29 +79,17 @@ fn ready() -> MutexGuard<'static, Ready> {
 }
 
 impl Light {
-    /// Runs `coroutine` to its first wait, in `context`.
-    ///
-    /// # Errors
-    /// No memory.
-    pub fn start(
-        coroutine: Bound<'_, PyAny>,
-        context: Bound<'_, PyAny>,
-        done: Done,
-    ) -> PyResult<()> {
-        let py = coroutine.py();
-        let light = Bound::new(
-            py,
-            Self {
-                context: context.unbind(),
-                coroutine: coroutine.unbind(),
-                state: Mutex::new(State {
-                    done: Some(done),
-                    outcome: None,
-                    adopted: None,
-                }),
-            },
-        )?;
-        Self::step(&light)
+    fn new(coroutine: Py<PyAny>, context: Py<PyAny>, done: Done) -> Self {
+        Self {
+            coroutine,
+            context,
+            state: Mutex::new(State {
+                done: Some(done),
+                outcome: None,
+                adopted: None,
+                kept: false,
+            }),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -111,10 +100,18 @@ impl Light {
     fn step(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        let outer = CURRENT.replace(Some(slf.clone().unbind()));
-        let outcome = context::run(this.context.bind(py), || Ok(this.send_none(py)));
-        CURRENT.set(outer);
-        let outcome = outcome.unwrap_or_else(Outcome::Raised);
+        let outcome = current::during(slf, || {
+            context::run(this.context.bind(py), || {
+                Ok(send_none(this.coroutine.bind(py)))
+            })
+        });
+        Self::stepped(slf, outcome.unwrap_or_else(Outcome::Raised))
+    }
+
+    /// A step is over.
+    fn stepped(slf: &Bound<'_, Self>, outcome: Outcome) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
         let adopted = this.lock().adopted.take();
         if let Some(adopted) = adopted {
             this.lock().outcome = Some(Box::new(outcome));
@@ -124,11 +121,11 @@ impl Light {
             Outcome::Returned(value) => this.end(py, Ok(value.into_bound(py))),
             Outcome::Raised(error) => this.end(py, Err(error)),
             Outcome::Yielded(token) if token.bind(py).is(waiting(py)?) => {
-                let awaited = this
-                    .lock()
-                    .done
-                    .as_ref()
-                    .is_some_and(|done| done.holds_up_drain());
+                let mut state = this.lock();
+                state.kept = true;
+                let awaited = state.done.as_ref();
+                let awaited = awaited.is_some_and(|done| done.holds_up_drain());
+                drop(state);
                 tasks::keep_light(slf, awaited);
             }
             // `yield None` asks for another turn, as asyncio has it.
@@ -142,32 +139,18 @@ impl Light {
         Ok(())
     }
 
-    fn send_none(&self, py: Python<'_>) -> Outcome {
-        let mut result = std::ptr::null_mut();
-        // SAFETY: attached; the coroutine and None are alive, and `result` receives a new reference
-        // unless the answer is an error, which leaves an exception set.
-        let sent =
-            unsafe { ffi::PyIter_Send(self.coroutine.as_ptr(), py.None().as_ptr(), &mut result) };
-        if sent == ffi::PySendResult::PYGEN_ERROR {
-            return match report::caught(|| Err::<(), _>(PyErr::fetch(py))) {
-                Err(error) => Outcome::Raised(error),
-                Ok(()) => Outcome::Returned(py.None()),
-            };
-        }
-        // SAFETY: a new reference, as said above.
-        let value = unsafe { Bound::from_owned_ptr(py, result) }.unbind();
-        if sent == ffi::PySendResult::PYGEN_RETURN {
-            Outcome::Returned(value)
-        } else {
-            Outcome::Yielded(value)
+    fn end(&self, py: Python<'_>, result: PyResult<Bound<'_, PyAny>>) {
+        let done = self.lock().done.take();
+        self.forget();
+        if let Some(done) = done {
+            done.done(py, result);
         }
     }
 
-    fn end(&self, py: Python<'_>, result: PyResult<Bound<'_, PyAny>>) {
-        let done = self.lock().done.take();
-        tasks::forget_light(self);
-        if let Some(done) = done {
-            done.done(py, result);
+    /// It is no longer among the tasks that have not ended.
+    fn forget(&self) {
+        if std::mem::take(&mut self.lock().kept) {
+            tasks::forget_light(self);
         }
     }
 
@@ -190,11 +173,33 @@ impl Light {
     fn become_task(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        tasks::forget_light(this);
+        this.forget();
         let Some(done) = this.lock().done.take() else {
             return Ok(());
         };
         tasks::start_adopted(slf.as_any().clone(), this.context.bind(py), done)
+    }
+}
+
+/// Runs a coroutine to its next wait or its end.
+fn send_none(coroutine: &Bound<'_, PyAny>) -> Outcome {
+    let py = coroutine.py();
+    let mut result = std::ptr::null_mut();
+    // SAFETY: attached; the coroutine and None are alive, and `result` receives a new reference
+    // unless the answer is an error, which leaves an exception set.
+    let sent = unsafe { ffi::PyIter_Send(coroutine.as_ptr(), ffi::Py_None(), &mut result) };
+    if sent == ffi::PySendResult::PYGEN_ERROR {
+        return match report::caught(|| Err::<(), _>(PyErr::fetch(py))) {
+            Err(error) => Outcome::Raised(error),
+            Ok(()) => Outcome::Returned(py.None()),
+        };
+    }
+    // SAFETY: a new reference, as said above.
+    let value = unsafe { Bound::from_owned_ptr(py, result) }.unbind();
+    if sent == ffi::PySendResult::PYGEN_RETURN {
+        Outcome::Returned(value)
+    } else {
+        Outcome::Yielded(value)
     }
 }
 
@@ -301,8 +306,7 @@ pub fn waiting(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
 /// # Errors
 /// None of ours is: the awaitable is awaited on a thread or loop that is not the worker's.
 pub fn current_waker(py: Python<'_>) -> PyResult<Waker> {
-    let light = CURRENT.with_borrow(|light| light.as_ref().map(|light| light.clone_ref(py)));
-    let light = light.ok_or_else(|| {
+    let light = current::task(py)?.ok_or_else(|| {
         PyRuntimeError::new_err("receive() and send() can only be awaited on the server's thread")
     })?;
     Ok(Waker::from(Arc::new(LightWaker { light })))
@@ -313,11 +317,12 @@ pub fn current_waker(py: Python<'_>) -> PyResult<Waker> {
 /// # Errors
 /// What asyncio raised.
 pub fn adopt_current(py: Python<'_>) -> PyResult<()> {
-    let light = CURRENT.with_borrow(|light| light.as_ref().map(|light| light.clone_ref(py)));
-    let Some(light) = light else { return Ok(()) };
+    let Some(light) = current::task(py)? else {
+        return Ok(());
+    };
     let light = light.into_bound(py);
     let this = light.get();
-    tasks::forget_light(this);
+    this.forget();
     let Some(done) = this.lock().done.take() else {
         return Ok(());
     };

@@ -1,5 +1,8 @@
 //! Building an HTTP request's scope (ASGI "HTTP Connection Scope").
 
+mod names;
+mod previous;
+
 use std::cell::RefCell;
 use std::net::IpAddr;
 
@@ -13,6 +16,8 @@ use lowmem_serve::worker::server::{Conversation, Forwarded, RequestHead, percent
 
 use crate::shared_fields::SharedFields;
 use crate::tls;
+use names::Names;
+use previous::Previous;
 
 /// What all scopes of a worker share.
 pub struct Scopes {
@@ -37,7 +42,9 @@ pub struct Scopes {
 
 /// What stays the same for a connection.
 pub struct Template {
+    /// With the method, the path and the query of the previous request.
     scope: Py<PyDict>,
+    previous: RefCell<Previous>,
     /// ASGI's TLS extension, where the connection is encrypted.
     tls: Option<Py<PyDict>>,
 }
@@ -113,6 +120,7 @@ impl Scopes {
         let tls = tls.map(|facts| tls::extension(py, facts)).transpose()?;
         Ok(Template {
             scope: scope.unbind(),
+            previous: RefCell::default(),
             tls: tls.map(Bound::unbind),
         })
     }
@@ -165,6 +173,12 @@ impl Scopes {
         head: &RequestHead<'_>,
         value_of: impl Fn(&[u8]) -> Bound<'py, PyBytes>,
     ) -> PyResult<Bound<'py, PyDict>> {
+        let mut previous = template.previous.borrow_mut();
+        if let Err(error) = self.renew(template.scope.bind(py), &mut previous, head) {
+            // Half of it may be this request's.
+            *previous = Previous::default();
+            return Err(error);
+        }
         let scope = template.scope.bind(py).copy()?;
         scope.set_item(intern!(py, "asgi"), self.asgi.bind(py).copy()?)?;
         let extensions = self.extensions.bind(py).copy()?;
@@ -180,15 +194,35 @@ impl Scopes {
         if let Some(forwarded) = &head.forwarded {
             see_through(&scope, forwarded)?;
         }
-        match self.methods.iter().find(|(name, _)| *name == head.method) {
-            Some((_, method)) => scope.set_item(intern!(py, "method"), method)?,
-            None => scope.set_item(intern!(py, "method"), head.method.to_ascii_uppercase())?,
-        }
-        self.set_path(&scope, head.path)?;
-        scope.set_item(intern!(py, "query_string"), PyBytes::new(py, head.query))?;
-        scope.set_item(intern!(py, "headers"), self.headers(py, head, value_of)?)?;
+        let headers = previous.headers(py, &self.names, head, value_of)?;
+        scope.set_item(intern!(py, "headers"), headers)?;
         scope.set_item(intern!(py, "state"), self.state.bind(py).copy()?)?;
         Ok(scope)
+    }
+
+    /// Brings a template to this request's method, path and query, where the previous one had others.
+    fn renew(
+        &self,
+        template: &Bound<'_, PyDict>,
+        previous: &mut Previous,
+        head: &RequestHead<'_>,
+    ) -> PyResult<()> {
+        let py = template.py();
+        if previous.method.replace(head.method.as_bytes()) {
+            match self.methods.iter().find(|(name, _)| *name == head.method) {
+                Some((_, method)) => template.set_item(intern!(py, "method"), method)?,
+                None => {
+                    template.set_item(intern!(py, "method"), head.method.to_ascii_uppercase())?;
+                }
+            }
+        }
+        if previous.path.replace(head.path) {
+            self.set_path(template, head.path)?;
+        }
+        if previous.query.replace(head.query) {
+            template.set_item(intern!(py, "query_string"), PyBytes::new(py, head.query))?;
+        }
+        Ok(())
     }
 
     /// The scope of one WebSocket.
@@ -241,22 +275,6 @@ impl Scopes {
         scope.set_item(intern!(py, "path"), path)?;
         scope.set_item(intern!(py, "raw_path"), raw_path)
     }
-
-    fn headers<'py>(
-        &self,
-        py: Python<'py>,
-        head: &RequestHead<'_>,
-        value_of: impl Fn(&[u8]) -> Bound<'py, PyBytes>,
-    ) -> PyResult<Bound<'py, PyList>> {
-        let pairs = head.headers.iter().map(|field| {
-            let value = match head.authority {
-                Some(authority) if field.name.eq_ignore_ascii_case("host") => authority,
-                _ => field.value.trim_ascii(),
-            };
-            (self.names.get(py, field.name), value_of(value))
-        });
-        PyList::new(py, pairs)
-    }
 }
 
 /// Sets the client and the scheme as a trusted proxy has told them.
@@ -274,107 +292,4 @@ fn see_through(scope: &Bound<'_, PyDict>, forwarded: &Forwarded) -> PyResult<()>
         scope.set_item(intern!(py, "scheme"), scheme)?;
     }
     Ok(())
-}
-
-/// Names that most requests carry, as bytes objects made once. Found by length first.
-struct Names {
-    by_length: Vec<Vec<(&'static str, Py<PyBytes>)>>,
-    /// `websocket`, `Upgrade` and `13`.
-    values: [Py<PyBytes>; 3],
-}
-
-impl Names {
-    const COMMON: [&'static str; 51] = [
-        "accept",
-        "accept-charset",
-        "accept-encoding",
-        "accept-language",
-        "authorization",
-        "cache-control",
-        "connection",
-        "content-disposition",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "cookie",
-        "dnt",
-        "expect",
-        "forwarded",
-        "from",
-        "host",
-        "if-match",
-        "if-modified-since",
-        "if-none-match",
-        "if-range",
-        "if-unmodified-since",
-        "keep-alive",
-        "origin",
-        "pragma",
-        "priority",
-        "range",
-        "referer",
-        "sec-ch-ua",
-        "sec-ch-ua-mobile",
-        "sec-ch-ua-platform",
-        "sec-fetch-dest",
-        "sec-fetch-mode",
-        "sec-fetch-site",
-        "sec-fetch-user",
-        "sec-websocket-extensions",
-        "sec-websocket-key",
-        "sec-websocket-protocol",
-        "sec-websocket-version",
-        "te",
-        "traceparent",
-        "transfer-encoding",
-        "upgrade",
-        "upgrade-insecure-requests",
-        "user-agent",
-        "via",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-forwarded-proto",
-        "x-real-ip",
-        "x-request-id",
-    ];
-
-    fn new(py: Python<'_>) -> Self {
-        let longest = Self::COMMON
-            .iter()
-            .map(|name| name.len())
-            .max()
-            .unwrap_or(0);
-        let mut by_length: Vec<Vec<_>> = (0..=longest).map(|_| Vec::new()).collect();
-        for name in Self::COMMON {
-            by_length[name.len()].push((name, PyBytes::new(py, name.as_bytes()).unbind()));
-        }
-        let values = [&b"websocket"[..], b"Upgrade", b"13"];
-        Self {
-            by_length,
-            values: values.map(|value| PyBytes::new(py, value).unbind()),
-        }
-    }
-
-    /// A value of a WebSocket's handshake, which lasts as long as it: those that all have are made
-    /// once.
-    fn value<'py>(&self, py: Python<'py>, value: &[u8]) -> Bound<'py, PyBytes> {
-        let known = match value {
-            b"websocket" => &self.values[0],
-            b"Upgrade" => &self.values[1],
-            b"13" => &self.values[2],
-            _ => return PyBytes::new(py, value),
-        };
-        known.bind(py).clone()
-    }
-
-    /// The name in lower case.
-    fn get<'py>(&self, py: Python<'py>, name: &str) -> Bound<'py, PyBytes> {
-        let common = self.by_length.get(name.len()).into_iter().flatten();
-        for (known, bytes) in common {
-            if name.eq_ignore_ascii_case(known) {
-                return bytes.bind(py).clone();
-            }
-        }
-        PyBytes::new(py, name.to_ascii_lowercase().as_bytes())
-    }
 }
