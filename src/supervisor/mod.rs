@@ -34,7 +34,7 @@ use crate::control::{FromWorker, ToWorker};
 use crate::exit::Exit;
 use crate::launch::Launch;
 use crate::net::Listeners;
-use crate::sys::{memory, process, startup};
+use crate::sys::{process, startup};
 
 /// Reads all settings again; the text is for the operator.
 pub type Reread<'a> = dyn Fn() -> Result<Config, String> + 'a;
@@ -144,8 +144,7 @@ impl Supervisor<'_> {
             }
             // A start, its own too, or a swap is over: what that took is not needed to wait.
             if std::mem::take(&mut self.is_unsettled) {
-                startup::forget_code();
-                memory::trim();
+                startup::forget_own();
             }
             self.wait()?;
         }

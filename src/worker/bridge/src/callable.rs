@@ -8,10 +8,10 @@ use std::cell::UnsafeCell;
 use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use pyo3::PyClass;
 use pyo3::ffi;
 use pyo3::panic::PanicException;
 use pyo3::prelude::*;
-use pyo3::PyClass;
 
 // Part of the stable ABI since 3.12 and exported with the same meaning since 3.9.
 unsafe extern "C" {

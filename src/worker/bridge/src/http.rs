@@ -70,22 +70,54 @@ impl HttpCycle {
     fn send(&self, py: Python<'_>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let message = dict(message)?;
         let kind = kind(message)?;
-        if is(&kind, intern!(py, "http.response.body")) {
-            body(&self.exchange, message)?;
-            return sent(py, &self.exchange);
+        match Kind::of(&kind) {
+            Some(Kind::Body) => body(&self.exchange, message)?,
+            Some(Kind::Start) => {
+                start(&self.exchange, message)?;
+                return done(py);
+            }
+            Some(Kind::PathSend) => pathsend(&self.exchange, message)?,
+            None => {
+                let expected = self.exchange.expected();
+                return Err(PyRuntimeError::new_err(format!(
+                    "Expected ASGI message '{expected}', but got '{kind}'."
+                )));
+            }
         }
-        if is(&kind, intern!(py, "http.response.start")) {
-            start(&self.exchange, message)?;
-            return done(py);
+        sent(py, &self.exchange)
+    }
+}
+
+/// What a message of a response is.
+#[derive(Clone, Copy)]
+enum Kind {
+    Start,
+    Body,
+    PathSend,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Body, Self::Start, Self::PathSend];
+
+    /// Python does not intern literals with dots in them, but an application has the same object
+    /// each time: the first one that is equal is known again without a comparison of its letters.
+    fn of(kind: &Bound<'_, PyAny>) -> Option<Self> {
+        static KNOWN: [PyOnceLock<Py<PyAny>>; 3] = [const { PyOnceLock::new() }; 3];
+        let py = kind.py();
+        let is_known =
+            |object: &PyOnceLock<Py<PyAny>>| object.get(py).is_some_and(|known| kind.is(known));
+        if let Some(index) = KNOWN.iter().position(is_known) {
+            return Some(Self::ALL[index]);
         }
-        if is(&kind, intern!(py, "http.response.pathsend")) {
-            pathsend(&self.exchange, message)?;
-            return sent(py, &self.exchange);
-        }
-        let expected = self.exchange.expected();
-        Err(PyRuntimeError::new_err(format!(
-            "Expected ASGI message '{expected}', but got '{kind}'."
-        )))
+        let names = [
+            intern!(py, "http.response.body"),
+            intern!(py, "http.response.start"),
+            intern!(py, "http.response.pathsend"),
+        ];
+        let is_equal = |name: &&Bound<'_, PyString>| kind.eq(*name).unwrap_or(false);
+        let index = names.iter().position(is_equal)?;
+        KNOWN[index].get_or_init(py, || kind.clone().unbind());
+        Some(Self::ALL[index])
     }
 }
 
@@ -204,7 +236,7 @@ fn refused(refused: Refused) -> PyErr {
     }
 }
 
-/// Whether a message's type is this one. Most come from literals, which Python interns.
+/// Whether a message's type is this one.
 pub fn is(kind: &Bound<'_, PyAny>, name: &Bound<'_, PyString>) -> bool {
     kind.is(name) || kind.eq(name).unwrap_or(false)
 }

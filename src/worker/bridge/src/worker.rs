@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -134,8 +134,7 @@ fn preload(py: Python<'_>, control: WorkerEnd, config: &WorkerConfig) -> PyResul
     if config.gc_freeze {
         freeze_heap(py)?;
     }
-    startup::forget_all_code();
-    memory::trim();
+    startup::forget();
     tracing::info!(
         "Imported the application for all workers [{}]",
         paint::cyan(std::process::id())
@@ -222,12 +221,13 @@ fn work(
     })?;
     let code = Rc::new(Cell::new(0));
     let result = Rc::clone(&code);
-    let main = async move {
-        result.set(serve(loaded, config, identity, control, listeners).await);
+    let serving = serving(loaded, config, identity, control, listeners);
+    let main = Box::pin(async move {
+        result.set(serving.await);
         if let Err(error) = event_loop::end_all().await {
             Python::attach(|py| report::exception(py, "Cannot end what still runs", &error));
         }
-    };
+    });
     let ended = if is_wsgi {
         wsgi::run(py, main)
     } else {
@@ -285,6 +285,19 @@ fn listeners(config: &WorkerConfig, descriptors: Vec<OwnedFd>) -> PyResult<Vec<L
     Ok(adopted?)
 }
 
+/// [`serve`] in memory of its own. By value it would be on the stack of each function that it passes
+/// through, for as long as the worker lives.
+#[inline(never)]
+fn serving(
+    loaded: Loaded,
+    config: WorkerConfig,
+    identity: Option<Identity>,
+    control: Control,
+    listeners: Vec<Listener>,
+) -> Pin<Box<dyn Future<Output = i32>>> {
+    Box::pin(serve(loaded, config, identity, control, listeners))
+}
+
 /// Serves the application until the supervisor, or a signal, says stop.
 async fn serve(
     loaded: Loaded,
@@ -324,8 +337,6 @@ async fn serve(
         return 0;
     }
     server.accept(listeners);
-    startup::forget_all_code();
-    memory::trim();
     memory::keep_top();
     if let Err(error) = control.send(&FromWorker::Ready) {
         tracing::error!("Cannot reach the supervisor: {error}");
@@ -334,6 +345,7 @@ async fn serve(
     if config.tells_imports {
         tell_of_imports(&config, &control);
     }
+    lowmem_serve::worker::tasks::spawn(forget_start());
     let control = Rc::new(control);
     lowmem_serve::worker::tasks::spawn(tell_of_quota(Rc::clone(&server), Rc::clone(&control)));
     let stop = loop {
@@ -413,6 +425,12 @@ fn tell_of_imports(config: &WorkerConfig, control: &Control) {
     if let Err(error) = told.and_then(|told| control.send(&FromWorker::Imported(told))) {
         tracing::debug!("Cannot tell what has been imported: {error}");
     }
+}
+
+/// Gives back what the start took, once everything that the worker runs has begun to wait.
+async fn forget_start() {
+    tokio::task::yield_now().await;
+    startup::forget();
 }
 
 /// The supervisor decides what a worker that has answered its share of requests does next.

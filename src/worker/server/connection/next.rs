@@ -51,8 +51,17 @@ impl<A: Application> Connection<'_, A> {
             if self.entry.is_cut() {
                 return Poll::Ready(Next::End);
             }
+            let mut is_new = false;
             loop {
                 match scan.advance(self.input.unused(), limits.head) {
+                    // The clock is read only for heads that do not come in one piece.
+                    Ok(None) if is_new => {
+                        is_new = false;
+                        self.since = Instant::now();
+                        self.entry.set_idle(None);
+                        self.entry
+                            .set_deadline(Some(self.since + limits.header_read));
+                    }
                     Ok(None) => {}
                     Ok(Some(range)) => return Poll::Ready(Next::Head(range)),
                     Err(refused) => return Poll::Ready(Next::Refused(refused)),
@@ -61,10 +70,7 @@ impl<A: Application> Connection<'_, A> {
                     Poll::Ready(0) => return Poll::Ready(Next::End),
                     Poll::Ready(_) if !begun => {
                         begun = true;
-                        self.since = Instant::now();
-                        self.entry.set_idle(None);
-                        self.entry
-                            .set_deadline(Some(self.since + limits.header_read));
+                        is_new = true;
                     }
                     Poll::Ready(_) => {}
                     Poll::Pending => return self.wait_or_rest(),

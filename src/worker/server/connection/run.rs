@@ -102,9 +102,19 @@ impl<A: Application> Connection<'_, A> {
             Ok(run) => run,
             Err(refused) => return self.refuse(refused).await,
         };
-        self.entry.set_answered(Some(run.answered()));
-        let ending = poll_fn(|cx| self.poll_run(cx, &mut run)).await;
-        self.entry.set_answered(None);
+        let mut is_known = false;
+        let ending = poll_fn(|cx| {
+            let polled = self.poll_run(cx, &mut run);
+            // Most are answered at once, and nobody has to find them.
+            if polled.is_pending() && !std::mem::replace(&mut is_known, true) {
+                self.entry.set_answered(Some(run.answered()));
+            }
+            polled
+        })
+        .await;
+        if is_known {
+            self.entry.set_answered(None);
+        }
         self.server.log_end(run.record.take(), &run.exchange);
         if ending == Ending::Cut || run.gone {
             run.disconnect();
@@ -230,6 +240,9 @@ impl<A: Application> Connection<'_, A> {
             let mut progress = false;
             if !run.out.is_empty() {
                 match self.poll_write(cx, &mut run.out) {
+                    Poll::Ready(true) if run.out.is_empty() && view.is_over() => {
+                        return Poll::Ready(view.ending);
+                    }
                     Poll::Ready(true) => {
                         run.exchange.set_taken(run.out.len());
                         progress = true;

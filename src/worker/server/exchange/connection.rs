@@ -30,7 +30,8 @@ impl Exchange {
         if !state.out.is_empty() {
             out.append(&mut state.out);
         }
-        if let Some(waker) = waker {
+        // A connection whose application has ended waits for its socket only.
+        if let Some(waker) = waker.filter(|_| !state.finished) {
             match &mut state.connection {
                 Some(old) if old.will_wake(waker) => {}
                 slot => *slot = Some(waker.clone()),

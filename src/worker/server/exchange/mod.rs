@@ -158,6 +158,13 @@ pub(super) struct View {
     pub(super) finished: bool,
 }
 
+impl View {
+    /// Nothing more comes of the application, not even a `send()` that waits.
+    pub(super) fn is_over(&self) -> bool {
+        self.complete && self.finished
+    }
+}
+
 impl Exchange {
     pub(super) fn new(
         defaults: Arc<Defaults>,

@@ -1,0 +1,12 @@
+//! Has the linker put together what serving takes (`serving.ld` says why).
+
+use std::env;
+use std::path::Path;
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=serving.ld");
+    let folder = env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
+    let script = Path::new(&folder).join("serving.ld");
+    println!("cargo::rustc-link-arg-cdylib=-Wl,-T,{}", script.display());
+}
