@@ -208,7 +208,7 @@ def test_the_supervisor_keeps_nothing_of_many_swaps(recycled) -> None:
     after = supervisor(started.pid)
     assert after.descriptors == before.descriptors
     assert after.zombies == 0
-    assert after.private_kib <= before.private_kib + goals.SUPERVISOR_GROWTH_KIB
+    assert after.private_dirty_kib <= before.private_dirty_kib + goals.SUPERVISOR_GROWTH_KIB
 
 
 def test_every_worker_runs_its_lifespan_shutdown(recycled) -> None:

@@ -21,7 +21,8 @@ REAPED_WITHIN_SECONDS = 1.0
 class Supervisor:
     """The root of the tree alone."""
 
-    private_kib: int
+    private_dirty_kib: int
+    """Dirty alone: how much of its program's file is private depends on what the workers have mapped of it."""
     pss_kib: int
     descriptors: int
     zombies: int
@@ -43,7 +44,7 @@ def supervisor(pid: int) -> Supervisor:
     """Weigh the root of a tree and count what it holds."""
     weight = weigh.weigh_process(pid)
     return Supervisor(
-        private_kib=weight.uss,
+        private_dirty_kib=weight.private_dirty,
         pss_kib=weight.pss,
         descriptors=len(os.listdir(weigh.PROC / str(pid) / "fd")),
         zombies=_zombies(pid),

@@ -341,34 +341,59 @@ mod tests {
         assert_eq!(pool.close(Instant::now() + IDLE), 0);
     }
 
-    #[test]
-    fn the_thread_that_was_busy_last_is_used_first_and_the_other_ends() {
-        // Longer than the test may be kept from running between two jobs.
-        let pool = pool(2, Duration::from_secs(2));
+    /// Has a pool grow to two free threads, and says which was busy last.
+    fn two_free(pool: &Arc<Threads<Job>>) -> thread::ThreadId {
         let (first, first_seen, first_go) = blocking();
         let (second, second_seen, second_go) = blocking();
-        let _ = submit(&pool, first);
-        let one = start(&pool);
+        let _ = submit(pool, first);
+        start(pool);
         first_seen.recv().unwrap();
-        let _ = submit(&pool, second);
+        let _ = submit(pool, second);
         thread::park_timeout(PATIENCE);
         assert_eq!(pool.grow(), Next::Start);
-        start(&pool);
+        start(pool);
         let last = second_seen.recv().unwrap();
         drop(first_go);
         until(|| pool.lock().free.len() == 1);
         drop(second_go);
+        until(|| pool.unfinished() == 0);
+        last
+    }
+
+    /// Has a job done, and says by which thread.
+    fn done_by(pool: &Threads<Job>) -> thread::ThreadId {
+        let (job, seen, go) = blocking();
+        drop(go);
+        let _ = submit(pool, job);
+        let thread = seen.recv().unwrap();
+        until(|| {
+            let state = pool.lock();
+            state.busy == 0 && state.free.len() == state.threads
+        });
+        thread
+    }
+
+    #[test]
+    fn the_thread_that_was_busy_last_is_used_first() {
+        let pool = pool(2, IDLE);
+        let last = two_free(&pool);
         until(|| pool.lock().free.len() == 2);
-        while !one.is_finished() {
-            let (job, seen, go) = blocking();
-            drop(go);
-            assert_eq!(submit(&pool, job), Next::Nothing);
-            assert_eq!(seen.recv().unwrap(), last);
-            until(|| {
-                let state = pool.lock();
-                state.busy == 0 && state.free.len() == state.threads
-            });
+        for _ in 0..20 {
+            assert_eq!(done_by(&pool), last);
         }
+        assert_eq!(pool.close(Instant::now() + IDLE), 0);
+    }
+
+    #[test]
+    fn a_thread_that_is_not_needed_ends_beside_one_that_is() {
+        // Longer than the test may be kept from running between two jobs.
+        let pool = pool(2, Duration::from_secs(2));
+        two_free(&pool);
+        while pool.lock().threads == 2 {
+            done_by(&pool);
+        }
+        done_by(&pool);
+        assert_eq!(pool.lock().threads, 1);
         assert_eq!(pool.close(Instant::now() + IDLE), 0);
     }
 
