@@ -1,39 +1,21 @@
-"""Request bodies, disconnects and backpressure, as the application and the client see them."""
+"""Request bodies and back-pressure, as the application and the client see them."""
 
 import os
 import signal
-import socket
-import struct
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from harness import RawClient, Server
-from harness.scripted import Script, Scripted, body, start
+from harness import RawClient
+from harness.scripted import DISCONNECT, Script, Scripted, body, request, start
 
 MIB = 1024 * 1024
-DISCONNECT = {"type": "http.disconnect"}
 ANSWER = (start(), body(b"done"))
 # What a body may cost beside itself: the server's own buffers, and the chunk in the application's hands.
 MEMORY_MARGIN = 8 * MIB
 # What the two kernels' buffers on the way may swallow while nobody reads (tcp_wmem's default limit is 4 MiB).
 KERNEL_BUFFERS = 12 * MIB
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-@pytest.fixture(scope="module")
-def scripted() -> Iterator[Scripted]:
-    # A script that a failed test leaves waiting shall not hold up the end.
-    with Server("http_script:app", "--timeout-graceful-shutdown", "1") as server:
-        yield Scripted(server)
-
-
-def request(data: bytes, more: bool = False) -> dict[str, object]:
-    return {"type": "http.request", "body": data, "more_body": more}
-
-
-def chunked(script: Script, *pieces: bytes) -> bytes:
-    return script.encode("POST", [("transfer-encoding", "chunked")], b"".join(pieces))
 
 
 def send_what_goes(client: RawClient, data: bytes) -> int:
@@ -48,12 +30,6 @@ def send_what_goes(client: RawClient, data: bytes) -> int:
     finally:
         client.socket.settimeout(30)
     return sent
-
-
-def reset(client: RawClient) -> None:
-    """Leave without a word: the server sees ECONNRESET."""
-    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.close()
 
 
 # What receive() gives
@@ -125,7 +101,7 @@ def test_a_body_in_pieces_is_told_piece_by_piece(scripted: Scripted) -> None:
 def test_a_chunked_body_is_told_piece_by_piece(scripted: Scripted) -> None:
     script = scripted.script(("receive",), ("read",), *ANSWER)
     with scripted.server.connect() as client:
-        client.send(chunked(script, b"3\r\none\r\n"))
+        client.send(script.encode_chunked(b"3\r\none\r\n"))
         assert script.reached(1) == [request(b"one", more=True)]
         client.send(b"3\r\ntwo\r\n0\r\n\r\n")
         assert client.read_response().body == b"done"
@@ -147,7 +123,7 @@ def test_a_chunked_body_is_told_piece_by_piece(scripted: Scripted) -> None:
 def test_a_chunked_body_is_decoded(scripted: Scripted, encoded: bytes) -> None:
     script, following = scripted.script(("read",), *ANSWER), scripted.script(start(), body(b"next"))
     with scripted.server.connect() as client:
-        client.send(chunked(script, encoded) + following.encode())
+        client.send(script.encode_chunked(encoded) + following.encode())
         assert client.read_response().body == b"done"
         assert client.read_response().body == b"next"
     assert script.journal()[0] == (b"hello", "http.request")
@@ -156,7 +132,9 @@ def test_a_chunked_body_is_decoded(scripted: Scripted, encoded: bytes) -> None:
 def test_chunk_sizes_are_hexadecimal_in_either_case(scripted: Scripted) -> None:
     script = scripted.script(("read",), *ANSWER)
     with scripted.server.connect() as client:
-        client.send(chunked(script, b"1A\r\n" + b"x" * 26 + b"\r\n1a\r\n" + b"y" * 26 + b"\r\n0\r\n\r\n"))
+        client.send(
+            script.encode_chunked(b"1A\r\n" + b"x" * 26 + b"\r\n1a\r\n" + b"y" * 26 + b"\r\n0\r\n\r\n")
+        )
         assert client.read_response().body == b"done"
     assert script.journal()[0] == (b"x" * 26 + b"y" * 26, "http.request")
 
@@ -209,7 +187,7 @@ def test_an_unread_small_body_does_not_disturb_the_next_request(scripted: Script
 
 def test_an_unread_chunked_body_does_not_disturb_the_next_request(scripted: Scripted) -> None:
     with scripted.server.connect() as client:
-        client.send(chunked(scripted.script(*ANSWER), b"6\r\nunread\r\n0\r\n\r\n"))
+        client.send(scripted.script(*ANSWER).encode_chunked(b"6\r\nunread\r\n0\r\n\r\n"))
         client.send(scripted.script(start(), body(b"next")).encode())
         assert client.read_response().body == b"done"
         assert client.read_response().body == b"next"
@@ -267,7 +245,7 @@ def test_a_chunked_upload_waits_for_a_slow_application(scripted: Scripted) -> No
     script = scripted.script(("mark",), ("receive",), ("wait", "go"), ("drain",), ("peak",), *ANSWER)
     data = (b"10000\r\n" + bytes(0x10000) + b"\r\n") * 384 + b"0\r\n\r\n"
     with scripted.server.connect(timeout=30) as client:
-        client.send(chunked(script))
+        client.send(script.encode_chunked())
         sent = send_what_goes(client, data)
         assert sent < KERNEL_BUFFERS
         script.signal("go")
@@ -281,7 +259,7 @@ def test_a_chunked_upload_waits_for_a_slow_application(scripted: Scripted) -> No
 def test_one_enormous_chunk_is_passed_on_in_pieces(scripted: Scripted) -> None:
     script = scripted.script(("mark",), ("drain",), ("peak",), *ANSWER)
     with scripted.server.connect(timeout=30) as client:
-        client.send(chunked(script, b"%x\r\n" % (32 * MIB)) + bytes(32 * MIB) + b"\r\n0\r\n\r\n")
+        client.send(script.encode_chunked(b"%x\r\n" % (32 * MIB)) + bytes(32 * MIB) + b"\r\n0\r\n\r\n")
         assert client.read_response().body == b"done"
     _, (size, _), peak, *_ = script.journal()
     assert size == 32 * MIB
@@ -312,135 +290,8 @@ def test_a_waiting_send_returns_when_the_client_leaves(scripted: Scripted) -> No
     with scripted.server.connect(timeout=30) as client:
         client.send(script.encode())
         script.reached(2)
-        reset(client)
+        client.cut()
     assert script.journal()[2:] == [None, None, None]
-
-
-# The client that leaves
-
-
-@pytest.mark.parametrize("leave", [RawClient.close, reset], ids=["close", "reset"])
-def test_a_waiting_receive_is_told_that_the_client_left(
-    scripted: Scripted, leave: Callable[[RawClient], None]
-) -> None:
-    script = scripted.script(("receive",), ("receive",), ("receive",))
-    with scripted.server.connect() as client:
-        client.send(script.encode())
-        script.reached(1)
-        leave(client)
-    assert script.journal() == [request(b""), DISCONNECT, DISCONNECT]
-
-
-@pytest.mark.parametrize("leave", [RawClient.close, reset], ids=["close", "reset"])
-def test_a_client_that_leaves_within_its_body_is_a_disconnect(
-    scripted: Scripted, leave: Callable[[RawClient], None]
-) -> None:
-    script = scripted.script(("receive",), ("receive",))
-    with scripted.server.connect() as client:
-        client.send(script.encode("POST", [("content-length", "10")], b"part"))
-        script.reached(1)
-        leave(client)
-    assert script.journal() == [request(b"part", more=True), DISCONNECT]
-
-
-def test_a_chunked_body_cut_short_is_a_disconnect(scripted: Scripted) -> None:
-    script = scripted.script(("receive",), ("receive",))
-    with scripted.server.connect() as client:
-        client.send(chunked(script, b"4\r\npart\r\n"))
-        script.reached(1)
-        client.close()
-    assert script.journal() == [request(b"part", more=True), DISCONNECT]
-
-
-def test_a_client_that_leaves_is_told_while_the_response_streams(scripted: Scripted) -> None:
-    script = scripted.script(
-        ("receive",), start(), body(b"one", more=True), ("receive",), body(b"two", more=True), body()
-    )
-    with scripted.server.connect() as client:
-        client.send(script.encode())
-        client.read_head()
-        assert client.read_chunk() == b"one"
-    assert script.journal() == [request(b""), None, None, DISCONNECT, None, None]
-
-
-def test_a_task_that_listens_is_told_while_another_sends(scripted: Scripted) -> None:
-    """Starlette's way to watch for the client's end."""
-    script = scripted.script(("listen",), start(), body(b"one", more=True), ("heard",))
-    with scripted.server.connect() as client:
-        client.send(script.encode())
-        client.read_head()
-        assert client.read_chunk() == b"one"
-    assert script.journal()[3] == DISCONNECT
-
-
-def test_everyone_who_listens_is_told_that_the_client_left(scripted: Scripted) -> None:
-    script = scripted.script(("receive",), ("listen",), ("listen",), ("receive",), ("heard",), ("heard",))
-    with scripted.server.connect() as client:
-        client.send(script.encode())
-        script.reached(3)
-    assert script.journal()[3:] == [DISCONNECT] * 3
-
-
-def test_giving_up_on_receive_does_not_silence_the_task_that_listens(scripted: Scripted) -> None:
-    """Starlette's request.is_disconnected() does so while a StreamingResponse listens."""
-    script = scripted.script(("receive",), ("listen",), ("impatient", 0.1), ("heard",))
-    with scripted.server.connect() as client:
-        client.send(script.encode())
-        script.reached(3)
-    assert script.journal()[2:] == ["timeout", DISCONNECT]
-
-
-def test_send_after_the_disconnect_does_nothing(scripted: Scripted) -> None:
-    """Version 2.3 of the specification: no error, as the application cannot know in time."""
-    script = scripted.script(("receive",), ("receive",), start(), body(b"one", more=True), body(b"two"))
-    with scripted.server.connect() as client:
-        client.send(script.encode())
-        script.reached(1)
-    assert script.journal() == [request(b""), DISCONNECT, None, None, None]
-    assert "Exception in ASGI application" not in scripted.server.stderr
-
-
-def test_an_application_that_only_returns_after_the_disconnect_is_no_error(scripted: Scripted) -> None:
-    script = scripted.script(("receive",), ("receive",))
-    before = len(scripted.server.stderr.matches("ASGI callable returned"))
-    with scripted.server.connect() as client:
-        client.send(script.encode())
-        script.reached(1)
-    script.journal()
-    assert len(scripted.server.stderr.matches("ASGI callable returned")) == before
-
-
-def test_after_the_response_receive_says_disconnect(scripted: Scripted) -> None:
-    script = scripted.script(("receive",), *ANSWER, ("receive",), ("receive",))
-    with scripted.server.connect() as client:
-        assert client.get("/", script.headers).body == b"done"
-        assert script.journal()[3:] == [DISCONNECT, DISCONNECT]
-        assert client.get("/", scripted.script(start(), body(b"next")).headers).body == b"next"
-
-
-def test_a_listening_task_hears_the_end_of_the_response(scripted: Scripted) -> None:
-    script = scripted.script(("listen",), *ANSWER, ("heard",))
-    with scripted.server.connect() as client:
-        assert client.get("/", script.headers).body == b"done"
-        assert script.journal()[3] == DISCONNECT
-
-
-def test_the_next_request_on_the_connection_is_no_message_to_the_last(scripted: Scripted) -> None:
-    script = scripted.script(("receive",), ("impatient", 0.3), *ANSWER)
-    with scripted.server.connect() as client:
-        client.send(script.encode() + scripted.script(start(), body(b"next")).encode())
-        assert client.read_response().body == b"done"
-        assert client.read_response().body == b"next"
-    assert script.journal()[1] == "timeout"
-
-
-def test_an_application_that_does_not_listen_finishes_though_the_client_left(scripted: Scripted) -> None:
-    script = scripted.script(("receive",), ("wait", "go"), *ANSWER)
-    with scripted.server.connect() as client:
-        client.send(script.encode())
-        script.reached(1)
-    script.signal("go")
-    assert script.journal()[2:] == [None, None]
 
 
 # Expect: 100-continue

@@ -1,7 +1,5 @@
 """The life of a connection: reuse, pipelining, time limits, odd segments, and the ways to leave."""
 
-import socket
-import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -23,13 +21,6 @@ SERVER = Callable[..., Server]
 def bare() -> Iterator[Server]:
     with Server("http_bare:app") as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def scripted() -> Iterator[Scripted]:
-    # A script that a failed test leaves waiting shall not hold up the end.
-    with Server("http_script:app", "--timeout-graceful-shutdown", "1") as server:
-        yield Scripted(server)
 
 
 def echo(data: bytes) -> bytes:
@@ -298,8 +289,7 @@ def test_a_half_close_at_once_gets_its_answer_or_is_gone(bare: Server) -> None:
 def test_a_client_that_resets_harms_nobody(bare: Server, sent: bytes) -> None:
     client = bare.connect()
     client.send(sent)
-    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.close()
+    client.cut()
     assert bare.get("/").body == b"hello"
 
 

@@ -2,7 +2,7 @@
 
 import ast
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,13 +10,13 @@ from hyperframe.frame import RstStreamFrame, SettingsFrame
 
 from harness import Server
 from harness.http2_client import Http2Client, head
+from harness.http2_frames import CANCEL, INITIAL_WINDOW_SIZE, PROTOCOL_ERROR
 from harness.scripted import Script, Scripted
-from harness.tunnelled_websocket import TunnelledWebSocket
-from harness.websocket_client import BINARY, TEXT, encode, encode_close
-from test_websocket import (
+from harness.scripted_websocket import (
     ACCEPT,
     CONNECT,
     OFFER,
+    SCOPE,
     close,
     deflated,
     denial,
@@ -26,30 +26,16 @@ from test_websocket import (
     received,
     send,
 )
+from harness.tunnelled_websocket import TunnelledWebSocket
+from harness.websocket_client import BINARY, TEXT, encode, encode_close
 
-CANCEL, PROTOCOL_ERROR = 8, 1
-INITIAL_WINDOW_SIZE, ENABLE_CONNECT_PROTOCOL = 4, 8
+ENABLE_CONNECT_PROTOCOL = 8
 
 
 @pytest.fixture(scope="module")
 def scripted() -> Iterator[Scripted]:
     with Server("http_script:app", "--ws-max-size", "200000") as running:
         yield Scripted(running)
-
-
-@pytest.fixture
-def connect() -> Iterator[Callable[..., Http2Client]]:
-    """Opens connections that are closed after the test."""
-    opened: list[Http2Client] = []
-
-    def connect(server: Server, **options: Any) -> Http2Client:
-        assert not isinstance(server.address, str)
-        opened.append(Http2Client(server.address, **options))
-        return opened[-1]
-
-    yield connect
-    for client in opened:
-        client.close()
 
 
 def asked(client: Http2Client, scripted: Scripted, *steps: Any, more: Any = ()) -> tuple[Any, Script]:
@@ -92,19 +78,7 @@ def test_the_scope_is_that_of_the_specification(server, connect):
     ]
     assert scope.pop("client")[0] == "127.0.0.1"
     assert scope.pop("server") == ("127.0.0.1", started.port)
-    assert scope == {
-        "type": "websocket",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
-        "http_version": "2",
-        "scheme": "ws",
-        "path": "/root/a b",
-        "raw_path": b"/root/a%20b",
-        "query_string": b"x=1",
-        "root_path": "/root",
-        "subprotocols": ["one", "two"],
-        "state": {},
-        "extensions": {"websocket.http.response": {}},
-    }
+    assert scope == {**SCOPE, "http_version": "2"}
 
 
 def test_the_application_accepts_with_headers_and_a_subprotocol(scripted, connect):

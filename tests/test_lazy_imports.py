@@ -4,56 +4,12 @@ Each test writes a few modules, makes the imports of `app` lazy in an interprete
 reads what a script there prints.
 """
 
-import json
-import subprocess
-import sys
-from collections.abc import Callable
-from pathlib import Path
-from textwrap import dedent
-from typing import Any
-
 import pytest
 
-from harness import REPOSITORY
-
-Run = Callable[..., Any]
-
-PREFACE = """
-import json, sys
-from lowmem_serve import lazy
-lazy.install({words!r}, "app", {directory!r})
-sys.path.insert(0, {directory!r})
-def loaded(*names): return [name in sys.modules for name in names]
-def show(value): print(json.dumps(value))
-"""
+from harness.lazy_script import LazyScript
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Writes the files and returns what the script shows; `words` is what `--lazy-imports` says."""
-
-    def run(script: str, words: str = "app,helper", flags: tuple[str, ...] = (), **files: str) -> Any:
-        for name, text in {"heavy": "value = 1\ndef work(): return 'done'\n", **files}.items():
-            path = tmp_path / f"{name}.py"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(dedent(text))
-        preface = PREFACE.format(words=words.split(","), directory=str(tmp_path))
-        finished = subprocess.run(
-            [sys.executable, *flags, "-c", preface + dedent(script)],
-            capture_output=True,
-            text=True,
-            env={"PYTHONPATH": str(REPOSITORY / "python"), "PATH": "/usr/bin:/bin"},
-            timeout=30,
-            check=False,
-        )
-        assert finished.returncode == 0, finished.stderr
-        shown = [json.loads(line) for line in finished.stdout.splitlines()]
-        return shown[0] if len(shown) == 1 else shown
-
-    return run
-
-
-def test_an_import_happens_at_the_first_use_in_a_function(run: Run) -> None:
+def test_an_import_happens_at_the_first_use_in_a_function(run_lazily: LazyScript) -> None:
     app = "import heavy\nfrom heavy import work as do\ndef use(): return heavy.value, do()"
     script = """
     import app
@@ -61,7 +17,7 @@ def test_an_import_happens_at_the_first_use_in_a_function(run: Run) -> None:
     show(app.use())
     show(loaded("heavy"))
     """
-    assert run(script, app=app) == [[False], [1, "done"], [True]]
+    assert run_lazily(script, app=app) == [[False], [1, "done"], [True]]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +37,7 @@ def test_an_import_happens_at_the_first_use_in_a_function(run: Run) -> None:
         "sys.modules['app'].heavy",
     ],
 )
-def test_every_way_of_looking_at_a_name_imports_it(run: Run, use: str) -> None:
+def test_every_way_of_looking_at_a_name_imports_it(run_lazily: LazyScript, use: str) -> None:
     app = """
     import heavy
     def own(): return globals()["heavy"]
@@ -98,10 +54,10 @@ def test_every_way_of_looking_at_a_name_imports_it(run: Run, use: str) -> None:
     import heavy
     show([found is heavy, {use} is heavy, app.heavy is heavy])
     """
-    assert run(script, app=app) == [[False], [True, True, True]]
+    assert run_lazily(script, app=app) == [[False], [True, True, True]]
 
 
-def test_an_error_is_raised_at_the_use_and_shows_the_import_line(run: Run) -> None:
+def test_an_error_is_raised_at_the_use_and_shows_the_import_line(run_lazily: LazyScript) -> None:
     app = '"""Doc."""\n\nimport missing_module\n\ndef use():\n    return missing_module.x\n'
     script = """
     import app, traceback
@@ -111,7 +67,7 @@ def test_an_error_is_raised_at_the_use_and_shows_the_import_line(run: Run) -> No
         except ImportError as error:
             show([error.name, error.__notes__, traceback.format_exc()])
     """
-    for name, notes, text in run(script, app=app):
+    for name, notes, text in run_lazily(script, app=app):
         assert name == "missing_module"
         assert "import missing_module" in notes[0] and "line 3" in notes[0]
         assert 'app.py", line 6, in use' in text and 'app.py", line 3' in text
@@ -137,11 +93,11 @@ def test_an_error_is_raised_at_the_use_and_shows_the_import_line(run: Run) -> No
         ("import heavy", "one that the module does not use: it may be there for its side effect"),
     ],
 )
-def test_these_imports_are_not_put_off(run: Run, code: str, name: str) -> None:
-    assert run("import app\nshow(loaded('heavy'))", app=code) == [True], name
+def test_these_imports_are_not_put_off(run_lazily: LazyScript, code: str, name: str) -> None:
+    assert run_lazily("import app\nshow(loaded('heavy'))", app=code) == [True], name
 
 
-def test_imports_for_type_checkers_never_happen(run: Run) -> None:
+def test_imports_for_type_checkers_never_happen(run_lazily: LazyScript) -> None:
     app = """
     from __future__ import annotations
     from typing import TYPE_CHECKING
@@ -150,10 +106,10 @@ def test_imports_for_type_checkers_never_happen(run: Run) -> None:
     def use(x: heavy.Thing) -> None: pass
     """
     script = "import app\napp.use(1)\nshow([*loaded('heavy'), hasattr(app, 'heavy')])"
-    assert run(script, app=app) == [False, False]
+    assert run_lazily(script, app=app) == [False, False]
 
 
-def test_annotations_wait_until_somebody_asks_for_their_types(run: Run) -> None:
+def test_annotations_wait_until_somebody_asks_for_their_types(run_lazily: LazyScript) -> None:
     app = """
     from __future__ import annotations
     import dataclasses, typing
@@ -168,10 +124,10 @@ def test_annotations_wait_until_somebody_asks_for_their_types(run: Run) -> None:
     show([typing.get_type_hints(app.use)["thing"].__name__, typing.get_type_hints(app.Plain)["thing"].__name__])
     show(inspect.signature(app.use, eval_str=True).parameters["thing"].annotation.__name__)
     """
-    assert run(script, app=app, heavy="class Thing: pass") == [[False], ["Thing", "Thing"], "Thing"]
+    assert run_lazily(script, app=app, heavy="class Thing: pass") == [[False], ["Thing", "Thing"], "Thing"]
 
 
-def test_dataclasses_know_their_class_variables(run: Run) -> None:
+def test_dataclasses_know_their_class_variables(run_lazily: LazyScript) -> None:
     app = """
     from __future__ import annotations
     import dataclasses
@@ -191,10 +147,10 @@ def test_dataclasses_know_their_class_variables(run: Run) -> None:
     import app, dataclasses
     show([field.name for field in dataclasses.fields(app.Point)])
     """
-    assert run(script, app=app, heavy="class Thing: pass") == ["x"]
+    assert run_lazily(script, app=app, heavy="class Thing: pass") == ["x"]
 
 
-def test_inspect_and_source_lines_are_those_of_the_file(run: Run) -> None:
+def test_inspect_and_source_lines_are_those_of_the_file(run_lazily: LazyScript) -> None:
     app = "import heavy\nfrom heavy import (\n    value,\n    work,\n)\n\n\ndef use():\n    return heavy, value, work()\n"
     script = """
     import app, inspect
@@ -211,14 +167,14 @@ def test_inspect_and_source_lines_are_those_of_the_file(run: Run) -> None:
     sys.settrace(None)
     show(lines)
     """
-    where, functions, lines = run(script, app=app)
+    where, functions, lines = run_lazily(script, app=app)
     assert where == [8, 2, "app"]
     assert functions == ["use", "work"]
     # Coverage sees the lines of the imports executed, though nothing is imported.
     assert {1, 2, 8} <= set(lines)
 
 
-def test_what_is_pickled_comes_back(run: Run) -> None:
+def test_what_is_pickled_comes_back(run_lazily: LazyScript) -> None:
     app = "from heavy import Thing\nimport heavy\nclass Own:\n    def make(self): return Thing()\n    again = lambda: heavy\n"
     script = """
     import app, pickle
@@ -226,10 +182,10 @@ def test_what_is_pickled_comes_back(run: Run) -> None:
     thing = pickle.loads(pickle.dumps(own.make()))
     show([type(own).__name__, type(thing) is app.Thing, pickle.loads(pickle.dumps(dir(app))) == dir(app)])
     """
-    assert run(script, app=app, heavy="class Thing: pass") == ["Own", True, True]
+    assert run_lazily(script, app=app, heavy="class Thing: pass") == ["Own", True, True]
 
 
-def test_a_modules_own_getattr_and_dir_are_asked_as_ever(run: Run) -> None:
+def test_a_modules_own_getattr_and_dir_are_asked_as_ever(run_lazily: LazyScript) -> None:
     app = """
     import heavy
     def use(): return heavy
@@ -239,10 +195,10 @@ def test_a_modules_own_getattr_and_dir_are_asked_as_ever(run: Run) -> None:
     def __dir__(): return ["computed"]
     """
     script = "import app\nshow([app.computed, dir(app), hasattr(app, 'nothing'), *loaded('heavy')])"
-    assert run(script, app=app) == [42, ["computed"], False, False]
+    assert run_lazily(script, app=app) == [42, ["computed"], False, False]
 
 
-def test_dir_and_all_know_the_names_before_they_are_imported(run: Run) -> None:
+def test_dir_and_all_know_the_names_before_they_are_imported(run_lazily: LazyScript) -> None:
     app = "from heavy import value, work\n__all__ = ['value', 'work', 'own']\ndef own(): return value, work\n"
     script = """
     import app
@@ -251,10 +207,10 @@ def test_dir_and_all_know_the_names_before_they_are_imported(run: Run) -> None:
     from app import *
     show([value, work(), own()[0], *loaded("heavy")])
     """
-    assert run(script, app=app) == [["own", "value", "work"], [False], [1, "done", 1, True]]
+    assert run_lazily(script, app=app) == [["own", "value", "work"], [False], [1, "done", 1, True]]
 
 
-def test_a_star_import_from_a_lazy_module_gets_its_public_names(run: Run) -> None:
+def test_a_star_import_from_a_lazy_module_gets_its_public_names(run_lazily: LazyScript) -> None:
     app = "from heavy import value, work\n_hidden = 1\ndef own(): return value, work\n"
     script = """
     import app
@@ -262,10 +218,10 @@ def test_a_star_import_from_a_lazy_module_gets_its_public_names(run: Run) -> Non
     exec("from app import *\\ndef use(): return value, work(), value", namespace)
     show([namespace["use"](), namespace["use"](), "_hidden" in namespace])
     """
-    assert run(script, app=app) == [[1, "done", 1], [1, "done", 1], False]
+    assert run_lazily(script, app=app) == [[1, "done", 1], [1, "done", 1], False]
 
 
-def test_circular_imports_resolve_and_true_cycles_fail_as_ever(run: Run) -> None:
+def test_circular_imports_resolve_and_true_cycles_fail_as_ever(run_lazily: LazyScript) -> None:
     script = """
     import app
     show(app.use())
@@ -273,10 +229,10 @@ def test_circular_imports_resolve_and_true_cycles_fail_as_ever(run: Run) -> None
     """.replace("helper_error()", "type(sys.modules['helper'].name).__name__")
     app = "import helper\nname = 'app'\ndef use(): return helper.other()"
     helper = "import app\nname = 'helper'\ndef other(): return app.name + name"
-    assert run(script, app=app, helper=helper) == ["apphelper", ["str"]]
+    assert run_lazily(script, app=app, helper=helper) == ["apphelper", ["str"]]
 
 
-def test_reload_puts_off_again(run: Run) -> None:
+def test_reload_puts_off_again(run_lazily: LazyScript) -> None:
     app = "import heavy\ndef use(): return heavy.value"
     script = """
     import app, importlib
@@ -288,10 +244,10 @@ def test_reload_puts_off_again(run: Run) -> None:
     importlib.reload(app)
     show([app.use(), *loaded("heavy")])
     """
-    assert run(script, app=app) == [[False], [1, 1], [1, True]]
+    assert run_lazily(script, app=app) == [[False], [1, 1], [1, True]]
 
 
-def test_a_packages_submodules_stay_within_reach(run: Run) -> None:
+def test_a_packages_submodules_stay_within_reach(run_lazily: LazyScript) -> None:
     files = {
         "app/__init__": "from .first import one\nfrom . import second\nfrom .third import third\n"
         "import app.fourth\n__all__ = ['one', 'second', 'third']\ndef use(): return one, second, app",
@@ -308,13 +264,15 @@ def test_a_packages_submodules_stay_within_reach(run: Run) -> None:
     show(app.use()[0])
     """
     # The name `third` is that of a submodule, too: in which order they are bound decides.
-    loaded, values, used = run(script, **files)
+    loaded, values, used = run_lazily(script, **files)
     assert loaded == [False, False, True, False]
     assert values == [1, 2, "the function, not the module", 4, False]
     assert used == 1
 
 
-def test_a_submodule_that_was_put_off_is_an_attribute_of_a_package_that_is_not_lazy(run: Run) -> None:
+def test_a_submodule_that_was_put_off_is_an_attribute_of_a_package_that_is_not_lazy(
+    run_lazily: LazyScript,
+) -> None:
     files = {
         "app": "import pack.sub\nfrom pack import other\ndef use(): return pack.sub.name, other.name",
         "pack/__init__": "",
@@ -327,10 +285,10 @@ def test_a_submodule_that_was_put_off_is_an_attribute_of_a_package_that_is_not_l
     show(loaded("pack.sub", "pack.other"))
     show([pack.sub.name, pack.other.name, hasattr(pack, "unasked"), app.use()])
     """
-    assert run(script, **files) == [[False, False], ["sub", "other", False, ["sub", "other"]]]
+    assert run_lazily(script, **files) == [[False, False], ["sub", "other", False, ["sub", "other"]]]
 
 
-def test_import_a_b_binds_a_and_loads_both_at_the_first_use(run: Run) -> None:
+def test_import_a_b_binds_a_and_loads_both_at_the_first_use(run_lazily: LazyScript) -> None:
     files = {
         "app": "import pack.sub\nimport pack.other as o\ndef use(): return pack.sub.name, o.name",
         "pack/__init__": "",
@@ -338,10 +296,10 @@ def test_import_a_b_binds_a_and_loads_both_at_the_first_use(run: Run) -> None:
         "pack/other": "name = 'other'",
     }
     script = "import app\nshow(loaded('pack'))\nshow(app.use())"
-    assert run(script, **files) == [[False], ["sub", "other"]]
+    assert run_lazily(script, **files) == [[False], ["sub", "other"]]
 
 
-def test_two_imports_for_one_name_are_done_in_their_order(run: Run) -> None:
+def test_two_imports_for_one_name_are_done_in_their_order(run_lazily: LazyScript) -> None:
     files = {
         "app": "import pack.sub\nimport pack.other\nfrom pack.sub import name\nfrom pack.other import name\n"
         "def use(): return pack.sub.name, pack.other.name, name",
@@ -349,10 +307,10 @@ def test_two_imports_for_one_name_are_done_in_their_order(run: Run) -> None:
         "pack/sub": "name = 'sub'",
         "pack/other": "name = 'other'",
     }
-    assert run("import app\nshow(app.use())", **files) == ["sub", "other", "other"]
+    assert run_lazily("import app\nshow(app.use())", **files) == ["sub", "other", "other"]
 
 
-def test_exec_with_a_namespace_of_its_own_sees_what_it_is_given(run: Run) -> None:
+def test_exec_with_a_namespace_of_its_own_sees_what_it_is_given(run_lazily: LazyScript) -> None:
     app = """
     import heavy
     def use():
@@ -366,10 +324,10 @@ def test_exec_with_a_namespace_of_its_own_sees_what_it_is_given(run: Run) -> Non
             return str(error)
     """
     script = "import app\nshow([app.missing(), *loaded('heavy'), app.use()])"
-    assert run(script, app=app) == ["name 'heavy' is not defined", False, 1]
+    assert run_lazily(script, app=app) == ["name 'heavy' is not defined", False, 1]
 
 
-def test_names_set_and_patched_from_outside(run: Run) -> None:
+def test_names_set_and_patched_from_outside(run_lazily: LazyScript) -> None:
     app = "import heavy\nfrom heavy import value\ndef use(): return heavy.value, value"
     script = """
     import app
@@ -384,10 +342,10 @@ def test_names_set_and_patched_from_outside(run: Run) -> None:
     except NameError as error:
         show([app.value, str(error)])
     """
-    assert run(script, app=app) == [[1, 7], [1, 1], [9, "name 'heavy' is not defined"]]
+    assert run_lazily(script, app=app) == [[1, 7], [1, 1], [9, "name 'heavy' is not defined"]]
 
 
-def test_many_threads_meet_a_name_at_once(run: Run) -> None:
+def test_many_threads_meet_a_name_at_once(run_lazily: LazyScript) -> None:
     app = "import heavy\nfrom heavy import value\ndef use(): return heavy.value + value"
     heavy = "import time\ntime.sleep(0.05)\nvalue = 1\ncount = globals().get('count', 0) + 1"
     script = """
@@ -403,10 +361,10 @@ def test_many_threads_meet_a_name_at_once(run: Run) -> None:
     [each.join() for each in threads]
     show([len(results), set(results) == {2}, app.heavy.count])
     """
-    assert run(script, app=app, heavy=heavy) == [32000, True, 1]
+    assert run_lazily(script, app=app, heavy=heavy) == [32000, True, 1]
 
 
-def test_lookups_are_plain_again_when_nothing_waits(run: Run) -> None:
+def test_lookups_are_plain_again_when_nothing_waits(run_lazily: LazyScript) -> None:
     app = "import heavy\nfrom heavy import value\ndef use(): return heavy.value + value"
     script = """
     import app
@@ -416,150 +374,4 @@ def test_lookups_are_plain_again_when_nothing_waits(run: Run) -> None:
     plain = dict.fromkeys(str(key) for key in vars(app))
     show([sorted(before), sorted(after), sys.getsizeof(vars(app)) <= sys.getsizeof(plain) + 600])
     """
-    assert run(script, app=app) == [["Name", "str"], ["str"], True]
-
-
-def test_what_is_loaded_already_is_bound_at_once(run: Run) -> None:
-    app = "import heavy\nimport os\ndef use(): return heavy, os"
-    script = "import heavy, app\nshow([type(key).__name__ for key in vars(app) if key in ('heavy', 'os')])"
-    assert run(script, app=app) == ["str", "str"]
-
-
-def test_a_chain_of_lazy_modules_is_followed_only_as_far_as_needed(run: Run) -> None:
-    app = "from helper import value, other\ndef use(): return value\ndef more(): return other"
-    helper = "from heavy import value\nfrom light import other\n__all__ = ['value', 'other']"
-    script = "import app\nshow([app.use(), *loaded('helper', 'heavy', 'light')])"
-    assert run(script, app=app, helper=helper, light="other = 2") == [1, True, True, False]
-
-
-def test_only_imports_of_an_installed_package_that_is_named_are_put_off(run: Run, tmp_path: Path) -> None:
-    files = {
-        "app": "import heavy\nimport light\ndef use(): return heavy, light",
-        "light": "",
-        "site-packages/heavy": "import inner\ndef use(): return inner",
-        "site-packages/inner": "",
-    }
-    script = f"""
-    sys.path.insert(0, {str(tmp_path / "site-packages")!r})
-    import app
-    show(loaded("heavy", "light"))
-    app.use()
-    show(loaded("heavy", "inner"))
-    """
-    (tmp_path / "heavy.py").unlink(missing_ok=True)
-    assert run(script, words="heavy", **files) == [[False, True], [True, True]]
-
-
-def test_a_package_with_a_star_is_lazy_wherever_it_is(run: Run, tmp_path: Path) -> None:
-    files = {"site-packages/pack": "import inner\ndef use(): return inner", "site-packages/inner": ""}
-    script = f"""
-    sys.path.insert(0, {str(tmp_path / "site-packages")!r})
-    import pack
-    show(loaded("inner"))
-    """
-    assert run(script, words="pack.*", **files) == [False]
-    assert run(script, words="pack", **files) == [True]
-
-
-def test_exclusions_win(run: Run) -> None:
-    app = "import heavy\nimport light\ndef use(): return heavy, light"
-    script = "import app\nshow(loaded('heavy', 'light'))"
-    assert run(script, words="app,-heavy", app=app, light="") == [True, False]
-    assert run(script, words="app,-app", app=app, light="") == [True, True]
-
-
-def test_modules_in_an_archive_and_extensions_stay_as_they_are(run: Run, tmp_path: Path) -> None:
-    app = "import array\nimport packed\nimport zipapp\ndef use(): return array, packed"
-    script = f"""
-    import zipfile
-    with zipfile.ZipFile({str(tmp_path / "archive.zip")!r}, "w") as archive:
-        archive.writestr("packed.py", "import heavy\\ndef use(): return heavy")
-    sys.path.insert(0, {str(tmp_path / "archive.zip")!r})
-    import app
-    show([app.use()[0].__name__, *loaded("packed", "heavy")])
-    """
-    assert run(script, words="app,packed", app=app) == ["array", True, True]
-
-
-def test_runpy_and_resources_find_what_they_look_for(run: Run, tmp_path: Path) -> None:
-    app = "import heavy\nif __name__ == '__main__':\n    ran = heavy.value\ndef use(): return heavy"
-    script = """
-    import app, runpy, importlib.resources, importlib.util, pkgutil
-    show(runpy.run_module("app", run_name="__main__")["ran"])
-    show([app.__loader__.get_source("app").startswith("import heavy"), importlib.util.find_spec("app").origin == app.__file__])
-    """
-    assert run(script, app=app) == [1, [True, True]]
-
-
-def cached(directory: Path) -> list[Path]:
-    return sorted(directory.glob("__pycache__/app.*lazy*.pyc"))
-
-
-def test_transformed_code_is_cached_and_made_anew_when_the_source_changes(run: Run, tmp_path: Path) -> None:
-    script = "import app\nshow(app.use())"
-    assert run(script, app="import heavy\ndef use(): return heavy.value") == 1
-    (file,) = cached(tmp_path)
-    first = file.read_bytes()
-    assert run(script, app="import heavy\ndef use(): return heavy.value + 1") == 2
-    assert file.read_bytes() != first
-    kept = file.stat().st_mtime_ns
-    assert run(script, app="import heavy\ndef use(): return heavy.value + 1") == 2
-    # A truncated file, and one of another format, are as good as none.
-    for broken in (file.read_bytes()[:40], b"\0" * 100, b""):
-        file.write_bytes(broken)
-        assert run(script) == 2
-        assert len(file.read_bytes()) > 100
-    assert kept
-
-
-def test_no_cache_is_written_where_python_writes_none(run: Run, tmp_path: Path) -> None:
-    app = "import heavy\ndef use(): return heavy.value"
-    assert run("import app\nshow(app.use())", flags=("-B",), app=app) == 1
-    assert cached(tmp_path) == []
-
-
-def test_a_directory_that_cannot_be_written_is_no_error(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "__pycache__").write_text("a file where the directory should be")
-    app = "import heavy\ndef use(): return heavy.value"
-    assert run("import app\nshow([*loaded('heavy'), app.use()])", app=app) == [False, 1]
-
-
-def test_modules_are_transformed_in_another_process_with_the_same_result(run: Run, tmp_path: Path) -> None:
-    app = "import heavy\ndef use(): return heavy.value"
-    script = f"""
-    sys.meta_path[:] = [each for each in sys.meta_path if type(each).__module__ != "lowmem_serve.lazy.finder"]
-    lazy.install(["app"], "app", {str(tmp_path)!r}, True)
-    import app
-    show([*loaded("heavy"), "_ast" in sys.modules, app.use()])
-    lazy.settle()
-    import os
-    try:
-        os.waitpid(-1, os.WNOHANG)
-    except ChildProcessError:
-        show("no child is left")
-    """
-    assert run(script, app=app) == [[False, False, 1], "no child is left"]
-
-
-def test_a_syntax_error_is_told_as_ever(run: Run) -> None:
-    script = """
-    try:
-        import app
-    except SyntaxError as error:
-        show([error.lineno, error.filename.endswith("app.py")])
-    """
-    assert run(script, app="import heavy\ndef (:\n") == [2, True]
-
-
-def test_an_interpreter_with_lazy_imports_of_its_own_is_told_the_same_choice(run: Run) -> None:
-    script = """
-    told = []
-    sys.set_lazy_imports = told.append
-    sys.set_lazy_imports_filter = told.append
-    lazy.install(["app", "-light"], "app", "/srv")
-    may_wait, mode = told
-    show(mode)
-    show([may_wait("app", "heavy", None), may_wait("app", "light", ("x",)), may_wait("other", "heavy", None),
-          may_wait("app", "typing", ("Any",))])
-    """
-    assert run(script) == ["all", [True, False, False, False]]
+    assert run_lazily(script, app=app) == [["Name", "str"], ["str"], True]

@@ -1,7 +1,6 @@
-"""Static files, served without the application, and files that the application sends by their paths."""
+"""Static files, served without the application."""
 
 import ast
-import gzip
 import hashlib
 import os
 import re
@@ -13,51 +12,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from harness import Response, Server, run
+from harness import run
 from harness.authority import Authority
 from harness.raw_client import encode_request
+from harness.site import LARGE, STYLE
 from harness.websocket_client import WebSocketClient
 
-LARGE = 3 * 1024 * 1024 + 17
-"""Bytes of a file that no socket takes at once."""
-
 HUGE = 256 * 1024 * 1024
-
-STYLE = b"body { color: red }\n"
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Path:
-    site = tmp_path / "site"
-    (site / "deep" / "er").mkdir(parents=True)
-    (site / "index.html").write_text("<h1>home</h1>")
-    (site / "style.css").write_bytes(STYLE)
-    (site / "deep" / "index.html").write_text("<h1>deep</h1>")
-    (site / "deep" / "a b.txt").write_text("spaces")
-    (site / "empty.txt").write_bytes(b"")
-    (site / "large.bin").write_bytes(os.urandom(LARGE))
-    (site / ".env").write_text("SECRET=1")
-    (site / ".well-known").mkdir()
-    (site / ".well-known" / "security.txt").write_text("Contact: x")
-    (tmp_path / "outside.txt").write_text("outside")
-    (site / "escape.txt").symlink_to("../outside.txt")
-    (site / "absolute.txt").symlink_to("/etc/passwd")
-    (site / "inner.css").symlink_to("style.css")
-    return site
-
-
-@pytest.fixture
-def serving(server, site: Path):
-    """Serves the site below /static, with these options of the mount and flags of the server."""
-
-    def start(*flags: str, options: str = "", app: str = "mirror:app") -> Server:
-        return server(app, "--static", f"/static={site}{options}", *flags)
-
-    return start
-
-
-def compress(path: Path, suffix: str, data: bytes) -> None:
-    path.with_name(path.name + suffix).write_bytes(data)
 
 
 # --- what is served
@@ -378,182 +339,6 @@ def test_all_mistakes_in_mounts_are_reported() -> None:
     ended = run("hello:app", "--static", "/a=.", "--static", "/a/=.", "--static", "/b=./nowhere")
     assert ended.returncode == 2
     assert "has a directory already" in ended.stderr and "nowhere" in ended.stderr
-
-
-# --- conditional requests
-
-
-def test_a_version_that_the_client_has_is_not_sent_again(serving) -> None:
-    started = serving()
-    with started.connect() as client:
-        first = client.get("/static/style.css")
-        etag, modified = first.header("etag") or "", first.header("last-modified") or ""
-        for condition in [
-            {"if-none-match": etag},
-            {"if-none-match": f'"x", W/{etag}'},
-            {"if-modified-since": modified},
-        ]:
-            again = client.get("/static/style.css", condition)
-            assert (again.status, again.header("etag"), again.header("content-length")) == (304, etag, None)
-        changed = client.get("/static/style.css", {"if-none-match": '"x"', "if-modified-since": modified})
-        assert changed.body == STYLE
-
-
-def test_a_changed_file_is_another_version(serving, site: Path) -> None:
-    started = serving()
-    etag = started.get("/static/style.css").header("etag") or ""
-    (site / "style.css").write_bytes(b"new")
-    assert started.get("/static/style.css", {"if-none-match": etag}).body == b"new"
-    assert started.get("/static/style.css", {"if-match": etag}).status == 412
-
-
-# --- ranges
-
-
-def part(response: Response) -> tuple[int, str | None, bytes]:
-    return response.status, response.header("content-range"), response.body
-
-
-def test_a_part_of_a_file(serving, site: Path) -> None:
-    data = (site / "large.bin").read_bytes()
-    with serving().connect() as client:
-        for field, start, end in [
-            ("bytes=0-0", 0, 1),
-            ("bytes=100-299", 100, 300),
-            (f"bytes={LARGE - 5}-", LARGE - 5, LARGE),
-            ("bytes=-5", LARGE - 5, LARGE),
-            ("bytes=1000000-", 1000000, LARGE),
-        ]:
-            response = client.get("/static/large.bin", {"range": field})
-            assert part(response) == (206, f"bytes {start}-{end - 1}/{LARGE}", data[start:end])
-
-
-def test_several_parts_of_a_file(serving, site: Path) -> None:
-    data = (site / "large.bin").read_bytes()
-    response = serving().get("/static/large.bin", {"range": "bytes=0-9,1000000-2000000,-3"})
-    assert response.status == 206
-    boundary = re.fullmatch(r"multipart/byteranges; boundary=(\w+)", response.header("content-type") or "")
-    assert boundary
-    parts = response.body.split(f"\r\n--{boundary[1]}".encode())
-    assert (parts[0], parts[-1]) == (b"", b"--\r\n")
-    expected = [(0, 10), (1000000, 2000001), (LARGE - 3, LARGE)]
-    assert len(parts) == len(expected) + 2
-    for each, (start, end) in zip(parts[1:-1], expected, strict=True):
-        head, _, content = each.partition(b"\r\n\r\n")
-        assert f"content-range: bytes {start}-{end - 1}/{LARGE}".encode() in head
-        assert content == data[start:end]
-
-
-def test_what_the_file_does_not_have_is_416(serving) -> None:
-    response = serving().get("/static/style.css", {"range": "bytes=100-"})
-    assert part(response)[:2] == (416, f"bytes */{len(STYLE)}")
-
-
-@pytest.mark.parametrize("field", ["bytes=x", "lines=1-2", "bytes=5-4", "bytes=0-,0-"])
-def test_a_range_that_makes_no_sense_is_ignored(serving, field: str) -> None:
-    assert part(serving().get("/static/style.css", {"range": field})) == (200, None, STYLE)
-
-
-def test_a_range_is_sent_only_of_the_version_that_was_meant(serving) -> None:
-    started = serving()
-    first = started.get("/static/style.css")
-    for condition in (first.header("etag") or "", first.header("last-modified") or ""):
-        fields = {"range": "bytes=0-3", "if-range": condition}
-        assert started.get("/static/style.css", fields).body == STYLE[:4]
-    for other in ('"x"', f"W/{first.header('etag')}", formatdate(0, usegmt=True)):
-        fields = {"range": "bytes=0-3", "if-range": other}
-        assert part(started.get("/static/style.css", fields)) == (200, None, STYLE)
-
-
-# --- precompressed files
-
-
-@pytest.mark.parametrize(
-    ("accepted", "coding"),
-    [
-        ("gzip, deflate, br, zstd", "br"),
-        ("gzip, zstd", "zstd"),
-        ("gzip", "gzip"),
-        ("br;q=0.1, gzip;q=0.9", "gzip"),
-        ("br;q=0, zstd;q=0, *", "gzip"),
-        ("identity", None),
-        ("", None),
-        ("gzip;q=0", None),
-    ],
-)
-def test_the_best_coding_that_the_client_takes_is_sent(
-    serving, site: Path, accepted: str, coding: str | None
-) -> None:
-    bodies = {"br": b"brotli", "zstd": b"zstandard", "gzip": gzip.compress(STYLE), None: STYLE}
-    for name, suffix in [("br", ".br"), ("zstd", ".zst"), ("gzip", ".gz")]:
-        compress(site / "style.css", suffix, bodies[name])
-    response = serving().get("/static/style.css", {"accept-encoding": accepted})
-    assert (response.header("content-encoding"), response.body) == (coding, bodies[coding])
-    assert response.header("content-type") == "text/css; charset=utf-8"
-    assert response.header("vary") == "accept-encoding"
-
-
-def test_codings_are_versions_of_their_own(serving, site: Path) -> None:
-    compress(site / "style.css", ".gz", gzip.compress(STYLE))
-    started = serving()
-    plain = started.get("/static/style.css").header("etag")
-    fields = {"accept-encoding": "gzip"}
-    packed = started.get("/static/style.css", fields).header("etag")
-    assert plain != packed
-    assert started.get("/static/style.css", {**fields, "if-none-match": packed or ""}).status == 304
-    assert started.get("/static/style.css", {**fields, "if-none-match": plain or ""}).status == 200
-
-
-def test_a_file_without_siblings_does_not_vary(serving) -> None:
-    response = serving().get("/static/style.css", {"accept-encoding": "gzip"})
-    assert (response.header("vary"), response.header("content-encoding")) == (None, None)
-
-
-# --- pathsend
-
-
-def test_the_application_sends_a_file_by_its_path(server, site: Path) -> None:
-    started = server("pathsend:app")
-    response = started.get(f"/?path={site}/large.bin")
-    assert response.body == (site / "large.bin").read_bytes()
-    assert response.header("content-type") == "application/x-test"
-    assert response.header("content-length") == str(LARGE)
-    started.stdout.wait_for_line("the file was sent")
-    assert started.get(f"/?path={site}/empty.txt").body == b""
-
-
-def test_pathsend_keeps_the_connection_and_answers_head(server, site: Path) -> None:
-    with server("pathsend:app").connect() as client:
-        head = client.request("HEAD", f"/?path={site}/style.css")
-        assert head.header("content-length") == str(len(STYLE))
-        assert client.get(f"/?path={site}/style.css").body == STYLE
-
-
-@pytest.mark.parametrize(("name", "error"), [("nothing", b"FileNotFoundError"), ("deep", b"ValueError")])
-def test_a_path_that_cannot_be_sent_raises_in_the_application(
-    server, site: Path, name: str, error: bytes
-) -> None:
-    assert server("pathsend:app").get(f"/?path={site}/{name}").body == error
-
-
-def test_a_file_longer_than_announced_is_the_applications_error(server, site: Path) -> None:
-    started = server("pathsend:app")
-    assert started.get(f"/?path={site}/style.css&length=3").status == 500
-    started.stderr.wait_for_line("longer than Content-Length")
-
-
-def test_starlettes_file_response_uses_it(server, site: Path, tmp_path: Path) -> None:
-    (tmp_path / "starlette_files.py").write_text(
-        "from starlette.applications import Starlette\n"
-        "from starlette.responses import FileResponse\n"
-        "from starlette.routing import Route\n"
-        f"app = Starlette(routes=[Route('/', lambda request: FileResponse({str(site / 'large.bin')!r}))])\n"
-    )
-    pytest.importorskip("starlette")
-    started = server("starlette_files:app", cwd=tmp_path)
-    response = started.get("/")
-    assert response.body == (site / "large.bin").read_bytes()
-    assert response.header("etag")
 
 
 # --- what it costs

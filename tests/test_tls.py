@@ -24,11 +24,6 @@ GET = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
 
 @pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path)
-
-
-@pytest.fixture
 def encrypted(server, authority: Authority):
     """Starts servers that speak TLS with the authority's certificate."""
     return lambda app, *flags, **options: server(app, *authority.flags, *flags, **options)

@@ -1,11 +1,9 @@
 """An HTTP/2 client that hides nothing: frames go out as given, and what comes back is read one by one."""
 
-import socket
 import ssl
 from collections import defaultdict
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from hpack import Decoder, Encoder
 from hyperframe.frame import (
@@ -18,6 +16,8 @@ from hyperframe.frame import (
     SettingsFrame,
     WindowUpdateFrame,
 )
+
+from harness.connection import Connection
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -49,7 +49,7 @@ class Stream:
         return dict(self.headers).get(name)
 
 
-class Http2Client:
+class Http2Client(Connection):
     """One connection. It answers SETTINGS and PING, and opens windows for what it has read."""
 
     def __init__(
@@ -60,11 +60,9 @@ class Http2Client:
         settings: dict[int, int] | None = None,
         opens_windows: bool = True,
     ) -> None:
-        self.socket = socket.create_connection(address, timeout)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
             tls.set_alpn_protocols(["h2"])
-            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
+        super().__init__(address, timeout, tls)
         self.encoder, self.decoder = Encoder(), Decoder()
         self.streams: defaultdict[int, Stream] = defaultdict(Stream)
         self.goaways: list[GoAwayFrame] = []
@@ -128,15 +126,6 @@ class Http2Client:
         frame.parse_body(memoryview(self._exactly(length)))
         self._note(frame)
         return frame
-
-    def close(self) -> None:
-        self.socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, where: TracebackType | None) -> None:
-        self.close()
 
     def _exactly(self, length: int) -> bytes:
         received = b""

@@ -5,8 +5,9 @@ import re
 import socket
 import ssl
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from harness.connection import Connection
 
 Headers = list[tuple[str, str]]
 
@@ -47,21 +48,13 @@ class Response:
         return (self.header("transfer-encoding") or "").lower() == "chunked"
 
 
-class RawClient:
-    """One connection, encrypted with `tls`. `address` is (host, port), or the path of a unix socket."""
+class RawClient(Connection):
+    """One connection, encrypted with `tls`."""
 
     def __init__(
         self, address: tuple[str, int] | str, timeout: float = 10, tls: ssl.SSLContext | None = None
     ) -> None:
-        if isinstance(address, str):
-            self.socket = socket.socket(socket.AF_UNIX)
-            self.socket.settimeout(timeout)
-            self.socket.connect(address)
-        else:
-            self.socket = socket.create_connection(address, timeout)
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if tls:
-            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
+        super().__init__(address, timeout, tls)
         self._buffer = b""
 
     def send(self, data: bytes) -> None:
@@ -142,15 +135,6 @@ class RawClient:
 
     def half_close(self) -> None:
         self.socket.shutdown(socket.SHUT_WR)
-
-    def close(self) -> None:
-        self.socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, where: TracebackType | None) -> None:
-        self.close()
 
     def _read_headers(self) -> Headers:
         headers = []

@@ -14,11 +14,13 @@ from typing import Any
 from urllib.parse import quote
 
 from harness.lines import Lines
-from harness.raw_client import Headers, Response, encode_request
+from harness.raw_client import Headers, RawClient, Response, encode_request
 from harness.server import Server
 
 Message = dict[str, Any]
 Step = Message | tuple[Any, ...]
+
+DISCONNECT = {"type": "http.disconnect"}
 
 identities = count(1)
 
@@ -29,6 +31,10 @@ def start(status: Any = 200, *headers: Any, **more: Any) -> Message:
 
 def body(data: Any = b"", more: bool = False) -> Message:
     return {"type": "http.response.body", "body": data, "more_body": more}
+
+
+def request(data: bytes, more: bool = False) -> Message:
+    return {"type": "http.request", "body": data, "more_body": more}
 
 
 class Script:
@@ -55,6 +61,10 @@ class Script:
         """The request as bytes, for a test that sends them in its own way."""
         return encode_request(method, "/", [*self.headers.items(), *(headers or [])], data)
 
+    def encode_chunked(self, *pieces: bytes) -> bytes:
+        """The request with a chunked body, of which this has been encoded by the caller."""
+        return self.encode("POST", [("transfer-encoding", "chunked")], b"".join(pieces))
+
     def _step(self, step: Step) -> tuple[Any, ...]:
         if isinstance(step, dict):
             return ("send", step)
@@ -78,6 +88,10 @@ class Scripted:
     def answer(self, *steps: Step, method: str = "GET") -> Response:
         """The response to a request whose application takes these steps."""
         return self.server.request(method, "/", self.script(*steps).headers)
+
+    def assert_in_step_with(self, client: RawClient) -> None:
+        """The connection carries the next request: nothing of the last response was left over."""
+        assert client.get("/", self.script(start(), body(b"next")).headers).body == b"next"
 
 
 @contextmanager

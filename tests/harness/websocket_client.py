@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import struct
 from dataclasses import dataclass
 
@@ -126,8 +125,3 @@ class WebSocketClient(RawClient):
             pass
         assert self.read_until_close() == b""
         return frame.code
-
-    def cut(self) -> None:
-        """Ends the connection with a reset, as a client does whose machine goes away."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.close()

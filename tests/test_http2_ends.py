@@ -1,0 +1,112 @@
+"""HTTP/2: how its connections end, and which of them begin at all."""
+
+import ast
+import signal
+import socket
+import time
+
+from hyperframe.frame import DataFrame, GoAwayFrame
+
+from harness.http2_frames import NO_ERROR
+from harness.scripted import Scripted, body, start
+
+
+def test_a_drain_lets_a_response_end_and_says_goaway_then(server, connect):
+    scripted = Scripted(server("http_script:app"))
+    script = scripted.script(start(200), body(b"begun ", more=True), ("wait", "go"), body(b"ended"))
+    client = connect(scripted.server)
+    with scripted.server.connect() as control:
+        number = client.request("GET", "/", list(script.headers.items()))
+        client.read_until(DataFrame)
+        # A request on its way keeps its connection through the drain.
+        go = f"GET /set/{script.headers['x-id']}-go HTTP/1.1\r\nhost: a\r\n"
+        control.send(go.encode())
+        scripted.server.send_signal(signal.SIGTERM)
+        scripted.server.stderr.wait_for_line("Shutting down")
+        control.send(b"\r\n")
+        assert client.response(number).body == b"begun ended"
+        assert client.goaways == []
+        client.read_until_close()
+    last = client.goaways[-1]
+    assert (last.error_code, last.last_stream_id) == (NO_ERROR, number)
+    assert scripted.server.wait() == 0
+
+
+def test_a_connection_that_is_never_idle_hears_goaway_after_a_while(server, connect):
+    scripted = Scripted(server("http_script:app", "--timeout-graceful-shutdown", "4"))
+    script = scripted.script(
+        start(200), body(b"begun ", more=True), ("receive",), ("receive",), body(b"ended")
+    )
+    client = connect(scripted.server)
+    number = client.request("GET", "/", list(script.headers.items()))
+    client.read_until(DataFrame)
+    scripted.server.send_signal(signal.SIGTERM)
+    warning = client.read_until(GoAwayFrame)
+    assert (warning.error_code, warning.last_stream_id) == (NO_ERROR, 2**31 - 1)
+    # Near the end of the grace period the application hears that its client is gone.
+    assert client.response(number).body == b"begun ended"
+    assert scripted.server.wait() == 0
+
+
+def test_an_idle_connection_is_told_to_go_after_its_time(server, connect):
+    client = connect(server("hello:app", "--timeout-keep-alive", "0.3"))
+    assert client.get("/").status == 200
+    client.read_until_close()
+    assert client.goaways[-1].error_code == NO_ERROR
+    assert client.goaways[-1].last_stream_id == 1
+
+
+def test_a_connection_in_use_is_not_idle(server, connect):
+    """Its requests are answered at once, so that it is never seen with one open."""
+    client = connect(server("hello:app", "--timeout-keep-alive", "0.3", "--no-access-log"))
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        assert client.get("/").status == 200
+    assert client.goaways == []
+
+
+def test_a_preface_without_a_sequel_has_its_time(server):
+    started = server("hello:app", "--timeout-header-read", "0.3")
+    with started.connect() as client:
+        client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        client.read_until_close()
+    with started.connect() as client:
+        client.send(b"PRI * HT")
+        assert client.read_response().status == 408
+
+
+def test_http_1_alone_knows_no_preface(server):
+    with server("hello:app", "--http", "1").connect() as client:
+        client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        assert client.read_response().status == 505
+
+
+def test_http_2_alone_answers_nothing_else(server, connect):
+    started = server("hello:app", "--http", "2")
+    assert connect(started).get("/").status == 200
+    with started.connect() as client:
+        client.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert b"HTTP/1.1" not in client.read_until_close()
+
+
+def test_an_upgrade_from_http_1_is_not_taken(server):
+    with server("http_scope:app").connect() as client:
+        upgrade = {"connection": "upgrade, http2-settings", "upgrade": "h2c", "http2-settings": "AAMAAABk"}
+        response = client.get("/", upgrade)
+        assert response.status == 200
+        assert ast.literal_eval(response.text)["scope"]["http_version"] == "1.1"
+
+
+def test_uvicorns_words_for_http_are_taken(server, connect):
+    started = server("hello:app", "--http", "httptools", "--http2")
+    assert started.stderr.wait_for_line("--http httptools is ignored")
+    assert connect(started).get("/").status == 200
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_frame_is_no_news(server, connect):
+    started = server("hello:app")
+    client = connect(started)
+    client.socket.sendall(b"\x00\x00\x10\x01")
+    client.socket.shutdown(socket.SHUT_RDWR)
+    assert connect(started).get("/").status == 200
+    assert "Traceback" not in started.stderr.text
