@@ -122,3 +122,8 @@ def _first_line(command: list[str]) -> str:
 
 def _shown(path: Path) -> str:
     return str(path.relative_to(BENCHES.parent))
+
+
+def without_folder(text: str) -> str:
+    """Return the text with paths inside this checkout made relative to it."""
+    return text.replace(f"{BENCHES.parent}/", "")

@@ -7,11 +7,12 @@ import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from comparison.environment import BENCHES
+from comparison.environment import without_folder
 from comparison.machine import Machine
 from comparison.rounds import Row
 from comparison.sample import Settings
 from comparison.summary import COMPARED, MORE_IS_BETTER, Line, Ratio, Spread
+from comparison.tables import Column, aligned, table
 
 PACKAGES = (
     *("python", "uvicorn", "uvloop", "httptools", "granian", "rloop", "hypercorn"),
@@ -47,14 +48,6 @@ class Comparison:
     skipped: dict[str, str]
     """Servers that were asked for but cannot run here, and why."""
     notes: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of a table: its title, and the cell for a line."""
-
-    title: str
-    cell: Callable[[Line], str]
 
 
 def markdown(comparison: Comparison) -> str:
@@ -99,31 +92,6 @@ def as_json(comparison: Comparison) -> str:
         "ratios": [asdict(ratio) for ratio in comparison.ratios],
     }
     return without_folder(json.dumps(document, indent=2, ensure_ascii=False)) + "\n"
-
-
-def without_folder(text: str) -> str:
-    """Return the text with paths inside this checkout made relative to it."""
-    return text.replace(f"{BENCHES.parent}/", "")
-
-
-def table(columns: list[Column], lines: list[Line]) -> str:
-    """Return a Markdown table that also reads well as plain text."""
-    return _aligned(
-        [column.title for column in columns],
-        [[column.cell(line) for column in columns] for line in lines],
-    )
-
-
-def _aligned(titles: list[str], cells: list[list[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
-
-    def row(texts: list[str]) -> str:
-        first = texts[0].ljust(widths[0])
-        rest = (text.rjust(width) for text, width in zip(texts[1:], widths[1:], strict=True))
-        return f"| {' | '.join([first, *rest])} |"
-
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join([row(titles), row(rule), *map(row, cells)])
 
 
 def _header(comparison: Comparison) -> str:
@@ -191,7 +159,7 @@ def _weight(moment: str) -> Callable[[Line], str]:
     return cell
 
 
-def _columns_of(columns: list[Column], lines: list[Line]) -> list[Column]:
+def _columns_of(columns: list[Column[Line]], lines: list[Line]) -> list[Column[Line]]:
     """Leave out the columns that have no figure for any line."""
     return [column for column in columns if any(column.cell(line) != "–" for line in lines)]
 
@@ -227,7 +195,7 @@ def _ratio_table(ratios: list[Ratio]) -> str:
         if of_figure:
             values = (of_figure.get(family) for family in families)
             cells.append([figure, *(f"{r.value:.2f}×" if r else "–" for r in values)])
-    return _aligned(["figure", *families], cells)
+    return aligned(["figure", *families], cells)
 
 
 def _family(ratio: Ratio) -> str:

@@ -13,6 +13,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
 
 import weigh
 from comparison.environment import APPS
@@ -48,20 +50,9 @@ def running(
     command: list[str], port: int, workload: Workload, cpus: set[int] | None = None
 ) -> Iterator[Running]:
     """Run the server until the block ends; on these CPUs only, when given."""
-    environment = os.environ | {"PYTHONPATH": str(APPS)}
-    environment.pop("VIRTUAL_ENV", None)
     with tempfile.TemporaryFile() as log:
         begin = time.monotonic()
-        process = subprocess.Popen(
-            command,
-            cwd=APPS,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # finds its orphans again when it is ended
-            preexec_fn=None if cpus is None else lambda: os.sched_setaffinity(0, cpus),
-        )
+        process = start(command, APPS, {}, log, cpus)
         try:
             yield _wait_until_ready(process, port, workload, begin)
             if process.poll() is not None:
@@ -70,6 +61,24 @@ def running(
             raise NotServing(f"{error}{_tail(log.fileno())}") from error
         finally:
             end(process)
+
+
+def start(
+    command: list[str], apps: Path, variables: dict[str, str], log: IO[bytes], cpus: set[int] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a server among its applications; on these CPUs only, when given."""
+    environment = os.environ | {"PYTHONPATH": str(apps)} | variables
+    environment.pop("VIRTUAL_ENV", None)
+    return subprocess.Popen(
+        command,
+        cwd=apps,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # finds its orphans again when it is ended
+        preexec_fn=None if cpus is None else lambda: os.sched_setaffinity(0, cpus),
+    )
 
 
 def free_port() -> int:

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import Protocol
 
 from recycling.tally import Kind, Tally
 from recycling.wire import Endpoint, Failed, Failure, Link
@@ -119,11 +120,23 @@ async def keep_alive(field: Field, longest_pause: float) -> None:
 async def idle(field: Field, hold: float) -> None:
     """Ask on one connection, hold it idle for about so long (s), and ask again."""
     client = KeptAlive(field, Kind.IDLE)
+    await ask_now_and_then(client, field, hold)
+    await client.get()
+    client.close()
+
+
+class Asking(Protocol):
+    """A client of either version of HTTP."""
+
+    async def get(self) -> object:
+        """Ask once."""
+
+
+async def ask_now_and_then(client: Asking, field: Field, hold: float) -> None:
+    """Ask, with pauses of about so long (s), as long as the field is open."""
     while field.open:
         await client.get()
         await asyncio.sleep(min(random.uniform(0.75, 1.25) * hold, field.remaining))
-    await client.get()
-    client.close()
 
 
 async def leak(field: Field, kib: int, pause: float) -> None:

@@ -23,7 +23,7 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
-from recycling.clients import Done, Field, plain_pid
+from recycling.clients import Done, Field, ask_now_and_then, plain_pid
 from recycling.tally import Kind
 from recycling.wire import Endpoint, Failed, Failure
 
@@ -269,9 +269,7 @@ async def keep_alive(field: Field, longest_pause: float, at_once: int) -> None:
 async def idle(field: Field, hold: float) -> None:
     """Ask on one connection, hold it idle for about so long (s), and ask again."""
     client = Client(field, Kind.IDLE)
-    while field.open:
-        await client.get()
-        await asyncio.sleep(min(random.uniform(0.75, 1.25) * hold, field.remaining))
+    await ask_now_and_then(client, field, hold)
     client.close()
 
 

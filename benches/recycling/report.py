@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from comparison.environment import BENCHES
+from comparison.environment import without_folder
 from comparison.machine import Machine
+from comparison.tables import Column, table
 from recycling.goals import missed
 from recycling.scenarios import OURS, Scenario
 from recycling.tally import Count, Kind
@@ -39,14 +39,6 @@ class Report:
     machine: Machine
     versions: dict[str, str]
     outcomes: list[Outcome]
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of the table."""
-
-    title: str
-    cell: Callable[[Trial], str]
 
 
 COLUMNS = (
@@ -94,7 +86,7 @@ def markdown(report: Report) -> str:
         f"{report.begun}; {machine.cpu}, {machine.cores} cores, Linux {machine.kernel}; {versions}.",
     ]
     if trials := [outcome for outcome in report.outcomes if isinstance(outcome, Trial)]:
-        parts.append(_table(SUMMARY, trials))
+        parts.append(table(SUMMARY, trials))
     for scenario in dict.fromkeys(outcome.scenario.name for outcome in report.outcomes):
         parts += _section([each for each in report.outcomes if each.scenario.name == scenario])
     return "\n\n".join(parts) + "\n"
@@ -120,17 +112,11 @@ def _section(outcomes: list[Outcome]) -> list[str]:
     trials = [outcome for outcome in outcomes if isinstance(outcome, Trial)]
     parts = [f"## {outcomes[0].scenario.name}: {outcomes[0].scenario.about}"]
     if trials:
-        parts.append(_table(COLUMNS, trials))
+        parts.append(table(COLUMNS, trials))
     notes = [f"- {each.server} took no part: {each.reason}" for each in outcomes if isinstance(each, Skipped)]
     for trial in trials:
         notes += [f"- {trial.server}: {note}" for note in _notes(trial)]
     return [*parts, "\n".join(notes)] if notes else parts
-
-
-def _table(columns: tuple[Column, ...], trials: list[Trial]) -> str:
-    rows = [[column.title for column in columns], ["---"] * len(columns)]
-    rows += [[column.cell(trial) for column in columns] for trial in trials]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _notes(trial: Trial) -> list[str]:
@@ -165,7 +151,7 @@ def _document(trial: Trial) -> dict:
         "server": trial.server,
         "scenario": trial.scenario.name,
         "trigger": trial.scenario.trigger(trial.server),
-        "command": shlex.join(trial.command).replace(f"{BENCHES.parent}/", ""),
+        "command": without_folder(shlex.join(trial.command)),
         "workers": trial.workers,
         "seconds": trial.seconds,
         "start_seconds": round(trial.start_seconds, 3),
@@ -196,7 +182,7 @@ def _document(trial: Trial) -> dict:
         "goals_missed": missed(trial) if trial.server == OURS else None,
         "failed_examples": [asdict(example) for example in tally.examples],
         "memory": trial.memory.as_rows(),
-        "log_tail": trial.log_tail.replace(f"{BENCHES.parent}/", ""),
+        "log_tail": without_folder(trial.log_tail),
     }
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import weigh
 from comparison.environment import CERTIFICATE
-from comparison.serving import NotServing, end, free_port
+from comparison.serving import NotServing, end, free_port, start
 from recycling.scenarios import Scenario
 from recycling.servers import APPS, Server, command_line
 
@@ -70,24 +70,14 @@ def running(server: Server, scenario: Scenario) -> Iterator[Running]:
     with tempfile.TemporaryDirectory(prefix="lowmem-recycling-") as folder:
         log, fault = Path(folder, "log"), Path(folder, "fault")
         port = free_port()
-        environment = os.environ | {
-            "PYTHONPATH": str(APPS),
+        variables = {
             "RECYCLING_IMPORT_SECONDS": str(scenario.import_seconds),
             "RECYCLING_FAULT": str(fault),
         }
-        environment.pop("VIRTUAL_ENV", None)
         command = command_line(server, scenario, port)
         begin = time.monotonic()
         with log.open("wb") as output:
-            process = subprocess.Popen(
-                command,
-                cwd=APPS,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # finds its orphans again when it is ended
-            )
+            process = start(command, APPS, variables, output)
         try:
             try:
                 _wait_until_ready(process, port, scenario, begin + READY_WITHIN_SECONDS)

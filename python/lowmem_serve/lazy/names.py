@@ -267,7 +267,7 @@ def _heal(namespace, name, value, thread):
 
 
 def _value(namespace, name):
-    """Return the value of exactly this key."""
+    """Return the value of exactly this key: for a plain one, a waiting one of its name is not there."""
     global _looking
     thread = get_ident()
     _looking = thread
@@ -306,23 +306,10 @@ def _loaded(namespace, statements):
         elif attribute == "":
             value = loaded
         else:
-            value = _present(vars(loaded), attribute)
+            value = _value(vars(loaded), attribute)
         if value is _ABSENT:
             return _ABSENT
     return value
-
-
-def _present(namespace, attribute):
-    """Return the value of a plain key; a waiting one is not there."""
-    global _looking
-    thread = get_ident()
-    _looking = thread
-    try:
-        return namespace[attribute]
-    except KeyError:
-        return _ABSENT
-    finally:
-        _looking = 0
 
 
 def absolute_name(namespace, level, module):
