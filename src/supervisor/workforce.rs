@@ -1,5 +1,7 @@
 //! The live worker processes: what the policy decided, done.
 
+mod forked;
+
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,10 +10,10 @@ use rustix::process::Pid;
 use tracing::error;
 
 use super::pool::{Weighing, WorkerId};
-use super::template::{Outcome, Purpose, Template};
+use super::template::{Purpose, Template};
 use super::warm::Warm;
 use crate::config::{Config, WorkerConfig};
-use crate::control::{FromWorker, Imported, Received, SupervisorEnd, ToWorker, socket_pair};
+use crate::control::{FromWorker, Received, SupervisorEnd, ToWorker, socket_pair};
 use crate::launch::Launch;
 use crate::net::Listeners;
 use crate::sys::process::{self, Ending};
@@ -111,25 +113,6 @@ impl<'a> Workforce<'a> {
         self.processes.push(Process { id, pid, control });
     }
 
-    /// Starts a worker that the template was to fork, unless it is wanted no more.
-    fn start_without_template(&mut self, id: WorkerId) {
-        if self.process(id).is_none_or(|process| process.pid.is_some()) {
-            return;
-        }
-        match self.launch.start() {
-            Ok((pid, control)) => {
-                if let Some(process) = self.process_mut(id) {
-                    (process.pid, process.control) = (Some(pid), Some(control));
-                }
-                self.configure(id);
-            }
-            Err(reason) => {
-                error!("Cannot start a worker: {reason}");
-                self.lost.push_back((id, Ending::Code(127)));
-            }
-        }
-    }
-
     fn configure(&self, id: WorkerId) {
         let Some(Process {
             pid: Some(pid),
@@ -145,114 +128,9 @@ impl<'a> Workforce<'a> {
         }
     }
 
-    fn ask_template(&mut self) {
-        let asked = self
-            .template
-            .as_mut()
-            .map(Template::ask)
-            .unwrap_or_default();
-        for (id, control) in asked {
-            if let Some(process) = self.process_mut(id) {
-                process.control = Some(control);
-            }
-        }
-    }
-
-    fn hear_template(&mut self) {
-        let Some(template) = &mut self.template else {
-            return;
-        };
-        for outcome in template.heard() {
-            self.settle(outcome);
-        }
-        self.ask_template();
-    }
-
-    fn settle(&mut self, outcome: Outcome) {
-        match outcome {
-            Outcome::Lost(id, ending) => self.lost.push_back((id, ending)),
-            Outcome::Declined(id) => self.start_without_template(id),
-            Outcome::Unfit(unfit) => {
-                let next = self.warm.as_mut().and_then(|warm| warm.unfit(&unfit));
-                self.make_template(next);
-            }
-            Outcome::Forked(id, pid) => {
-                // One that is wanted no more finds its socket closed, and ends.
-                if let Some(process) = self.process_mut(id) {
-                    process.pid = Some(pid);
-                }
-                match self.strangers.iter().position(|(own, _)| *own == pid) {
-                    Some(at) => {
-                        let (_, ending) = self.strangers.swap_remove(at);
-                        self.lost.push_back((id, ending));
-                    }
-                    None => self.configure(id),
-                }
-            }
-        }
-    }
-
-    /// A worker has said what it has imported.
-    pub(super) fn imported(&mut self, imported: Imported) {
-        let next = self.warm.as_mut().and_then(|warm| warm.told(imported));
-        self.make_template(next);
-    }
-
-    /// Replaces the template of `--reload` by one with this first message.
-    fn make_template(&mut self, first: Option<ToWorker>) {
-        let Some(first) = first else {
-            return;
-        };
-        self.retire_template();
-        let mut template = Template::new(first, Purpose::Reload);
-        match template.start(&self.launch) {
-            Ok(()) => self.template = Some(template),
-            Err(reason) => error!("Cannot start a template: {reason}"),
-        }
-    }
-
-    /// Ends the template of `--reload`; workers that it has not forked yet are started without it.
-    fn retire_template(&mut self) {
-        let template = self.template.take();
-        for id in template.map(Template::retire).unwrap_or_default() {
-            self.start_without_template(id);
-        }
-    }
-
-    /// A process has ended that is no worker's, as far as is known.
-    pub(super) fn stranger_ended(&mut self, pid: Pid, ending: Ending) {
-        let Some(template) = &mut self.template else {
-            return;
-        };
-        let was_ready = template.is_to_fork();
-        match template.ended(&self.launch, pid, ending) {
-            Some(outcomes) => {
-                if let Some(warm) = &mut self.warm {
-                    warm.lost(was_ready);
-                }
-                outcomes
-                    .into_iter()
-                    .for_each(|outcome| self.settle(outcome));
-            }
-            None if self.processes.iter().any(|process| process.pid.is_none()) => {
-                self.strangers.push((pid, ending));
-            }
-            None => self.strangers.clear(),
-        }
-    }
-
     /// A worker that came to nothing.
     pub(super) fn lost(&mut self) -> Option<(WorkerId, Ending)> {
         self.lost.pop_front()
-    }
-
-    /// Whatever has been imported may be outdated.
-    pub(super) fn import_anew(&mut self) {
-        if let Some(warm) = &mut self.warm {
-            warm.forget();
-            return self.retire_template();
-        }
-        self.source_changed();
     }
 
     /// The next workers are told what this configuration says.
@@ -268,21 +146,6 @@ impl<'a> Workforce<'a> {
         }
     }
 
-    /// What the application has of its own may be outdated.
-    pub(super) fn source_changed(&mut self) {
-        if self.warm.is_some() {
-            return;
-        }
-        let Some(template) = &mut self.template else {
-            return;
-        };
-        for id in template.renew(&self.launch) {
-            if let Some(process) = self.process_mut(id) {
-                process.control = None;
-            }
-        }
-    }
-
     /// Sends a message. A worker that is gone or does not read is left to its deadline.
     pub(super) fn tell(&self, id: WorkerId, message: &ToWorker) {
         self.tell_with(id, message, &[]);
@@ -292,20 +155,6 @@ impl<'a> Workforce<'a> {
     pub(super) fn end(&mut self, id: WorkerId, way: &ToWorker) {
         if !self.end_unborn(id, Ending::Code(0)) {
             self.tell(id, way);
-        }
-    }
-
-    /// Ends a worker that the template has not forked yet; whether it was one.
-    fn end_unborn(&mut self, id: WorkerId, ending: Ending) -> bool {
-        let process = self.process(id);
-        let is_unborn = process.is_some_and(|process| process.pid.is_none());
-        match &mut self.template {
-            Some(template) if is_unborn => {
-                template.forget(id);
-                self.lost.push_back((id, ending));
-                true
-            }
-            _ => false,
         }
     }
 

@@ -1,0 +1,166 @@
+//! Workers that a template forks: what is between wanting one and its process, and what makes the
+//! template outdated.
+
+use rustix::process::Pid;
+use tracing::error;
+
+use super::super::pool::WorkerId;
+use super::super::template::{Outcome, Purpose, Template};
+use super::Workforce;
+use crate::control::{Imported, ToWorker};
+use crate::sys::process::Ending;
+
+impl Workforce<'_> {
+    /// Starts a worker that the template was to fork, unless it is wanted no more.
+    fn start_without_template(&mut self, id: WorkerId) {
+        if self.process(id).is_none_or(|process| process.pid.is_some()) {
+            return;
+        }
+        match self.launch.start() {
+            Ok((pid, control)) => {
+                if let Some(process) = self.process_mut(id) {
+                    (process.pid, process.control) = (Some(pid), Some(control));
+                }
+                self.configure(id);
+            }
+            Err(reason) => {
+                error!("Cannot start a worker: {reason}");
+                self.lost.push_back((id, Ending::Code(127)));
+            }
+        }
+    }
+
+    pub(super) fn ask_template(&mut self) {
+        let asked = self
+            .template
+            .as_mut()
+            .map(Template::ask)
+            .unwrap_or_default();
+        for (id, control) in asked {
+            if let Some(process) = self.process_mut(id) {
+                process.control = Some(control);
+            }
+        }
+    }
+
+    pub(super) fn hear_template(&mut self) {
+        let Some(template) = &mut self.template else {
+            return;
+        };
+        for outcome in template.heard() {
+            self.settle(outcome);
+        }
+        self.ask_template();
+    }
+
+    fn settle(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Lost(id, ending) => self.lost.push_back((id, ending)),
+            Outcome::Declined(id) => self.start_without_template(id),
+            Outcome::Unfit(unfit) => {
+                let next = self.warm.as_mut().and_then(|warm| warm.unfit(&unfit));
+                self.make_template(next);
+            }
+            Outcome::Forked(id, pid) => {
+                // One that is wanted no more finds its socket closed, and ends.
+                if let Some(process) = self.process_mut(id) {
+                    process.pid = Some(pid);
+                }
+                match self.strangers.iter().position(|(own, _)| *own == pid) {
+                    Some(at) => {
+                        let (_, ending) = self.strangers.swap_remove(at);
+                        self.lost.push_back((id, ending));
+                    }
+                    None => self.configure(id),
+                }
+            }
+        }
+    }
+
+    /// A worker has said what it has imported.
+    pub(in crate::supervisor) fn imported(&mut self, imported: Imported) {
+        let next = self.warm.as_mut().and_then(|warm| warm.told(imported));
+        self.make_template(next);
+    }
+
+    /// Replaces the template of `--reload` by one with this first message.
+    fn make_template(&mut self, first: Option<ToWorker>) {
+        let Some(first) = first else {
+            return;
+        };
+        self.retire_template();
+        let mut template = Template::new(first, Purpose::Reload);
+        match template.start(&self.launch) {
+            Ok(()) => self.template = Some(template),
+            Err(reason) => error!("Cannot start a template: {reason}"),
+        }
+    }
+
+    /// Ends the template of `--reload`; workers that it has not forked yet are started without it.
+    fn retire_template(&mut self) {
+        let template = self.template.take();
+        for id in template.map(Template::retire).unwrap_or_default() {
+            self.start_without_template(id);
+        }
+    }
+
+    /// A process has ended that is no worker's, as far as is known.
+    pub(in crate::supervisor) fn stranger_ended(&mut self, pid: Pid, ending: Ending) {
+        let Some(template) = &mut self.template else {
+            return;
+        };
+        let was_ready = template.is_to_fork();
+        match template.ended(&self.launch, pid, ending) {
+            Some(outcomes) => {
+                if let Some(warm) = &mut self.warm {
+                    warm.lost(was_ready);
+                }
+                outcomes
+                    .into_iter()
+                    .for_each(|outcome| self.settle(outcome));
+            }
+            None if self.processes.iter().any(|process| process.pid.is_none()) => {
+                self.strangers.push((pid, ending));
+            }
+            None => self.strangers.clear(),
+        }
+    }
+
+    /// Whatever has been imported may be outdated.
+    pub(in crate::supervisor) fn import_anew(&mut self) {
+        if let Some(warm) = &mut self.warm {
+            warm.forget();
+            return self.retire_template();
+        }
+        self.source_changed();
+    }
+
+    /// What the application has of its own may be outdated.
+    pub(in crate::supervisor) fn source_changed(&mut self) {
+        if self.warm.is_some() {
+            return;
+        }
+        let Some(template) = &mut self.template else {
+            return;
+        };
+        for id in template.renew(&self.launch) {
+            if let Some(process) = self.process_mut(id) {
+                process.control = None;
+            }
+        }
+    }
+
+    /// Ends a worker that the template has not forked yet; whether it was one.
+    pub(super) fn end_unborn(&mut self, id: WorkerId, ending: Ending) -> bool {
+        let process = self.process(id);
+        let is_unborn = process.is_some_and(|process| process.pid.is_none());
+        match &mut self.template {
+            Some(template) if is_unborn => {
+                template.forget(id);
+                self.lost.push_back((id, ending));
+                true
+            }
+            _ => false,
+        }
+    }
+}
