@@ -2,10 +2,11 @@
 //!
 //! With `--loop auto` the worker turns tokio itself. There is no asyncio until somebody imports it;
 //! then the standard library's loop is made with its hot queue in Rust ([`native`]), and a tokio
-//! task runs its callbacks. Any other loop turns itself, and turns tokio as one of its readers
+//! task runs its callbacks ([`driver`]). Any other loop turns itself, and turns tokio as one of its readers
 //! ([`guest`]).
 
 pub mod context;
+mod driver;
 mod ending;
 mod guest;
 mod handle;
@@ -25,7 +26,7 @@ use pyo3::sync::PyOnceLock;
 
 use lowmem_serve::config::Loop;
 
-use crate::light;
+use crate::{light, runtime};
 pub use ending::end_all;
 use handle::Handle;
 use native::Native;
@@ -96,7 +97,7 @@ fn attach(py: Python<'_>) -> PyResult<()> {
     let (event_loop, native) = native::create(py)?;
     py.import("asyncio")?
         .call_method1("set_event_loop", (&event_loop,))?;
-    native.get().attach(&event_loop)?;
+    Native::attach(&event_loop)?;
     remember(
         py,
         Installed {
@@ -109,7 +110,7 @@ fn attach(py: Python<'_>) -> PyResult<()> {
 
 /// asyncio has been imported: called by the watched import, on whichever thread.
 fn on_import(py: Python<'_>) -> PyResult<()> {
-    if native::is_worker_thread() {
+    if runtime::is_built() {
         attach(py)?;
         return light::adopt_current(py);
     }
@@ -127,7 +128,7 @@ fn on_import(py: Python<'_>) -> PyResult<()> {
 extern "C" fn on_worker_thread(_: *mut c_void) -> c_int {
     Python::attach(|py| {
         if DUE.load(Ordering::Relaxed)
-            && native::is_worker_thread()
+            && runtime::is_built()
             && let Err(error) = attach(py).and_then(|()| light::adopt_current(py))
         {
             error.write_unraisable(py, None);
@@ -139,7 +140,7 @@ extern "C" fn on_worker_thread(_: *mut c_void) -> c_int {
 /// Whether there is a loop; makes it if another thread has imported asyncio.
 pub fn is_installed(py: Python<'_>) -> bool {
     if DUE.load(Ordering::Relaxed)
-        && native::is_worker_thread()
+        && runtime::is_built()
         && let Err(error) = attach(py)
     {
         error.write_unraisable(py, None);
@@ -255,7 +256,7 @@ pub fn run(py: Python<'_>, main: impl Future<Output = ()> + 'static) -> PyResult
             native: None,
             event_loop,
         }) => guest::run(event_loop.bind(py), main),
-        _ => native::run(main),
+        _ => driver::run(main),
     }
 }
 

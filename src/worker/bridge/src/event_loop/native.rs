@@ -2,45 +2,24 @@
 //!
 //! The loop is an ordinary `asyncio.SelectorEventLoop`; on the instance, `call_soon`, `_ready`,
 //! `stop` and `set_debug` are ours, and all else stays the library's. It does not run
-//! by `run_forever`: it is *attached*, which sets what `run_forever` sets, and a tokio task, the
-//! *driver*, runs its callbacks from then on. So it can begin in the middle of a request.
-//!
-//! The driver's contract, who wakes it and when:
-//!
-//! * `call_soon` and `_ready.append` on any thread: they wake it if it waits;
-//! * a timer that comes due, or one scheduled earlier than those before: a callback scheduled it,
-//!   so either the driver is running, or a request task ran Python and [`Native::nudge`] was called;
-//! * a file descriptor: the library's epoll instance is watched by tokio, as one descriptor. Tokio
-//!   watches edges, so it counts as ready until a look at it found nothing;
-//! * a signal: its Python handler runs when the wait is interrupted, and what it does wakes us.
-//!
-//! Between two batches of callbacks the driver goes to the end of tokio's queue: requests and
-//! callbacks take turns, and nobody waits for a system call that is not needed.
+//! by `run_forever`: it is *attached*, which sets what `run_forever` sets, and a tokio task
+//! ([`super::driver`]) runs its callbacks from then on. So it can begin in the middle of a request.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::future::{Future, poll_fn};
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::task::Waker;
+use std::time::Instant;
 
 use pyo3::exceptions::{PyIndexError, PyKeyboardInterrupt, PyRuntimeError, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use tokio::io::unix::AsyncFd;
-use tokio::time::Sleep;
 
-use lowmem_serve::sys::{stop_signals, watch};
-use lowmem_serve::worker::tasks;
+use lowmem_serve::sys::stop_signals;
 
+use super::driver;
 use super::handle::{Handle, run_foreign};
-use super::timers;
-use crate::runtime;
 
 /// Our half of the loop.
 #[pyclass(frozen, module = "lowmem_serve")]
@@ -77,21 +56,6 @@ enum Capture {
     Caught(Py<Handle>),
 }
 
-thread_local! {
-    /// What ended the driver.
-    static ENDED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
-    /// The worker's main task.
-    static MAIN: RefCell<Option<Waker>> = const { RefCell::new(None) };
-    static PARTS: RefCell<Option<Parts>> = const { RefCell::new(None) };
-}
-
-/// What the driver keeps between runs of the loop.
-struct Parts {
-    /// The library's epoll instance: a duplicate of the descriptor that its selector owns.
-    descriptors: AsyncFd<OwnedFd>,
-    timer: Pin<Box<Sleep>>,
-}
-
 /// Creates the loop and our half of it.
 ///
 /// # Errors
@@ -107,19 +71,7 @@ pub fn create(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Bound<'_, Native>)>
             event_loop: Mutex::new(Some(event_loop.clone().unbind())),
         },
     )?;
-    let epoll: RawFd = event_loop
-        .getattr("_selector")?
-        .call_method0("fileno")?
-        .extract()?;
-    // SAFETY: the selector keeps the descriptor open for as long as the loop lives.
-    let epoll = unsafe { BorrowedFd::borrow_raw(epoll) }.try_clone_to_owned()?;
-    let parts = runtime::enter(|| -> PyResult<Parts> {
-        Ok(Parts {
-            descriptors: watch::for_input(epoll)?,
-            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
-        })
-    })?;
-    PARTS.set(Some(parts));
+    driver::prepare(&event_loop)?;
     for name in ["call_soon", "stop", "set_debug"] {
         event_loop.setattr(name, native.getattr(name)?)?;
     }
@@ -149,6 +101,11 @@ impl Native {
         event_loop.get_type().getattr(name)
     }
 
+    /// Queues a callback that the library made.
+    pub(super) fn push_foreign(&self, handle: Py<PyAny>) {
+        self.push(Entry::Foreign(handle));
+    }
+
     fn push(&self, entry: Entry) {
         let mut state = self.lock();
         state.ready.push_back(entry);
@@ -174,7 +131,7 @@ impl Native {
     }
 
     /// Sets what `run_forever` sets, and starts the driver.
-    pub fn attach(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
+    pub fn attach(event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = event_loop.py();
         let identity = py.import("_thread")?.call_method0("get_ident")?;
         event_loop.setattr("_thread_id", identity)?;
@@ -187,30 +144,7 @@ impl Native {
             .call_method1("_set_running_loop", (event_loop,))?;
         let debug = event_loop.call_method0("get_debug")?;
         event_loop.call_method1("_set_coroutine_origin_tracking", (debug,))?;
-        let driver = self.driver(event_loop)?;
-        runtime::enter(|| {
-            tasks::spawn(async {
-                let Err(error) = driver.await;
-                ENDED.set(Some(error));
-                wake_main();
-            });
-        });
-        Ok(())
-    }
-
-    fn driver(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<Driver> {
-        let Some(parts) = PARTS.take() else {
-            return Err(PyRuntimeError::new_err(
-                "This event loop is already running",
-            ));
-        };
-        let native = event_loop.getattr("_ready")?.cast_into::<Self>()?;
-        let event_loop = event_loop.clone().unbind();
-        Ok(Driver {
-            native: native.unbind(),
-            event_loop,
-            parts,
-        })
+        driver::start(event_loop)
     }
 
     /// Has the driver look at the timers, if Python code that just ran outside of it set one.
@@ -256,8 +190,19 @@ impl Native {
         Ok(())
     }
 
+    /// Whether nothing is due now; `waker` is then woken when something is. So many timers are set.
+    pub(super) fn waits(&self, timers: usize, waker: &Waker) -> bool {
+        let mut state = self.lock();
+        state.scheduled = timers;
+        let waits = state.ready.is_empty();
+        if waits {
+            state.waiting = Some(waker.clone());
+        }
+        waits
+    }
+
     /// Runs the callbacks that are due now, not those they add.
-    fn run_batch(&self, py: Python<'_>) -> PyResult<()> {
+    pub(super) fn run_batch(&self, py: Python<'_>) -> PyResult<()> {
         let debug = self.debug.load(Ordering::Relaxed);
         let count = self.lock().ready.len();
         for _ in 0..count {
@@ -306,7 +251,7 @@ impl Native {
         event_loop.call_method1("_set_coroutine_origin_tracking", (false,))?;
         py.import("sys")?
             .call_method1("set_asyncgen_hooks", (py.None(), py.None()))?;
-        PARTS.set(None);
+        driver::forget();
         // Dropped without the lock: a destructor may call `call_soon`.
         let left = std::mem::take(&mut self.lock().ready);
         drop(left);
@@ -367,7 +312,7 @@ impl Native {
     // `_ready`, as the library's own methods use it.
 
     fn append(&self, handle: Py<PyAny>) {
-        self.push(Entry::Foreign(handle));
+        self.push_foreign(handle);
     }
 
     fn popleft(&self) -> PyResult<Py<PyAny>> {
@@ -386,103 +331,4 @@ impl Native {
     fn __len__(&self) -> usize {
         self.lock().ready.len()
     }
-}
-
-/// Runs asyncio's callbacks; ready when one ends the process.
-struct Driver {
-    native: Py<Native>,
-    event_loop: Py<PyAny>,
-    parts: Parts,
-}
-
-impl Driver {
-    /// One turn; to be polled again when woken.
-    fn turn(&mut self, py: Python<'_>, cx: &mut Context<'_>) -> PyResult<()> {
-        let native = self.native.get();
-        let event_loop = self.event_loop.bind(py);
-        let parts = &mut self.parts;
-        collect_descriptors(event_loop, &parts.descriptors, cx)?;
-        let next = timers::due(event_loop, |timer| native.push(Entry::Foreign(timer)))?;
-        let scheduled = event_loop.getattr(intern!(py, "_scheduled"))?.len()?;
-        {
-            let mut state = native.lock();
-            state.scheduled = scheduled;
-            if state.ready.is_empty() {
-                state.waiting = Some(cx.waker().clone());
-                drop(state);
-                if let Some(wait) = next {
-                    parts
-                        .timer
-                        .as_mut()
-                        .reset(tokio::time::Instant::now() + wait);
-                    if parts.timer.as_mut().poll(cx).is_ready() {
-                        cx.waker().wake_by_ref();
-                    }
-                }
-                return Ok(());
-            }
-        }
-        native.run_batch(py)?;
-        cx.waker().wake_by_ref();
-        Ok(())
-    }
-}
-
-/// Gives the library the descriptors that are ready; their callbacks are in `_ready` afterwards.
-fn collect_descriptors(
-    event_loop: &Bound<'_, PyAny>,
-    descriptors: &AsyncFd<OwnedFd>,
-    cx: &mut Context<'_>,
-) -> PyResult<()> {
-    let py = event_loop.py();
-    while let Poll::Ready(ready) = descriptors.poll_read_ready(cx) {
-        let mut ready = ready?;
-        let selector = event_loop.getattr(intern!(py, "_selector"))?;
-        let events = selector.call_method1(intern!(py, "select"), (0,))?;
-        if events.is_empty()? {
-            ready.clear_ready();
-            continue;
-        }
-        event_loop.call_method1(intern!(py, "_process_events"), (events,))?;
-        break;
-    }
-    Ok(())
-}
-
-impl Future for Driver {
-    type Output = PyResult<Infallible>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<PyResult<Infallible>> {
-        match Python::attach(|py| self.turn(py, cx)) {
-            Ok(()) => Poll::Pending,
-            Err(error) => Poll::Ready(Err(error)),
-        }
-    }
-}
-
-/// Runs `main` on the worker's own turns, until it ends or a callback ends the process.
-///
-/// # Errors
-/// What that callback raised.
-pub fn run(main: impl Future<Output = ()> + 'static) -> PyResult<()> {
-    let mut main = Box::pin(main);
-    runtime::block_on(poll_fn(|cx| {
-        MAIN.set(Some(cx.waker().clone()));
-        runtime::on_signal_error(cx.waker());
-        if let Some(error) = ENDED.take().or_else(runtime::take_signal_error) {
-            return Poll::Ready(Err(error));
-        }
-        main.as_mut().poll(cx).map(Ok)
-    }))
-}
-
-fn wake_main() {
-    if let Some(main) = MAIN.take() {
-        main.wake();
-    }
-}
-
-/// Whether this is the thread that runs the worker.
-pub fn is_worker_thread() -> bool {
-    runtime::is_built()
 }
