@@ -1,4 +1,4 @@
-//! A worker's life: start, serve, drain, end.
+//! From the imported application to the worker's last word: startup, serving, drain, end.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -8,20 +8,21 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
-use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use tokio::net::{TcpListener, UnixListener};
 
 use lowmem_serve::config::{BoundListener, Loop, WorkerConfig};
-use lowmem_serve::control::{Account, FromWorker, ToImport, ToWorker, WorkerEnd};
-use lowmem_serve::sys::{limits, memory, startup, stop_signals};
-use lowmem_serve::telemetry::{self, paint};
+use lowmem_serve::control::{Account, FromWorker, WorkerEnd};
+use lowmem_serve::sys::{memory, startup};
+use lowmem_serve::telemetry::paint;
 use lowmem_serve::tls::{self, Identity};
 use lowmem_serve::worker::interface::Protocol;
 use lowmem_serve::worker::server::{Listener, Server};
+use lowmem_serve::worker::tasks;
 
+use super::{CANNOT_SERVE, freeze_heap};
 use crate::application::Asgi;
-use crate::compiling;
 use crate::control::{Control, Order};
 use crate::drain;
 use crate::event_loop;
@@ -31,167 +32,14 @@ use crate::interpreter::{self, Loaded};
 use crate::lazy_imports;
 use crate::lifespan::Lifespan;
 use crate::light;
-use crate::python_log::{self, Redirected};
 use crate::report;
 use crate::runtime;
 use crate::scope::Scopes;
-use crate::template;
 use crate::warm;
 use crate::wsgi::{self, Wsgi};
 
-/// The application can't be served, and why has been logged (UVICORN_PARITY a2).
-const CANNOT_SERVE: i32 = 3;
-
-/// Runs the worker, or the template that workers are forked from; returns its exit code.
-///
-/// # Errors
-/// What Python raised and nobody handled, SystemExit among it.
-pub fn main(py: Python<'_>, control: OwnedFd) -> PyResult<i32> {
-    let control = WorkerEnd::adopt(control)?;
-    match control.wait()? {
-        Some((ToWorker::Start(config), descriptors)) => {
-            let Ok(_redirected) = prepare(py, &config)? else {
-                return Ok(CANNOT_SERVE);
-            };
-            if let Err(code) = make_lazy(py, &config) {
-                return Ok(code);
-            }
-            start_serving(py, control, *config, descriptors)
-        }
-        Some((ToWorker::Preload(config), _)) => preload(py, control, &config),
-        Some((ToWorker::Warm(config, import), _)) => warm_up(py, control, &config, &import),
-        _ => Err(out_of_place()),
-    }
-}
-
-/// Imports the application and serves it.
-fn start_serving(
-    py: Python<'_>,
-    control: WorkerEnd,
-    config: WorkerConfig,
-    descriptors: Vec<OwnedFd>,
-) -> PyResult<i32> {
-    let stop = begin()?;
-    match import(py, &config)? {
-        Ok(loaded) => work(py, (control, stop), config, descriptors, loaded),
-        Err(code) => Ok(code),
-    }
-}
-
-/// Imports what the application does not have of its own, and makes workers of it, which import
-/// the application. Returns in the template, at its end, and in each worker.
-fn warm_up(
-    py: Python<'_>,
-    control: WorkerEnd,
-    config: &WorkerConfig,
-    imports: &ToImport,
-) -> PyResult<i32> {
-    let Ok(_redirected) = prepare(py, config)? else {
-        return Ok(CANNOT_SERVE);
-    };
-    let _stop = stop_signals::install()?;
-    if let Err(code) = make_lazy(py, config) {
-        return Ok(code);
-    }
-    if let Some(unfit) = compiling::apart(py, || warm::prepare(py, config, imports))?? {
-        // Without a supervisor nobody needs to know.
-        let _ = control.send(&FromWorker::Unfit(unfit), &[]);
-        return Ok(0);
-    }
-    if config.gc_freeze {
-        freeze_heap(py)?;
-    }
-    tracing::debug!(
-        "Imported what the application uses of others [{}]",
-        paint::cyan(std::process::id())
-    );
-    let is_current = || warm::is_current(py, config);
-    let Some(control) = template::fork_workers(py, control, is_current)? else {
-        return Ok(0);
-    };
-    let Some((ToWorker::Start(config), descriptors)) = py.detach(|| control.wait())? else {
-        return Err(out_of_place());
-    };
-    warm::renew(py, &config)?;
-    start_serving(py, control, *config, descriptors)
-}
-
-/// Imports the application and makes workers of it. Returns in the template, at its end, and in
-/// each worker.
-fn preload(py: Python<'_>, control: WorkerEnd, config: &WorkerConfig) -> PyResult<i32> {
-    let Ok(_redirected) = prepare(py, config)? else {
-        return Ok(CANNOT_SERVE);
-    };
-    // Ctrl-C reaches the whole group; the template ends with its supervisor.
-    let _stop = stop_signals::install()?;
-    if let Err(code) = make_lazy(py, config) {
-        return Ok(code);
-    }
-    let loaded = match template::import(py, || import(py, config))? {
-        Ok(loaded) => loaded,
-        Err(code) => return Ok(code),
-    };
-    if config.gc_freeze {
-        freeze_heap(py)?;
-    }
-    startup::forget();
-    tracing::info!(
-        "Imported the application for all workers [{}]",
-        paint::cyan(std::process::id())
-    );
-    let Some(control) = template::fork_workers(py, control, || true)? else {
-        return Ok(0);
-    };
-    let Some((ToWorker::Start(config), descriptors)) = py.detach(|| control.wait())? else {
-        return Err(out_of_place());
-    };
-    let stop = begin()?;
-    work(py, (control, stop), *config, descriptors, loaded)
-}
-
-fn out_of_place() -> PyErr {
-    PyRuntimeError::new_err("the supervisor sent no configuration")
-}
-
-/// What comes before the application: log lines, `sys.path`, Python's logging.
-fn prepare(
-    py: Python<'_>,
-    config: &WorkerConfig,
-) -> PyResult<Result<Option<Redirected>, python_log::Unusable>> {
-    telemetry::init(&config.log).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
-    interpreter::prepare(py, config)?;
-    Ok(python_log::install(py, config))
-}
-
-/// A worker's first line, and what is its own from then on.
-fn begin() -> PyResult<OwnedFd> {
-    tracing::info!(
-        "Started server process [{}]",
-        paint::cyan(std::process::id())
-    );
-    limits::raise_descriptors();
-    Ok(stop_signals::install()?)
-}
-
-/// The application, or the exit code after the reason has been logged.
-///
-/// Before there is a loop, as Uvicorn has it: applications call `asyncio.run` and Django's
-/// synchronous parts while they are imported.
-fn import(py: Python<'_>, config: &WorkerConfig) -> PyResult<Result<Loaded, i32>> {
-    let loaded = compiling::apart(py, || interpreter::load(py, config))?;
-    Ok(loaded.map_err(|error| error.report(py)))
-}
-
-/// Has the imports wait that are to; or the exit code, after the reason has been logged.
-fn make_lazy(py: Python<'_>, config: &WorkerConfig) -> Result<(), i32> {
-    lazy_imports::install(py, config).map_err(|error| {
-        report::exception(py, "Cannot make imports lazy", &error);
-        CANNOT_SERVE
-    })
-}
-
 /// Serves the application.
-fn work(
+pub(super) fn work(
     py: Python<'_>,
     (control, stop): (WorkerEnd, OwnedFd),
     config: WorkerConfig,
@@ -316,16 +164,7 @@ async fn serve(
             return CANNOT_SERVE;
         }
     };
-    let flushed = Rc::clone(&server);
-    runtime::before_wait(Rc::new(move || {
-        flushed.flush_logs();
-        wsgi::call();
-        wsgi::let_go_of_written();
-    }));
-    let timed = Rc::clone(&server);
-    event_loop::tick_while(Rc::new(move || {
-        timed.open_connections() > 0 || timed.is_draining()
-    }));
+    attend(&server);
     if let Some(asked) = config.growth
         && let Err(error) = growth::start(config.package.as_deref(), asked).await
     {
@@ -345,9 +184,9 @@ async fn serve(
     if config.tells_imports {
         tell_of_imports(&config, &control);
     }
-    lowmem_serve::worker::tasks::spawn(forget_start());
+    tasks::spawn(forget_start());
     let control = Rc::new(control);
-    lowmem_serve::worker::tasks::spawn(tell_of_quota(Rc::clone(&server), Rc::clone(&control)));
+    tasks::spawn(tell_of_quota(Rc::clone(&server), Rc::clone(&control)));
     let stop = loop {
         match control.order().await {
             Order::Adopt(predecessor) => server.adopt(predecessor),
@@ -355,13 +194,7 @@ async fn serve(
         }
     };
     let ends_lifespan = drain::run(&server, &control, stop, config.graceful_shutdown).await;
-    server.flush_logs();
-    // The supervisor may be gone by now; then nobody needs to know.
-    let _ = control.send(&FromWorker::Served(Account {
-        requests: server.served(),
-        handed_over: server.handed_over(),
-    }));
-    let _ = control.send(&FromWorker::Drained);
+    tell_of_the_end(&server, &control);
     let mut end = pin!(end(lifespan.filter(|_| ends_lifespan)));
     let mut leave = pin!(control.leave());
     poll_fn(|cx| match leave.as_mut().poll(cx) {
@@ -370,6 +203,30 @@ async fn serve(
     })
     .await;
     0
+}
+
+/// What is done for the server between the turns of the loop.
+fn attend(server: &Rc<Server<Hosted>>) {
+    let flushed = Rc::clone(server);
+    runtime::before_wait(Rc::new(move || {
+        flushed.flush_logs();
+        wsgi::call();
+        wsgi::let_go_of_written();
+    }));
+    let timed = Rc::clone(server);
+    event_loop::tick_while(Rc::new(move || {
+        timed.open_connections() > 0 || timed.is_draining()
+    }));
+}
+
+/// The last log lines, and the account. The supervisor may be gone by now; then nobody needs to know.
+fn tell_of_the_end(server: &Server<Hosted>, control: &Control) {
+    server.flush_logs();
+    let _ = control.send(&FromWorker::Served(Account {
+        requests: server.served(),
+        handed_over: server.handed_over(),
+    }));
+    let _ = control.send(&FromWorker::Drained);
 }
 
 /// Ends what was started with the application.
@@ -391,7 +248,7 @@ async fn start(loaded: Loaded, config: &WorkerConfig) -> Option<(Hosted, Option<
     };
     let mut lifespan = None;
     if let Some(version) = version {
-        lowmem_serve::worker::tasks::spawn(light::run());
+        tasks::spawn(light::run());
         let own = Python::attach(|py| Lifespan::new(py, config.lifespan, version));
         lifespan.insert(own).startup(&app).await.ok()?;
     }
@@ -439,13 +296,4 @@ async fn tell_of_quota(server: Rc<Server<Hosted>>, control: Rc<Control>) {
     if let Err(error) = control.send(&FromWorker::LimitReached) {
         tracing::error!("Cannot reach the supervisor: {error}");
     }
-}
-
-/// What has been imported stays: the collector need not look at it again, and pages that a full
-/// collection would write to stay as they are.
-fn freeze_heap(py: Python<'_>) -> PyResult<()> {
-    let gc = py.import("gc")?;
-    gc.call_method0("collect")?;
-    gc.call_method0("freeze")?;
-    Ok(())
 }
