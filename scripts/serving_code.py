@@ -1,19 +1,17 @@
 """Write down which functions of the workers' shared object serving takes, for the linker to put together.
 
-    CARGO_PROFILE_RELEASE_STRIP=none cargo build --release
-    python scripts/serving_code.py > src/worker/bridge/serving.ld
-
 A worker's functions lie as the compiler left them, and the few hundred that serving takes would be on
 nearly all of its pages. Serves some requests under callgrind and prints a linker script that gathers
 what was called. Hashes are left out of the names, so that another build has the same; a name that no
-longer exists matches nothing, and a new function is only as far away as it was.
-
-Needs valgrind and a statically linked Python, as Debian's /usr/bin/python3 is.
+longer exists matches nothing, and a new function is only as far away as it was: to be run again once
+functions that serving takes have moved to another module or been renamed.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,10 +19,15 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NoReturn
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BINARY = REPOSITORY / "target" / "release" / "lowmem-serve"
 PYTHON = "/usr/bin/python3"
+READY_WITHIN_SECONDS = 120.0
+"""Under callgrind everything takes some fifty times longer."""
+
+POLL_SECONDS = 0.1
 CONNECTIONS = 20
 ROUNDS = 3
 BETWEEN_ROUNDS_SECONDS = 1.5
@@ -50,37 +53,67 @@ INSERT BEFORE .text;
 
 def main() -> int:
     """Print the linker script."""
-    binary = Path(sys.argv[1]) if len(sys.argv) > 1 else BINARY
+    parser = argparse.ArgumentParser(
+        description="Prints a linker script with the functions that serving plain HTTP/1.1 takes.",
+        epilog="CARGO_PROFILE_RELEASE_STRIP=none cargo build --release --workspace, then"
+        " python scripts/serving_code.py > serving.ld && mv serving.ld src/worker/bridge/."
+        " Needs valgrind. Exits with 1 when it cannot tell.",
+    )
+    parser.add_argument("binary", nargs="?", type=Path, default=BINARY, help="a build with its names kept")
+    parser.add_argument("--python", default=PYTHON, help="one that is linked statically [%(default)s]")
+    arguments = parser.parse_args()
+    for tool in ("valgrind", "callgrind_control"):
+        if not shutil.which(tool):
+            _fail(f"needs {tool}: install valgrind")
+    if not arguments.binary.is_file():
+        _fail(f"{arguments.binary} is not there: build it (--help says how), or name another")
     with tempfile.TemporaryDirectory() as folder:
-        called = _called(_profile(binary, Path(folder)))
+        called = _called(_profile(arguments.binary, arguments.python, Path(folder)))
     patterns = sorted({_pattern(name) for name in called})
     if not patterns:
-        print("serving_code.py: no names: build with CARGO_PROFILE_RELEASE_STRIP=none", file=sys.stderr)
-        return 1
+        _fail("no function has a name: build with CARGO_PROFILE_RELEASE_STRIP=none")
     lines = (f"    *(.text.{pattern} .text.unlikely.{pattern})\n" for pattern in patterns)
     print(HEAD, *lines, TAIL, sep="", end="")
     return 0
 
 
-def _profile(binary: Path, folder: Path) -> Path:
+def _fail(why: str) -> NoReturn:
+    sys.exit(f"serving_code.py: {why}")
+
+
+def _profile(binary: Path, python: str, folder: Path) -> Path:
     """Serve under callgrind; return what it wrote of the time between ready and the end of the load."""
     port = _free_port()
     command = [
         *("valgrind", "--tool=callgrind", "--demangle=no", "--trace-children=yes"),
         f"--callgrind-out-file={folder}/%p",
-        *(str(binary), "--python", PYTHON, "hello:app", "--port", str(port), "--no-access-log"),
+        *(str(binary), "--python", python, "hello:app", "--port", str(port), "--no-access-log"),
         *("--app-dir", str(REPOSITORY / "benches" / "apps")),
     ]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
-        if not any("running on" in line for line in server.stderr or ()):
-            raise SystemExit("serving_code.py: the server did not start")
-        worker = _child(server.pid)
-        _control("--zero", worker)
-        _load(port)
-        _control("--dump", worker)
-        server.send_signal(signal.SIGTERM)
-        server.communicate()
-    return folder / f"{worker}.1"
+    with (folder / "log").open("w+") as log:
+        with subprocess.Popen(command, stderr=log) as server:
+            try:
+                worker = _ready_worker(server, folder / "log")
+                _control("--zero", worker)
+                _load(port)
+                _control("--dump", worker)
+            finally:
+                server.send_signal(signal.SIGTERM)
+    profile = folder / f"{worker}.1"
+    if not profile.is_file():
+        _fail(f"callgrind has written nothing of the worker {worker}")
+    return profile
+
+
+def _ready_worker(server: subprocess.Popen[bytes], log: Path) -> int:
+    """Wait until the server serves; return its worker's pid."""
+    deadline = time.monotonic() + READY_WITHIN_SECONDS
+    while "running on" not in log.read_text():
+        if server.poll() is not None or time.monotonic() > deadline:
+            said = [line for line in log.read_text().splitlines() if not line.startswith("==")]
+            _fail("\n".join(["the server did not start", *said]))
+        time.sleep(POLL_SECONDS)
+    return _child(server.pid)
 
 
 def _free_port() -> int:
@@ -93,7 +126,7 @@ def _child(pid: int) -> int:
 
 
 def _control(order: str, pid: int) -> None:
-    subprocess.run(["callgrind_control", order, str(pid)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["callgrind_control", order, str(pid)], check=True, capture_output=True)
 
 
 def _load(port: int) -> None:
