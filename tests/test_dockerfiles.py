@@ -12,11 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from harness import REPOSITORY
-
-# The flags that are refused by name, as long as there are any.
-REFUSED = REPOSITORY / "src" / "cli" / "not_yet.rs"
-
 FASTAPI = """
     from fastapi import FastAPI, Request
 
@@ -203,8 +198,6 @@ def test_it_serves_in_uvicorns_place(server, tmp_path: Path, project: Project) -
     if "--port" in words:
         # The ports of ten projects may be taken here.
         words[words.index("--port") + 1] = "0"
-    if "--reload" in words and REFUSED.exists() and '"--reload"' in REFUSED.read_text():
-        pytest.skip("--reload is refused by name")
     started = server(*words, cwd=tmp_path, env=project.env)
     seen = started.get("/", {"x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "https"}).json()
     assert seen["client"] == project.client

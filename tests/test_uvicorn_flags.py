@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import REPOSITORY, run
+from harness import run
 
 # Values for options whose type does not say enough.
 VALUES = {
@@ -23,9 +23,6 @@ VALUES = {
     "--ssl-cert-reqs": "0",
 }
 TYPES = {"TEXT": "text", "INTEGER": "7", "FLOAT": "1.5", "BOOLEAN": "true", "PATH": "."}
-# The names in this file are those that are refused; it shrinks until it is gone.
-REFUSED = REPOSITORY / "src" / "cli" / "not_yet.rs"
-NOT_YET = set(re.findall(r'"(--[\w-]+)"', REFUSED.read_text())) if REFUSED.exists() else set()
 ACCEPTED_ONLY_AS_FLAGS = {"--help", "--version"}
 
 
@@ -59,7 +56,6 @@ def ways() -> list[tuple[str, ...]]:
         (name, value) if value else (name,)
         for option in uvicorns()
         for name in option.names
-        if name not in NOT_YET
         for value in option.values or ("",)
     ]
 
@@ -82,7 +78,7 @@ PARAMETERS = {"--header": "HEADERS", "--reload-dir": "RELOAD_DIRS"} | {
     [
         (option.names[0], (option.values or ("true",))[0])
         for option in uvicorns()
-        if option.names[0] not in ACCEPTED_ONLY_AS_FLAGS | NOT_YET
+        if option.names[0] not in ACCEPTED_ONLY_AS_FLAGS
     ],
 )
 def test_its_variable_is_read(option: str, value: str) -> None:

@@ -1,6 +1,6 @@
 //! One WebSocket, between its connection and the application.
 //!
-//! What `exchange.rs` says of threads and wakers holds here, too: both halves run on the worker's
+//! What `exchange/mod.rs` says of threads and wakers holds here, too: both halves run on the worker's
 //! thread, Python may drop its half on any, the state is behind a mutex that is never contended and
 //! never held while a waker is called.
 //!
