@@ -120,23 +120,7 @@ pub(super) fn meant(
         return None;
     }
     let base = &around.directory;
-    let mut directories = Vec::new();
-    for directory in &typed.reload_dirs {
-        let path = base.join(directory);
-        if path.is_dir() {
-            directories.push(real(path));
-        } else {
-            let why = format!("{} is not a directory", path.display());
-            mistakes.add("--reload-dir", why);
-        }
-    }
-    let mut names = |option, texts: Vec<&str>| {
-        let compiled = texts.into_iter().map(Name::new);
-        let (good, bad): (Vec<_>, Vec<_>) = compiled.partition(Result::is_ok);
-        let bad = bad.into_iter().filter_map(Result::err);
-        bad.for_each(|error| mistakes.add(option, error.to_string()));
-        good.into_iter().filter_map(Result::ok).collect()
-    };
+    let mut directories = existing(&typed.reload_dirs, base, mistakes);
     let [includes, excludes] = lists;
     let excluded_directories = directories_of(excludes, base);
     directories.extend(directories_of(includes, base));
@@ -149,10 +133,44 @@ pub(super) fn meant(
         base: base.clone(),
         delay: typed.reload_delay,
         settings: settings.into_iter().map(real_file).collect(),
-        includes: names("--reload-include", beside(&INCLUDED, includes, excludes)),
-        excludes: names("--reload-exclude", beside(&EXCLUDED, excludes, includes)),
+        includes: names(
+            "--reload-include",
+            beside(&INCLUDED, includes, excludes),
+            mistakes,
+        ),
+        excludes: names(
+            "--reload-exclude",
+            beside(&EXCLUDED, excludes, includes),
+            mistakes,
+        ),
         excluded_directories,
     })
+}
+
+/// Those of `--reload-dir` that are directories.
+fn existing(typed: &[PathBuf], base: &Path, mistakes: &mut Mistakes) -> Vec<PathBuf> {
+    let mut directories = Vec::new();
+    for directory in typed {
+        let path = base.join(directory);
+        if path.is_dir() {
+            directories.push(real(path));
+        } else {
+            let why = format!("{} is not a directory", path.display());
+            mistakes.add("--reload-dir", why);
+        }
+    }
+    directories
+}
+
+fn names(option: &'static str, patterns: Vec<&str>, mistakes: &mut Mistakes) -> Vec<Name> {
+    let mut names = Vec::with_capacity(patterns.len());
+    for pattern in patterns {
+        match Name::new(pattern) {
+            Ok(name) => names.push(name),
+            Err(error) => mistakes.add(option, error.to_string()),
+        }
+    }
+    names
 }
 
 /// The defaults that the other list does not name, and what is typed.

@@ -21,11 +21,12 @@ use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::process::Pid;
 use tracing::{error, warn};
 
 use self::changes::Changes;
 use self::notice::{Banner, Parent};
-use self::pool::{Action, Event, Pool, Settings};
+use self::pool::{Action, Event, Pool, Settings, WorkerId};
 use self::signals::Signals;
 use self::warm::Warm;
 use self::workforce::{Source, Workforce};
@@ -34,7 +35,8 @@ use crate::control::{FromWorker, ToWorker};
 use crate::exit::Exit;
 use crate::launch::Launch;
 use crate::net::Listeners;
-use crate::sys::{process, startup};
+use crate::sys::process::{self, Ending};
+use crate::sys::startup;
 
 /// Reads all settings again; the text is for the operator.
 pub type Reread<'a> = dyn Fn() -> Result<Config, String> + 'a;
@@ -67,15 +69,7 @@ pub fn run(
         }),
         signals: Signals::install()?,
         workforce: Workforce::new(launch, listeners, worker, source)?,
-        banner: Banner {
-            places: listeners.places(config.worker.scheme()),
-            facts: facts(config, launch),
-            parent: match (&changes, config.workers.get()) {
-                (Some(_), _) => Parent::Reloader,
-                (None, 1) => Parent::Silent,
-                (None, _) => Parent::OfWorkers,
-            },
-        },
+        banner: banner(config, launch, listeners),
         follower: changes.map(|changes| {
             Box::new(Follower {
                 changes,
@@ -95,6 +89,18 @@ fn told(config: &Config, launch: &Launch, listeners: &Listeners) -> WorkerConfig
         package: launch.package.clone(),
         tells_imports: config.reload.is_some() && !config.preload && launch.package.is_some(),
         ..config.worker.clone()
+    }
+}
+
+fn banner(config: &Config, launch: &Launch, listeners: &Listeners) -> Banner {
+    Banner {
+        places: listeners.places(config.worker.scheme()),
+        facts: facts(config, launch),
+        parent: match (&config.reload, config.workers.get()) {
+            (Some(_), _) => Parent::Reloader,
+            (None, 1) => Parent::Silent,
+            (None, _) => Parent::OfWorkers,
+        },
     }
 }
 
@@ -152,6 +158,18 @@ impl Supervisor<'_> {
 
     /// Handles everything that has happened, a worker's last words before its end.
     fn turn(&mut self) -> Option<Exit> {
+        if let Some(exit) = self.hear_signals() {
+            return Some(exit);
+        }
+        // Reaped before the sockets are read: by now everything that the dead have said is in them.
+        let ended: Vec<_> = std::iter::from_fn(process::reap).collect();
+        self.hear_workers()
+            .or_else(|| self.bury(ended))
+            .or_else(|| self.follow_changes())
+            .or_else(|| self.on(Event::Tick))
+    }
+
+    fn hear_signals(&mut self) -> Option<Exit> {
         for arrived in self.signals.take() {
             if matches!(
                 arrived.event,
@@ -163,8 +181,10 @@ impl Supervisor<'_> {
                 return Some(exit);
             }
         }
-        // Reaped before the sockets are read: by now everything that the dead have said is in them.
-        let ended: Vec<_> = std::iter::from_fn(process::reap).collect();
+        None
+    }
+
+    fn hear_workers(&mut self) -> Option<Exit> {
         for (id, message) in self.workforce.heard() {
             let event = match message {
                 FromWorker::Ready => {
@@ -186,6 +206,11 @@ impl Supervisor<'_> {
                 return Some(exit);
             }
         }
+        None
+    }
+
+    /// Handles the ends of processes, and of workers that never had one.
+    fn bury(&mut self, ended: Vec<(Pid, Ending)>) -> Option<Exit> {
         for (pid, ending) in ended {
             // Otherwise it was an orphan, which process 1 has to reap.
             let Some(id) = self.workforce.id(pid) else {
@@ -193,21 +218,23 @@ impl Supervisor<'_> {
                 continue;
             };
             self.is_unsettled = true;
-            let exit = self.on(Event::Ended(id, ending));
-            // Only now: the notices show its pid.
-            self.workforce.forget(id);
-            if exit.is_some() {
-                return exit;
+            if let Some(exit) = self.ended(id, ending) {
+                return Some(exit);
             }
         }
         while let Some((id, ending)) = self.workforce.lost() {
-            let exit = self.on(Event::Ended(id, ending));
-            self.workforce.forget(id);
-            if exit.is_some() {
-                return exit;
+            if let Some(exit) = self.ended(id, ending) {
+                return Some(exit);
             }
         }
-        self.follow_changes().or_else(|| self.on(Event::Tick))
+        None
+    }
+
+    fn ended(&mut self, id: WorkerId, ending: Ending) -> Option<Exit> {
+        let exit = self.on(Event::Ended(id, ending));
+        // Only now: the notices show its pid.
+        self.workforce.forget(id);
+        exit
     }
 
     fn follow_changes(&mut self) -> Option<Exit> {

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use serde::Serialize;
 
 use super::verdict::{Limit, Verdict};
-use super::{Figure, Tree, Weighing};
+use super::{Beside, Figure, Tree, Weighing};
 use crate::figures::Megabytes;
 use crate::sys::weight::Weight;
 
@@ -58,19 +58,8 @@ fn table(out: &mut String, weighing: &Weighing) -> fmt::Result {
     }
     row(out, "all, before the requests", &weighing.started.total)?;
     for beside in &weighing.beside {
-        let title = format!("\n{} {}", beside.server, beside.version);
-        writeln!(out, "{title}")?;
-        rows(out, &beside.warm)?;
-        if beside.warm.processes.len() > 1 {
-            row(out, "all", &beside.warm.total)?;
-        }
-        let ratio = |figure: Figure| {
-            let ours = figure.of(&weighing.warm.total) as f64;
-            format!("{:.2}×", ours / figure.of(&beside.warm.total).max(1) as f64)
-        };
-        let (private, pss) = (ratio(Figure::Private), ratio(Figure::Pss));
-        let name = format!("lowmem-serve / {}", beside.server);
-        writeln!(out, "{name:NAMES$} {private:>9} {pss:>9}")?;
+        writeln!(out, "\n{} {}", beside.server, beside.version)?;
+        comparison(out, &weighing.warm.total, beside)?;
     }
     if weighing.starts.len() > 1 {
         let each = weighing
@@ -85,6 +74,21 @@ fn table(out: &mut String, weighing: &Weighing) -> fmt::Result {
         )?;
     }
     Ok(())
+}
+
+/// Another server's weight, and ours over it.
+fn comparison(out: &mut String, ours: &Weight, beside: &Beside) -> fmt::Result {
+    rows(out, &beside.warm)?;
+    if beside.warm.processes.len() > 1 {
+        row(out, "all", &beside.warm.total)?;
+    }
+    let ratio = |figure: Figure| {
+        let theirs = figure.of(&beside.warm.total).max(1);
+        format!("{:.2}×", figure.of(ours) as f64 / theirs as f64)
+    };
+    let (private, pss) = (ratio(Figure::Private), ratio(Figure::Pss));
+    let name = format!("lowmem-serve / {}", beside.server);
+    writeln!(out, "{name:NAMES$} {private:>9} {pss:>9}")
 }
 
 fn rows(out: &mut String, tree: &Tree) -> fmt::Result {

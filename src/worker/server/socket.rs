@@ -94,26 +94,12 @@ impl Socket {
         buffer: &mut [u8],
         known: usize,
     ) -> Poll<io::Result<usize>> {
-        let mut peek = || match self.receive(buffer, RecvFlags::PEEK)? {
+        let peek = || match self.receive(buffer, RecvFlags::PEEK)? {
             // Nothing new: tokio is to wait for more.
             count if count > 0 && count <= known => Err(io::ErrorKind::WouldBlock.into()),
             count => Ok(count),
         };
-        loop {
-            let ready = match self {
-                Self::Tcp(stream) => stream.poll_read_ready(cx),
-                Self::Unix(stream) => stream.poll_read_ready(cx),
-            };
-            std::task::ready!(ready)?;
-            let peeked = match self {
-                Self::Tcp(stream) => stream.try_io(Interest::READABLE, &mut peek),
-                Self::Unix(stream) => stream.try_io(Interest::READABLE, &mut peek),
-            };
-            match peeked {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                peeked => return Poll::Ready(peeked),
-            }
-        }
+        self.poll_io(cx, Interest::READABLE, peek)
     }
 
     /// Takes what [`Self::poll_peek`] has seen: all of `buffer`.
@@ -129,11 +115,7 @@ impl Socket {
 
     fn receive(&self, buffer: &mut [u8], flags: RecvFlags) -> io::Result<usize> {
         let flags = flags | RecvFlags::DONTWAIT;
-        let socket = match self {
-            Self::Tcp(stream) => stream.as_fd(),
-            Self::Unix(stream) => stream.as_fd(),
-        };
-        let (count, _) = retry_on_intr(|| recv(socket, &mut *buffer, flags))?;
+        let (count, _) = retry_on_intr(|| recv(self, &mut *buffer, flags))?;
         Ok(count)
     }
 
@@ -158,30 +140,41 @@ impl Socket {
         (file, offset): (BorrowedFd<'_>, u64),
         count: usize,
     ) -> Poll<io::Result<usize>> {
-        let socket = match self {
-            Self::Tcp(stream) => stream.as_fd(),
-            Self::Unix(stream) => stream.as_fd(),
-        };
         let send = || {
             let mut offset = offset;
             Ok(retry_on_intr(|| {
-                sendfile(socket, file, Some(&mut offset), count)
+                sendfile(self, file, Some(&mut offset), count)
             })?)
         };
+        self.poll_io(cx, Interest::WRITABLE, send)
+    }
+
+    /// Calls `operation` each time the socket is ready for it, until it does not say that it would block.
+    fn poll_io<R>(
+        &self,
+        cx: &mut Context<'_>,
+        interest: Interest,
+        mut operation: impl FnMut() -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
         loop {
-            let ready = match self {
-                Self::Tcp(stream) => stream.poll_write_ready(cx),
-                Self::Unix(stream) => stream.poll_write_ready(cx),
+            std::task::ready!(self.poll_ready(cx, interest))?;
+            let done = match self {
+                Self::Tcp(stream) => stream.try_io(interest, &mut operation),
+                Self::Unix(stream) => stream.try_io(interest, &mut operation),
             };
-            std::task::ready!(ready)?;
-            let sent = match self {
-                Self::Tcp(stream) => stream.try_io(Interest::WRITABLE, send),
-                Self::Unix(stream) => stream.try_io(Interest::WRITABLE, send),
-            };
-            match sent {
+            match done {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                sent => return Poll::Ready(sent),
+                done => return Poll::Ready(done),
             }
+        }
+    }
+
+    fn poll_ready(&self, cx: &mut Context<'_>, interest: Interest) -> Poll<io::Result<()>> {
+        match (self, interest.is_readable()) {
+            (Self::Tcp(stream), true) => stream.poll_read_ready(cx),
+            (Self::Tcp(stream), false) => stream.poll_write_ready(cx),
+            (Self::Unix(stream), true) => stream.poll_read_ready(cx),
+            (Self::Unix(stream), false) => stream.poll_write_ready(cx),
         }
     }
 
@@ -199,6 +192,15 @@ impl Socket {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
         }
     }
 }

@@ -50,22 +50,7 @@ pub(super) fn read<R>(
     if fields.is_too_large() || fields.len() > limits.fields {
         return Err(Refused::TooLarge.into());
     }
-    let mut headers = Vec::with_capacity(fields.len() + 1);
-    let mut control = Control::default();
-    let mut regular = Regular::default();
-    for (name, value) in fields.iter() {
-        if name.first() == Some(&b':') {
-            if !headers.is_empty() || regular.hosts > 0 {
-                return Err(Bad::Malformed("a pseudo-header behind a field"));
-            }
-            control.take(name, value)?;
-        } else {
-            let field = field(name, value)?;
-            if regular.notice(&field)? {
-                headers.push(field);
-            }
-        }
-    }
+    let (control, regular, mut headers) = sort(fields)?;
     let target = control.check(limits)?;
     let host = control.host(&regular)?;
     // ASGI: the authority comes first, as `host`, or replaces it.
@@ -97,6 +82,27 @@ pub(super) fn read<R>(
         length: regular.length,
         protocol: control.protocol,
     }))
+}
+
+/// The pseudo-headers, what the fields say to the server, and those that the application is told.
+fn sort(fields: &FieldList) -> Result<(Control<'_>, Regular<'_>, Vec<Header<'_>>), Bad> {
+    let mut headers = Vec::with_capacity(fields.len() + 1);
+    let mut control = Control::default();
+    let mut regular = Regular::default();
+    for (name, value) in fields.iter() {
+        if name.first() == Some(&b':') {
+            if !headers.is_empty() || regular.hosts > 0 {
+                return Err(Bad::Malformed("a pseudo-header behind a field"));
+            }
+            control.take(name, value)?;
+        } else {
+            let field = field(name, value)?;
+            if regular.notice(&field)? {
+                headers.push(field);
+            }
+        }
+    }
+    Ok((control, regular, headers))
 }
 
 /// Whether a list holds what may stand behind a body: no pseudo-headers (section 8.1).

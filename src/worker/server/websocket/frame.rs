@@ -105,26 +105,9 @@ impl Head {
                 "a control frame is fragmented, too long or compressed",
             ));
         }
-        let (length, rest) = match short {
-            126 => match rest {
-                [a, b, rest @ ..] => (u64::from(u16::from_be_bytes([*a, *b])), rest),
-                _ => return Ok(None),
-            },
-            127 => match rest.split_first_chunk() {
-                Some((bytes, rest)) => (u64::from_be_bytes(*bytes), rest),
-                None => return Ok(None),
-            },
-            length => (u64::from(length), rest),
+        let Some((length, rest)) = read_length(short, rest)? else {
+            return Ok(None);
         };
-        // Section 5.2: the shortest form, and the most significant bit is 0.
-        let shortest = match short {
-            126 => length > 125,
-            127 => length > 0xFFFF && length >> 63 == 0,
-            _ => true,
-        };
-        if !shortest {
-            return Err(Violation::protocol("a malformed length"));
-        }
         let Some((mask, rest)) = rest.split_first_chunk() else {
             return Ok(None);
         };
@@ -137,6 +120,26 @@ impl Head {
         };
         Ok(Some((head, bytes.len() - rest.len())))
     }
+}
+
+/// A payload's length, and what is behind it. Section 5.2: in the shortest form, and the most
+/// significant bit is 0.
+fn read_length(short: u8, rest: &[u8]) -> Result<Option<(u64, &[u8])>, Violation> {
+    let (length, least, rest) = match short {
+        126 => match rest.split_first_chunk() {
+            Some((bytes, rest)) => (u64::from(u16::from_be_bytes(*bytes)), 126, rest),
+            None => return Ok(None),
+        },
+        127 => match rest.split_first_chunk() {
+            Some((bytes, rest)) => (u64::from_be_bytes(*bytes), 0x1_0000, rest),
+            None => return Ok(None),
+        },
+        length => (u64::from(length), 0, rest),
+    };
+    if length < least || length >> 63 != 0 {
+        return Err(Violation::protocol("a malformed length"));
+    }
+    Ok(Some((length, rest)))
 }
 
 /// Appends `payload` to `target`, unmasked; `offset` is its place in the frame.

@@ -53,11 +53,7 @@ pub(super) fn work(
     };
     let is_wsgi = loaded.protocol == Protocol::Wsgi;
     runtime::build()?;
-    if is_wsgi {
-        if config.event_loop != Loop::Auto {
-            tracing::warn!("--loop is ignored: a WSGI application needs no event loop");
-        }
-    } else if let Err(error) = event_loop::install(py, &config.event_loop) {
+    if let Err(error) = install_loop(py, &config.event_loop, is_wsgi) {
         report::exception(py, "Cannot create the event loop", &error);
         return Ok(CANNOT_SERVE);
     }
@@ -88,6 +84,16 @@ pub(super) fn work(
         interpreter::leave(py, code.get());
     }
     Ok(code.get())
+}
+
+fn install_loop(py: Python<'_>, kind: &Loop, is_wsgi: bool) -> PyResult<()> {
+    if !is_wsgi {
+        return event_loop::install(py, kind);
+    }
+    if *kind != Loop::Auto {
+        tracing::warn!("--loop is ignored: a WSGI application needs no event loop");
+    }
+    Ok(())
 }
 
 /// What TLS is served with, from files that may have changed since the last worker read them; or
