@@ -9,7 +9,7 @@ use clap::builder::BoolishValueParser;
 /// Options about the application and its Python.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Application")]
-#[allow(missing_docs)]
+#[expect(missing_docs)]
 pub struct Application {
     /// Where to look for APP [default: the working directory]
     #[arg(long, value_name = "DIR", env = "LOWMEM_APP_DIR")]
@@ -68,7 +68,7 @@ pub struct Application {
 
 /// `--interface`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs)]
+#[expect(missing_docs)]
 pub enum InterfaceWord {
     Auto,
     Asgi3,
@@ -78,7 +78,7 @@ pub enum InterfaceWord {
 
 /// `--lifespan`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs)]
+#[expect(missing_docs)]
 pub enum LifespanWord {
     Auto,
     On,

@@ -26,7 +26,7 @@ pub enum Command {
 
 /// `completions`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs)]
+#[expect(missing_docs)]
 pub enum Shell {
     Bash,
     Zsh,

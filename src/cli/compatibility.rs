@@ -5,7 +5,7 @@ use clap::builder::BoolishValueParser;
 /// Options of Uvicorn's that choose among its implementations or tune one of them: taken, so that
 /// a command line that is right there works here, and answered with a notice.
 #[derive(Debug, clap::Args)]
-#[allow(missing_docs)]
+#[expect(missing_docs)]
 pub struct Compatibility {
     /// HTTP/2 is spoken with every client that wants it, asked for or not.
     #[arg(long, hide = true, env = "LOWMEM_HTTP2")]

@@ -8,7 +8,6 @@ use crate::growth::find::Target;
 /// Options about finding out where memory goes.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Diagnosis")]
-#[allow(missing_docs)]
 pub struct Diagnosis {
     /// Let `lowmem-serve growth` ask the workers what has grown
     #[arg(long, env = "LOWMEM_GROWTH", value_parser = BoolishValueParser::new())]
@@ -22,7 +21,6 @@ pub struct Diagnosis {
 
 /// Which workers, and how their answers are shown.
 #[derive(Debug, clap::Args)]
-#[allow(missing_docs)]
 pub struct Growth {
     /// A server or worker, by pid or address (localhost:8000) [default: every worker that can be asked]
     #[arg(value_name = "PID|ADDRESS")]

@@ -10,7 +10,7 @@ use super::values;
 /// Options about HTTP.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "HTTP")]
-#[allow(missing_docs)]
+#[expect(missing_docs)]
 pub struct Http {
     /// Versions of HTTP: 1, 2 or what the client wants (auto)
     #[arg(

@@ -6,7 +6,7 @@ use super::OnTrial;
 
 /// What is imported, and how it is shown.
 #[derive(Debug, clap::Args)]
-#[allow(missing_docs)]
+#[expect(missing_docs)]
 pub struct Imports {
     #[command(flatten)]
     pub trial: OnTrial,

@@ -7,7 +7,6 @@ use super::values;
 /// Options about limits.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Limits")]
-#[allow(missing_docs)]
 pub struct Limits {
     /// Most fields of a request head; beyond it the answer is 431
     #[arg(

@@ -9,7 +9,6 @@ use super::values;
 /// Options about sockets.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Listening")]
-#[allow(missing_docs)]
 pub struct Listening {
     /// Address or name; empty for every interface [default: 127.0.0.1]
     #[arg(long, env = "LOWMEM_HOST")]

@@ -8,7 +8,7 @@ use clap::builder::BoolishValueParser;
 /// Options about what is written.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Logging")]
-#[allow(missing_docs)]
+#[expect(missing_docs)]
 pub struct Logging {
     /// The least severe level that is written [default: info]
     #[arg(long, value_name = "LEVEL", env = "LOWMEM_LOG_LEVEL")]
@@ -49,7 +49,7 @@ pub struct Logging {
 
 /// `--log-level`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs)]
+#[expect(missing_docs)]
 pub enum LevelWord {
     Critical,
     Error,
@@ -61,7 +61,7 @@ pub enum LevelWord {
 
 /// `--log-format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs)]
+#[expect(missing_docs)]
 pub enum FormatWord {
     Human,
     Json,

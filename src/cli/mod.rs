@@ -82,7 +82,7 @@ pub struct Cli {
     pub version: bool,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
+    #[expect(missing_docs)]
     pub flags: Flags,
 }
 
@@ -98,46 +98,46 @@ pub struct Flags {
     pub config: Option<PathBuf>,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
+    #[expect(missing_docs)]
     pub application: Application,
     #[command(flatten)]
-    #[allow(missing_docs)]
+    #[expect(missing_docs)]
     pub listening: Listening,
     #[command(flatten)]
-    #[allow(missing_docs)]
+    #[expect(missing_docs)]
     pub processes: Processes,
     #[command(flatten)]
-    #[allow(missing_docs)]
+    #[expect(missing_docs)]
     pub recycling: Recycling,
     #[command(flatten)]
-    #[allow(missing_docs)]
+    #[expect(missing_docs)]
     pub reload: Reload,
     #[command(flatten)]
-    #[allow(missing_docs)]
+    #[expect(missing_docs)]
     pub tls: Tls,
     #[command(flatten)]
-    #[allow(missing_docs)]
+    #[expect(missing_docs)]
     pub http: Http,
     #[command(flatten)]
-    #[allow(missing_docs)]
+    #[expect(missing_docs)]
     pub limits: Limits,
     #[command(flatten)]
-    #[allow(missing_docs)]
+    #[expect(missing_docs)]
     pub files: Files,
     #[command(flatten)]
-    #[allow(missing_docs)]
+    #[expect(missing_docs)]
     pub proxies: Proxies,
     #[command(flatten)]
-    #[allow(missing_docs)]
+    #[expect(missing_docs)]
     pub websocket: WebSocket,
     #[command(flatten)]
-    #[allow(missing_docs)]
+    #[expect(missing_docs)]
     pub logging: Logging,
     #[command(flatten)]
-    #[allow(missing_docs)]
+    #[expect(missing_docs)]
     pub diagnosis: Diagnosis,
     #[command(flatten)]
-    #[allow(missing_docs)]
+    #[expect(missing_docs)]
     pub compatibility: Compatibility,
 }
 

@@ -9,7 +9,6 @@ use super::values;
 /// Options about workers.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Workers")]
-#[allow(missing_docs)]
 pub struct Processes {
     /// Worker processes [default: $WEB_CONCURRENCY or 1]
     #[arg(long, value_name = "N", env = "LOWMEM_WORKERS")]

@@ -6,7 +6,7 @@ use clap::builder::BoolishValueParser;
 /// Options about proxies.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Proxies")]
-#[allow(missing_docs)]
+#[expect(missing_docs)]
 pub struct Proxies {
     /// Believe trusted proxies who the client is (--no-proxy-headers)
     #[arg(
@@ -37,7 +37,7 @@ pub struct Proxies {
 
 /// `--forwarded-header`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs)]
+#[expect(missing_docs)]
 pub enum ForwardedWord {
     XForwarded,
     Forwarded,

@@ -9,7 +9,6 @@ use super::values;
 /// Options about replacing healthy workers.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Recycling")]
-#[allow(missing_docs)]
 pub struct Recycling {
     /// Replace a worker that has served for 90s, 30m, 6h, 1d2h [default: never]
     #[arg(long, value_name = "TIME", value_parser = values::lifetime, env = "LOWMEM_TTL")]
@@ -45,7 +44,7 @@ pub struct Recycling {
 
 /// `--recycle`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs)]
+#[expect(missing_docs)]
 pub enum RecycleWord {
     Auto,
     Overlap,

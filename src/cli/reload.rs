@@ -11,7 +11,6 @@ use super::values;
 /// Options about following changes of the source, for development.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Development")]
-#[allow(missing_docs)]
 pub struct Reload {
     /// Replace the worker when a source file changes
     #[arg(long, env = "LOWMEM_RELOAD", value_parser = BoolishValueParser::new())]

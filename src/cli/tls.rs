@@ -10,7 +10,7 @@ use super::values;
 /// Options about TLS.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "TLS")]
-#[allow(missing_docs)]
+#[expect(missing_docs)]
 pub struct Tls {
     /// Serve TLS with this certificate, in PEM, those that issued it after it
     #[arg(long, value_name = "FILE", env = "LOWMEM_SSL_CERTFILE")]
@@ -44,7 +44,7 @@ pub struct Tls {
 
 /// `--ssl-cert-reqs`: Python's names and numbers, which Uvicorn takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs)]
+#[expect(missing_docs)]
 pub enum CertReqsWord {
     #[value(aliases = ["0", "CERT_NONE"])]
     None,

@@ -9,7 +9,6 @@ use crate::trial::Request;
 
 /// An application to be measured, and what it is asked for meanwhile.
 #[derive(Debug, clap::Args)]
-#[allow(missing_docs)]
 pub struct OnTrial {
     /// The application: module:attribute
     #[arg(value_name = "APP", env = "LOWMEM_APP")]

@@ -5,7 +5,6 @@ use clap::builder::BoolishValueParser;
 /// Options about WebSockets.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "WebSockets")]
-#[allow(missing_docs)]
 pub struct WebSocket {
     /// auto, or none to serve what asks for a WebSocket as plain HTTP
     #[arg(long, value_name = "WORD", default_value = "auto", env = "LOWMEM_WS")]

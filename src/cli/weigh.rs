@@ -8,7 +8,7 @@ use crate::weighing::Figure;
 
 /// What is weighed, and what it may weigh.
 #[derive(Debug, clap::Args)]
-#[allow(missing_docs)]
+#[expect(missing_docs)]
 pub struct Weigh {
     #[command(flatten)]
     pub trial: OnTrial,

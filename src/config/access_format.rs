@@ -33,7 +33,7 @@ pub enum Piece {
 /// What can be known of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
+#[expect(missing_docs)]
 pub enum Field {
     /// The client's address, and the same with its port.
     Host,

@@ -84,7 +84,7 @@ impl Config {
 
 /// Where to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[expect(missing_docs)]
 pub enum Listen {
     /// On every address of a host; an empty one is every interface.
     Tcp { host: String, port: u16 },

@@ -258,7 +258,7 @@ pub struct LogConfig {
 /// Uvicorn's level names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
+#[expect(missing_docs)]
 pub enum LogLevel {
     Critical,
     Error,

@@ -39,7 +39,7 @@ pub enum Linkage {
 
 /// A version of CPython.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs)]
+#[expect(missing_docs)]
 pub struct Version {
     pub major: u16,
     pub minor: u16,

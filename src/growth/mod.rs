@@ -45,7 +45,6 @@ pub struct Question {
 /// An earlier look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
 pub enum Since {
     /// The one before.
     Last,

@@ -35,7 +35,7 @@ pub struct Served {
 
 /// A server to compare with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
-#[allow(missing_docs)]
+#[expect(missing_docs)]
 pub enum Peer {
     Uvicorn,
     Granian,

@@ -48,7 +48,7 @@ pub struct Plan {
 /// whoever else runs; or that, and its share of what it has mapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
+#[expect(missing_docs)]
 pub enum Figure {
     Private,
     Pss,

@@ -37,7 +37,7 @@ pub struct Verdict {
 /// Who set the limit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
+#[expect(missing_docs)]
 pub enum Limit {
     /// `--budget`.
     Budget,

@@ -275,7 +275,7 @@ pub enum Piece<'a> {
 impl Piece<'_> {
     /// Its length in bytes.
     #[must_use]
-    #[allow(clippy::len_without_is_empty)] // Nobody asks.
+    #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
     pub fn len(&self) -> usize {
         match self {
             Self::Small(bytes) => bytes.len(),
