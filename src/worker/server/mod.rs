@@ -25,6 +25,7 @@ mod resting;
 mod socket;
 mod stream;
 mod tls;
+mod turn;
 mod websocket;
 
 use std::cell::{Cell, RefCell};
@@ -64,6 +65,7 @@ use handshake::Terms;
 use parking::{Lot, Parked};
 use proxy::Proxies;
 use request_id::RequestIds;
+use turn::Turn;
 
 /// Memory is given back to the kernel after this many connections were busy at once.
 const TRIM_FROM: usize = 64;
@@ -93,6 +95,8 @@ pub struct Server<A> {
     access: Option<RefCell<AccessLog>>,
     /// Gives each request a name, if that is asked for.
     request_ids: Option<RequestIds>,
+    /// Who writes when.
+    turn: Turn,
     /// Requests being answered now.
     in_flight: Cell<usize>,
     /// Requests answered since the start.
@@ -199,6 +203,7 @@ impl<A: Application> Server<A> {
             websockets: config.websockets.map(Rc::new),
             request_ids: config.request_id.then(RequestIds::default),
             access: access_log(config)?.map(RefCell::new),
+            turn: Turn::new(Instant::now),
             in_flight: Cell::new(0),
             served: Cell::new(0),
             handed_over: Cell::new(0),
