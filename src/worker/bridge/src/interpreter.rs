@@ -99,15 +99,23 @@ fn import(py: Python<'_>, config: &WorkerConfig) -> Result<Py<PyAny>, LoadError>
             )));
         }
     };
+    let missing = || {
+        let instead = instead(config);
+        named(format!(
+            "Could not import module \"{module_name}\".{instead}"
+        ))
+    };
+    // To importlib a leading dot is a package's relative import, which is nothing to tell a person of
+    // who typed the path of a file.
+    if module_name.starts_with('.') {
+        return Err(missing());
+    }
     let module = py
         .import("importlib")
         .and_then(|importlib| importlib.call_method1("import_module", (module_name,)))
         .map_err(|error| {
             if names_missing_module(py, &error, module_name) {
-                let instead = instead(config);
-                named(format!(
-                    "Could not import module \"{module_name}\".{instead}"
-                ))
+                missing()
             } else {
                 LoadError::Raised(error)
             }
