@@ -1,0 +1,123 @@
+"""What an application takes without a server: the floor of its row in the comparison.
+
+    python benches/alone.py                        quart, fastapi, django: CPU µs a request
+    python benches/alone.py --only quart --rounds 5
+
+Each application is imported by a process of its own, on one core where that can be had, and called by
+asyncio with a scope, a `receive` and a `send` of a few lines of Python: no socket, no HTTP, nothing
+written. As under a server with connections that are ready together, 64 requests are begun at a time.
+Figures are medians over the rounds, which go through all applications in turn, with the lowest and the
+highest in brackets.
+
+Exit codes: 0 measured, 2 not started, with the reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+
+from comparison import environment
+from comparison.workloads import WORKLOADS, Workload
+
+APPLICATIONS = ("quart", "fastapi", "django")
+
+CALLER = """
+import asyncio, gc, importlib, sys, time
+
+module, _, name = sys.argv[1].partition(":")
+app, seconds = getattr(importlib.import_module(module), name), float(sys.argv[2])
+TOGETHER = 64
+SCOPE = {
+    "type": "http", "asgi": {"version": "3.0", "spec_version": "2.5"}, "http_version": "1.1", "method": "GET",
+    "scheme": "http", "path": "/", "raw_path": b"/", "query_string": b"", "root_path": "",
+    "headers": [(b"host", b"127.0.0.1:8000")], "client": ("127.0.0.1", 50000), "server": ("127.0.0.1", 8000),
+}
+REQUEST = {"type": "http.request", "body": b"", "more_body": False}
+answered = bytearray()
+
+async def send(message):
+    answered.extend(message.get("body", b""))
+
+async def request():
+    unread = [REQUEST]
+    async def receive():
+        return unread.pop() if unread else await asyncio.get_running_loop().create_future()
+    await app({**SCOPE, "state": {}}, receive, send)
+
+async def turns(seconds):
+    done, began = 0, time.process_time()
+    while (spent := time.process_time() - began) < seconds:
+        await asyncio.gather(*(request() for _ in range(TOGETHER)))
+        done += TOGETHER
+    return spent / done
+
+async def main():
+    await request()
+    if bytes(answered) != sys.argv[3].encode():
+        sys.exit(f"{module}: a wrong answer: {bytes(answered)!r}")
+    gc.collect()
+    gc.freeze()
+    await turns(seconds / 4)
+    print(await turns(seconds) * 1e6)
+
+asyncio.run(main())
+"""
+
+
+def main() -> int:
+    """Measure, and print a table."""
+    arguments = _parse()
+    try:
+        environment.prepare(upgrade=False)
+    except environment.CannotPrepare as error:
+        print(f"alone.py: {error}", file=sys.stderr)
+        return 2
+    chosen = [workload for workload in WORKLOADS if workload.name in arguments.only]
+    taken: dict[str, list[float]] = {workload.name: [] for workload in chosen}
+    for _ in range(arguments.rounds):
+        for workload in chosen:
+            taken[workload.name].append(_cpu_microseconds(workload, arguments.seconds))
+    print("| application alone | CPU µs a request |", "|---|---:|", sep="\n")
+    for name, figures in taken.items():
+        print(f"| {name} | {statistics.median(figures):,.0f} ({min(figures):,.0f}–{max(figures):,.0f}) |")
+    return 0
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--only", type=lambda names: names.split(","), default=APPLICATIONS, help="applications, with commas"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="(default: 3)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="CPU time for each figure (default: 2)")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.only) - set(APPLICATIONS):
+        parser.error(f"--only: no {', '.join(sorted(unknown))}; there are {', '.join(APPLICATIONS)}")
+    return arguments
+
+
+def _cpu_microseconds(workload: Workload, seconds: float) -> float:
+    answer = workload.right_answer.decode()
+    called = subprocess.run(
+        [environment.VENV_PYTHON, "-c", CALLER, workload.app, str(seconds), answer],
+        cwd=environment.APPS,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        preexec_fn=_take_one_core,
+    )
+    return float(called.stdout)
+
+
+def _take_one_core() -> None:
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
