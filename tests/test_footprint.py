@@ -21,8 +21,8 @@ BURST_UPLOADS = 200
 
 
 def settled(started: Server, below: Callable[[weigh.Weight], bool]) -> weigh.Weight:
-    """The weight of the tree, as soon as it is low enough, or else after ten seconds."""
-    for _ in range(100):
+    """The weight of the tree, as soon as it is low enough, or else after forty seconds."""
+    for _ in range(400):
         weight = weigh.weigh_tree(started.pid)
         if below(weight):
             break
@@ -54,9 +54,10 @@ def test_memory_goes_back_after_a_burst(server: Any) -> None:
     for client in clients:
         client.close()
 
-    allowed = idle.pss + 4 * MIB
-    after = settled(started, lambda weight: weight.pss <= allowed)
-    assert after.pss <= allowed, f"{idle} became {after}"
+    # Not PSS: it rises when another process, such as another server, unmaps the same libpython.
+    allowed = idle.private_dirty + 4 * MIB
+    after = settled(started, lambda weight: weight.private_dirty <= allowed)
+    assert after.private_dirty <= allowed, f"{idle} became {after}"
 
 
 @pytest.fixture

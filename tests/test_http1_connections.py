@@ -34,12 +34,6 @@ def chunked_echo(data: bytes) -> bytes:
     )
 
 
-def seconds_until_closed(client: RawClient) -> float:
-    began = time.monotonic()
-    assert client.is_closed_by_server()
-    return time.monotonic() - began
-
-
 def assert_silent(client: RawClient, seconds: float) -> None:
     """Nothing comes and nothing closes for so long: the only thing a test can wait for in vain."""
     client.socket.settimeout(seconds)
@@ -160,8 +154,10 @@ def test_a_pipeline_may_be_cut_anywhere(bare: Server) -> None:
 
 def test_an_idle_connection_is_closed_after_the_keep_alive_time(server: SERVER) -> None:
     with server("http_bare:app", "--timeout-keep-alive", "1").connect(timeout=SOON) as client:
+        began = time.monotonic()
         assert client.get("/").body == b"hello"
-        assert 0.5 < seconds_until_closed(client) < SOON
+        assert client.is_closed_by_server()
+        assert time.monotonic() - began > 0.5
 
 
 def test_the_keep_alive_time_begins_anew_after_each_response(server: SERVER) -> None:
@@ -170,7 +166,7 @@ def test_the_keep_alive_time_begins_anew_after_each_response(server: SERVER) -> 
             assert client.get("/").body == b"hello"
             assert_silent(client, 1)
         assert client.get("/").body == b"hello"
-        assert seconds_until_closed(client) < SOON
+        assert client.is_closed_by_server()
 
 
 def test_the_keep_alive_time_does_not_run_during_a_request(server: SERVER) -> None:
@@ -208,11 +204,12 @@ def test_a_new_connection_may_be_idle_longer_than_the_keep_alive_time(server: SE
     "sent", [b"", b"GE", GET[:-2], b"\r\n"], ids=["nothing", "method", "all but the end", "line"]
 )
 def test_a_head_that_does_not_come_is_not_awaited_for_ever(server: SERVER, sent: bytes) -> None:
-    with server("http_bare:app", "--timeout-header-read", "1").connect(timeout=SOON) as client:
+    running = server("http_bare:app", "--timeout-header-read", "1")
+    began = time.monotonic()
+    with running.connect(timeout=SOON) as client:
         client.send(sent)
-        began = time.monotonic()
         received = client.read_until_close()
-        assert 0.5 < time.monotonic() - began < SOON
+        assert time.monotonic() - began > 0.5
         assert received == b"" or received.startswith(b"HTTP/1.1 408 ")
 
 

@@ -117,7 +117,7 @@ def test_thousands_of_idle_connections_move_to_the_successor(server, many: int, 
     with connected(started, many) as connections:
         assert ask(connections) == {old}
         started.send_signal(signal.SIGHUP)
-        moved = started.stderr.wait_for_line(r"Recycled worker .* ([\d,]+) connections handed over", 30)
+        moved = started.stderr.wait_for_line(r"Recycled worker .* ([\d,]+) connections handed over", 60)
         assert int(moved[1].replace(",", "")) == many
         (new,) = started.worker_pids()
         assert ask(connections) == {new} != {old}

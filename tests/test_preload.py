@@ -13,11 +13,13 @@ import pytest
 from harness import REPOSITORY, Server, processes, run
 
 MIB = 1024 * 1024
+PATIENCE = 40  # seconds, after which something is taken to hang
 IMPORTED = "the application is imported"
 # What a further Quart worker may have for itself when it is ready; a worker that imports has 28 MiB.
 UNSHARED_BUDGET = 10 * MIB
-# What it takes to fork a Quart worker and bring it through its lifespan; one that imports takes 0.3 s.
-READY_BUDGET = 0.020
+# What it takes to fork a Quart worker and bring it through its lifespan, as a part of what the template took
+# to import it. 0.02 is usual.
+READY_BUDGET = 0.06
 
 
 def imports(server: Server) -> int:
@@ -45,7 +47,7 @@ def ask(server: Server) -> dict[str, Any]:
 
 def answered_by_another(server: Server, pid: int) -> dict[str, Any]:
     """The first answer that another worker gives."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while (answer := ask(server))["pid"] == pid:
         assert time.monotonic() < deadline, server.output
         time.sleep(0.01)
@@ -96,6 +98,7 @@ def test_a_fork_takes_little_to_be_ready(server: Any, tmp_path: Path) -> None:
         cwd=REPOSITORY / "examples" / "quart_app", env={"QUART_DB": str(tmp_path / "db.sqlite3")},
     )  # fmt: skip
     forks = template(serving)
+    imported = cpu_seconds(forks)
     took = []
     for more in range(2, 7):
         known, forking = workers(serving), cpu_seconds(forks)
@@ -103,7 +106,7 @@ def test_a_fork_takes_little_to_be_ready(server: Any, tmp_path: Path) -> None:
         serving.stderr.wait_for_line("Application startup complete", times=more)
         [new] = set(workers(serving)) - set(known)
         took.append(cpu_seconds(new) + cpu_seconds(forks) - forking)
-    assert min(took) < READY_BUDGET, took
+    assert min(took) < READY_BUDGET * imported, (took, imported)
 
 
 def test_workers_do_not_draw_the_same_random_numbers(server: Any) -> None:
@@ -119,7 +122,7 @@ def test_a_worker_that_dies_is_forked_anew(server: Any) -> None:
     os.kill(first, signal.SIGKILL)
     serving.stderr.wait_for_line(rf"Worker \(pid {first}\) was killed by SIGKILL; starting another")
     answered_by_another(serving, first)
-    assert processes.is_reaped(first, 5)
+    assert processes.is_reaped(first, PATIENCE)
     assert imports(serving) == 1
 
 
@@ -136,7 +139,7 @@ def test_its_exit_code_is_told(server: Any) -> None:
 def test_recycling_forks_and_does_not_import(server: Any, flags: tuple[str, str]) -> None:
     serving = server("preloaded:app", "--preload", *flags)
     seen = set()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while len(seen) < 3:
         seen.add(ask(serving)["pid"])
         assert time.monotonic() < deadline, serving.output
@@ -166,7 +169,7 @@ async def app(scope, receive, send):
         serving.stderr.wait_for_line("Recycled worker", times=2)
         assert [serving.get("/").text for _ in range(6)] == ["number two"] * 6
         assert template(serving, times=2) != old
-        assert processes.is_reaped(old, 5)
+        assert processes.is_reaped(old, PATIENCE)
 
     def test_what_can_not_be_imported_leaves_the_old_workers(self, server: Any, tmp_path: Path) -> None:
         self.write(tmp_path, "one")
@@ -213,12 +216,12 @@ class TestTheTemplate:
     def test_a_stop_while_it_imports_is_heard(self) -> None:
         with Server("preloaded:app", "--preload", env={"PRELOADED": "slow"}, wait=False) as serving:
             serving.stderr.wait_for_line("the import hangs")
-            assert serving.terminate(timeout=5) == 0
+            assert serving.terminate() == 0
 
     def test_one_that_takes_too_long_is_killed(self) -> None:
         flags = ("--preload", "--timeout-worker-startup", "1")
         with Server("preloaded:app", *flags, env={"PRELOADED": "slow"}, wait=False) as serving:
-            assert serving.wait(timeout=10) == 3
+            assert serving.wait() == 3
             assert "was not ready after" in serving.stderr
 
     def test_nothing_outlives_a_supervisor_that_is_killed(self) -> None:
@@ -227,7 +230,7 @@ class TestTheTemplate:
             left = serving.worker_pids()
             assert len(left) == 3
             os.kill(serving.pid, signal.SIGKILL)
-            assert all(processes.wait_for_exit(pid, 5) for pid in left)
+            assert all(processes.wait_for_exit(pid, PATIENCE) for pid in left)
 
     def test_an_interrupt_of_the_whole_group_ends_everything_in_order(self, server: Any) -> None:
         serving = server("preloaded:app", "--preload", "--workers", "2")

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from recycling import goals, load
 from recycling.memory import Sampler, supervisor
 from recycling.scenarios import Style
 from recycling.tally import Tally
+from recycling.waits import Waits, most_within
 from recycling.wire import Endpoint, Transport
 
 APPS = REPOSITORY / "benches" / "recycling" / "apps"
@@ -30,13 +32,22 @@ START_SECONDS = 0.3
 """What the application's import takes."""
 
 START = START_SECONDS + 0.7
-"""What the start of a worker may take where several tests share the machine."""
+"""What the start of a worker may take."""
+
+SLOWER_STARTS = 2.0
+"""On a slow machine: how much longer than the server's own start, which is measured."""
 
 GRACE_SECONDS = 4
 """Streams and uploads end in half of it, also on a busy machine; events have to be told to end."""
 
-KEEP_ALIVE_SECONDS = 30
+KEEP_ALIVE_SECONDS = 60
 """Longer than a test holds a connection."""
+
+GIVES_UP_SECONDS = 3
+"""--timeout-worker-startup where a successor hangs: more than a good one takes on a slow machine."""
+
+PATIENCE = 40
+"""Seconds after which a test takes what it waits for to hang."""
 
 FLAGS = (
     "--no-access-log",
@@ -68,12 +79,17 @@ def under_load(
     mix: load.Mix = load.SMALL,
     trigger: load.Trigger | None = None,
     *,
+    enough: load.Enough | None = None,
     transport: Transport = Transport.PLAIN,
     roots: str = "",
 ) -> Tally:
+    """For so many seconds, and longer on a machine on which there is not enough by then."""
     assert not isinstance(server.address, str)
     endpoint = Endpoint.of(server.address, transport, roots)
-    return asyncio.run(load.run(endpoint, mix, seconds, trigger))
+    with Waits(server.pid) as waits:
+        tally = asyncio.run(load.run(endpoint, mix, seconds, trigger, enough))
+    tally.waits = waits
+    return tally
 
 
 def hang_up(server: Server, period: float) -> load.Trigger:
@@ -87,8 +103,10 @@ def hang_up(server: Server, period: float) -> load.Trigger:
     return trigger
 
 
-def assert_unnoticed(tally: Tally, style: Style = Style.OVERLAP, start_seconds: float = START) -> None:
-    noticed = list(goals.missed_by_clients(tally, style, start_seconds))
+def assert_unnoticed(tally: Tally, style: Style = Style.OVERLAP, server: Server | None = None) -> None:
+    """With the server, requests may wait for a start, by as much as this machine takes for one."""
+    start = max(START, SLOWER_STARTS * server.start_seconds) if server else 0.0
+    noticed = list(goals.missed_by_clients(tally, style, start))
     assert not noticed, "\n".join([*noticed, *map(str, tally.examples)])
 
 
@@ -96,24 +114,28 @@ def swaps(tally: Tally, workers: int = 1) -> int:
     return len(tally.workers) - workers
 
 
+def swapped(times: int, workers: int = 1) -> load.Enough:
+    return lambda tally: swaps(tally, workers) >= times
+
+
 # --- triggers
 
 
 def test_nobody_notices_a_ttl(recycled) -> None:
-    tally = under_load(recycled("--ttl", "1s"), seconds=5)
+    tally = under_load(recycled("--ttl", "1s"), seconds=5, enough=swapped(2))
     assert_unnoticed(tally)
     assert swaps(tally) >= 2
 
 
 def test_nobody_notices_a_hangup(recycled) -> None:
     started = recycled()
-    tally = under_load(started, seconds=5, trigger=hang_up(started, 1.5))
+    tally = under_load(started, seconds=5, trigger=hang_up(started, 1.5), enough=swapped(2))
     assert_unnoticed(tally)
     assert swaps(tally) >= 2
 
 
 def test_nobody_notices_a_limit_of_requests(recycled) -> None:
-    tally = under_load(recycled("--max-requests", "500"), seconds=4)
+    tally = under_load(recycled("--max-requests", "500"), seconds=4, enough=swapped(1))
     assert_unnoticed(tally)
     assert swaps(tally) >= 1
 
@@ -121,16 +143,16 @@ def test_nobody_notices_a_limit_of_requests(recycled) -> None:
 def test_nobody_notices_a_limit_of_memory(recycled) -> None:
     started = recycled("--max-rss", "50M")
     # Nothing slow: while the old worker finishes that, the new one leaks already.
-    leaking = replace(load.SMALL, streams=0, uploads=0, websockets=0, events=0, leak_kib_per_second=20 * 1024)
+    leaking = replace(load.SMALL, streams=0, uploads=0, websockets=0, events=0, leak_kib_per_second=10 * 1024)
     with Sampler(started.pid) as weighed:
-        tally = under_load(started, seconds=8, mix=leaking)
+        tally = under_load(started, seconds=8, mix=leaking, enough=swapped(1))
     assert_unnoticed(tally)
     assert swaps(tally) >= 1
     assert weighed.peak_pss_kib < 3 * 50 * 1024
 
 
 def test_nobody_notices_two_workers_with_a_ttl(recycled) -> None:
-    tally = under_load(recycled("--ttl", "1s", "--workers", "2"), seconds=5)
+    tally = under_load(recycled("--ttl", "1s", "--workers", "2"), seconds=5, enough=swapped(2, workers=2))
     assert_unnoticed(tally)
     assert swaps(tally, workers=2) >= 2
 
@@ -142,7 +164,12 @@ def test_nobody_notices_over_connections_that_cannot_move(
     authority = Authority(tmp_path)
     started = recycled(*(authority.flags if transport.is_encrypted else ()))
     tally = under_load(
-        started, seconds=5, trigger=hang_up(started, 1.5), transport=transport, roots=authority.roots
+        started,
+        seconds=5,
+        trigger=hang_up(started, 1.5),
+        enough=lambda tally: swaps(tally) >= 1 and tally.moved > 0,
+        transport=transport,
+        roots=authority.roots,
     )
     # Nothing of stalls: handshakes take their time where several tests share the machine.
     assert not tally.failures, "\n".join(map(str, tally.examples))
@@ -156,14 +183,14 @@ def test_nobody_notices_over_connections_that_cannot_move(
 def test_requests_wait_for_a_sequential_swap_and_none_is_refused(recycled) -> None:
     started = recycled("--ttl", "1s", "--recycle", "sequential")
     with Sampler(started.pid) as weighed:
-        tally = under_load(started, seconds=5, mix=SHORT)
-    assert_unnoticed(tally, Style.SEQUENTIAL)
+        tally = under_load(started, seconds=5, mix=SHORT, enough=swapped(2))
+    assert_unnoticed(tally, Style.SEQUENTIAL, started)
     assert swaps(tally) >= 2
     assert weighed.most_processes <= 2, "two workers at once"
 
 
 def test_what_takes_long_outlives_a_sequential_swap(recycled) -> None:
-    tally = under_load(recycled("--ttl", "1s", "--recycle", "sequential"), seconds=5)
+    tally = under_load(recycled("--ttl", "1s", "--recycle", "sequential"), seconds=5, enough=swapped(1))
     assert not tally.failures, "\n".join([str(tally.what_failed()), *map(str, tally.examples)])
     assert swaps(tally) >= 1
 
@@ -173,14 +200,14 @@ def test_what_takes_long_outlives_a_sequential_swap(recycled) -> None:
 
 @pytest.mark.parametrize("fault", ["import", "startup", "hang", "hang-import"])
 def test_the_old_worker_serves_on_when_its_successor_fails(recycled, tmp_path: Path, fault: str) -> None:
-    started = recycled("--timeout-worker-startup", "1")
+    started = recycled("--timeout-worker-startup", str(GIVES_UP_SECONDS))
     (tmp_path / "fault").write_text(fault)
     (worker,) = started.worker_pids()
     tally = under_load(started, seconds=4, trigger=hang_up(started, 1.2))
     assert_unnoticed(tally)
     assert list(tally.workers) == [worker]
     (tmp_path / "fault").unlink()
-    recovered = under_load(started, seconds=4, trigger=hang_up(started, 0.5))
+    recovered = under_load(started, seconds=4, trigger=hang_up(started, 0.5), enough=swapped(1))
     assert_unnoticed(recovered)
     assert swaps(recovered) >= 1, "no successor was tried again"
 
@@ -192,8 +219,8 @@ def test_none_is_refused_when_the_only_worker_is_killed(recycled) -> None:
         await asyncio.sleep(1.5)
         os.kill(started.worker_pids()[0], signal.SIGKILL)
 
-    tally = under_load(started, seconds=4, trigger=kill)
-    assert_unnoticed(tally, Style.CRASH)
+    tally = under_load(started, seconds=4, trigger=kill, enough=swapped(1))
+    assert_unnoticed(tally, Style.CRASH, started)
     assert swaps(tally) == 1
 
 
@@ -203,11 +230,12 @@ def test_none_is_refused_when_the_only_worker_is_killed(recycled) -> None:
 def test_the_supervisor_keeps_nothing_of_many_swaps(recycled) -> None:
     started = recycled()
     before = supervisor(started.pid)
-    tally = under_load(started, seconds=6, mix=SHORT, trigger=hang_up(started, 0.5))
+    tally = under_load(started, seconds=6, mix=SHORT, trigger=hang_up(started, 0.5), enough=swapped(5))
     assert swaps(tally) >= 5
-    assert only_one_worker_is_left(started)
+    # What swaps need goes when their workers have ended; the last swap may just have begun.
+    wait_until(lambda: len(processes.children(started.pid)) == 1)
+    wait_until(lambda: supervisor(started.pid).descriptors == before.descriptors)
     after = supervisor(started.pid)
-    assert after.descriptors == before.descriptors
     assert after.zombies == 0
     assert after.private_dirty_kib <= before.private_dirty_kib + goals.SUPERVISOR_GROWTH_KIB
 
@@ -221,11 +249,21 @@ def test_every_worker_runs_its_lifespan_shutdown(recycled) -> None:
         assert f"lifespan shutdown of {worker}" in written
 
 
-def only_one_worker_is_left(server: Server) -> bool:
-    """Whether all that drain end within the grace period."""
-    deadline = time.monotonic() + GRACE_SECONDS + START
-    while len(processes.children(server.pid)) > 1:
-        if time.monotonic() > deadline:
-            return False
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Nothing tells what /proc will show: it is looked at again and again."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true"
         time.sleep(0.02)
-    return True
+
+
+# --- how it is judged
+
+
+def test_a_stall_is_excused_by_what_was_waited_for_a_cpu_within_its_time() -> None:
+    # Seconds, and the seconds waited by then: 0.2 of them between two and three.
+    looks = [(0.0, 5.0), (1.0, 5.0), (2.0, 5.0), (3.0, 5.2), (4.0, 5.2), (5.0, 5.3)]
+    assert most_within([], 1.0) == 0
+    assert most_within(looks, 0.5) == pytest.approx(0.2)
+    assert most_within(looks, 1.5) == pytest.approx(0.2)
+    assert most_within(looks, 4.0) == pytest.approx(0.3)

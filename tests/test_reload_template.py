@@ -13,8 +13,8 @@ import pytest
 
 from harness import REPOSITORY, Server, processes
 
-SOON = 5.0
-"""Seconds for a reload where several tests share the machine."""
+SOON = 40.0
+"""Seconds after which a reload is taken to hang."""
 
 TEMPLATE = r"Imported what the application uses of others \[(\d+)\]"
 
@@ -22,7 +22,7 @@ GOAL = 0.3
 """Seconds from saving the Quart example to its first answer, on a machine that is not busy."""
 
 PART_OF_A_START = 0.5
-"""On one that is: less than this part of what it takes to start Python and import Quart."""
+"""On one that is, or is slow: less than this part of what it takes to start Python and import Quart."""
 
 APP = """
 import json
@@ -223,16 +223,18 @@ def test_the_quart_example_is_served_anew_within_a_moment_of_saving(server, tmp_
     original = source.read_text()
     started = server("app:app", "--reload", "--log-level", "debug", cwd=tmp_path)
     template(started)
-    took = []
+    took, starts = [], []
     for edition in range(5):
+        # Each beside the other: the machine may be busy for a part of the time.
+        starts.append(start_of_quart())
         route = f"\n@app.get('/edition{edition}')\nasync def edition():\n    return 'here'\n"
         began = time.monotonic()
         source.write_text(original + route)
         while started.get(f"/edition{edition}").status != 200:
             assert time.monotonic() - began < SOON, started.output
         took.append(time.monotonic() - began)
-    start = min(start_of_quart() for _ in range(3))
-    assert statistics.median(took) < max(GOAL, PART_OF_A_START * start), json.dumps([took, start])
+    limit = max(GOAL, PART_OF_A_START * statistics.median(starts))
+    assert statistics.median(took) < limit, json.dumps([took, starts])
 
 
 def start_of_quart() -> float:

@@ -14,11 +14,11 @@ from harness import APPS, Server
 
 LOOPS = ("auto", "asyncio", "uvloop")
 
-PROMPTLY = 1.0
+PROMPTLY = 20.0
 """Seconds for a line to cross a pipe, generously: output that is held back never comes by itself."""
 
 WAKE_UP = 0.05
-"""Seconds until an idle loop has noticed another thread."""
+"""Seconds until an idle loop has noticed another thread, or a timer; waiting for a CPU is taken off."""
 
 
 @pytest.fixture(scope="module", params=LOOPS)
@@ -185,7 +185,7 @@ def test_a_second_event_loop_runs_in_a_thread(runtime: Server) -> None:
 def test_a_thread_works_on_while_the_server_is_idle(runtime: Server) -> None:
     before = len(runtime.stdout.matches("worked for"))
     ask(runtime, "work_in_the_background")
-    line = runtime.stdout.wait_for_line(r"worked for ([\d.]+) s", timeout=5, times=before + 1)
+    line = runtime.stdout.wait_for_line(r"worked for ([\d.]+) s", PROMPTLY, times=before + 1)
     assert float(line[1]) < 0.6, "the thread was held up"
 
 
@@ -239,7 +239,7 @@ def test_one_request_can_wake_another(runtime: Server) -> None:
 
 def test_a_task_goes_on_after_the_answer(runtime: Server) -> None:
     ask(runtime, "go_on_after_the_answer")
-    runtime.stdout.wait_for_line("the task went on", timeout=2)
+    runtime.stdout.wait_for_line("the task went on", PROMPTLY)
 
 
 def test_a_task_group_cancels_the_siblings_of_the_one_that_fails(runtime: Server) -> None:
@@ -263,10 +263,10 @@ def test_callbacks_run_in_their_order(runtime: Server) -> None:
 
 
 def test_timers_are_neither_early_nor_late(runtime: Server) -> None:
-    drift, *late = ask(runtime, "accuracy_of_timers")
+    drift, late = ask(runtime, "accuracy_of_timers")
     # A loop may count in milliseconds.
     assert drift < 0.002
-    assert -0.002 < min(late) and max(late) < 0.05, late
+    assert -0.002 < min(late) and max(late) < WAKE_UP, late
 
 
 def test_readers_and_writers_are_told_of_ready_descriptors(runtime: Server) -> None:
@@ -300,7 +300,7 @@ def test_a_failing_callback_is_told_to_the_exception_handler(runtime: Server) ->
 def test_debug_mode_warns_of_slow_callbacks(server, loop: str) -> None:
     debugged = server("runtime:app", "--loop", loop, env={"PYTHONASYNCIODEBUG": "1"})
     assert ask(debugged, "debug_mode") is True
-    debugged.stderr.wait_for_line(r"Executing .* took 0\.1\d+ seconds", PROMPTLY)
+    debugged.stderr.wait_for_line(r"Executing .* took \d+\.\d+ seconds", PROMPTLY)
 
 
 # --- the end

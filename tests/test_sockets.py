@@ -189,7 +189,7 @@ def test_what_a_killed_server_left_is_replaced(server, tmp_path: Path) -> None:
     first.wait()
     assert path.exists()
     for pid in processes.in_session(first.pid):
-        assert processes.wait_for_exit(pid, timeout=5)
+        assert processes.wait_for_exit(pid, timeout=20)
     second = server("mirror:app", "--uds", str(path))
     assert second.get("/").status == 200
 

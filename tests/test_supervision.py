@@ -21,8 +21,13 @@ HEAVIEST_SUPERVISOR = 1.5 * 1024
 BACK_IN_SERVICE = 1.0
 """Seconds from the death of the only worker to the next answer."""
 
-AT_ONCE = 2.0
-"""Seconds for what ought not to wait for anything."""
+STARTS_TO_BE_BACK = 3
+"""On a slow machine: no longer than so many starts of the server as it has been measured."""
+
+LONG = "600"
+"""Seconds of a time limit that is not what ends something within a test."""
+
+PATIENT = ("--timeout-graceful-shutdown", LONG)
 
 
 def memory(pid: int, field: str) -> int:
@@ -44,14 +49,15 @@ def pid_of_worker(client: RawClient) -> int:
 
 
 def connect_to_both_workers(server: Server, stack: ExitStack) -> tuple[RawClient, RawClient]:
-    """A connection to each of two workers: while one is kept busy, only the other can accept."""
+    """A connection to each of two workers: while one is stopped, only the other can accept."""
     first = stack.enter_context(server.connect())
-    pid_of_worker(first)
-    first.send(b"GET /block HTTP/1.1\r\nhost: a\r\n\r\n")
-    server.stdout.wait_for_line("blocking request began")
-    second = stack.enter_context(server.connect())
-    other = pid_of_worker(second)
-    assert first.read_response().json()["pid"] != other
+    stopped = pid_of_worker(first)
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        second = stack.enter_context(server.connect())
+        assert pid_of_worker(second) != stopped
+    finally:
+        os.kill(stopped, signal.SIGCONT)
     return first, second
 
 
@@ -128,7 +134,7 @@ def test_a_killed_worker_is_replaced_within_a_second_under_load(server) -> None:
         killed = started.kill_worker()
         assert started.get("/").status == 200
         back_after = time.monotonic() - killed_at
-    assert back_after < BACK_IN_SERVICE
+    assert back_after < max(BACK_IN_SERVICE, STARTS_TO_BE_BACK * started.start_seconds)
     # Each client may have lost the one request that the worker was busy with.
     assert load.failures <= 4
     line = started.stderr.wait_for_line(rf"\[?{killed}\]?.*(SIGKILL|signal 9|killed)")
@@ -175,7 +181,7 @@ def test_no_worker_outlives_a_killed_supervisor(server, workers: str) -> None:
     assert len(orphans) == int(workers)
     started.send_signal(signal.SIGKILL)
     assert started.wait() == -signal.SIGKILL
-    assert all(processes.wait_for_exit(pid, AT_ONCE) for pid in orphans)
+    assert all(processes.wait_for_exit(pid, 20) for pid in orphans)
 
 
 # --- crashes
@@ -201,10 +207,9 @@ async def app(scope, receive, send):
 
 
 # The pauses between the attempts grow.
-@pytest.mark.timeout(100)
 def test_a_crash_loop_ends_with_a_verdict(tmp_path: Path) -> None:
     (tmp_path / "crashes.py").write_text(CRASHES_WHEN_READY)
-    ended = run("crashes:app", "--port", "0", cwd=tmp_path, timeout=80)
+    ended = run("crashes:app", "--port", "0", cwd=tmp_path, timeout=120)
     assert ended.returncode == 3
     assert ended.stderr.count("Application startup complete.") > 1
     assert ended.stderr.rstrip().splitlines()[-1].startswith("ERROR:")
@@ -230,34 +235,36 @@ def test_a_request_in_flight_is_completed_before_the_end(
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"])
 def test_a_connection_without_a_request_does_not_delay_the_end(server, sent: bytes) -> None:
     """It may be fresh, in the middle of a head, or kept alive after its answer."""
-    started = server("mirror:app")
+    # So long would an end take that waits for one of them.
+    flags = (*PATIENT, "--timeout-keep-alive", LONG, "--timeout-header-read", LONG)
+    started = server("mirror:app", *flags)
     with started.connect() as client:
         client.send(sent)
         if sent.endswith(b"\r\n\r\n"):
             client.read_response()
         # The answer to another shows that the worker has seen the first.
         started.get("/")
-        assert started.terminate(AT_ONCE) == 0
+        assert started.terminate() == 0
         assert client.is_closed_by_server()
 
 
 def test_ctrl_c_twice_waits_for_nothing_and_leaves_lifespan_shutdown_out(server) -> None:
-    started = server("mirror:app")
+    started = server("mirror:app", *PATIENT)
     with begin(started, "/forever", "endless request began"):
         started.send_signal(signal.SIGINT)
         started.stderr.wait_for_line(r"Waiting for connections to close\. \(CTRL\+C to force quit\)")
-        assert started.interrupt(AT_ONCE) == 0
+        assert started.interrupt() == 0
     assert "lifespan shutdown ran" not in started.stdout.wait_for_end()
     assert "Waiting for application shutdown." not in started.stderr
     assert re.search(r"Finished server process \[\d+\]", started.stderr.text)
 
 
 def test_sigterm_and_ctrl_c_are_as_ctrl_c_twice(server) -> None:
-    started = server("mirror:app")
+    started = server("mirror:app", *PATIENT)
     with begin(started, "/forever", "endless request began"):
         started.send_signal(signal.SIGTERM)
         started.stderr.wait_for_line("Waiting for connections to close")
-        assert started.interrupt(AT_ONCE) == 0
+        assert started.interrupt() == 0
     assert "lifespan shutdown ran" not in started.stdout.wait_for_end()
 
 
@@ -267,7 +274,7 @@ def test_sigterm_twice_is_as_once(server) -> None:
         began = time.monotonic()
         started.send_signal(signal.SIGTERM)
         started.stderr.wait_for_line("Waiting for connections to close")
-        assert started.terminate(timeout=10) == 0
+        assert started.terminate() == 0
         assert time.monotonic() - began >= 1.9
     assert "lifespan shutdown ran" in started.stdout.wait_for_end()
 
@@ -281,10 +288,10 @@ def test_ctrl_c_twice_ends_a_lifespan_shutdown_that_hangs(server, tmp_path: Path
         "            await asyncio.sleep(3600)\n"
         "        await send({'type': 'lifespan.startup.complete'})\n"
     )
-    started = server("hanging:app", cwd=tmp_path)
+    started = server("hanging:app", *PATIENT, cwd=tmp_path)
     started.send_signal(signal.SIGINT)
     started.stderr.wait_for_line("Waiting for application shutdown")
-    assert started.interrupt(AT_ONCE) == 0
+    assert started.interrupt() == 0
     assert "killing it" not in started.stderr
     assert re.search(r"Finished server process \[\d+\]", started.stderr.text)
 
@@ -293,7 +300,7 @@ def test_the_grace_period_ends_what_does_not_end_by_itself(server) -> None:
     started = server("mirror:app", "--timeout-graceful-shutdown", "1")
     with begin(started, "/forever", "endless request began"):
         began = time.monotonic()
-        assert started.terminate(timeout=5) == 0
+        assert started.terminate() == 0
         assert time.monotonic() - began >= 0.9
     assert "lifespan shutdown ran" in started.stdout.wait_for_end()
 
@@ -301,20 +308,22 @@ def test_the_grace_period_ends_what_does_not_end_by_itself(server) -> None:
 @pytest.fixture
 def importing(tmp_path: Path) -> Iterator[Server]:
     """A server whose worker hears nothing: its application is still being imported."""
-    (tmp_path / "slow.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    (tmp_path / "slow.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(3600)\n")
     with Server("slow:app", cwd=tmp_path, wait=False) as started:
         started.stdout.wait_for_line("importing")
         yield started
 
 
 def test_a_stop_before_the_workers_are_ready_is_clean(importing: Server) -> None:
-    assert importing.terminate(timeout=10) == 0
+    assert importing.terminate() == 0
 
 
 def test_a_second_signal_ends_at_once_a_worker_that_hears_nothing(importing: Server) -> None:
     # Two different ones, since two of a kind may arrive as one.
     importing.send_signal(signal.SIGTERM)
-    assert importing.interrupt(AT_ONCE) == 0
+    assert importing.interrupt() == 0
+    # Not the line of one that was given its time.
+    importing.stderr.wait_for_line("was not ready yet; killing it")
 
 
 # --- as PID 1
@@ -337,8 +346,9 @@ def test_as_pid_1_it_reaps_orphans_and_stops_with_0(server) -> None:
     started.get("/orphan")
     orphans = set(processes.children(pid_1)) - {worker}
     assert orphans, "the orphan did not come to PID 1"
-    assert all(processes.wait_for_exit(pid, 5) for pid in orphans)
-    assert all(processes.is_reaped(pid, AT_ONCE) for pid in orphans)
+    for pid in orphans:
+        os.kill(pid, signal.SIGKILL)
+    assert all(processes.is_reaped(pid, 20) for pid in orphans)
     os.kill(pid_1, signal.SIGTERM)
     assert started.wait() == 0
     assert "lifespan shutdown ran" in started.stdout.wait_for_end()

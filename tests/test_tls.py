@@ -226,7 +226,7 @@ def test_what_is_no_tls_at_all_ends_the_connection_and_nothing_else(encrypted, a
 
 
 def test_a_handshake_has_its_time(encrypted, authority):
-    server = encrypted("hello:app", "--timeout-ssl-handshake", "0.3")
+    server = encrypted("hello:app", "--timeout-ssl-handshake", "2")
     with server.connect() as silent:
         assert silent.is_closed_by_server()
     with server.connect(tls=authority.trusting()) as client:

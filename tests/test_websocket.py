@@ -291,7 +291,7 @@ def test_a_silent_client_is_given_up(server) -> None:
 
 
 def test_a_client_that_answers_pings_is_kept(server) -> None:
-    started = server("http_script:app", "--ws-ping-interval", "0.05", "--ws-ping-timeout", "1")
+    started = server("http_script:app", "--ws-ping-interval", "0.05", "--ws-ping-timeout", "20")
     client, _ = opened(Scripted(started), ("echo",))
     with client:
         payloads = set()

@@ -29,7 +29,7 @@ def wsgi() -> Iterator[Server]:
         yield server
 
 
-def until(condition: Callable[[], Any], timeout: float = 10) -> Any:
+def until(condition: Callable[[], Any], timeout: float = 40) -> Any:
     """What the condition comes to, once that is true."""
     deadline = time.monotonic() + timeout
     while not (value := condition()):
@@ -391,7 +391,7 @@ class TestThreads:
         serving = server("wsgi_app:app")
         serving.get("/")
         assert threads(serving) == 2
-        until(lambda: threads(serving) == 1, timeout=20)
+        until(lambda: threads(serving) == 1)
         assert serving.get("/").status == 200
 
     def test_no_wake_up_is_lost_under_load(self, server: Any) -> None:

@@ -47,20 +47,27 @@ class Running:
 
 @contextlib.contextmanager
 def running(
-    command: list[str], port: int, workload: Workload, cpus: set[int] | None = None
+    command: list[str],
+    port: int,
+    workload: Workload,
+    cpus: set[int] | None = None,
+    patience: float = 1.0,
 ) -> Iterator[Running]:
-    """Run the server until the block ends; on these CPUs only, when given."""
+    """Run the server until the block ends; on these CPUs only, when given.
+
+    One that is slowed down on purpose gets `patience` times the usual time to start, answer and stop.
+    """
     with tempfile.TemporaryFile() as log:
         begin = time.monotonic()
         process = start(command, APPS, {}, log, cpus)
         try:
-            yield _wait_until_ready(process, port, workload, begin)
+            yield _wait_until_ready(process, port, workload, begin, patience)
             if process.poll() is not None:
                 raise NotServing(f"ended by itself with exit code {process.returncode}")
         except NotServing as error:
             raise NotServing(f"{error}{_tail(log.fileno())}") from error
         finally:
-            end(process)
+            end(process, patience)
 
 
 def start(
@@ -87,14 +94,14 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes], patience: float = 1.0) -> None:
     """Ask the server to stop, then kill by pid whatever is left of its tree or session."""
     tree = set(weigh.process_tree(process.pid))
     members = {(stat.pid, stat.started) for stat in weigh.all_processes() if stat.pid in tree}
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_WITHIN_SECONDS)
+            process.wait(patience * STOP_WITHIN_SECONDS)
     for stat in weigh.all_processes():
         if stat.session == process.pid or (stat.pid, stat.started) in members:
             with contextlib.suppress(ProcessLookupError):
@@ -103,14 +110,15 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _wait_until_ready(
-    process: subprocess.Popen[bytes], port: int, workload: Workload, begin: float
+    process: subprocess.Popen[bytes], port: int, workload: Workload, begin: float, patience: float
 ) -> Running:
     """Ask until there is an answer: a refused connection is tried again, a wrong answer not."""
-    deadline = begin + READY_WITHIN_SECONDS
+    within = patience * READY_WITHIN_SECONDS
+    deadline = begin + within
     while process.poll() is None:
         remaining = deadline - time.monotonic()
         if remaining <= 0:
-            raise NotServing(f"not ready within {READY_WITHIN_SECONDS:.0f} s")
+            raise NotServing(f"not ready within {within:.0f} s")
         connection = _connection(workload, port, remaining)
         with contextlib.closing(connection):
             try:
@@ -122,7 +130,9 @@ def _wait_until_ready(
             ready_seconds = time.monotonic() - begin
             if response.status != 200:
                 raise NotServing(f"first answer: {response.status} {response.reason}")
-            fault = _fault(connection, response, workload.right_answer)
+            if connection.sock is not None:  # None once the answer has said Connection: close
+                connection.sock.settimeout(patience * ANSWER_WITHIN_SECONDS)
+            fault = _fault(response, workload.right_answer)
             return Running(process.pid, port, ready_seconds, fault)
     raise NotServing(f"exit code {process.returncode} before it was ready")
 
@@ -137,11 +147,7 @@ def _connection(workload: Workload, port: int, timeout: float) -> http.client.HT
     return http.client.HTTPSConnection("127.0.0.1", port, timeout=timeout, context=trusting)
 
 
-def _fault(
-    connection: http.client.HTTPConnection, response: http.client.HTTPResponse, wanted: bytes
-) -> str | None:
-    if connection.sock is not None:  # None once the answer has said Connection: close
-        connection.sock.settimeout(ANSWER_WITHIN_SECONDS)
+def _fault(response: http.client.HTTPResponse, wanted: bytes) -> str | None:
     try:
         body = response.read()
     except (OSError, http.client.HTTPException) as error:

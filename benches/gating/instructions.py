@@ -16,6 +16,14 @@ from comparison import serving, workloads
 from gating.python import Python
 
 FEW, MANY = 500, 2500
+
+PATIENCE = 20.0
+"""How many times longer than usual a server may take under callgrind, which makes it so much slower,
+on a machine that may be slow itself. One that is killed while it stops writes no count."""
+
+ANSWER_WITHIN_SECONDS = 60.0
+"""Then the server is taken to hang."""
+
 WORKLOADS = ("hello", "echo")
 TOTAL = re.compile(r"^(?:summary|totals): (\d+)", re.MULTILINE)
 
@@ -40,7 +48,7 @@ def _executed(binary: Path, python: Python, workload: workloads.Workload, reques
             *(str(binary), "--python", str(python.path), workload.app),
             *("--port", str(port), "--no-access-log"),
         ]
-        with serving.running(command, port, workload) as instance:
+        with serving.running(command, port, workload, patience=PATIENCE) as instance:
             if instance.fault:
                 raise serving.NotServing(instance.fault)
             _ask(port, workload, requests)
@@ -54,7 +62,7 @@ def _ask(port: int, workload: workloads.Workload, requests: int) -> None:
         head += f"Content-Length: {workload.body_bytes}\r\n"
     request = f"{head}\r\n".encode() + workload.body
     ending = b"\r\n\r\n" + workload.right_answer
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=ANSWER_WITHIN_SECONDS) as connection:
         for _ in range(requests):
             connection.sendall(request)
             answer = b""

@@ -241,12 +241,10 @@ class Client:
         while not answer.status:
             await answer.more()
         stall = answer.first_byte_at - began
-        try:
-            async with asyncio.timeout(self._field.remaining):
-                while not answer.is_complete:
-                    await answer.more()
-        except TimeoutError:
-            return Done(stall)
+        while not answer.is_complete:
+            await answer.more()
+            if not self._field.open:
+                return Done(stall)
         self._field.tally.event_ends["complete"] += 1
         return Done(stall)
 

@@ -11,11 +11,17 @@ from recycling.tally import Tally
 from recycling.websocket import refusal, websocket
 from recycling.wire import Endpoint
 
+LONGEST_SECONDS = 40.0
+"""Of a load that waits for something to happen."""
+
 HEARTBEAT_SECONDS = 0.005
 """Between two looks at how late the load generator is itself."""
 
 Trigger = Callable[[Tally], Awaitable[None]]
 """Makes the server recycle, again and again, until it is cancelled. It may look at the tally."""
+
+Enough = Callable[[Tally], bool]
+"""Whether what the load is for has happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +61,25 @@ HANDSHAKE_PAUSE = 0.05
 LEAKS_PER_SECOND = 20
 
 
-async def run(endpoint: Endpoint, mix: Mix, seconds: float, trigger: Trigger | None = None) -> Tally:
-    """Put the server under load; the tally, once every exchange that had begun is over."""
+async def run(
+    endpoint: Endpoint, mix: Mix, seconds: float, trigger: Trigger | None = None, enough: Enough | None = None
+) -> Tally:
+    """Put the server under load; the tally, once every exchange that had begun is over.
+
+    With `enough` it goes on for longer until there is enough, but not beyond LONGEST_SECONDS.
+    """
     wants_websockets = mix.websockets and not endpoint.transport.is_http2
     no_websockets = await refusal(endpoint) if wants_websockets else None
-    tally = Tally(seconds)
+    tally = Tally(max(seconds, LONGEST_SECONDS) if enough else seconds)
     if no_websockets:
         tally.skipped.append(f"websocket: {no_websockets}")
     field = clients.Field(endpoint, tally)
     beside = [asyncio.create_task(_watch_itself(tally))]
-    if trigger:
-        beside.append(asyncio.create_task(_until(trigger(tally), field)))
+    triggering = asyncio.create_task(_until(trigger(tally), field)) if trigger else None
+    if triggering:
+        beside.append(triggering)
+    if enough:
+        beside.append(asyncio.create_task(_end_with(enough, tally, seconds, triggering)))
     async with asyncio.TaskGroup() as group:
         for client in _clients(field, mix, websockets=wants_websockets and not no_websockets):
             group.create_task(client)
@@ -109,6 +123,21 @@ async def _until(trigger: Awaitable[None], field: clients.Field) -> None:
             await trigger
     except TimeoutError:
         pass
+
+
+async def _end_with(
+    enough: Enough, tally: Tally, seconds: float, triggering: asyncio.Task[None] | None
+) -> None:
+    """End the load when there is enough, not before so many seconds."""
+    loop = asyncio.get_running_loop()
+    await asyncio.sleep(tally.began + seconds - loop.time())
+    while True:
+        if enough(tally):
+            break
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+    tally.ends = min(tally.ends, loop.time())
+    if triggering:
+        triggering.cancel()
 
 
 async def _watch_itself(tally: Tally) -> None:

@@ -162,6 +162,7 @@ def _document(trial: Trial) -> dict:
         "longest_stall": {"seconds": round(stall, 4), "kind": kind},
         "longest_silence_seconds": round(tally.longest_silence, 4),
         "load_generator_late_seconds": round(tally.own_lag, 4),
+        "excused_of_the_longest_stall_seconds": round(tally.excused(stall), 4),
         "kinds": {kind: _count(count) for kind, count in tally.kinds.items()},
         "websocket_ends": tally.websocket_ends,
         "event_ends": tally.event_ends,

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from recycling.waits import Waits
 from recycling.wire import Failed, Failure
 
 EXAMPLES = 40
@@ -72,6 +73,8 @@ class Tally:
         """The longest time (s) in which no client at all was answered."""
         self.own_lag = 0.0
         """How late (s) the load generator itself has been at most: stalls may be its fault as far."""
+        self.waits: Waits | None = None
+        """How long the server waited for a CPU, if that was watched: the machine's fault as far."""
         self.moved = 0
         """How often a client went to another connection because the server asked for it, by GOAWAY or by
         closing an idle TLS connection."""
@@ -124,6 +127,10 @@ class Tally:
     def worst(self) -> tuple[float, Kind]:
         """The longest stall (s), and of what."""
         return max((count.longest_stall, kind) for kind, count in self.kinds.items())
+
+    def excused(self, stall: float) -> float:
+        """How much (s) of a stall of this length (s) may be the load generator's fault or the machine's."""
+        return self.own_lag + (self.waits.at_most(stall) if self.waits else 0.0)
 
     def what_failed(self) -> dict[str, int]:
         """Return how often each kind failed in each way."""

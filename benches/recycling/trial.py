@@ -13,6 +13,7 @@ from recycling.scenarios import Drive, Scenario
 from recycling.servers import GRACE_SECONDS, Server
 from recycling.serving import Running, running
 from recycling.tally import Tally
+from recycling.waits import Waits
 from recycling.wire import Endpoint
 
 FAULTS = ("import", "startup", "hang", "")
@@ -66,8 +67,9 @@ def run(server: Server, scenario: Scenario, seconds: float) -> Trial:
         before = memory.supervisor(started.pid)
         pss_before = weigh.weigh_tree(started.pid).pss
         processes = len(weigh.process_tree(started.pid))
-        with memory.Sampler(started.pid) as sampler:
+        with memory.Sampler(started.pid) as sampler, Waits(started.pid) as waits:
             tally = asyncio.run(_load(started, scenario, seconds, victims))
+        tally.waits = waits
         exit_code = started.process.poll()
         after = None
         if exit_code is None:

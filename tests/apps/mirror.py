@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import sys
-import time
 from pathlib import Path
 
 # Lets a test see whether the application was imported at all.
@@ -41,14 +40,11 @@ async def act(path, receive):
     elif path == "/forever":
         print("endless request began", flush=True)
         await asyncio.Event().wait()
-    elif path == "/block":
-        print("blocking request began", flush=True)
-        time.sleep(0.5)
     elif path == "/crash":
         os._exit(9)
     elif path == "/orphan":
         # The shell ends at once and leaves its own child to PID 1.
-        child = await asyncio.create_subprocess_exec("sh", "-c", "sleep 0.3 &")
+        child = await asyncio.create_subprocess_exec("sh", "-c", "sleep 600 &")
         await child.wait()
 
 

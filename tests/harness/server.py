@@ -7,6 +7,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,9 @@ APPS = REPOSITORY / "tests" / "apps"
 # The server under test may have been built far from this tree.
 PACKAGE = {"LOWMEM_SERVE_PACKAGE": str(REPOSITORY / "python" / "lowmem_serve")}
 
-START_TIMEOUT = 20
-STOP_TIMEOUT = 20
+# How long a slow machine may take before it is taken for a hang.
+START_TIMEOUT = 40
+STOP_TIMEOUT = 40
 RUNNING_ON = r"running on (?:https?://(?P<host>\[[^\]]+\]|[^\s:\"]+):(?P<port>\d+)|(?:unix )?socket (?P<path>[^\s\"]+))"
 
 OWN_VARIABLES = ("LOWMEM_", "UVICORN_", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "VIRTUAL_ENV", "PYTHON")
@@ -75,6 +77,9 @@ class Server:
             else ("--port", "0", *flags)
         )
         self.arguments = [*(command or command_line()), app, *flags]
+        self.start_seconds = 0.0
+        """From its spawn to its being ready, where that was waited for."""
+        self._spawned = time.monotonic()
         # A session of its own: what it leaves behind is found by it, and Ctrl-C stays with pytest.
         self._process = subprocess.Popen(
             self.arguments,
@@ -101,6 +106,7 @@ class Server:
 
     def wait_until_running(self, timeout: float = START_TIMEOUT) -> None:
         found = self.stderr.wait_for_line(RUNNING_ON, timeout)
+        self.start_seconds = time.monotonic() - self._spawned
         if found["path"]:
             self.address = found["path"]
         else:
@@ -148,7 +154,7 @@ class Server:
         """SIGKILL to the oldest worker; its pid, once it is gone."""
         worker = self.worker_pids()[0]
         os.kill(worker, signal.SIGKILL)
-        assert processes.wait_for_exit(worker, timeout=5)
+        assert processes.wait_for_exit(worker, timeout=20)
         return worker
 
     def send_signal(self, number: int) -> None:
@@ -189,7 +195,7 @@ class Server:
         finally:
             self._end_all()
 
-    def left_behind(self, timeout: float = 2) -> list[int]:
+    def left_behind(self, timeout: float = 20) -> list[int]:
         """Processes of an ended supervisor that do not end by themselves."""
         return [pid for pid in processes.in_session(self.pid) if not processes.wait_for_exit(pid, timeout)]
 
@@ -226,7 +232,7 @@ def run(
     env: Mapping[str, str | None] | None = None,
     cwd: Path = APPS,
     command: Sequence[str] | None = None,
-    timeout: float = 20,
+    timeout: float = 40,
 ) -> Finished:
     """The command, run to its own end: for what never comes to serve. Nothing may be left of it."""
     process = subprocess.Popen(
@@ -241,7 +247,7 @@ def run(
     )
     try:
         stdout, stderr = process.communicate(timeout=timeout)
-        left = [pid for pid in processes.in_session(process.pid) if not processes.wait_for_exit(pid, 2)]
+        left = [pid for pid in processes.in_session(process.pid) if not processes.wait_for_exit(pid, 20)]
         assert not left, f"processes {left} outlived the command:\n{stderr}"
         return Finished(process.returncode, stdout, stderr)
     except subprocess.TimeoutExpired as error:
