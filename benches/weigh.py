@@ -100,6 +100,15 @@ def process_tree(root: int) -> list[int]:
     return tree
 
 
+def is_asleep(pid: int) -> bool:
+    """Return whether a process waits for something to happen: it has done what it had to do.
+
+    A server that has just answered, or just told that it is ready, may still be giving memory back.
+    """
+    stat = read_stat(pid)
+    return stat is None or stat.state in "SZ"
+
+
 def weigh_process(pid: int) -> Weight:
     """Return the weight of one process; NOTHING when it has gone."""
     try:

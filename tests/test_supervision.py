@@ -113,6 +113,8 @@ def test_the_supervisor_maps_no_libpython(server) -> None:
 def test_the_supervisor_is_light_while_it_serves(server) -> None:
     started = server("hello:app")
     started.get("/")
+    # It gives back what its start took once it has said that it runs.
+    processes.wait_until_asleep(started.pid)
     assert memory(started.pid, "Pss") <= HEAVIEST_SUPERVISOR
 
 

@@ -200,6 +200,14 @@ def test_an_idle_websocket_is_small(server) -> None:
     early = opened(200)
     before = weigh.weigh_process(worker).private_dirty
     clients = opened(600)
-    assert (weigh.weigh_process(worker).private_dirty - before) / 600 < 5
+
+    def weight() -> float:
+        return (weigh.weigh_process(worker).private_dirty - before) / 600
+
+    # What is open rests a moment later, and nothing tells when.
+    deadline = time.monotonic() + 20
+    while weight() >= 5 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert weight() < 5
     for client in (*early, *clients):
         client.close()

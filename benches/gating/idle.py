@@ -14,7 +14,10 @@ STARTS = 3
 """The lightest of so many counts: other processes can only add to what is measured."""
 
 SETTLE_SECONDS = 0.5
-"""Between the first answer and the weighing."""
+"""Between the first answer and the weighing, at least."""
+
+ASLEEP_WITHIN_SECONDS = 20.0
+"""On a busy machine it takes longer until every process has done what comes after a start."""
 
 WORKLOADS = ("hello", "quart")
 
@@ -38,4 +41,7 @@ def _weigh(binary: Path, python: Python, workload: workloads.Workload) -> weigh.
         if instance.fault:
             raise serving.NotServing(instance.fault)
         time.sleep(SETTLE_SECONDS)
+        deadline = time.monotonic() + ASLEEP_WITHIN_SECONDS
+        while not all(map(weigh.is_asleep, weigh.process_tree(instance.pid))) and time.monotonic() < deadline:
+            time.sleep(0.02)
         return weigh.weigh_tree(instance.pid)

@@ -13,8 +13,11 @@ import weigh
 INTERVAL_SECONDS = 0.1
 """Between two weighings: a swap takes longer. Weighing one process takes about a millisecond."""
 
-REAPED_WITHIN_SECONDS = 1.0
-"""Every child is a zombie for a moment when it has ended."""
+REAPED_WITHIN_SECONDS = 10.0
+"""Every child is a zombie for a moment when it has ended, a longer one on a busy machine."""
+
+ASLEEP_WITHIN_SECONDS = 10.0
+"""After a start or a swap the supervisor gives memory back, and then waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +44,17 @@ class Sample:
 
 
 def supervisor(pid: int) -> Supervisor:
-    """Weigh the root of a tree and count what it holds."""
+    """Weigh the root of a tree and count what it holds, once it has nothing to do."""
+    zombies = _zombies(pid)
+    deadline = time.monotonic() + ASLEEP_WITHIN_SECONDS
+    while not weigh.is_asleep(pid) and time.monotonic() < deadline:
+        time.sleep(0.005)
     weight = weigh.weigh_process(pid)
     return Supervisor(
         private_dirty_kib=weight.private_dirty,
         pss_kib=weight.pss,
         descriptors=len(os.listdir(weigh.PROC / str(pid) / "fd")),
-        zombies=_zombies(pid),
+        zombies=zombies,
     )
 
 
