@@ -55,7 +55,7 @@ class RawClient(Connection):
         self, address: tuple[str, int] | str, timeout: float = 10, tls: ssl.SSLContext | None = None
     ) -> None:
         super().__init__(address, timeout, tls)
-        self._buffer = b""
+        self._buffer = bytearray()
 
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
@@ -116,15 +116,13 @@ class RawClient(Connection):
     def read_exactly(self, length: int) -> bytes:
         while len(self._buffer) < length:
             self._fill(f"{length} bytes")
-        data, self._buffer = self._buffer[:length], self._buffer[length:]
-        return data
+        return self._take(length)
 
     def read_until_close(self) -> bytes:
         """All that is still to come. A reset is not a close and raises."""
         while data := self.socket.recv(65536):
             self._buffer += data
-        data, self._buffer = self._buffer, b""
-        return data
+        return self._take(len(self._buffer))
 
     def is_closed_by_server(self) -> bool:
         """Waits for the end of the connection: true when it came, and nothing before it."""
@@ -147,14 +145,20 @@ class RawClient(Connection):
     def _read_line(self) -> bytes:
         while (end := self._buffer.find(b"\r\n")) < 0:
             self._fill("a line")
-        line, self._buffer = self._buffer[:end], self._buffer[end + 2 :]
+        line = self._take(end)
+        del self._buffer[:2]
         assert b"\n" not in line and b"\r" not in line, f"a bare CR or LF in {line!r}"
         return line
+
+    def _take(self, length: int) -> bytes:
+        data = bytes(self._buffer[:length])
+        del self._buffer[:length]
+        return data
 
     def _fill(self, wanted: str) -> None:
         data = self.socket.recv(65536)
         if not data:
-            raise EOFError(f"the server closed before {wanted}; unread: {self._buffer!r}")
+            raise EOFError(f"the server closed before {wanted}; unread: {bytes(self._buffer)!r}")
         self._buffer += data
 
 
