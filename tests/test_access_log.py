@@ -93,7 +93,7 @@ def test_a_file_gets_the_lines_and_is_opened_again_when_it_was_moved(echo, tmp_p
     started.get("/one")
     file.rename(moved)
     started.send_signal(signal.SIGHUP)
-    started.stderr.wait_for_line("Recycled worker", 20)
+    started.stderr.wait_for_line("Recycled worker")
     started.get("/two")
     assert lines(started) == []
     assert (moved.read_text(), file.read_text()) == ("/one\n", "/two\n")

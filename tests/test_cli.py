@@ -301,7 +301,7 @@ def test_an_inherited_socket_is_served(server) -> None:
     with socket.create_server(("127.0.0.1", 0)) as inherited:
         number = inherited.fileno()
         started = server("mirror:app", "--fd", str(number), pass_fds=(number,), wait=False)
-        started.stderr.wait_for_line("running on socket", 20)
+        started.stderr.wait_for_line("running on socket")
         started.address = inherited.getsockname()
         assert started.get("/").status == 200
 
@@ -327,7 +327,7 @@ def test_an_access_line_is_on_stdout_in_uvicorns_shape(server) -> None:
     with started.connect() as client:
         client.get("/a%20b?x=1")
         port = client.socket.getsockname()[1]
-    line = started.stdout.wait_for_line("GET", 2).string
+    line = started.stdout.wait_for_line("GET").string
     assert line == f'INFO:     127.0.0.1:{port} - "GET /a%20b?x=1 HTTP/1.1" 200 OK'
     assert "GET" not in started.stderr.text
 

@@ -202,5 +202,5 @@ def test_it_serves_in_uvicorns_place(server, tmp_path: Path, project: Project) -
     seen = started.get("/", {"x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "https"}).json()
     assert seen["client"] == project.client
     assert seen["scheme"] == ("https" if project.client == "203.0.113.9" else "http")
-    started.stdout.wait_for_line('"GET / HTTP/1.1" 200', 5)
+    started.stdout.wait_for_line('"GET / HTTP/1.1" 200')
     assert started.terminate() == 0

@@ -20,7 +20,7 @@ ONCE = ("--starts", "1", "--count", "2")
 
 
 def weigh(*arguments: str, env: dict[str, str | None] | None = None) -> Finished:
-    return run("weigh", *arguments, env=env, timeout=50)
+    return run("weigh", *arguments, env=env, timeout=120)
 
 
 def weigh_as_json(*arguments: str, env: dict[str, str | None] | None = None) -> Any:

@@ -39,7 +39,7 @@ class LazyScript:
             capture_output=True,
             text=True,
             env={"PYTHONPATH": str(REPOSITORY / "python"), "PATH": "/usr/bin:/bin"},
-            timeout=30,
+            timeout=120,
             check=False,
         )
         assert finished.returncode == 0, finished.stderr

@@ -5,6 +5,9 @@ import threading
 from collections.abc import Iterator
 from typing import BinaryIO
 
+PATIENCE = 40
+"""Seconds after which a line that does not come is taken for one that never will, on a slow machine too."""
+
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 
@@ -17,7 +20,7 @@ class Lines:
         self._changed = threading.Condition()
         threading.Thread(target=self._read, args=(pipe,), daemon=True).start()
 
-    def wait_for_line(self, pattern: str, timeout: float = 10, times: int = 1) -> re.Match[str]:
+    def wait_for_line(self, pattern: str, timeout: float = PATIENCE, times: int = 1) -> re.Match[str]:
         """The `times`-th line in which `pattern` is found, waiting until it is written."""
 
         def enough() -> bool:
@@ -31,7 +34,7 @@ class Lines:
             raise AssertionError(f"{why} and {pattern!r} was not written:\n{self.text}")
         return found[times - 1]
 
-    def wait_for_end(self, timeout: float = 10) -> str:
+    def wait_for_end(self, timeout: float = PATIENCE) -> str:
         """All that was written, once every writer has closed the pipe."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._ended, timeout):
