@@ -394,6 +394,18 @@ class TestThreads:
         until(lambda: threads(serving) == 1)
         assert serving.get("/").status == 200
 
+    def test_an_answer_that_is_there_does_not_wait_for_those_behind_it(self, server: Any) -> None:
+        serving = server("wsgi_app:app", "--wsgi-threads", "1", "--timeout-graceful-shutdown", "1")
+        # While the first is closed the others come to wait; the fifth keeps the thread for ever.
+        targets = ["/slow-close/1", "/", "/", "/", "/stuck", *["/"] * 6]
+        clients = [serving.connect(5) for _ in targets]
+        for client, target in zip(clients, targets, strict=True):
+            client.send(encode_request("GET", target))
+        answers = [client.read_response().body for client in clients[:4]]
+        assert answers == [b"ready", *[b"Hello, world!"] * 3]
+        for client in clients:
+            client.close()
+
     def test_no_wake_up_is_lost_under_load(self, server: Any) -> None:
         serving = server("wsgi_app:app", "--no-access-log")
         body = os.urandom(200_000)

@@ -54,6 +54,14 @@ impl Exchange {
     /// # Errors
     /// Out of order, or at odds with the announced length; the latter cuts the connection.
     pub fn body(&self, piece: Piece<'_>, more: bool) -> Result<(), Refused> {
+        self.content(Content::Piece(piece), more).map(wake)
+    }
+
+    /// The same on another thread than the connection's, which has to be woken by the caller.
+    ///
+    /// # Errors
+    /// As for [`Self::body`].
+    pub fn body_apart(&self, piece: Piece<'_>, more: bool) -> Result<Option<Waker>, Refused> {
         self.content(Content::Piece(piece), more)
     }
 
@@ -62,13 +70,13 @@ impl Exchange {
     /// # Errors
     /// As for bytes.
     pub fn file(&self, file: FilePiece, more: bool) -> Result<(), Refused> {
-        self.content(Content::File(file), more)
+        self.content(Content::File(file), more).map(wake)
     }
 
-    fn content(&self, content: Content<'_>, more: bool) -> Result<(), Refused> {
+    fn content(&self, content: Content<'_>, more: bool) -> Result<Option<Waker>, Refused> {
         let mut state = self.lock();
         let step = match state.response.body(self.request, content.len(), more) {
-            _ if state.peer == Peer::Gone => return Ok(()),
+            _ if state.peer == Peer::Gone => return Ok(None),
             Ok(step) => step,
             Err(refusal) => {
                 if matches!(refusal, Refusal::TooLong | Refusal::TooShort) {
@@ -91,8 +99,7 @@ impl Exchange {
         let waker = state.connection.take();
         drop(state);
         receivers.into_iter().for_each(Waker::wake);
-        wake(waker);
-        Ok(())
+        Ok(waker)
     }
 
     /// Ready when little enough is unsent for the next `send()`, or nobody reads it any more.
@@ -152,6 +159,13 @@ impl Exchange {
 
     /// The application has returned or raised. Says whether its response was whole.
     pub fn finish(&self) -> Finish {
+        let (finish, waker) = self.finish_apart();
+        wake(waker);
+        finish
+    }
+
+    /// The same on another thread than the connection's, which has to be woken by the caller.
+    pub fn finish_apart(&self) -> (Finish, Option<Waker>) {
         let mut state = self.lock();
         state.finished = true;
         let finish = match state.response {
@@ -172,9 +186,6 @@ impl Exchange {
             }
             Finish::Incomplete => state.ending = Ending::Cut,
         }
-        let waker = state.connection.take();
-        drop(state);
-        wake(waker);
-        finish
+        (finish, state.connection.take())
     }
 }

@@ -216,7 +216,7 @@ fn attend(server: &Rc<Server<Hosted>>) {
     let flushed = Rc::clone(server);
     runtime::before_wait(Rc::new(move || {
         flushed.flush_logs();
-        wsgi::call();
+        wsgi::before_wait();
         wsgi::let_go_of_written();
     }));
     let timed = Rc::clone(server);

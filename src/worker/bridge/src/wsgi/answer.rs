@@ -18,24 +18,31 @@ use crate::event_loop::context;
 use crate::report;
 
 /// Answers a request. Whatever happens, its connection is told of the end.
-pub fn answer(py: Python<'_>, shared: &Shared, request: &Request) {
+pub fn answer(py: Python<'_>, shared: &Arc<Shared>, request: &Request) {
     let answered = catch_unwind(AssertUnwindSafe(|| {
         // Requests do not see what an earlier one on this thread has set.
         let context = shared.context.bind(py).call_method0(intern!(py, "copy"))?;
         context::run(&context, || respond(py, shared, request))
     }));
     let exchange = &request.exchange;
-    let finish = exchange.finish();
+    let (finish, waker) = exchange.finish_apart();
+    shared.tell(waker);
     match answered {
         Ok(result) => tell(py, exchange, result, finish),
         Err(_) => tracing::error!("A request was given up: the server itself failed in it"),
     }
 }
 
-fn respond(py: Python<'_>, shared: &Shared, request: &Request) -> PyResult<()> {
-    let input = Bound::new(py, Input::new(Arc::clone(&request.exchange)))?;
+fn respond(py: Python<'_>, shared: &Arc<Shared>, request: &Request) -> PyResult<()> {
+    let input = Bound::new(
+        py,
+        Input::new(Arc::clone(shared), Arc::clone(&request.exchange)),
+    )?;
     let environ = shared.environs.environ(py, request, input)?;
-    let response = Bound::new(py, Response::new(Arc::clone(&request.exchange)))?;
+    let response = Bound::new(
+        py,
+        Response::new(Arc::clone(shared), Arc::clone(&request.exchange)),
+    )?;
     let pieces = shared.app.bind(py).call1((environ, &response))?;
     let sent = send_all(&pieces, response.get());
     let closed = close(&pieces);

@@ -1,6 +1,7 @@
 //! `wsgi.input`: the request body as a file, read while it arrives.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 use pyo3::exceptions::PyConnectionAbortedError;
 use pyo3::prelude::*;
@@ -8,12 +9,13 @@ use pyo3::types::{PyBytes, PyList, PyMemoryView, PySlice};
 
 use lowmem_serve::worker::server::{Body, Exchange, Received};
 
-use super::wait;
+use super::{Shared, wait};
 
 /// The body of one request. It ends where the body ends (`wsgi.input_terminated`), however that was
 /// told. A client that goes away before is an error: what has come is not what was meant.
 #[pyclass(frozen, module = "lowmem_serve")]
 pub struct Input {
+    shared: Arc<Shared>,
     exchange: Arc<Exchange>,
     unread: Mutex<Unread>,
 }
@@ -68,8 +70,9 @@ fn limit(size: Option<isize>) -> usize {
 }
 
 impl Input {
-    pub fn new(exchange: Arc<Exchange>) -> Self {
+    pub fn new(shared: Arc<Shared>, exchange: Arc<Exchange>) -> Self {
         Self {
+            shared,
             exchange,
             unread: Mutex::default(),
         }
@@ -95,7 +98,8 @@ impl Input {
                 return Ok((unread, all));
             }
             drop(unread);
-            match wait::until_ready(py, |waker| self.exchange.poll_receive(Some(waker))) {
+            let more = |waker: &Waker| self.exchange.poll_receive(Some(waker));
+            match wait::until_ready(py, &self.shared, more) {
                 Received::Body { data, more } => {
                     let mut unread = self.lock();
                     // There is no memory of the application's own: the server's thread, which

@@ -26,6 +26,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Waker;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -59,12 +60,21 @@ thread_local! {
 }
 
 /// What the server and the threads share.
-struct Shared {
+pub struct Shared {
     app: Py<PyAny>,
     environs: Environs,
     /// What each request runs in a copy of: the context that the application was imported in.
     context: Py<PyAny>,
     threads: Threads<Request>,
+}
+
+impl Shared {
+    /// Has a connection woken.
+    fn tell(&self, connection: Option<Waker>) {
+        if let Some(waker) = connection {
+            self.threads.tell(waker);
+        }
+    }
 }
 
 /// A WSGI application, as the server calls it.
@@ -147,7 +157,7 @@ fn start(shared: &Arc<Shared>) {
 }
 
 /// A thread's life.
-fn serve(shared: &Shared) {
+fn serve(shared: &Arc<Shared>) {
     let seat = shared.threads.join();
     Python::attach(|py| {
         // A job that is there is taken without letting go of the interpreter: others would only
@@ -192,11 +202,11 @@ pub fn is_stuck() -> bool {
     STUCK.get()
 }
 
-/// Calls threads for requests that wait. Called before the server's thread waits, so that those which
-/// were read in one turn cost one call.
-pub fn call() {
+/// Called before the server's thread waits. Threads are called for requests then, so that those which
+/// were read in one turn cost one call; and where requests wait for each other, it dozes.
+pub fn before_wait() {
     if let Some(shared) = served() {
-        shared.threads.call();
+        shared.threads.before_wait();
     }
 }
 

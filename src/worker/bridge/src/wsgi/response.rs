@@ -1,6 +1,7 @@
 //! `start_response` and `write`, and what an application's pieces become.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 use bytes::Bytes;
 use pyo3::exceptions::{PyConnectionAbortedError, PyRuntimeError, PyTypeError, PyValueError};
@@ -10,12 +11,13 @@ use pyo3::types::{PyBytes, PyString, PyTuple};
 
 use lowmem_serve::worker::server::{Exchange, Piece, Refused, ResponseHead};
 
-use super::wait;
+use super::{Shared, wait};
 use crate::http::{SHARED_FROM, SharedBytes};
 
 /// The response of one request. The object itself is `start_response`.
 #[pyclass(frozen, module = "lowmem_serve")]
 pub struct Response {
+    shared: Arc<Shared>,
     exchange: Arc<Exchange>,
     state: Mutex<State>,
 }
@@ -40,8 +42,9 @@ pub enum Flow {
 }
 
 impl Response {
-    pub fn new(exchange: Arc<Exchange>) -> Self {
+    pub fn new(shared: Arc<Shared>, exchange: Arc<Exchange>) -> Self {
         Self {
+            shared,
             exchange,
             state: Mutex::new(State::Awaited),
         }
@@ -67,7 +70,8 @@ impl Response {
         }
         // Nothing follows the last piece that would have to wait for it.
         if !matches!(*self.lock(), State::Complete { .. }) {
-            wait::until_ready(data.py(), |waker| self.exchange.poll_sent(waker));
+            let room = |waker: &Waker| self.exchange.poll_sent(waker);
+            wait::until_ready(data.py(), &self.shared, room);
         }
         Ok(if self.exchange.is_gone() {
             Flow::Stop
@@ -95,7 +99,8 @@ impl Response {
         } else {
             Piece::Small(&bytes.as_bytes()[..count])
         };
-        self.exchange.body(piece, !last).map_err(refused)?;
+        let waker = self.exchange.body_apart(piece, !last).map_err(refused)?;
+        self.shared.tell(waker);
         *state = if last {
             State::Complete {
                 excess: length > count,
@@ -141,9 +146,8 @@ impl Response {
             State::Awaited | State::Complete { excess: false } => {}
             State::Started(_) | State::Sending(_) => {
                 self.begun(&mut state)?;
-                self.exchange
-                    .body(Piece::Small(b""), false)
-                    .map_err(refused)?;
+                let waker = self.exchange.body_apart(Piece::Small(b""), false);
+                self.shared.tell(waker.map_err(refused)?);
                 *state = State::Complete { excess: false };
             }
         }

@@ -6,6 +6,8 @@ use std::thread::{self, Thread};
 
 use pyo3::prelude::*;
 
+use super::Shared;
+
 thread_local! {
     static WAKER: Waker = Waker::from(Arc::new(Unpark(thread::current())));
 }
@@ -22,14 +24,19 @@ impl Wake for Unpark {
     }
 }
 
-/// Asks `poll` until it is ready; while it is not, other threads run Python.
-pub fn until_ready<T>(py: Python<'_>, mut poll: impl FnMut(&Waker) -> Poll<T>) -> T {
+/// Asks `poll` until it is ready; while it is not, other threads run Python, and the server's thread
+/// is to do its part.
+pub fn until_ready<T>(
+    py: Python<'_>,
+    shared: &Shared,
+    mut poll: impl FnMut(&Waker) -> Poll<T>,
+) -> T {
     WAKER.with(|waker| {
         loop {
             match poll(waker) {
                 Poll::Ready(value) => return value,
                 // Woken for nothing, also by what woke the last wait too late: it asks again.
-                Poll::Pending => py.detach(thread::park),
+                Poll::Pending => py.detach(|| shared.threads.await_owner(thread::park)),
             }
         }
     })

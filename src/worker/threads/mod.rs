@@ -8,11 +8,17 @@
 //! from more threads, while jobs that wait for a database do, and show it by keeping others waiting.
 //! Free threads are a stack: the one that was busy last is used first, so that those which are not
 //! needed stay free for [`IDLE`], and end.
+//!
+//! The owner's thread submits jobs and is woken for what has become of them ([`owner`]).
+
+mod owner;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
+
+use owner::Owner;
 
 /// How long a job may wait before the pool grows: CPython's switch interval, in which a thread that
 /// computes would have been made to let go of the interpreter.
@@ -32,6 +38,8 @@ pub struct Threads<J> {
     idle: Duration,
     state: Mutex<State<J>>,
     ended: Condvar,
+    /// Ends the doze of the owner's thread.
+    roused: Condvar,
 }
 
 #[derive(Debug)]
@@ -43,6 +51,7 @@ struct State<J> {
     busy: usize,
     closed: bool,
     watcher: Option<Waker>,
+    owner: Owner,
 }
 
 /// What the pool's owner has to do.
@@ -82,8 +91,10 @@ impl<J> Threads<J> {
                 busy: 0,
                 closed: false,
                 watcher: None,
+                owner: Owner::default(),
             }),
             ended: Condvar::new(),
+            roused: Condvar::new(),
         }
     }
 
@@ -92,7 +103,8 @@ impl<J> Threads<J> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a job. A free thread does it after [`Self::call`], a busy one as soon as it is free.
+    /// Adds a job. A free thread does it after [`Self::before_wait`], a busy one as soon as it is
+    /// free.
     pub fn submit(&self, job: J) -> Next {
         let mut state = self.lock();
         state.waiting.push_back((Instant::now(), job));
@@ -112,11 +124,6 @@ impl<J> Threads<J> {
         } else {
             Next::Nothing
         }
-    }
-
-    /// Calls as many free threads as there are jobs waiting.
-    pub fn call(&self) {
-        self.lock().call();
     }
 
     /// Looks whether jobs wait for too long.
@@ -197,9 +204,10 @@ impl<J> State<J> {
         self.free.drain(called..).for_each(|free| free.notify_one());
     }
 
-    fn take(&mut self) -> Option<J> {
+    fn take(&mut self, roused: &Condvar) -> Option<J> {
         let (_, job) = self.waiting.pop_front()?;
         self.busy += 1;
+        self.owner.left(self.waiting.len(), roused);
         Some(job)
     }
 }
@@ -208,7 +216,7 @@ impl<J> Seat<'_, J> {
     /// A job that is there. Call [`Self::done`] after it.
     #[must_use]
     pub fn take(&self) -> Option<J> {
-        self.pool.lock().take()
+        self.pool.lock().take(&self.pool.roused)
     }
 
     /// Waits for a job; without one the thread is to end.
@@ -217,7 +225,7 @@ impl<J> Seat<'_, J> {
         let mut state = self.pool.lock();
         let deadline = Instant::now() + self.pool.idle;
         loop {
-            if let Some(job) = state.take() {
+            if let Some(job) = state.take(&self.pool.roused) {
                 return Some(job);
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -292,7 +300,7 @@ mod tests {
 
     fn submit(pool: &Threads<Job>, job: Job) -> Next {
         let next = pool.submit(job);
-        pool.call();
+        pool.before_wait();
         next
     }
 
@@ -407,7 +415,7 @@ mod tests {
             let _ = pool.submit(Box::new(|| {}));
         }
         assert_eq!(pool.unfinished(), CALLED_FOR - 1);
-        pool.call();
+        pool.before_wait();
         until(|| pool.unfinished() == 0);
         until(|| pool.lock().free.len() == 1);
         for _ in 0..CALLED_FOR {

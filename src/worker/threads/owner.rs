@@ -1,0 +1,276 @@
+//! What the owner's thread does before it waits.
+//!
+//! A thread that has done something for the owner's thread has a waker for it. To wake the thread is
+//! a write to a descriptor, and while jobs are done one after the other it is two switches for each
+//! of them: the owner's thread does a job's rest, which is little, and waits again. So where jobs
+//! wait for their turn, and nobody could begin with what it reads meanwhile, it does not wait for its
+//! descriptors at once: it dozes until half of the jobs are left, [`DOZE`] is over, or a thread waits
+//! for it ([`Threads::await_owner`]). What is done by then is answered together, and the other half
+//! keeps the threads busy for as long as it takes to answer and to read.
+//!
+//! No waker is left behind: only in a doze are they kept, whoever gives one decides under the pool's
+//! lock, and the doze's end takes them all under the same lock. At any other time a waker is woken by
+//! the thread that has it: the owner's thread may be busy for long without a wait in which it would
+//! come by.
+
+use std::mem;
+use std::sync::{Condvar, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use super::{State, Threads};
+
+/// The longest doze: what a response may be late by, where requests wait for each other.
+const DOZE: Duration = Duration::from_millis(1);
+
+/// So many jobs that wait are worth a doze.
+const MANY: usize = 4;
+
+/// Jobs that take no longer than this are about as short as what the owner's thread does for each:
+/// beside threads that do them it is busy all the time, and a doze would keep it from its work.
+const SHORT: Duration = Duration::from_micros(50);
+
+/// What the pool knows of its owner's thread.
+#[derive(Debug, Default)]
+pub(super) struct Owner {
+    /// While it dozes: how few jobs end that.
+    dozes_until: Option<usize>,
+    /// Wakers for the doze's end.
+    told: Vec<Waker>,
+    /// It was told something since it last was about to wait: jobs get done.
+    is_news: bool,
+    /// Threads that wait for what it reads or writes.
+    awaited_by: usize,
+    /// When it last was about to wait.
+    since: Option<Instant>,
+    /// Jobs begun since.
+    begun: u32,
+}
+
+impl Owner {
+    /// A job was begun, and so many wait now.
+    pub(super) fn left(&mut self, jobs: usize, roused: &Condvar) {
+        self.begun = self.begun.saturating_add(1);
+        if self.dozes_until.is_some_and(|few| jobs <= few) {
+            self.rouse(roused);
+        }
+    }
+
+    /// Whether jobs are short, or none was begun, since it last was about to wait.
+    fn is_busy(&mut self, now: Instant) -> bool {
+        let begun = mem::take(&mut self.begun);
+        let since = self.since.replace(now);
+        since.is_none_or(|since| now - since <= SHORT * begun || begun == 0)
+    }
+
+    fn rouse(&mut self, roused: &Condvar) {
+        if self.dozes_until.take().is_some() {
+            roused.notify_one();
+        }
+    }
+}
+
+impl<J> State<J> {
+    fn may_doze(&self) -> bool {
+        self.owner.is_news && self.owner.awaited_by == 0 && self.waiting.len() >= MANY
+    }
+}
+
+impl<J> Threads<J> {
+    /// Wakes the owner's thread with `waker`, or has it do so at the end of its doze. Called by a
+    /// thread of the pool.
+    pub fn tell(&self, waker: Waker) {
+        let mut state = self.lock();
+        state.owner.is_news = true;
+        if state.owner.dozes_until.is_some() {
+            state.owner.told.push(waker);
+        } else {
+            drop(state);
+            waker.wake();
+        }
+    }
+
+    /// Has a thread of the pool `wait` for what the owner's thread does, which does not doze
+    /// meanwhile.
+    pub fn await_owner(&self, wait: impl FnOnce()) {
+        let mut state = self.lock();
+        state.owner.awaited_by += 1;
+        state.owner.rouse(&self.roused);
+        drop(state);
+        wait();
+        self.lock().owner.awaited_by -= 1;
+    }
+
+    /// The owner's thread has nothing to do, and waits next. Calls as many free threads as there are
+    /// jobs; where many are left, dozes.
+    pub fn before_wait(&self) {
+        let mut state = self.lock();
+        state.call();
+        let may_doze = state.may_doze();
+        state.owner.is_news = false;
+        if state.owner.is_busy(Instant::now()) || !may_doze {
+            return;
+        }
+        state.owner.dozes_until = Some(state.waiting.len() / 2);
+        (state, _) = self
+            .roused
+            .wait_timeout_while(state, DOZE, |state| state.owner.dozes_until.is_some())
+            .unwrap_or_else(PoisonError::into_inner);
+        state.owner.dozes_until = None;
+        let told = mem::take(&mut state.owner.told);
+        drop(state);
+        told.into_iter().for_each(Waker::wake);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+    use std::thread::{self, Thread};
+    use std::time::Instant;
+
+    use super::*;
+
+    /// Counts how often it is woken, and unparks a thread as a runtime does.
+    struct Counting {
+        woken: AtomicUsize,
+        owner: Thread,
+    }
+
+    impl Wake for Counting {
+        fn wake(self: Arc<Self>) {
+            self.woken.fetch_add(1, Ordering::SeqCst);
+            self.owner.unpark();
+        }
+    }
+
+    impl Counting {
+        fn new() -> Arc<Self> {
+            Arc::new(Self {
+                woken: AtomicUsize::new(0),
+                owner: thread::current(),
+            })
+        }
+
+        fn times(&self) -> usize {
+            self.woken.load(Ordering::SeqCst)
+        }
+    }
+
+    fn tell(pool: &Threads<()>, counting: &Arc<Counting>) {
+        pool.tell(Waker::from(Arc::clone(counting)));
+    }
+
+    /// A pool in which many jobs wait, and one that is not short was done.
+    fn full() -> Threads<()> {
+        let pool = Threads::new(1);
+        for _ in 0..MANY {
+            let _ = pool.submit(());
+        }
+        pool.lock().owner.since = Instant::now().checked_sub(2 * SHORT);
+        pool.lock().owner.begun = 1;
+        pool
+    }
+
+    #[test]
+    fn who_does_not_doze_is_woken_at_once() {
+        let (pool, counting) = (full(), Counting::new());
+        tell(&pool, &counting);
+        tell(&pool, &counting);
+        assert_eq!(counting.times(), 2);
+    }
+
+    #[test]
+    fn who_dozes_is_woken_at_its_end() {
+        let (pool, counting) = (full(), Counting::new());
+        pool.lock().owner.dozes_until = Some(0);
+        tell(&pool, &counting);
+        assert_eq!(counting.times(), 0);
+        pool.before_wait();
+        assert_eq!(counting.times(), 1);
+    }
+
+    #[test]
+    fn a_doze_ends_when_half_of_the_jobs_are_left() {
+        let pool = full();
+        let seat = pool.join();
+        pool.lock().owner.dozes_until = Some(MANY / 2);
+        while pool.lock().waiting.len() > MANY / 2 {
+            assert!(pool.lock().owner.dozes_until.is_some());
+            let _ = seat.take();
+        }
+        assert!(pool.lock().owner.dozes_until.is_none());
+    }
+
+    #[test]
+    fn nobody_dozes_while_a_thread_waits() {
+        let (pool, counting) = (full(), Counting::new());
+        pool.lock().owner.dozes_until = Some(0);
+        pool.await_owner(|| {
+            assert!(pool.lock().owner.dozes_until.is_none());
+            tell(&pool, &counting);
+            assert!(!pool.lock().may_doze());
+        });
+        tell(&pool, &counting);
+        assert!(pool.lock().may_doze());
+    }
+
+    #[test]
+    fn a_doze_ends_by_itself_and_comes_once_for_what_was_done() {
+        let (pool, counting) = (full(), Counting::new());
+        tell(&pool, &counting);
+        let begun = Instant::now();
+        pool.before_wait();
+        assert!(begun.elapsed() >= DOZE);
+        assert!(!pool.lock().owner.is_news);
+    }
+
+    #[test]
+    fn nobody_dozes_beside_short_jobs_or_where_none_is_begun() {
+        let now = Instant::now();
+        let mut owner = Owner {
+            since: Some(now),
+            begun: 2,
+            ..Owner::default()
+        };
+        assert!(owner.is_busy(now + 2 * SHORT));
+        assert!(owner.is_busy(now + 9 * SHORT), "none since then");
+        owner.begun = 2;
+        assert!(!owner.is_busy(now + 14 * SHORT));
+    }
+
+    #[test]
+    fn no_waker_is_left_behind() {
+        const TELLERS: usize = 4;
+        const EACH: usize = 20_000;
+        let (pool, counting) = (full(), Counting::new());
+        thread::scope(|scope| {
+            for _ in 0..TELLERS {
+                scope.spawn(|| {
+                    for number in 0..EACH {
+                        tell(&pool, &counting);
+                        if number % 64 == 0 {
+                            pool.await_owner(thread::yield_now);
+                        }
+                    }
+                });
+            }
+            // Parked for so long, it was forgotten.
+            let too_long = Duration::from_secs(20);
+            let mut seen = 0;
+            while seen < TELLERS * EACH {
+                // As if jobs took their time: it dozes whenever it may.
+                pool.lock().owner.begun = 1;
+                pool.lock().owner.since = Instant::now().checked_sub(2 * SHORT);
+                pool.before_wait();
+                let begun = Instant::now();
+                thread::park_timeout(too_long);
+                assert!(begun.elapsed() < too_long, "{}", counting.times());
+                seen = counting.times();
+            }
+        });
+        assert_eq!(counting.times(), TELLERS * EACH);
+    }
+}
