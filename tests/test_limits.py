@@ -26,6 +26,16 @@ def hold(server: Server, stack: ExitStack) -> RawClient:
     return client
 
 
+def crowd(server: Server, stack: ExitStack, limit: int) -> tuple[list[RawClient], RawClient]:
+    """As many requests in progress as there may be connections, and one more, which has to wait."""
+    held = [hold(server, stack) for _ in range(limit)]
+    server.stdout.wait_for_line("request of a patient client began", times=limit)
+    waiting = stack.enter_context(server.connect())
+    waiting.send(encode_request("GET", "/"))
+    server.stderr.wait_for_line("Connection limit reached")
+    return held, waiting
+
+
 # --- heads
 
 
@@ -190,11 +200,7 @@ def test_idle_connections_are_no_requests(server) -> None:
 def test_connections_beyond_the_limit_wait_and_are_served(server) -> None:
     started = server("mirror:app", "--limit-connections", "3")
     with ExitStack() as stack:
-        held = [hold(started, stack) for _ in range(3)]
-        started.stdout.wait_for_line("request of a patient client began", times=3)
-        waiting = stack.enter_context(started.connect())
-        waiting.send(encode_request("GET", "/"))
-        started.stderr.wait_for_line("Connection limit reached")
+        held, waiting = crowd(started, stack, 3)
         waiting.socket.settimeout(0.2)
         with pytest.raises(TimeoutError):
             waiting.socket.recv(1)
@@ -243,10 +249,6 @@ def test_idle_connections_give_their_descriptors_to_new_ones(server) -> None:
 def test_by_default_some_descriptors_are_left_to_the_application(server) -> None:
     started = server("mirror:app", command=with_descriptors(96))
     with ExitStack() as stack:
-        held = [hold(started, stack) for _ in range(32)]
-        started.stdout.wait_for_line("request of a patient client began", times=32)
-        waiting = stack.enter_context(started.connect())
-        waiting.send(encode_request("GET", "/"))
-        started.stderr.wait_for_line("Connection limit reached")
+        held, waiting = crowd(started, stack, 32)
         held[0].socket.shutdown(socket.SHUT_RDWR)
         assert waiting.read_response().status == 200

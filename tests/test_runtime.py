@@ -101,7 +101,7 @@ def test_garbage_can_be_collected(runtime: Server) -> None:
 def test_faulthandler_can_be_enabled_and_shows_the_stack(runtime: Server) -> None:
     is_enabled, stack = ask(runtime, "dump_traceback")
     assert is_enabled
-    assert 'runtime.py"' in stack and "in dump_traceback" in stack
+    assert 'runtime/interpreter.py"' in stack and "in dump_traceback" in stack
 
 
 def test_what_is_printed_and_logged_arrives_at_once(runtime: Server) -> None:
