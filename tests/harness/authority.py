@@ -5,7 +5,6 @@ from pathlib import Path
 
 import trustme
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
 
 PASSWORD = "between us"
@@ -44,9 +43,6 @@ class Authority:
         """The server's key in another form."""
         key = serialization.load_pem_private_key(Path(self.key).read_bytes(), None)
         return self._file(name, encoded(key, form, password))
-
-    def with_key(self, name: str, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
-        return self._file(name, encoded(key, PrivateFormat.PKCS8))
 
     def _file(self, name: str, content: bytes) -> str:
         path = self._directory / name
