@@ -10,9 +10,14 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+
 /// An answer is not held for longer than this because of one more application call. A slow
 /// application's clients would notice; for a fast one it is a good many answers.
 const PATIENCE: Duration = Duration::from_millis(1);
+
+/// Answers held at once, at most: each has its buffers.
+const MOST: usize = 32;
 
 /// What the connections of a worker know of each other's answers.
 #[derive(Debug)]
@@ -21,39 +26,90 @@ pub(super) struct Turn {
     held: Cell<usize>,
     /// When the first of them was there.
     since: Cell<Instant>,
+    /// How many there have been since then, those that were written included.
+    together: Cell<usize>,
+    /// Connections that wait until they are written.
+    waiting: Cell<usize>,
+    written: Notify,
     clock: fn() -> Instant,
 }
+
+/// A request that is being answered now. Whoever has one lets others answer in between only by
+/// [`Place::leave`].
+#[must_use]
+pub(super) struct Place<'a>(&'a Turn);
 
 impl Turn {
     pub(super) fn new(clock: fn() -> Instant) -> Self {
         Self {
             held: Cell::new(0),
             since: Cell::new(clock()),
+            together: Cell::new(0),
+            waiting: Cell::new(0),
+            written: Notify::new(),
             clock,
         }
     }
 
-    /// Lets those be written first that have been held for long. To be awaited before the
+    /// Waits while the answers that are held should be written first. To be awaited before the
     /// application is called.
-    ///
-    /// Who gives way comes after everybody who is ready, and is more patient each time: thousands
-    /// of connections that are ready at once do not give way for each other's sake for ever.
-    pub(super) async fn give_way(&self) {
-        let mut patience = PATIENCE;
-        while self.held.get() > 0 && (self.clock)() - self.since.get() >= patience {
-            others_first().await;
-            patience *= 2;
+    pub(super) async fn enter(&self) -> Place<'_> {
+        while self.is_over() {
+            self.waiting.set(self.waiting.get() + 1);
+            self.written.notified().await;
+            self.waiting.set(self.waiting.get() - 1);
         }
+        Place(self)
     }
 
-    /// Holds an answer until those that are ready now have been served.
-    pub(super) async fn hold(&self) {
-        if self.held.get() == 0 {
-            self.since.set((self.clock)());
+    fn is_over(&self) -> bool {
+        let held = self.held.get();
+        held >= MOST || (held > 0 && self.lasts() >= PATIENCE)
+    }
+
+    fn lasts(&self) -> Duration {
+        (self.clock)() - self.since.get()
+    }
+
+    /// Begins the next turn, if nothing is held of this one.
+    ///
+    /// It is for as many of those who wait as this one was, or more if it was short: who is called
+    /// and cannot be served goes to the end of the queue.
+    fn begin_next(&self) {
+        if self.held.get() > 0 || self.waiting.get() == 0 {
+            return;
         }
-        self.held.set(self.held.get() + 1);
+        let together = self.together.get().max(1);
+        let growth = if self.lasts() < PATIENCE / 2 { 2 } else { 1 };
+        for _ in 0..(together * growth).min(MOST).min(self.waiting.get()) {
+            self.written.notify_one();
+        }
+    }
+}
+
+impl Place<'_> {
+    /// The application was called. If the answer is there, it is held until those that are ready
+    /// now have been served; it is to be written afterwards.
+    pub(super) async fn leave(self, is_answered: bool) {
+        let Self(turn) = &self;
+        if !is_answered {
+            return;
+        }
+        if turn.held.get() == 0 {
+            turn.since.set((turn.clock)());
+            turn.together.set(0);
+        }
+        turn.held.set(turn.held.get() + 1);
+        turn.together.set(turn.together.get() + 1);
         others_first().await;
-        self.held.set(self.held.get() - 1);
+        turn.held.set(turn.held.get() - 1);
+    }
+}
+
+/// Also one that holds nothing: those who were called with it may be all that is left of a turn.
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.begin_next();
     }
 }
 
@@ -92,8 +148,9 @@ mod tests {
     }
 
     /// What connections do that are ready at once, each with an application that takes `takes`:
-    /// `a` for an answer, `w` for its being written, with the connection's number.
-    fn serve(connections: usize, takes: Duration) -> String {
+    /// `a` for its call, `w` for what comes after, with the connection's number. One in `answered` is
+    /// answered at once.
+    fn serve(connections: usize, takes: Duration, answered: usize) -> String {
         let runtime = Builder::new_current_thread().build().unwrap();
         let turn = Rc::new(Turn::new(clock));
         let log = Rc::new(RefCell::new(String::new()));
@@ -102,10 +159,10 @@ mod tests {
                 .map(|number| {
                     let (turn, log) = (Rc::clone(&turn), Rc::clone(&log));
                     spawn_local(async move {
-                        turn.give_way().await;
+                        let place = turn.enter().await;
                         NOW.set(NOW.get() + takes);
                         *log.borrow_mut() += &format!("a{number} ");
-                        turn.hold().await;
+                        place.leave(number % answered == 0).await;
                         *log.borrow_mut() += &format!("w{number} ");
                     })
                 })
@@ -114,30 +171,70 @@ mod tests {
                 connection.await.unwrap();
             }
         });
-        assert_eq!(turn.held.get(), 0);
+        assert_eq!((turn.held.get(), turn.waiting.get()), (0, 0));
         log.take()
+    }
+
+    /// The numbers of those whose step this is, in their order.
+    fn order(log: &str, step: char) -> Vec<usize> {
+        let steps = log.split_whitespace();
+        let numbers = steps.filter_map(|it| it.strip_prefix(step));
+        numbers.map(|it| it.parse().unwrap()).collect()
+    }
+
+    /// The most that were held at once.
+    fn most_held(log: &str) -> usize {
+        let (mut held, mut most) = (0, 0);
+        for step in log.split_whitespace() {
+            held = if step.starts_with('a') {
+                held + 1
+            } else {
+                held - 1
+            };
+            most = most.max(held);
+        }
+        most
     }
 
     #[test]
     fn answers_of_one_turn_are_written_together_in_their_order() {
-        assert_eq!(serve(3, PATIENCE / 10), "a0 a1 a2 w0 w1 w2 ");
+        assert_eq!(serve(3, PATIENCE / 10, 1), "a0 a1 a2 w0 w1 w2 ");
     }
 
     #[test]
     fn an_answer_waits_for_one_slow_application_at_most() {
-        assert_eq!(serve(3, PATIENCE), "a0 a1 w0 w1 a2 w2 ");
-    }
-
-    #[test]
-    fn who_has_given_way_is_more_patient() {
         assert_eq!(
-            serve(7, PATIENCE),
-            "a0 a1 w0 w1 a2 a3 a4 w2 w3 w4 a5 a6 w5 w6 "
+            serve(6, PATIENCE, 1),
+            "a0 a1 w0 w1 a2 a3 w2 w3 a4 a5 w4 w5 "
         );
     }
 
     #[test]
+    fn turns_end_when_their_time_is_over() {
+        let log = serve(1000, PATIENCE / 8, 1);
+        assert_eq!(order(&log, 'a'), (0..1000).collect::<Vec<_>>());
+        assert_eq!(most_held(&log), 9);
+    }
+
+    #[test]
+    fn few_answers_are_held_however_fast_they_are() {
+        let log = serve(1000, Duration::ZERO, 1);
+        assert_eq!(order(&log, 'w'), (0..1000).collect::<Vec<_>>());
+        assert_eq!(most_held(&log), MOST);
+    }
+
+    #[test]
+    fn nobody_is_forgotten_where_only_some_are_answered_at_once() {
+        for answered in [2, 7, 40] {
+            for takes in [Duration::ZERO, PATIENCE / 3, PATIENCE] {
+                let log = serve(1000, takes, answered);
+                assert_eq!(order(&log, 'w').len(), 1000);
+            }
+        }
+    }
+
+    #[test]
     fn who_is_alone_is_not_held_up() {
-        assert_eq!(serve(1, PATIENCE), "a0 w0 ");
+        assert_eq!(serve(1, PATIENCE, 1), "a0 w0 ");
     }
 }

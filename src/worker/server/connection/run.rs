@@ -98,14 +98,14 @@ impl<A: Application> Connection<'_, A> {
     pub(super) async fn request(&mut self, range: Range<usize>) -> Ending {
         self.entry.set_deadline(None);
         self.fresh = false;
-        self.server.turn.give_way().await;
-        let mut run = match poll_fn(|cx| Poll::Ready(self.start(cx, range.clone()))).await {
+        let place = self.server.turn.enter().await;
+        let started = poll_fn(|cx| Poll::Ready(self.start(cx, range.clone()))).await;
+        let is_answered = |run: &Run| run.exchange.is_complete();
+        place.leave(started.as_ref().is_ok_and(is_answered)).await;
+        let mut run = match started {
             Ok(run) => run,
             Err(refused) => return self.refuse(refused).await,
         };
-        if run.exchange.is_complete() {
-            self.server.turn.hold().await;
-        }
         let mut is_known = false;
         let ending = poll_fn(|cx| {
             let polled = self.poll_run(cx, &mut run);
