@@ -5,6 +5,10 @@ use std::cell::RefCell;
 /// A buffer's capacity in bytes: most heads and small bodies in one read.
 pub(super) const SIZE: usize = 16 * 1024;
 
+/// So many bytes are copied out of a buffer rather than hold it while others are at work; what is
+/// longer is rare.
+pub(super) const SPARSE: usize = SIZE / 4;
+
 /// Buffers kept for the next use. Only connections in the middle of a request hold one, so few
 /// are ever needed at once; what a burst needed beyond that goes back to the allocator.
 const KEPT: usize = 8;
@@ -20,6 +24,11 @@ impl Buffers {
             .borrow_mut()
             .pop()
             .unwrap_or_else(|| Vec::with_capacity(SIZE))
+    }
+
+    /// Whether the next one would have to be allocated.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
     }
 
     /// Takes a buffer back; one that has grown is freed.

@@ -62,7 +62,8 @@ impl Turn {
         Place(self)
     }
 
-    fn is_over(&self) -> bool {
+    /// Whether [`Self::enter`] would wait.
+    pub(super) fn is_over(&self) -> bool {
         let held = self.held.get();
         held >= MOST || (held > 0 && self.lasts() >= PATIENCE)
     }

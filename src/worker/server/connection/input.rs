@@ -5,13 +5,10 @@ use std::task::{Context, Poll};
 use super::Connection;
 use super::run::Run;
 use crate::worker::application::Application;
-use crate::worker::server::buffers;
+use crate::worker::server::buffers::{self, SPARSE};
 
 /// Pipelined requests are read ahead of their turn up to this many bytes.
 pub(super) const READ_AHEAD: usize = 64 * 1024;
-
-/// Bytes that are copied out of a read buffer before the wait for more; of larger beginnings there are few.
-const SPARSE: usize = buffers::SIZE / 4;
 
 /// What has been read and not been used.
 #[derive(Debug, Default)]
@@ -48,6 +45,15 @@ impl Input {
             let exact = self.buffer.to_vec();
             std::mem::replace(&mut self.buffer, exact)
         })
+    }
+
+    /// The buffer, if there is nothing in it.
+    fn take_idle_buffer(&mut self) -> Vec<u8> {
+        if self.is_empty() {
+            std::mem::take(&mut self.buffer)
+        } else {
+            Vec::new()
+        }
     }
 
     /// Moves what is unused to the front, so that all free capacity is behind it.
@@ -88,17 +94,19 @@ impl<A: Application> Connection<'_, A> {
             Poll::Ready(Ok(0) | Err(_)) => self.input.ended = true,
             Poll::Pending => {}
         }
-        if self.input.is_empty() {
-            // An idle connection holds no buffer.
-            self.server
-                .buffers
-                .give(std::mem::take(&mut self.input.buffer));
-        } else if polled.is_pending()
-            && let Some(buffer) = self.input.settle()
-        {
-            self.server.buffers.give(buffer);
+        if polled.is_pending() || self.input.is_empty() {
+            self.settle();
         }
         polled.map(|_| 0)
+    }
+
+    /// Holds no more of a read buffer than what is in it: others may have to wait for this
+    /// connection, or this one for others.
+    pub(super) fn settle(&mut self) {
+        self.server.buffers.give(self.input.take_idle_buffer());
+        if let Some(buffer) = self.input.settle() {
+            self.server.buffers.give(buffer);
+        }
     }
 
     /// Reads the next of the body from the socket to the exchange; `Ready(0)` is the end.

@@ -98,10 +98,20 @@ impl<A: Application> Connection<'_, A> {
     pub(super) async fn request(&mut self, range: Range<usize>) -> Ending {
         self.entry.set_deadline(None);
         self.fresh = false;
+        if self.server.turn.is_over() {
+            self.settle();
+        }
         let place = self.server.turn.enter().await;
         let started = poll_fn(|cx| Poll::Ready(self.start(cx, range.clone()))).await;
-        let is_answered = |run: &Run| run.exchange.is_complete();
-        place.leave(started.as_ref().is_ok_and(is_answered)).await;
+        let is_answered = |run: &&Run| run.exchange.is_complete();
+        let answered = started.as_ref().ok().filter(is_answered);
+        if let Some(run) = answered {
+            self.settle();
+            if self.server.buffers.is_empty() {
+                self.server.buffers.give(run.exchange.settle());
+            }
+        }
+        place.leave(answered.is_some()).await;
         let mut run = match started {
             Ok(run) => run,
             Err(refused) => return self.refuse(refused).await,

@@ -54,6 +54,11 @@ impl Exchange {
         self.lock().out.take_idle_buffer()
     }
 
+    /// Keeps no more of the output's buffer than what is in it; the buffer, if that is little.
+    pub(in crate::worker::server) fn settle(&self) -> Vec<u8> {
+        self.lock().out.settle()
+    }
+
     /// So many bytes of what was taken are still to be written.
     pub(in crate::worker::server) fn set_taken(&self, taken: usize) {
         let mut state = self.lock();
