@@ -16,6 +16,18 @@ static WOKEN: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     static COUNTED: Cell<bool> = const { Cell::new(false) };
+    static TURNS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The runtime is about to wait: everything that was ready has been done.
+pub fn end_turn() {
+    TURNS.set(TURNS.get().wrapping_add(1));
+}
+
+/// How often this thread's runtime has waited.
+#[must_use]
+pub fn turns() -> u64 {
+    TURNS.get()
 }
 
 /// From now on the wake-ups of tasks spawned on this thread are counted.

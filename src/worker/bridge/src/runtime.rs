@@ -17,6 +17,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
+use lowmem_serve::worker::tasks;
+
 thread_local! {
     static RUNTIME: OnceCell<LocalRuntime> = const { OnceCell::new() };
     /// The runtime turns without the interpreter.
@@ -143,6 +145,7 @@ pub fn run_before_wait() {
 }
 
 fn release() {
+    tasks::end_turn();
     run_before_wait();
     if DETACHED.get() {
         return;

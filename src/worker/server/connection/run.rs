@@ -104,14 +104,16 @@ impl<A: Application> Connection<'_, A> {
         let place = self.server.turn.enter().await;
         let started = poll_fn(|cx| Poll::Ready(self.start(cx, range.clone()))).await;
         let is_answered = |run: &&Run| run.exchange.is_complete();
-        let answered = started.as_ref().ok().filter(is_answered);
-        if let Some(run) = answered {
-            self.settle();
-            if self.server.buffers.is_empty() {
-                self.server.buffers.give(run.exchange.settle());
+        match started.as_ref().ok().filter(is_answered) {
+            Some(run) if place.is_to_hold() => {
+                self.settle();
+                if self.server.buffers.is_empty() {
+                    self.server.buffers.give(run.exchange.settle());
+                }
+                place.hold().await;
             }
+            _ => drop(place),
         }
-        place.leave(answered.is_some()).await;
         let mut run = match started {
             Ok(run) => run,
             Err(refused) => return self.refuse(refused).await,
