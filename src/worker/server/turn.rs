@@ -36,6 +36,8 @@ pub(super) struct Turn {
     answered: Cell<Option<u64>>,
     /// Connections that wait until they are written.
     waiting: Cell<usize>,
+    /// Those of them that have been called, and have not come yet.
+    called: Cell<usize>,
     written: Notify,
     clock: fn() -> Instant,
 }
@@ -53,6 +55,7 @@ impl Turn {
             answered: Cell::new(None),
             together: Cell::new(0),
             waiting: Cell::new(0),
+            called: Cell::new(0),
             written: Notify::new(),
             clock,
         }
@@ -61,16 +64,25 @@ impl Turn {
     /// Waits while the answers that are held should be written first. To be awaited before the
     /// application is called.
     pub(super) async fn enter(&self) -> Place<'_> {
-        while self.is_over() {
+        if self.is_to_wait() {
             self.waiting.set(self.waiting.get() + 1);
             self.written.notified().await;
             self.waiting.set(self.waiting.get() - 1);
+            self.called.set(self.called.get() - 1);
         }
         Place(self)
     }
 
-    /// Whether [`Self::enter`] would wait.
-    pub(super) fn is_over(&self) -> bool {
+    /// Whether [`Self::enter`] would wait: also behind those who wait already.
+    pub(super) fn is_to_wait(&self) -> bool {
+        self.uncalled() > 0 || self.is_over()
+    }
+
+    fn uncalled(&self) -> usize {
+        self.waiting.get() - self.called.get()
+    }
+
+    fn is_over(&self) -> bool {
         let held = self.held.get();
         held >= MOST || (held > 0 && self.lasts() >= PATIENCE)
     }
@@ -81,15 +93,18 @@ impl Turn {
 
     /// Begins the next turn, if nothing is held of this one.
     ///
-    /// It is for as many of those who wait as this one was, or more if it was short: who is called
-    /// and cannot be served goes to the end of the queue.
+    /// It is for as many of those who wait as this one was, in their order, or for more if this one
+    /// was short.
     fn begin_next(&self) {
-        if self.held.get() > 0 || self.waiting.get() == 0 {
+        let uncalled = self.uncalled();
+        if self.held.get() > 0 || uncalled == 0 {
             return;
         }
         let together = self.together.get().max(1);
         let growth = if self.lasts() < PATIENCE / 2 { 2 } else { 1 };
-        for _ in 0..(together * growth).min(MOST).min(self.waiting.get()) {
+        let next = (together * growth).min(MOST).min(uncalled);
+        self.called.set(self.called.get() + next);
+        for _ in 0..next {
             self.written.notify_one();
         }
     }
@@ -162,6 +177,11 @@ mod tests {
     /// `a` for its call, `w` for what comes after, with the connection's number. One in `answered` is
     /// answered at once.
     fn serve(connections: usize, takes: Duration, answered: usize) -> String {
+        serve_on(connections, takes, answered, 1)
+    }
+
+    /// As [`serve`], with so many requests on each connection.
+    fn serve_on(connections: usize, takes: Duration, answered: usize, requests: usize) -> String {
         let runtime = Builder::new_current_thread().build().unwrap();
         let turn = Rc::new(Turn::new(clock));
         let log = Rc::new(RefCell::new(String::new()));
@@ -170,15 +190,9 @@ mod tests {
                 .map(|number| {
                     let (turn, log) = (Rc::clone(&turn), Rc::clone(&log));
                     spawn_local(async move {
-                        let place = turn.enter().await;
-                        NOW.set(NOW.get() + takes);
-                        *log.borrow_mut() += &format!("a{number} ");
-                        if number % answered == 0 && place.is_to_hold() {
-                            place.hold().await;
-                        } else {
-                            drop(place);
+                        for _ in 0..requests {
+                            answer(&turn, &log, number, takes, answered).await;
                         }
-                        *log.borrow_mut() += &format!("w{number} ");
                     })
                 })
                 .collect();
@@ -188,6 +202,24 @@ mod tests {
         });
         assert_eq!((turn.held.get(), turn.waiting.get()), (0, 0));
         log.take()
+    }
+
+    async fn answer(
+        turn: &Turn,
+        log: &RefCell<String>,
+        number: usize,
+        takes: Duration,
+        answered: usize,
+    ) {
+        let place = turn.enter().await;
+        NOW.set(NOW.get() + takes);
+        *log.borrow_mut() += &format!("a{number} ");
+        if number.is_multiple_of(answered) && place.is_to_hold() {
+            place.hold().await;
+        } else {
+            drop(place);
+        }
+        *log.borrow_mut() += &format!("w{number} ");
     }
 
     /// The numbers of those whose step this is, in their order.
@@ -236,6 +268,17 @@ mod tests {
         let log = serve(1000, Duration::ZERO, 1);
         assert_eq!(order(&log, 'w'), (0..1000).collect::<Vec<_>>());
         assert_eq!(most_held(&log), MOST);
+    }
+
+    #[test]
+    fn nobody_is_overtaken_by_who_comes_again() {
+        let order = order(&serve_on(200, PATIENCE / 4, 1, 5), 'a');
+        let mut counts = [0usize; 200];
+        for number in order {
+            counts[number] += 1;
+            let least = counts.iter().min().unwrap();
+            assert!(counts[number] - least <= 2, "{counts:?}");
+        }
     }
 
     #[test]

@@ -98,7 +98,7 @@ impl<A: Application> Connection<'_, A> {
     pub(super) async fn request(&mut self, range: Range<usize>) -> Ending {
         self.entry.set_deadline(None);
         self.fresh = false;
-        if self.server.turn.is_over() {
+        if self.server.turn.is_to_wait() {
             self.settle();
         }
         let place = self.server.turn.enter().await;
