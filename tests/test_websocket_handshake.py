@@ -1,12 +1,10 @@
 """The WebSocket handshake: RFC 6455 section 4, and what the ASGI specification says of it."""
 
 import ast
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from harness import Server
 from harness.raw_client import encode_request
 from harness.scripted import Scripted, writes
 from harness.scripted_websocket import (
@@ -22,12 +20,6 @@ from harness.scripted_websocket import (
     received,
 )
 from harness.websocket_client import HANDSHAKE, TEXT, encode
-
-
-@pytest.fixture(scope="module")
-def scripted() -> Iterator[Scripted]:
-    with Server("http_script:app", "--ws-max-size", "200000") as running:
-        yield Scripted(running)
 
 
 def test_the_application_accepts_with_headers_and_a_subprotocol(scripted: Scripted) -> None:

@@ -7,7 +7,7 @@ pub(super) const SIZE: usize = 16 * 1024;
 
 /// So many bytes are copied out of a buffer rather than hold it while others are at work; what is
 /// longer is rare.
-pub(super) const SPARSE: usize = SIZE / 4;
+const SPARSE: usize = SIZE / 4;
 
 /// Buffers kept for the next use. Only connections in the middle of a request hold one, so few
 /// are ever needed at once; what a burst needed beyond that goes back to the allocator.
@@ -24,6 +24,15 @@ impl Buffers {
             .borrow_mut()
             .pop()
             .unwrap_or_else(|| Vec::with_capacity(SIZE))
+    }
+
+    /// Has the owner of `buffer` hold no more of it than what is in it, where that is little.
+    pub(super) fn settle(&self, buffer: &mut Vec<u8>) {
+        let is_sparse = buffer.capacity() >= SIZE && buffer.len() <= SPARSE;
+        if is_sparse || buffer.is_empty() {
+            let exact = buffer.to_vec();
+            self.give(std::mem::replace(buffer, exact));
+        }
     }
 
     /// Whether the next one would have to be allocated.

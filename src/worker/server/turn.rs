@@ -16,8 +16,8 @@ use tokio::sync::Notify;
 
 use crate::worker::tasks;
 
-/// An answer is not held for longer than this because of one more application call. A slow
-/// application's clients would notice; for a fast one it is a good many answers.
+/// Who comes when an answer has been held for so long waits for the next turn. A slow application's
+/// clients would notice a longer one; for a fast one it is a good many answers.
 const PATIENCE: Duration = Duration::from_millis(1);
 
 /// Answers held at once, at most: each has its buffers.
@@ -61,19 +61,21 @@ impl Turn {
         }
     }
 
-    /// Waits while the answers that are held should be written first. To be awaited before the
-    /// application is called.
-    pub(super) async fn enter(&self) -> Place<'_> {
-        if self.is_to_wait() {
-            self.waiting.set(self.waiting.get() + 1);
-            self.written.notified().await;
-            self.waiting.set(self.waiting.get() - 1);
-            self.called.set(self.called.get() - 1);
-        }
+    /// Takes part in the turn: the application is called next.
+    pub(super) fn enter(&self) -> Place<'_> {
         Place(self)
     }
 
-    /// Whether [`Self::enter`] would wait: also behind those who wait already.
+    /// Waits for the next turn.
+    pub(super) async fn wait(&self) {
+        self.waiting.set(self.waiting.get() + 1);
+        self.written.notified().await;
+        self.waiting.set(self.waiting.get() - 1);
+        self.called.set(self.called.get() - 1);
+    }
+
+    /// Whether the answers that are held should be written before another application is called;
+    /// who comes later waits behind those who wait already.
     pub(super) fn is_to_wait(&self) -> bool {
         self.uncalled() > 0 || self.is_over()
     }
@@ -211,7 +213,10 @@ mod tests {
         takes: Duration,
         answered: usize,
     ) {
-        let place = turn.enter().await;
+        if turn.is_to_wait() {
+            turn.wait().await;
+        }
+        let place = turn.enter();
         NOW.set(NOW.get() + takes);
         *log.borrow_mut() += &format!("a{number} ");
         if number.is_multiple_of(answered) && place.is_to_hold() {

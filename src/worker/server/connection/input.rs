@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use super::Connection;
 use super::run::Run;
 use crate::worker::application::Application;
-use crate::worker::server::buffers::{self, SPARSE};
+use crate::worker::server::buffers;
 
 /// Pipelined requests are read ahead of their turn up to this many bytes.
 pub(super) const READ_AHEAD: usize = 64 * 1024;
@@ -34,25 +34,6 @@ impl Input {
         if self.is_empty() {
             self.buffer.clear();
             self.used = 0;
-        }
-    }
-
-    /// Keeps no more of a buffer than it needs, where that makes a difference: a client may take its
-    /// time for the rest. Gives back the buffer.
-    fn settle(&mut self) -> Option<Vec<u8>> {
-        let is_sparse = self.buffer.capacity() >= buffers::SIZE && self.buffer.len() <= SPARSE;
-        is_sparse.then(|| {
-            let exact = self.buffer.to_vec();
-            std::mem::replace(&mut self.buffer, exact)
-        })
-    }
-
-    /// The buffer, if there is nothing in it.
-    fn take_idle_buffer(&mut self) -> Vec<u8> {
-        if self.is_empty() {
-            std::mem::take(&mut self.buffer)
-        } else {
-            Vec::new()
         }
     }
 
@@ -103,10 +84,7 @@ impl<A: Application> Connection<'_, A> {
     /// Holds no more of a read buffer than what is in it: others may have to wait for this
     /// connection, or this one for others.
     pub(super) fn settle(&mut self) {
-        self.server.buffers.give(self.input.take_idle_buffer());
-        if let Some(buffer) = self.input.settle() {
-            self.server.buffers.give(buffer);
-        }
+        self.server.buffers.settle(&mut self.input.buffer);
     }
 
     /// Reads the next of the body from the socket to the exchange; `Ready(0)` is the end.

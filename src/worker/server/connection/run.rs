@@ -98,23 +98,7 @@ impl<A: Application> Connection<'_, A> {
     pub(super) async fn request(&mut self, range: Range<usize>) -> Ending {
         self.entry.set_deadline(None);
         self.fresh = false;
-        if self.server.turn.is_to_wait() {
-            self.settle();
-        }
-        let place = self.server.turn.enter().await;
-        let started = poll_fn(|cx| Poll::Ready(self.start(cx, range.clone()))).await;
-        let is_answered = |run: &&Run| run.exchange.is_complete();
-        match started.as_ref().ok().filter(is_answered) {
-            Some(run) if place.is_to_hold() => {
-                self.settle();
-                if self.server.buffers.is_empty() {
-                    self.server.buffers.give(run.exchange.settle());
-                }
-                place.hold().await;
-            }
-            _ => drop(place),
-        }
-        let mut run = match started {
+        let mut run = match self.begin(range).await {
             Ok(run) => run,
             Err(refused) => return self.refuse(refused).await,
         };
@@ -144,6 +128,25 @@ impl<A: Application> Connection<'_, A> {
             Ending::KeepAlive if !run.body.is_done() => self.discard(run.body).await,
             other => other,
         }
+    }
+
+    /// Starts the application in its turn; an answer that is there at once may be written afterwards.
+    async fn begin(&mut self, range: Range<usize>) -> Result<Run, head::Refused> {
+        let server = self.server;
+        if server.turn.is_to_wait() {
+            self.settle();
+            server.turn.wait().await;
+        }
+        let place = server.turn.enter();
+        let run = poll_fn(|cx| Poll::Ready(self.start(cx, range.clone()))).await?;
+        if run.exchange.is_complete() && place.is_to_hold() {
+            self.settle();
+            if server.buffers.is_empty() {
+                run.exchange.settle(&server.buffers);
+            }
+            place.hold().await;
+        }
+        Ok(run)
     }
 
     /// Parses the head, decodes what has come of the body, and starts the application.

@@ -6,6 +6,7 @@ use super::{Arrival, Ending, Exchange, Peer, View, wake};
 use crate::worker::application::OwnBody;
 use crate::worker::asgi::http::{Framing, Response, Version};
 use crate::worker::server::body::{BodyDecoder, BodyRefused};
+use crate::worker::server::buffers::Buffers;
 use crate::worker::server::response::{Outgoing, Persist, ResponseHead};
 
 impl Exchange {
@@ -54,9 +55,9 @@ impl Exchange {
         self.lock().out.take_idle_buffer()
     }
 
-    /// Keeps no more of the output's buffer than what is in it; the buffer, if that is little.
-    pub(in crate::worker::server) fn settle(&self) -> Vec<u8> {
-        self.lock().out.settle()
+    /// Holds no more of the output's buffer than what is in it, where that is little.
+    pub(in crate::worker::server) fn settle(&self, buffers: &Buffers) {
+        self.lock().out.settle(buffers);
     }
 
     /// So many bytes of what was taken are still to be written.

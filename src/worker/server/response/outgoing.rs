@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 
 use crate::worker::asgi::http::Framing;
-use crate::worker::server::buffers::{self, SPARSE};
+use crate::worker::server::buffers::Buffers;
 use crate::worker::server::files::FilePiece;
 
 /// What waits to be written to a connection, in order.
@@ -84,13 +84,9 @@ impl Outgoing {
         }
     }
 
-    /// Keeps no more of the buffer than what is in it, where that is little; gives the buffer back.
-    pub(in crate::worker::server) fn settle(&mut self) -> Vec<u8> {
-        if self.tail.len() > SPARSE || self.tail.capacity() < buffers::SIZE {
-            return Vec::new();
-        }
-        let exact = self.tail.to_vec();
-        std::mem::replace(&mut self.tail, exact)
+    /// Holds no more of its buffer than what is in it, where that is little.
+    pub(in crate::worker::server) fn settle(&mut self, buffers: &Buffers) {
+        buffers.settle(&mut self.tail);
     }
 
     pub(in crate::worker::server) fn put_head(&mut self, head: Vec<u8>) {
