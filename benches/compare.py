@@ -19,12 +19,15 @@ from pathlib import Path
 from comparison import (
     command,
     connections,
+    document,
     environment,
+    floors,
     machine,
     plot,
     report,
     rounds,
     servers,
+    stalls,
     summary,
     workloads,
 )
@@ -47,6 +50,8 @@ def main() -> int:
         print("compare.py: needs Python 3.11 or newer", file=sys.stderr)
         return 2
     arguments = _parse()
+    if arguments.redraw:
+        return _redraw(arguments)
     run = _self_check if arguments.self_check else lambda: _compare(arguments)
     return command.prepared("compare.py", run, arguments.upgrade)
 
@@ -72,18 +77,35 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--results",
         type=Path,
-        default=environment.BENCHES / "results",
         help="folder for comparison.md, .json and .svg (default: benches/results)",
+    )
+    parser.add_argument(
+        "--redraw",
+        type=Path,
+        metavar="JSON",
+        help="measure nothing; make the .md and .svg of an earlier run's .json again, beside it or in --results",
     )
     return parser.parse_args()
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    binary = arguments.binary
-    chosen_servers, skipped = _servers(arguments.servers, binary)
+    comparison, rows = _measure(arguments)
+    name = "quick" if arguments.quick else "comparison"
+    _write(
+        {
+            f"{name}.md": report.markdown(comparison),
+            f"{name}.json": document.as_json(comparison, rows),
+            f"{name}.svg": plot.memory_against_rate(comparison.lines),
+        },
+        arguments.results or environment.BENCHES / "results",
+    )
+    return 1 if all(line.disqualified for line in comparison.lines) else 0
+
+
+def _measure(arguments: argparse.Namespace) -> tuple[document.Comparison, list[rounds.Row]]:
     default = ["hello"] if arguments.quick else list(workloads.DEFAULT)
-    names = arguments.workloads.split(",") if arguments.workloads else default
-    chosen_workloads = workloads.named(names)
+    chosen = workloads.named(arguments.workloads.split(",") if arguments.workloads else default)
+    competing, skipped = _servers(arguments, chosen)
     settings = _settings(arguments)
     round_count = arguments.rounds or (1 if arguments.quick else 3)
     connections.allow_descriptors(max(settings.idle_connections, settings.idle_websockets))
@@ -92,43 +114,41 @@ def _compare(arguments: argparse.Namespace) -> int:
     notes = _notes(arguments.quick)
     for note in notes:
         print(f"note: {note}")
-    rows = rounds.run(chosen_servers, chosen_workloads, settings, round_count)
-    lines = summary.summarise(rows)
+    rows = rounds.run(competing, chosen, settings, round_count)
     versions = environment.versions()
-    if any(server.family == servers.OURS for server in chosen_servers):
-        versions["lowmem-serve"] = environment.version_of(binary)
-    comparison = report.Comparison(
+    if any(server.family == servers.OURS for server in competing):
+        versions["lowmem-serve"] = environment.version_of(arguments.binary)
+    comparison = document.Comparison(
         begun=begun,
         machine=machine.describe(),
         versions=versions,
         settings=settings,
         rounds=round_count,
-        rows=rows,
-        lines=lines,
-        ratios=summary.ratios(lines),
+        lines=summary.summarise(rows),
         skipped=skipped,
         notes=notes,
     )
-    _write(comparison, arguments.results, "quick" if arguments.quick else "comparison")
-    return 1 if all(line.disqualified for line in lines) else 0
+    return comparison, rows
 
 
-def _servers(names: str | None, binary: Path) -> tuple[list[servers.Server], dict[str, str]]:
+def _servers(
+    arguments: argparse.Namespace, chosen: list[workloads.Workload]
+) -> tuple[list[servers.Server], dict[str, str]]:
     """Return the servers to measure, and those that cannot be with the reason."""
-    everything = servers.all_servers(binary)
-    if names is None:
-        chosen = [server for server in everything if server.name not in servers.NOT_BY_DEFAULT]
+    everything = [*servers.all_servers(arguments.binary), *floors.all_floors()]
+    if arguments.servers is None:
+        wanted = [server for server in everything if server.name not in servers.NOT_BY_DEFAULT]
     else:
-        chosen = servers.named(names.split(","), everything)
-    skipped = {}
-    for server in chosen:
-        why = servers.missing(server, binary)
-        if why and server.family == servers.OURS:
-            raise ValueError(f"{why} (or leave it out with --servers)")
-        if why:
-            print(f"skipping {server.name}: {why}")
-            skipped[server.name] = why
-    return [server for server in chosen if server.name not in skipped], skipped
+        wanted = servers.named(arguments.servers.split(","), everything)
+    wanted = [server for server in wanted if any(map(server.serves, chosen))]
+    skipped = {server.name: why for server in wanted if (why := server.missing())}
+    for server in wanted:
+        if server.name not in skipped:
+            continue
+        if server.family == servers.OURS:
+            raise ValueError(f"{skipped[server.name]} (or leave it out with --servers)")
+        print(f"skipping {server.name}: {skipped[server.name]}")
+    return [server for server in wanted if server.name not in skipped], skipped
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -153,21 +173,35 @@ def _notes(quick: bool) -> list[str]:
         notes.append("a quick run: its figures are for checking the tool, not for quoting")
     if sharing := len(machine.sharers()):
         notes.append(f"{sharing} other processes map a Python: PSS may be too low; what is dirty is not")
+    if not stalls.can_be_told():
+        notes.append("this kernel has no inet_diag: connections that stall are not found")
     return notes
 
 
-def _write(comparison: report.Comparison, folder: Path, name: str) -> None:
-    text = report.markdown(comparison)
+def _redraw(arguments: argparse.Namespace) -> int:
+    try:
+        comparison = document.read(arguments.redraw)
+    except ValueError as error:
+        print(f"compare.py: {error}", file=sys.stderr)
+        return 2
+    name = arguments.redraw.stem
+    _write(
+        {
+            f"{name}.md": report.markdown(comparison),
+            f"{name}.svg": plot.memory_against_rate(comparison.lines),
+        },
+        arguments.results or arguments.redraw.parent,
+    )
+    return 0
+
+
+def _write(files: dict[str, str], folder: Path) -> None:
+    """Write the files, and show the report that is among them."""
     folder.mkdir(parents=True, exist_ok=True)
-    written = {
-        folder / f"{name}.md": text,
-        folder / f"{name}.json": report.as_json(comparison),
-        folder / f"{name}.svg": plot.memory_against_rate(comparison.lines),
-    }
-    for path, content in written.items():
-        path.write_text(content, encoding="utf-8")
-    print(f"\n{text}")
-    print("written:", *(report.without_folder(str(path)) for path in written))
+    for name, content in files.items():
+        (folder / name).write_text(content, encoding="utf-8")
+    print(*("\n" + content for name, content in files.items() if name.endswith(".md")))
+    print("written:", *(environment.without_folder(str(folder / name)) for name in files))
 
 
 def _self_check() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from comparison import websocket_load
+from comparison import stalls, websocket_load
 from comparison.environment import APPS
 from comparison.serving import NotServing, Running
 from comparison.workloads import Workload
@@ -36,6 +37,12 @@ H2LOAD_TOTALS = re.compile(
 ECHOES = re.compile(r"\((?P<count>[\d,]+) in (?P<seconds>[\d.]+) s\)")
 MESSAGE_BYTES = 32
 
+LOOKED_AT = 0.9
+"""The share of the load after which its connections are looked at."""
+
+STALLED_FOR = 0.5
+"""Who has received nothing for this share of the load has stalled. Shorter pauses are in the latencies."""
+
 HANG_SECONDS = 30.0
 """How much longer than asked a load generator may take before it is given up."""
 
@@ -58,7 +65,8 @@ class Made:
     seconds: float
     cpu_seconds: float
     """Of the load generator itself."""
-    mean_us: float | None = None
+    stalled: int
+    """Connections that no answer came on any more, as far as the kernel tells."""
     p50_us: float | None = None
     p99_us: float | None = None
     errors: dict[str, int] = field(default_factory=dict)
@@ -76,7 +84,7 @@ def wrk(server: Running, workload: Workload, effort: Effort) -> Made:
         *("-s", str(REPORT_SCRIPT), f"{scheme}://127.0.0.1:{server.port}/"),
         *("--", workload.method, str(workload.body_bytes)),
     ]
-    output, cpu = _run(command, effort)
+    output, cpu, stalled = _run(command, server.port, effort)
     line = next((line for line in output.splitlines() if line.startswith(REPORT_MARK)), None)
     if line is None:
         raise NotServing(f"wrk made no report:\n{output.strip()}")
@@ -85,7 +93,7 @@ def wrk(server: Running, workload: Workload, effort: Effort) -> Made:
         requests=counts["requests"],
         seconds=counts["duration"] / 1e6,
         cpu_seconds=cpu,
-        mean_us=counts["mean"],
+        stalled=stalled,
         p50_us=counts["p50"],
         p99_us=counts["p99"],
         errors={ours: counts[its] for its, ours in ERROR_KINDS.items() if counts[its]},
@@ -99,7 +107,7 @@ def h2load(server: Running, workload: Workload, effort: Effort) -> Made:
         *("h2load", f"-t{effort.threads}", f"-c{workload.connections}", f"-m{workload.streams}"),
         *("-D", str(seconds), f"http://127.0.0.1:{server.port}/"),
     ]
-    output, cpu = _run(command, effort)
+    output, cpu, stalled = _run(command, server.port, effort)
     totals = H2LOAD_TOTALS.search(output)
     if not totals:
         raise NotServing(f"h2load made no report:\n{output.strip()}")
@@ -109,6 +117,7 @@ def h2load(server: Running, workload: Workload, effort: Effort) -> Made:
         requests=good,
         seconds=seconds,
         cpu_seconds=cpu,
+        stalled=stalled,
         errors={kind: int(count) for kind, count in errors.items() if count},
     )
 
@@ -120,7 +129,7 @@ def websocket(server: Running, workload: Workload, effort: Effort) -> Made:
         *("--connections", str(workload.connections), "--seconds", str(effort.seconds)),
         *("--size", str(MESSAGE_BYTES)),
     ]
-    output, cpu = _run(command, effort)
+    output, cpu, stalled = _run(command, server.port, effort)
     echoes = ECHOES.search(output)
     if not echoes:
         raise NotServing(f"the WebSocket client made no report:\n{output.strip()}")
@@ -128,6 +137,7 @@ def websocket(server: Running, workload: Workload, effort: Effort) -> Made:
         requests=int(echoes["count"].replace(",", "")),
         seconds=float(echoes["seconds"]),
         cpu_seconds=cpu,
+        stalled=stalled,
     )
 
 
@@ -135,8 +145,8 @@ GENERATORS: dict[str, Generator] = {"wrk": wrk, "h2load": h2load, "websocket": w
 """By the name that a workload gives."""
 
 
-def _run(command: list[str], effort: Effort) -> tuple[str, float]:
-    """Run a load generator; return what it printed and the CPU time (s) that it used."""
+def _run(command: list[str], port: int, effort: Effort) -> tuple[str, float, int]:
+    """Run a load generator; return what it printed, the CPU time (s) that it used and its stalled connections."""
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -145,9 +155,15 @@ def _run(command: list[str], effort: Effort) -> tuple[str, float]:
         preexec_fn=None if effort.cpus is None else lambda: os.sched_setaffinity(0, effort.cpus),
     )
     limit = effort.seconds + HANG_SECONDS
+    stalled = 0
     try:
         used_before = os.times()
-        output, _ = process.communicate(timeout=limit)
+        try:
+            output, _ = process.communicate(timeout=LOOKED_AT * effort.seconds)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(stalls.CannotTell):
+                stalled = stalls.silent(port, STALLED_FOR * effort.seconds)
+            output, _ = process.communicate(timeout=limit)
         used = os.times()
     except subprocess.TimeoutExpired as error:
         raise NotServing(f"{command[0]} did not end within {limit:.0f} s") from error
@@ -157,4 +173,4 @@ def _run(command: list[str], effort: Effort) -> tuple[str, float]:
             process.wait()
     cpu = used.children_user - used_before.children_user
     cpu += used.children_system - used_before.children_system
-    return output, cpu
+    return output, cpu, stalled

@@ -10,13 +10,6 @@ from comparison import generators
 from comparison.serving import Running
 from comparison.workloads import Workload
 
-TAKING_PART = 0.75
-"""Below this share of busy connections some have stalled: wrk does not tell, as it counts a
-timeout only when the answer comes at last."""
-
-CLIENT_HAS_TIME = 0.8
-"""Above this share of its CPU time, the load generator itself keeps connections waiting."""
-
 
 @dataclass(frozen=True, slots=True)
 class Client:
@@ -40,8 +33,6 @@ class LoadResult:
     """Of the server's whole tree, user and system time."""
     client_cpu_share: float
     """CPU time of the load generator over what its threads could have used: near 1, it was the limit."""
-    busy_connections: float | None
-    """How many connections took part: rate times mean latency (Little's law)."""
     errors: dict[str, int]
     """What went wrong, by kind and counted; without what did not happen."""
 
@@ -52,22 +43,14 @@ def apply_load(server: Running, workload: Workload, client: Client, duration_sec
     cpu_before = weigh.cpu_seconds(server.pid)
     made = generate(server, workload, generators.Effort(duration_seconds, client.threads, client.cpus))
     cpu_used = weigh.cpu_seconds(server.pid) - cpu_before
-    rate = made.requests / made.seconds
-    client_share = made.cpu_seconds / made.seconds / client.threads
-    errors = dict(made.errors)
-    busy = None
-    if made.mean_us is not None:
-        busy = rate * made.mean_us / 1e6
-        if busy < TAKING_PART * workload.connections and client_share < CLIENT_HAS_TIME:
-            errors["stalled connections"] = workload.connections - round(busy)
+    stalled = {"stalled connections": made.stalled} if made.stalled else {}
     return LoadResult(
-        requests_per_second=rate,
+        requests_per_second=made.requests / made.seconds,
         p50_us=made.p50_us,
         p99_us=made.p99_us,
         cpu_us_per_request=cpu_used * 1e6 / max(1, made.requests),
-        client_cpu_share=client_share,
-        busy_connections=busy,
-        errors=errors,
+        client_cpu_share=made.cpu_seconds / made.seconds / client.threads,
+        errors=made.errors | stalled,
     )
 
 

@@ -1,97 +1,54 @@
-"""The comparison as Markdown (which is also what the terminal shows) and as JSON."""
+"""The comparison as Markdown, which is also what the terminal shows."""
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 
+from comparison.document import Comparison
 from comparison.environment import without_folder
-from comparison.machine import Machine
-from comparison.rounds import Row
-from comparison.sample import Settings
+from comparison.servers import FLOOR
 from comparison.summary import COMPARED, MORE_IS_BETTER, Line, Ratio, Spread
 from comparison.tables import Column, aligned, table
+from comparison.workloads import WORKLOADS
 
 PACKAGES = (
     *("python", "uvicorn", "uvloop", "httptools", "granian", "rloop", "hypercorn"),
-    *(
-        "gunicorn",
-        "gunicorn-h1c",
-        "gunicorn_h1c",
-        "fastpysgi",
-        "node",
-        "quart",
-        "fastapi",
-        "starlette",
-        "django",
-        "wrk",
-    ),
+    *("gunicorn", "gunicorn-h1c", "gunicorn_h1c", "fastpysgi", "node"),
+    *("quart", "fastapi", "starlette", "django", "flask", "wrk"),
 )
 """What the header names, of all that is installed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Everything that was found out."""
-
-    begun: str
-    """UTC, ISO 8601."""
-    machine: Machine
-    versions: dict[str, str]
-    settings: Settings
-    rounds: int
-    rows: list[Row]
-    lines: list[Line]
-    ratios: list[Ratio]
-    skipped: dict[str, str]
-    """Servers that were asked for but cannot run here, and why."""
-    notes: list[str]
 
 
 def markdown(comparison: Comparison) -> str:
     """Return the whole report."""
     parts = ["# Comparison", _header(comparison)]
-    for workload in dict.fromkeys(row.workload.name for row in comparison.rows):
+    about = {workload.name: f": {workload.about}" for workload in WORKLOADS}
+    for workload in dict.fromkeys(line.workload for line in comparison.lines):
         lines = [line for line in comparison.lines if line.workload == workload]
-        about = next(r.workload.about for r in comparison.rows if r.workload.name == workload)
-        parts.append(f"## {workload}: {about}")
-        parts.append(table(_columns_of(WEIGHT, lines), lines))
-        parts.append(table(_columns_of(RATE, lines), lines))
-        if any(line.client_bound for line in lines):
-            parts.append("`≥`: wrk used all of its CPU time; the server could do more.")
-        parts += _disqualified(lines)
+        parts.append(f"## {workload}{about.get(workload, '')}")
+        parts += _tables(lines)
         if ratios := [ratio for ratio in comparison.ratios if ratio.workload == workload]:
             parts.append("lowmem-serve over the best configuration of each peer:")
             parts.append(_ratio_table(ratios))
     return "\n\n".join(parts) + "\n"
 
 
-def as_json(comparison: Comparison) -> str:
-    """Return the figures of every round, and the machine and versions they belong to."""
-    document = {
-        "begun": comparison.begun,
-        "machine": asdict(comparison.machine),
-        "versions": comparison.versions,
-        "settings": {**asdict(comparison.settings), "rounds": comparison.rounds},
-        "skipped": comparison.skipped,
-        "notes": comparison.notes,
-        "rows": [
-            {
-                "workload": row.workload.name,
-                "server": row.server.name,
-                "family": row.server.family,
-                "command": without_folder(shlex.join(row.server.serve(row.workload, 8000))),
-                "disqualified": line.disqualified and without_folder(line.disqualified),
-                "summary": {name: asdict(spread) for name, spread in line.figures.items()},
-                "samples": [asdict(sample) for sample in row.samples],
-            }
-            for row, line in zip(comparison.rows, comparison.lines, strict=True)
-        ],
-        "ratios": [asdict(ratio) for ratio in comparison.ratios],
-    }
-    return without_folder(json.dumps(document, indent=2, ensure_ascii=False)) + "\n"
+def _tables(lines: list[Line]) -> list[str]:
+    """Return the tables of one workload, and what is to be known of their rows."""
+    of_servers = [line for line in lines if line.family != FLOOR]
+    parts = [table(_columns_of(WEIGHT, of_servers), of_servers)] if of_servers else []
+    parts.append(table(_columns_of(RATE, lines), lines))
+    if any(line.client_bound for line in lines):
+        parts.append("`≥`: wrk used all of its CPU time; the server could do more.")
+    told = [
+        f"- {line.server} is no server, and in no ratio: {line.note}"
+        for line in lines
+        if line.family == FLOOR
+    ]
+    told += [f"- {line.server} is disqualified: {line.disqualified}" for line in lines if line.disqualified]
+    told += [f"- {line.server}: {remark}" for line in lines for remark in line.remarks]
+    # A server's log may span lines; indented, it stays in its list item.
+    return [*parts, without_folder("\n".join(item.replace("\n", "\n  ") for item in told))] if told else parts
 
 
 def _header(comparison: Comparison) -> str:
@@ -119,15 +76,11 @@ def _header(comparison: Comparison) -> str:
     return without_folder("\n".join(facts))
 
 
-def _disqualified(lines: list[Line]) -> list[str]:
-    told = [f"- {line.server} is disqualified: {line.disqualified}" for line in lines if line.disqualified]
-    told += [f"- {line.server}: {remark}" for line in lines for remark in line.remarks]
-    # A server's log may span lines; indented, it stays in its list item.
-    return [without_folder("\n".join(item.replace("\n", "\n  ") for item in told))] if told else []
-
-
 def _name(line: Line) -> str:
-    return f"{line.server} (void)" if line.disqualified else line.server
+    marks = [
+        mark for mark, holds in (("void", line.disqualified), ("no server", line.family == FLOOR)) if holds
+    ]
+    return f"{line.server} ({', '.join(marks)})" if marks else line.server
 
 
 def _figure(name: str, form: str, spread: bool = False) -> Callable[[Line], str]:
@@ -177,6 +130,7 @@ WEIGHT = [
 RATE = [
     Column("requests per second", _name),
     Column("pinned", _figure("pinned_requests_per_second", ".0f", spread=True)),
+    Column("of the floor", _figure("pinned_share_of_floor", ".0%")),
     Column("p50, µs", _figure("pinned_p50_us", ".0f")),
     Column("p99, µs", _figure("pinned_p99_us", ".0f")),
     Column("CPU µs", _figure("pinned_cpu_us_per_request", ".1f")),

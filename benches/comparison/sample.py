@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from dataclasses import asdict, dataclass, field
@@ -9,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 import weigh
 from comparison import connections, load, serving
 from comparison.load import Client
-from comparison.servers import Server
+from comparison.servers import FLOOR, Server
 from comparison.workloads import WEBSOCKET_APP, WORKLOADS, Workload
 
 IDLE_SETTLE_SECONDS = 0.5
@@ -52,15 +53,14 @@ def take(server: Server, workload: Workload, settings: Settings) -> Sample:
     except serving.NotServing as error:
         sample.failure = str(error)
         return sample
-    if workload is HELLO:
+    if workload is HELLO and server.family != FLOOR:
         _weigh_connections(sample, server, settings)
     return sample
 
 
 def _measure_free(sample: Sample, server: Server, workload: Workload, settings: Settings) -> None:
-    port = serving.free_port()
     client = Client("free", settings.free_threads, cpus=None)
-    with serving.running(server.serve(workload, port), port, workload) as instance:
+    with serving.running(lambda port: server.serve(workload, port), workload) as instance:
         sample.figures["ready_ms"] = instance.ready_seconds * 1000
         if instance.fault:
             sample.errors["wrong answers"] = 1
@@ -79,10 +79,8 @@ def _measure_pinned(sample: Sample, server: Server, workload: Workload, settings
     cpus = sorted(os.sched_getaffinity(0))
     if len(cpus) < 2:
         return
-    port = serving.free_port()
     client = Client("pinned", threads=1, cpus={cpus[1]})
-    command = server.serve(workload, port)
-    with serving.running(command, port, workload, cpus={cpus[0]}) as instance:
+    with serving.running(lambda port: server.serve(workload, port), workload, {cpus[0]}) as instance:
         if settings.warm_up:
             load.warm_up(instance, workload, client)
         _record_load(sample, instance, workload, client, settings)
@@ -97,13 +95,16 @@ def _weigh_connections(sample: Sample, server: Server, settings: Settings) -> No
     for figure, (app, request, status, count) in kinds.items():
         if not count:
             continue
-        port = serving.free_port()
-        command = [*server.command(app, port), *server.hold_idle]
+        command = functools.partial(_holding_idle, server, app)
         try:
-            with serving.running(command, port, HELLO) as instance:
+            with serving.running(command, HELLO) as instance:
                 sample.figures[figure] = connections.kib_per_connection(instance, request, status, count)
         except serving.NotServing as error:
             sample.remarks.append(f"{figure}: {error}")
+
+
+def _holding_idle(server: Server, app: str, port: int) -> list[str]:
+    return [*server.command(app, port), *server.hold_idle]
 
 
 def _record_load(

@@ -19,6 +19,8 @@ IDLE_KEEP_ALIVE_SECONDS = 120
 IDLE_CONNECTION_LIMIT = 8192
 """The backlog and connection limit, where a server has one, while connections are weighed."""
 
+HOW_TO_BUILD = "build it with `cargo build --release` or name --binary"
+
 HTTP = {"http": ()}
 """A server that is measured without TLS and HTTP/2."""
 
@@ -43,7 +45,10 @@ class Server:
     transports: dict[str, tuple[str, ...]] = field(default_factory=lambda: HTTP)
     """What clients can speak to it, and the further arguments that it needs for that."""
     websockets: bool = True
+    missing: Callable[[], str | None] = lambda: None
+    """Says why it cannot be run here; None when it can."""
     note: str = ""
+    """What a reader has to know of the configuration."""
 
     def serves(self, workload: Workload) -> bool:
         """Whether this server can run the workload at all."""
@@ -61,6 +66,9 @@ class Server:
 
 OURS = "lowmem-serve"
 """The family that the others are compared with, and the name of its default configuration."""
+
+FLOOR = "floor"
+"""The family of what is no server, and in no ratio: `floors.py`."""
 
 
 def all_servers(binary: Path) -> list[Server]:
@@ -96,17 +104,6 @@ def named(names: list[str], servers: list[Server]) -> list[Server]:
     return [server for server in servers if server in chosen]
 
 
-def missing(server: Server, binary: Path) -> str | None:
-    """Say why the server cannot be run here; None when it can."""
-    if server.family == OURS and not binary.exists():
-        return f"{binary} does not exist: build it with `cargo build --release` or name --binary"
-    if server.family == "node" and not shutil.which("node"):
-        return "node is not on PATH"
-    if server.name.endswith("rloop") and not any(VENV.glob("lib/python3*/site-packages/rloop")):
-        return "rloop is not available for this Python"
-    return None
-
-
 def _installed(script: str) -> str:
     return str(VENV / "bin" / script)
 
@@ -130,6 +127,7 @@ def _lowmem(binary: Path, loop: str) -> Server:
             "tls": ("--ssl-certfile", str(CERTIFICATE), "--ssl-keyfile", str(KEY)),
             "h2c": (),
         },
+        missing=lambda: None if binary.exists() else f"{binary} does not exist: {HOW_TO_BUILD}",
         note=f"--loop {loop}",
     )
 
@@ -176,8 +174,14 @@ def _granian(loop: str) -> Server:
             "tls": ("--ssl-certificate", str(CERTIFICATE), "--ssl-keyfile", str(KEY)),
             "h2c": (),
         },
+        missing=_missing_rloop if loop == "rloop" else lambda: None,
         note=f"--loop {loop}",
     )
+
+
+def _missing_rloop() -> str | None:
+    found = any(VENV.glob("lib/python3*/site-packages/rloop"))
+    return None if found else "rloop is not available for this Python"
 
 
 def _granian_wsgi() -> Server:
@@ -254,5 +258,6 @@ def _node() -> Server:
         command=command,
         only=("hello",),
         websockets=False,
+        missing=lambda: None if shutil.which("node") else "node is not on PATH",
         note="node:http, not Python",
     )

@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -47,19 +47,18 @@ class Running:
 
 @contextlib.contextmanager
 def running(
-    command: list[str],
-    port: int,
+    command: Callable[[int], list[str]],
     workload: Workload,
     cpus: set[int] | None = None,
     patience: float = 1.0,
 ) -> Iterator[Running]:
-    """Run the server until the block ends; on these CPUs only, when given.
+    """Run the server, whose command is made for a port, until the block ends; on these CPUs only, when given.
 
     One that is slowed down on purpose gets `patience` times the usual time to start, answer and stop.
     """
-    with tempfile.TemporaryFile() as log:
+    with reserved_port() as port, tempfile.TemporaryFile() as log:
         begin = time.monotonic()
-        process = start(command, APPS, {}, log, cpus)
+        process = start(command(port), APPS, {}, log, cpus)
         try:
             yield _wait_until_ready(process, port, workload, begin, patience)
             if process.poll() is not None:
@@ -88,10 +87,18 @@ def start(
     )
 
 
-def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+@contextlib.contextmanager
+def reserved_port() -> Iterator[int]:
+    """A TCP port of 127.0.0.1 that a server can listen on, and that nobody else gets meanwhile.
+
+    It is held by a socket that is bound and does not listen. Beside that Linux lets another be bound and
+    listen if both have SO_REUSEADDR, as every server's has; who asks for any port, to listen or to
+    connect from, gets a different one.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
 
 
 def end(process: subprocess.Popen[bytes], patience: float = 1.0) -> None:

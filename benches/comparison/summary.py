@@ -6,12 +6,14 @@ import statistics
 from dataclasses import dataclass
 
 from comparison.rounds import Row
-from comparison.servers import OURS
+from comparison.servers import FLOOR, OURS
 
 CLIENT_BOUND_SHARE = 0.95
 """Above this share of its CPU time, wrk and not the server was the limit."""
 
-MORE_IS_BETTER = frozenset({"free_requests_per_second", "pinned_requests_per_second"})
+PLACEMENTS = ("pinned", "free")
+
+MORE_IS_BETTER = frozenset(f"{placement}_requests_per_second" for placement in PLACEMENTS)
 
 COMPARED = (
     "pinned_requests_per_second",
@@ -48,12 +50,20 @@ class Line:
     workload: str
     server: str
     family: str
+    note: str
+    """What a reader has to know of the configuration."""
     figures: dict[str, Spread]
     disqualified: str | None
     """Why its figures do not count; None when they do."""
     remarks: tuple[str, ...]
-    client_bound: frozenset[str]
-    """Placements in which wrk was the limit: the server could do more."""
+
+    @property
+    def client_bound(self) -> frozenset[str]:
+        """Placements in which wrk was the limit: the server could do more."""
+        shares = {placement: self.figures.get(f"{placement}_client_cpu_share") for placement in PLACEMENTS}
+        return frozenset(
+            placement for placement, share in shares.items() if share and share.median > CLIENT_BOUND_SHARE
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +79,10 @@ class Ratio:
 
 def summarise(rows: list[Row]) -> list[Line]:
     """Return one line for each row."""
-    return [_line(row) for row in rows]
+    return [
+        _line(row, [x for x in rows if x.workload == row.workload and x.server.family == FLOOR])
+        for row in rows
+    ]
 
 
 def ratios(lines: list[Line]) -> list[Ratio]:
@@ -79,7 +92,7 @@ def ratios(lines: list[Line]) -> list[Ratio]:
         others = [
             line
             for line in lines
-            if line.workload == ours.workload and line.family != OURS and not line.disqualified
+            if line.workload == ours.workload and line.family not in (OURS, FLOOR) and not line.disqualified
         ]
         for figure in (figure for figure in COMPARED if figure in ours.figures):
             for family in dict.fromkeys(line.family for line in others):
@@ -97,25 +110,35 @@ def _ratio(ours: Line, peers: list[Line], figure: str) -> Ratio:
     return Ratio(ours.workload, figure, best.server, value)
 
 
-def _line(row: Row) -> Line:
+def _line(row: Row, floors: list[Row]) -> Line:
     names = dict.fromkeys(name for sample in row.samples for name in sample.figures)
     figures = {
         name: _spread([sample.figures[name] for sample in row.samples if name in sample.figures])
         for name in names
     }
+    for placement in PLACEMENTS:
+        if shares := _shares(row, floors, f"{placement}_requests_per_second"):
+            figures[f"{placement}_share_of_floor"] = _spread(shares)
     return Line(
         workload=row.workload.name,
         server=row.server.name,
         family=row.server.family,
+        note=row.server.note,
         figures=figures,
         disqualified=row.failure or _told_errors(row),
         remarks=tuple(dict.fromkeys(text for sample in row.samples for text in sample.remarks)),
-        client_bound=frozenset(
-            placement
-            for placement in ("free", "pinned")
-            if (share := figures.get(f"{placement}_client_cpu_share")) and share.median > CLIENT_BOUND_SHARE
-        ),
     )
+
+
+def _shares(row: Row, floors: list[Row], rate: str) -> list[float]:
+    """Return the row's rate in each round over that of the fastest floor in the same round."""
+    shares = []
+    for number, sample in enumerate(row.samples):
+        beside = [floor.samples[number].figures for floor in floors if number < len(floor.samples)]
+        fastest = max((figures[rate] for figures in beside if rate in figures), default=0.0)
+        if fastest and rate in sample.figures:
+            shares.append(sample.figures[rate] / fastest)
+    return shares
 
 
 def _spread(values: list[float]) -> Spread:

@@ -35,9 +35,11 @@ def figures(binary: Path, python: Python) -> dict[str, float]:
 
 
 def _weigh(binary: Path, python: Python, workload: workloads.Workload) -> weigh.Weight:
-    port = serving.free_port()
-    command = [str(binary), "--python", str(python.path), workload.app, "--port", str(port)]
-    with serving.running([*command, "--no-access-log"], port, workload) as instance:
+    def command(port: int) -> list[str]:
+        served = ("--python", str(python.path), workload.app, "--port", str(port))
+        return [str(binary), *served, "--no-access-log"]
+
+    with serving.running(command, workload) as instance:
         if instance.fault:
             raise serving.NotServing(instance.fault)
         time.sleep(SETTLE_SECONDS)

@@ -40,18 +40,20 @@ def figures(binary: Path, python: Python) -> dict[str, float]:
 
 
 def _executed(binary: Path, python: Python, workload: workloads.Workload, requests: int) -> int:
-    port = serving.free_port()
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            *("valgrind", "--tool=callgrind", "--trace-children=yes"),
-            f"--callgrind-out-file={folder}/%p",
-            *(str(binary), "--python", str(python.path), workload.app),
-            *("--port", str(port), "--no-access-log"),
-        ]
-        with serving.running(command, port, workload, patience=PATIENCE) as instance:
+
+        def command(port: int) -> list[str]:
+            return [
+                *("valgrind", "--tool=callgrind", "--trace-children=yes"),
+                f"--callgrind-out-file={folder}/%p",
+                *(str(binary), "--python", str(python.path), workload.app),
+                *("--port", str(port), "--no-access-log"),
+            ]
+
+        with serving.running(command, workload, patience=PATIENCE) as instance:
             if instance.fault:
                 raise serving.NotServing(instance.fault)
-            _ask(port, workload, requests)
+            _ask(instance.port, workload, requests)
         # The worker has executed more than the supervisor.
         return max(_total(path) for path in Path(folder).iterdir())
 

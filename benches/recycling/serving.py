@@ -17,7 +17,7 @@ from pathlib import Path
 
 import weigh
 from comparison.environment import CERTIFICATE
-from comparison.serving import NotServing, end, free_port, start
+from comparison.serving import NotServing, end, reserved_port, start
 from recycling.scenarios import Scenario
 from recycling.servers import APPS, Server, command_line
 
@@ -67,9 +67,8 @@ class Running:
 @contextlib.contextmanager
 def running(server: Server, scenario: Scenario) -> Iterator[Running]:
     """Run the server; it is ended with the block, and only its log stays until then."""
-    with tempfile.TemporaryDirectory(prefix="lowmem-recycling-") as folder:
+    with tempfile.TemporaryDirectory(prefix="lowmem-recycling-") as folder, reserved_port() as port:
         log, fault = Path(folder, "log"), Path(folder, "fault")
-        port = free_port()
         variables = {
             "RECYCLING_IMPORT_SECONDS": str(scenario.import_seconds),
             "RECYCLING_FAULT": str(fault),

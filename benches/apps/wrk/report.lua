@@ -12,9 +12,9 @@ end
 function done(summary, latency, requests)
   local e = summary.errors
   io.write(string.format(
-    '\nREPORT {"requests":%d,"duration":%d,"bytes":%d,"p50":%d,"p99":%d,"mean":%.1f,' ..
+    '\nREPORT {"requests":%d,"duration":%d,"p50":%d,"p99":%d,' ..
     '"connect":%d,"read":%d,"write":%d,"timeout":%d,"status":%d}\n',
-    summary.requests, summary.duration, summary.bytes,
-    latency:percentile(50), latency:percentile(99), latency.mean,
+    summary.requests, summary.duration,
+    latency:percentile(50), latency:percentile(99),
     e.connect, e.read, e.write, e.timeout, e.status))
 end
