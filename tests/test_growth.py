@@ -3,8 +3,8 @@
 import json
 import os
 import re
+import select
 import socket
-import threading
 from typing import Any
 
 import pytest
@@ -22,6 +22,14 @@ def growth(*arguments: str) -> str:
 
 def growth_as_json(*arguments: str) -> list[dict[str, Any]]:
     return json.loads(growth("--json", *arguments))
+
+
+def asking(worker: int) -> socket.socket:
+    """Connected to what a worker is asked by, without the command in between."""
+    connected = socket.socket(socket.AF_UNIX)
+    connected.settimeout(60)
+    connected.connect(f"\0lowmem-serve/growth/{worker}")
+    return connected
 
 
 def by_name(grown: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -122,17 +130,19 @@ def test_any_loop_can_be_asked(server, loop: str) -> None:
 
 def test_requests_are_answered_during_a_look(server) -> None:
     started = server("leaking:app", "--growth")
-    # Enough objects for a look that takes longer than some requests.
+    # Some hundred slices of a count. One without interruption leaves room for two or three requests: before
+    # the question is read, and while the answer is on its way.
     started.get("/session/300000")
-    looked = threading.Thread(target=growth, args=(str(started.pid),))
-    looked.start()
     answered = 0
-    with started.connect() as client:
-        while looked.is_alive():
+    with started.connect() as client, asking(started.worker_pids()[0]) as asked:
+        assert client.get("/").status == 200
+        asked.sendall(b'{"since": "last"}\n')
+        while not select.select([asked], [], [], 0)[0]:
             assert client.get("/").status == 200
             answered += 1
-    looked.join()
-    assert answered > 10
+        answer = json.loads(b"".join(iter(lambda: asked.recv(65536), b"")))
+    assert by_name(answer["types"])["leaking.Session"]["objects"] == 300_000
+    assert answered > 20
 
 
 def test_every_worker_is_asked(server) -> None:
@@ -193,11 +203,9 @@ def test_a_socket_that_another_process_holds_is_not_believed() -> None:
 
 def test_a_question_that_is_none_is_refused(server) -> None:
     started = server("leaking:app", "--growth")
-    with socket.socket(socket.AF_UNIX) as asking:
-        asking.settimeout(10)
-        asking.connect(f"\0lowmem-serve/growth/{started.worker_pids()[0]}")
-        asking.sendall(b"what?\n")
-        answer = b"".join(iter(lambda: asking.recv(65536), b""))
+    with asking(started.worker_pids()[0]) as asked:
+        asked.sendall(b"what?\n")
+        answer = b"".join(iter(lambda: asked.recv(65536), b""))
     assert "does not understand" in json.loads(answer)["error"]
     assert started.get("/").status == 200
 

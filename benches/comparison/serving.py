@@ -64,7 +64,7 @@ def running(
             if process.poll() is not None:
                 raise NotServing(f"ended by itself with exit code {process.returncode}")
         except NotServing as error:
-            raise NotServing(f"{error}{_tail(log.fileno())}") from error
+            raise NotServing(f"{error}{tail(log)}") from error
         finally:
             end(process, patience)
 
@@ -162,7 +162,8 @@ def _fault(response: http.client.HTTPResponse, wanted: bytes) -> str | None:
     return None if body == wanted else f"the first answer is wrong: {body[:80]!r}"
 
 
-def _tail(log: int) -> str:
-    size = os.fstat(log).st_size
-    text = os.pread(log, LOG_TAIL_BYTES, max(0, size - LOG_TAIL_BYTES)).decode(errors="replace")
+def tail(log: IO[bytes]) -> str:
+    """Return the end of a server's log as the end of a message about it; empty when it has said nothing."""
+    size = os.fstat(log.fileno()).st_size
+    text = os.pread(log.fileno(), LOG_TAIL_BYTES, max(0, size - LOG_TAIL_BYTES)).decode(errors="replace")
     return f"; its log ends:\n{text.rstrip()}" if text.strip() else ""

@@ -18,7 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 BACKLOG = 2048
-BUFFER_BYTES = 256 * 1024
+BUFFER_BYTES = 64 * 1024
+"""Larger ones do not stay in the processor's cache."""
 HEAD_END = b"\r\n\r\n"
 CONTENT_LENGTH = re.compile(rb"(?i)^content-length: *(\d+)", re.MULTILINE)
 
