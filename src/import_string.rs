@@ -76,18 +76,13 @@ fn arguments(path: &Path, attribute: Option<&str>, directory: &Path) -> Option<S
         None => made_in(&file).unwrap_or_else(|| USUAL_NAMES[0].to_owned()),
     };
     let mut names: Vec<&str> = Vec::new();
-    for component in path.with_extension("").components() {
-        match component {
-            Component::CurDir => {}
-            Component::Normal(_) => {}
-            // Somewhere else: the directory has to be said.
-            _ => return outside(path, &attribute),
-        }
-    }
     let stem = path.with_extension("");
     for component in stem.components() {
-        if let Component::Normal(name) = component {
-            names.push(name.to_str()?);
+        match component {
+            Component::CurDir => {}
+            Component::Normal(name) => names.push(name.to_str()?),
+            // Somewhere else: the directory has to be said.
+            _ => return outside(path, &attribute),
         }
     }
     let module = names.pop()?;

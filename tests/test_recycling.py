@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,16 +78,22 @@ def under_load(
     seconds: float,
     mix: load.Mix = load.SMALL,
     trigger: load.Trigger | None = None,
-    *,
     enough: load.Enough | None = None,
-    transport: Transport = Transport.PLAIN,
-    roots: str = "",
 ) -> Tally:
     """For so many seconds, and longer on a machine on which there is not enough by then."""
+    endpoint = endpoint_of(server, Transport.PLAIN)
+    return timed(server, load.run(endpoint, mix, seconds, trigger, enough))
+
+
+def endpoint_of(server: Server, transport: Transport, roots: str = "") -> Endpoint:
     assert not isinstance(server.address, str)
-    endpoint = Endpoint.of(server.address, transport, roots)
+    return Endpoint.of(server.address, transport, roots)
+
+
+def timed(server: Server, running: Coroutine[None, None, Tally]) -> Tally:
+    """The tally of a load, with what the server has waited for a CPU meanwhile."""
     with Waits(server.pid) as waits:
-        tally = asyncio.run(load.run(endpoint, mix, seconds, trigger, enough))
+        tally = asyncio.run(running)
     tally.waits = waits
     return tally
 
@@ -163,14 +169,12 @@ def test_nobody_notices_over_connections_that_cannot_move(
 ) -> None:
     authority = Authority(tmp_path)
     started = recycled(*(authority.flags if transport.is_encrypted else ()))
-    tally = under_load(
-        started,
-        seconds=5,
-        trigger=hang_up(started, 1.5),
-        enough=lambda tally: swaps(tally) >= 1 and tally.moved > 0,
-        transport=transport,
-        roots=authority.roots,
-    )
+    endpoint = endpoint_of(started, transport, authority.roots)
+
+    def enough(tally: Tally) -> bool:
+        return swaps(tally) >= 1 and tally.moved > 0
+
+    tally = timed(started, load.run(endpoint, load.SMALL, 5, hang_up(started, 1.5), enough))
     # Nothing of stalls: handshakes take their time where several tests share the machine.
     assert not tally.failures, "\n".join(map(str, tally.examples))
     assert swaps(tally) >= 1

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import Server, processes, run
+from harness.reloading import reloads, wait_for_reload, workers
 
 SOON = 40.0
 """Seconds after which a reload is taken to hang; it takes 0.1 s where the machine has nothing else to do."""
@@ -72,22 +73,6 @@ def wait_for(server: Server, edition: str) -> None:
     while (answer := server.get("/")).text != edition:
         assert answer.status == 200
         assert time.monotonic() - began < SOON, server.output
-
-
-def workers(server: Server) -> list[int]:
-    """The live ones; not the template."""
-    started = {int(found[1]) for found in server.stderr.matches(r"Started server process \[(\d+)\]")}
-    return [pid for pid in server.worker_pids() if pid in started]
-
-
-def reloads(server: Server) -> list[str]:
-    return [
-        found[1] for found in server.stderr.matches(r"inotify detected changes in (.*)\. Reloading\.\.\.")
-    ]
-
-
-def wait_for_reload(server: Server, times: int = 1) -> None:
-    server.stderr.wait_for_line(r"Reloaded in [\d.]+ s", times=times)
 
 
 # --- saving
@@ -333,76 +318,3 @@ def test_a_directory_that_is_none_is_wrong_usage(source: Path) -> None:
     finished = run("edited:app", "--reload", "--reload-dir", "nowhere", cwd=source.parent)
     assert finished.returncode == 2
     assert "--reload-dir" in finished.stderr and "not a directory" in finished.stderr
-
-
-# --- settings and variables
-
-SETTINGS = """
-import os
-
-async def app(scope, receive, send):
-    assert scope["type"] == "http"
-    said = f"{scope['root_path']} {os.environ.get('SAID', '')}".encode()
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": said})
-"""
-
-
-@pytest.fixture
-def configured(server, tmp_path: Path):
-    """Starts an application that says its root path and a variable, with a settings file."""
-    (tmp_path / "said.py").write_text(SETTINGS)
-    (tmp_path / "lowmem-serve.toml").write_text("root-path = '/one'\nenv-file = '.env'\n")
-    (tmp_path / ".env").write_text("SAID=one\n")
-
-    def start(*flags: str) -> Server:
-        return server("said:app", "--reload", "--no-access-log", *flags, cwd=tmp_path)
-
-    return start
-
-
-def test_variables_of_the_env_file_are_the_next_workers(configured, tmp_path: Path) -> None:
-    started = configured()
-    assert started.get("/").text == "/one one"
-    (tmp_path / ".env").write_text("SAID=two\n")
-    wait_for_reload(started)
-    assert started.get("/").text == "/one two"
-    assert reloads(started) == ["'.env'"]
-
-
-def test_settings_of_workers_are_the_next_workers(configured, tmp_path: Path) -> None:
-    started = configured()
-    (tmp_path / "lowmem-serve.toml").write_text("root-path = '/two'\nenv-file = '.env'\n")
-    wait_for_reload(started)
-    assert started.get("/").text == "/two one"
-    assert "restart" not in started.stderr
-
-
-def test_settings_of_the_server_are_said_to_need_a_restart(configured, tmp_path: Path) -> None:
-    started = configured()
-    (worker,) = workers(started)
-    settings = tmp_path / "lowmem-serve.toml"
-    settings.write_text(settings.read_text() + "backlog = 7\n")
-    started.stderr.wait_for_line(
-        "Some settings in 'lowmem-serve.toml' take effect with a restart of the server only"
-    )
-    assert not reloads(started)
-    assert workers(started) == [worker]
-
-
-def test_settings_that_make_no_sense_are_told_and_not_taken(configured, tmp_path: Path) -> None:
-    started = configured()
-    (tmp_path / "lowmem-serve.toml").write_text("rot-path = '/two'\n")
-    started.stderr.wait_for_line("The settings stay as they were")
-    started.stderr.wait_for_line("lowmem-serve.toml:1: .*rot-path")
-    assert started.get("/").text == "/one one"
-    assert not reloads(started)
-
-
-def test_a_project_that_says_nothing_new_is_no_change(configured, tmp_path: Path) -> None:
-    started = configured()
-    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'said'\n")
-    (tmp_path / "said.py").write_text(SETTINGS + "# edited\n")
-    wait_for_reload(started)
-    assert started.get("/").text == "/one one"
-    assert "restart" not in started.stderr

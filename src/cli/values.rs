@@ -51,19 +51,19 @@ pub(super) fn lifetime(text: &str) -> Result<Duration, String> {
 
 /// `10%` or `10`.
 pub(super) fn jitter(text: &str) -> Result<u8, String> {
-    let number = text.strip_suffix('%').unwrap_or(text).trim_end().parse();
-    match number {
-        Ok(percent) if percent <= MOST_JITTER => Ok(percent),
-        _ => Err(format!("not a part between 0% and {MOST_JITTER}%")),
-    }
+    percent(text, MOST_JITTER)
 }
 
-/// `5%` or `5`: by how much a figure may grow. Without a limit to name, up to twice as much.
+/// `5%` or `5`: by how much a figure may grow, which is to twice as much at most.
 pub(super) fn tolerance(text: &str) -> Result<u8, String> {
+    percent(text, 100)
+}
+
+fn percent(text: &str, most: u8) -> Result<u8, String> {
     let number = text.strip_suffix('%').unwrap_or(text).trim_end().parse();
     match number {
-        Ok(percent) if percent <= 100 => Ok(percent),
-        _ => Err("not a part between 0% and 100%".to_owned()),
+        Ok(percent) if percent <= most => Ok(percent),
+        _ => Err(format!("not a part between 0% and {most}%")),
     }
 }
 

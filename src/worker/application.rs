@@ -80,6 +80,15 @@ pub struct Peers {
     pub server: ServerAddress,
 }
 
+impl Peers {
+    /// What log lines call the client.
+    #[must_use]
+    pub fn client_name(&self) -> String {
+        self.client
+            .map_or_else(|| "unix".to_owned(), |client| client.to_string())
+    }
+}
+
 /// The local end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ServerAddress {

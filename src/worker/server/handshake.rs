@@ -75,7 +75,7 @@ pub(super) async fn serve<A: Application>(
             fresh: true,
             idle_until: None,
         }),
-        Met::Failed(error) => tracing::debug!("{}: TLS handshake: {error}", name(&peers)),
+        Met::Failed(error) => tracing::debug!("{}: TLS handshake: {error}", peers.client_name()),
     }
 }
 
@@ -115,16 +115,10 @@ async fn meet<A: Application>(
 
 /// A request without TLS is answered without TLS: its client would find no sense in an alert.
 fn refuse_plain<A: Application>(server: &Server<A>, stream: &TlsStream, peers: &Peers) {
-    tracing::debug!("{}: HTTP where TLS is served", name(peers));
+    tracing::debug!("{}: HTTP where TLS is served", peers.client_name());
     let text = "This port serves HTTPS: use https:// in the URL.";
     let answer = response::plain(400, text, &server.defaults, false);
     stream.socket().try_write(&answer);
-}
-
-fn name(peers: &Peers) -> String {
-    peers
-        .client
-        .map_or_else(|| "unix".to_owned(), |client| client.to_string())
 }
 
 impl<A: Application> Server<A> {

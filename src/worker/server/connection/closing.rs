@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Connection;
 use super::input::READ_AHEAD;
-use crate::worker::application::{Application, Peers};
+use crate::worker::application::Application;
 use crate::worker::server::body::BodyDecoder;
 use crate::worker::server::exchange::Ending;
 use crate::worker::server::head;
@@ -24,7 +24,7 @@ impl<A: Application> Connection<'_, A> {
     /// Answers a request that can't be read, and ends the connection.
     pub(super) async fn refuse(&mut self, refused: head::Refused) -> Ending {
         tracing::warn!("Invalid HTTP request received.");
-        tracing::debug!("{}: {}", client(&self.peers), refused.reason());
+        tracing::debug!("{}: {}", self.peers.client_name(), refused.reason());
         let (status, text) = (refused.status(), refused.text());
         let answer = response::plain(status, text, &self.server.defaults, false);
         let mut out = Outgoing::with_buffer(answer);
@@ -104,10 +104,4 @@ impl<A: Application> Connection<'_, A> {
         })
         .await;
     }
-}
-
-fn client(peers: &Peers) -> String {
-    peers
-        .client
-        .map_or_else(|| "unix".to_owned(), |client| client.to_string())
 }

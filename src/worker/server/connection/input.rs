@@ -3,7 +3,6 @@
 use std::task::{Context, Poll};
 
 use super::Connection;
-use super::run::Run;
 use crate::worker::application::Application;
 use crate::worker::server::buffers;
 
@@ -85,20 +84,5 @@ impl<A: Application> Connection<'_, A> {
     /// connection, or this one for others.
     pub(super) fn settle(&mut self) {
         self.server.buffers.settle(&mut self.input.buffer);
-    }
-
-    /// Reads the next of the body from the socket to the exchange; `Ready(0)` is the end.
-    pub(super) fn poll_fill_body(&mut self, cx: &mut Context<'_>, run: &mut Run) -> Poll<usize> {
-        if self.input.ended {
-            return Poll::Pending;
-        }
-        let stream = &mut self.stream;
-        let polled = run.fill(|body, limit| {
-            stream
-                .poll_read(cx, body, limit)
-                .map(Result::unwrap_or_default)
-        });
-        self.input.ended = polled == Poll::Ready(0);
-        polled
     }
 }

@@ -1,11 +1,14 @@
 //! One HTTP/1.1 connection: heads in, responses out, one request after the other.
 
+mod body;
 mod closing;
 mod input;
 mod next;
+mod output;
 mod own;
 mod record;
 mod run;
+mod start;
 
 use std::ops::Range;
 use std::rc::Rc;

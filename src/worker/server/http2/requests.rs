@@ -11,7 +11,7 @@ use super::hpack::FieldList;
 use super::protocol::{Code, Violation};
 use super::session::Session;
 use super::tunnel;
-use crate::worker::application::{Application, Peers};
+use crate::worker::application::Application;
 use crate::worker::server::websocket::{
     self, Asked as Wish, Conversation, Opening, Session as WebSocket,
 };
@@ -43,12 +43,15 @@ impl<A: Application> Session<A> {
             Ok(()) if cycle.is_short() => return self.protocol.refuse(stream, Code::ProtocolError),
             Ok(()) => {}
             Err(Bad::Malformed(why)) => {
-                tracing::debug!("{}: HTTP/2: a malformed request: {why}", name(&self.peers));
+                tracing::debug!(
+                    "{}: HTTP/2: a malformed request: {why}",
+                    self.peers.client_name()
+                );
                 return self.protocol.refuse(stream, Code::ProtocolError);
             }
             Err(Bad::Refused(refused)) => {
                 tracing::warn!("Invalid HTTP request received.");
-                tracing::debug!("{}: {}", name(&self.peers), refused.reason());
+                tracing::debug!("{}: {}", self.peers.client_name(), refused.reason());
                 cycle.exchange.refuse(refused.status(), refused.text());
             }
         }
@@ -180,10 +183,4 @@ impl<A: Application> Session<A> {
         // A task of its own, as over HTTP/1.1.
         tasks::spawn(session);
     }
-}
-
-pub(super) fn name(peers: &Peers) -> String {
-    peers
-        .client
-        .map_or_else(|| "unix".to_owned(), |client| client.to_string())
 }

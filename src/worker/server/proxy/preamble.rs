@@ -52,9 +52,7 @@ pub(in crate::worker::server) async fn read<A: Application>(
         Ok(ends) => Some(seen_through(ends, peers)),
         Err(Missing::Gone) => None,
         Err(Missing::Broken(why)) => {
-            let peer = peers
-                .client
-                .map_or_else(|| "unix".to_owned(), |c| c.to_string());
+            let peer = peers.client_name();
             tracing::warn!("{peer} sent {why}; the connection is closed");
             None
         }

@@ -6,7 +6,6 @@ use super::{Session, Stage};
 use crate::worker::application::Application;
 use crate::worker::server::connection::{LAST_CALL, LINGER};
 use crate::worker::server::http2::protocol::{Code, Violation};
-use crate::worker::server::http2::requests;
 
 /// How long a draining worker waits for a moment in which a client has no request open.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -117,7 +116,7 @@ impl<A: Application> Session<A> {
 
     pub(super) fn fail(&mut self, violation: Violation) {
         let Violation { code, why } = violation;
-        tracing::debug!("{}: HTTP/2: {why} ({code:?})", requests::name(&self.peers));
+        tracing::debug!("{}: HTTP/2: {why} ({code:?})", self.peers.client_name());
         for cycle in &mut self.cycles {
             cycle.abandon(&mut self.protocol);
         }
