@@ -9,7 +9,7 @@ written. As under a server with connections that are ready together, 64 requests
 Figures are medians over the rounds, which go through all applications in turn, with the lowest and the
 highest in brackets.
 
-Exit codes: 0 measured, 2 not started, with the reason.
+Exit codes: 0 measured, 2 not measured, with the reason.
 """
 
 from __future__ import annotations
@@ -25,62 +25,25 @@ from comparison.workloads import WORKLOADS, Workload
 
 APPLICATIONS = ("quart", "fastapi", "django")
 
-CALLER = """
-import asyncio, gc, importlib, sys, time
-
-module, _, name = sys.argv[1].partition(":")
-app, seconds = getattr(importlib.import_module(module), name), float(sys.argv[2])
-TOGETHER = 64
-SCOPE = {
-    "type": "http", "asgi": {"version": "3.0", "spec_version": "2.5"}, "http_version": "1.1", "method": "GET",
-    "scheme": "http", "path": "/", "raw_path": b"/", "query_string": b"", "root_path": "",
-    "headers": [(b"host", b"127.0.0.1:8000")], "client": ("127.0.0.1", 50000), "server": ("127.0.0.1", 8000),
-}
-REQUEST = {"type": "http.request", "body": b"", "more_body": False}
-answered = bytearray()
-
-async def send(message):
-    answered.extend(message.get("body", b""))
-
-async def request():
-    unread = [REQUEST]
-    async def receive():
-        return unread.pop() if unread else await asyncio.get_running_loop().create_future()
-    await app({**SCOPE, "state": {}}, receive, send)
-
-async def turns(seconds):
-    done, began = 0, time.process_time()
-    while (spent := time.process_time() - began) < seconds:
-        await asyncio.gather(*(request() for _ in range(TOGETHER)))
-        done += TOGETHER
-    return spent / done
-
-async def main():
-    await request()
-    if bytes(answered) != sys.argv[3].encode():
-        sys.exit(f"{module}: a wrong answer: {bytes(answered)!r}")
-    gc.collect()
-    gc.freeze()
-    await turns(seconds / 4)
-    print(await turns(seconds) * 1e6)
-
-asyncio.run(main())
-"""
+CALLER = environment.BENCHES / "floors" / "application.py"
 
 
 def main() -> int:
     """Measure, and print a table."""
     arguments = _parse()
+    chosen = [workload for workload in WORKLOADS if workload.name in arguments.only]
+    taken: dict[str, list[float]] = {workload.name: [] for workload in chosen}
     try:
         environment.prepare(upgrade=False)
+        for _ in range(arguments.rounds):
+            for workload in chosen:
+                taken[workload.name].append(_cpu_microseconds(workload, arguments.seconds))
     except environment.CannotPrepare as error:
         print(f"alone.py: {error}", file=sys.stderr)
         return 2
-    chosen = [workload for workload in WORKLOADS if workload.name in arguments.only]
-    taken: dict[str, list[float]] = {workload.name: [] for workload in chosen}
-    for _ in range(arguments.rounds):
-        for workload in chosen:
-            taken[workload.name].append(_cpu_microseconds(workload, arguments.seconds))
+    except subprocess.CalledProcessError as error:
+        print(f"alone.py: an application ended with exit code {error.returncode}: see above", file=sys.stderr)
+        return 2
     print("| application alone | CPU µs a request |", "|---|---:|", sep="\n")
     for name, figures in taken.items():
         print(f"| {name} | {statistics.median(figures):,.0f} ({min(figures):,.0f}–{max(figures):,.0f}) |")
@@ -105,8 +68,9 @@ def _parse() -> argparse.Namespace:
 def _cpu_microseconds(workload: Workload, seconds: float) -> float:
     answer = workload.right_answer.decode()
     called = subprocess.run(
-        [environment.VENV_PYTHON, "-c", CALLER, workload.app, str(seconds), answer],
+        [environment.VENV_PYTHON, CALLER, workload.app, str(seconds), answer],
         cwd=environment.APPS,
+        env=os.environ | {"PYTHONPATH": str(environment.APPS)},
         stdout=subprocess.PIPE,
         text=True,
         check=True,

@@ -115,6 +115,8 @@ def weigh_process(pid: int) -> Weight:
         lines = (PROC / str(pid) / "smaps_rollup").read_text().splitlines()[1:]
     except (FileNotFoundError, ProcessLookupError):
         return NOTHING
+    if not lines:
+        return NOTHING  # it has ended, and nobody has asked about it yet
     kib = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
     return Weight(
         pss=kib["Pss"],

@@ -1,4 +1,4 @@
-"""What the benches say is so: floors answer as servers do, who stalls is found, ports are not lost."""
+"""What the benches say is so: floors, connections that stall, ports, reports and pictures."""
 
 import contextlib
 import errno
@@ -6,10 +6,13 @@ import http.client
 import os
 import shutil
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -17,7 +20,21 @@ from harness import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "benches"))
 
-from comparison import floors, load, serving, stalls, workloads
+from comparison import (
+    document,
+    floors,
+    labels,
+    load,
+    machine,
+    plot,
+    report,
+    rounds,
+    serving,
+    stalls,
+    summary,
+    workloads,
+)
+from comparison.sample import Sample, Settings
 from comparison.servers import Server
 
 WEBSOCKETS = 8
@@ -142,3 +159,111 @@ def test_a_reserved_port_is_left_to_the_server_alone() -> None:
         assert refused.value.errno == errno.EADDRINUSE
         with socket.create_server(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port)):
             pass
+
+
+# --- what a report says
+
+
+def measured(name: str, family: str, rates: list[float], errors: dict[str, int] | None = None) -> rounds.Row:
+    """A row of the `hello` workload that was measured in as many rounds as there are rates."""
+    server = Server(name, family, command=lambda app, port: [name, app, str(port)], note=f"note of {name}")
+    row = rounds.Row(server, workload("hello"))
+    for rate in rates:
+        figures = {"idle_pss_mib": 10.0, "pinned_requests_per_second": rate, "free_requests_per_second": rate}
+        row.samples.append(Sample(figures, errors or {}))
+    return row
+
+
+def comparison(*rows: rounds.Row) -> document.Comparison:
+    return document.Comparison(
+        begun="2026-01-01T00:00:00+00:00",
+        machine=machine.describe(),
+        versions={"python": "3.11.7"},
+        settings=Settings(5, 5, 2000, 1000, free_threads=2),
+        rounds=2,
+        lines=summary.summarise(list(rows)),
+        skipped={"floor-uring": "no liburing"},
+        notes=["a note"],
+    )
+
+
+OURS = measured("lowmem-serve", "lowmem-serve", [60.0, 50.0])
+PEER = measured("uvicorn", "uvicorn", [20.0, 20.0])
+FLOOR = measured("floor-epoll", "floor", [80.0, 100.0])
+
+
+def test_a_floor_is_in_no_ratio_and_says_that_it_is_no_server() -> None:
+    found = comparison(OURS, PEER, FLOOR)
+    assert {ratio.peer for ratio in found.ratios} == {"uvicorn"}
+    text = report.markdown(found)
+    weights, rates = text.split("| requests per second", 1)
+    assert "floor-epoll" not in weights and "floor-epoll (no server)" in rates
+    assert "floor-epoll is no server, and in no ratio: note of floor-epoll" in rates
+
+
+def test_the_share_of_the_floor_is_taken_round_by_round() -> None:
+    ours = comparison(OURS, PEER, FLOOR).lines[0].figures["pinned_share_of_floor"]
+    assert (ours.low, ours.median, ours.high) == (0.5, 0.625, 0.75)
+
+
+def test_a_floor_that_went_wrong_is_nobody_s_measure() -> None:
+    void = measured("floor-epoll", "floor", [80.0, 100.0], {"free: timeouts": 1})
+    assert "pinned_share_of_floor" not in comparison(OURS, void).lines[0].figures
+
+
+def test_a_report_is_made_again_from_its_json(tmp_path: Path) -> None:
+    rows = [OURS, PEER, FLOOR]
+    found = comparison(*rows)
+    kept = tmp_path / "kept.json"
+    kept.write_text(document.as_json(found, rows))
+    assert document.read(kept) == found
+    made = redraw(kept)
+    assert made.returncode == 0, made.stderr
+    assert (tmp_path / "kept.md").read_text() == report.markdown(found)
+    assert (tmp_path / "kept.svg").read_text() == plot.memory_against_rate(found.lines)
+
+
+@pytest.mark.parametrize("content", [None, "{", "{}", '{"rows": 1}', "[]"])
+def test_a_file_that_is_no_comparison_is_refused_with_its_name(content: str | None, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.json"
+    if content is not None:
+        kept.write_text(content)
+    made = redraw(kept)
+    assert made.returncode == 2
+    assert "kept.json" in made.stderr and "Traceback" not in made.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == (["kept.json"] if content else [])
+
+
+def redraw(kept: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, REPOSITORY / "benches" / "compare.py", "--redraw", kept]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+# --- the picture
+
+
+def test_a_family_is_one_point_and_who_does_not_compete_is_none() -> None:
+    slower = measured("granian-asyncio", "granian", [30.0])
+    faster = measured("granian-rloop", "granian", [40.0])
+    void = measured("node", "node", [50.0], {"free: timeouts": 1})
+    drawn = names(plot.memory_against_rate(comparison(OURS, slower, faster, void, FLOOR).lines))
+    assert "granian-rloop" in drawn and any(name.startswith("lowmem-serve: 10 MiB") for name in drawn)
+    assert not {"granian-asyncio", "node", "floor-epoll"} & set(drawn)
+
+
+def test_nothing_measured_is_a_picture_too() -> None:
+    assert names(plot.memory_against_rate([]))
+
+
+def names(picture: str) -> list[str]:
+    return [element.text or "" for element in ElementTree.fromstring(picture).iter() if element.text]
+
+
+def test_no_name_covers_another_or_a_point() -> None:
+    area = labels.Box(0, 0, 400, 300)
+    crowd = [labels.Point(150 + 3 * n, 100 + 2 * n, 4, f"server-{n}", 11, bold=n == 0) for n in range(8)]
+    placed = labels.place(crowd, area)
+    boxes = [label.box for label in placed] + [point.box for point in crowd]
+    assert all(area.holds(label.box) for label in placed)
+    for number, label in enumerate(placed):
+        assert not any(label.box.overlaps(other) for at, other in enumerate(boxes) if at != number)

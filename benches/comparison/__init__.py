@@ -17,4 +17,5 @@ summary       medians, spread and ratios
 document      everything that was found out, and its JSON
 report        Markdown, which is also what the terminal shows
 plot          memory against rate, as SVG
+labels        where the names in it go
 """

@@ -155,15 +155,10 @@ def _run(command: list[str], port: int, effort: Effort) -> tuple[str, float, int
         preexec_fn=None if effort.cpus is None else lambda: os.sched_setaffinity(0, effort.cpus),
     )
     limit = effort.seconds + HANG_SECONDS
-    stalled = 0
     try:
         used_before = os.times()
-        try:
-            output, _ = process.communicate(timeout=LOOKED_AT * effort.seconds)
-        except subprocess.TimeoutExpired:
-            with contextlib.suppress(stalls.CannotTell):
-                stalled = stalls.silent(port, STALLED_FOR * effort.seconds)
-            output, _ = process.communicate(timeout=limit)
+        stalled = _stalled(process, port, effort.seconds)
+        output, _ = process.communicate(timeout=limit)
         used = os.times()
     except subprocess.TimeoutExpired as error:
         raise NotServing(f"{command[0]} did not end within {limit:.0f} s") from error
@@ -174,3 +169,13 @@ def _run(command: list[str], port: int, effort: Effort) -> tuple[str, float, int
     cpu = used.children_user - used_before.children_user
     cpu += used.children_system - used_before.children_system
     return output, cpu, stalled
+
+
+def _stalled(process: subprocess.Popen[str], port: int, seconds: float) -> int:
+    """Wait until a load of so many seconds is almost over, and count the connections that have stalled."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(LOOKED_AT * seconds)
+        return 0  # it ended early, and says why
+    with contextlib.suppress(stalls.CannotTell):
+        return stalls.silent(port, STALLED_FOR * seconds)
+    return 0

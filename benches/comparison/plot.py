@@ -3,95 +3,173 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from comparison.servers import OURS
+from comparison.labels import Box, Label, Point, place
+from comparison.servers import FLOOR, OURS
 from comparison.summary import Line
+from comparison.workloads import WORKLOADS
 
-PANEL_WIDTH, PANEL_HEIGHT = 420, 340
-"""Pixels of one panel, its axes and labels included."""
+PICTURED = ("hello", "quart", "fastapi", "django")
+"""What tells the story. The other workloads are in the tables, and in a picture only where none of these was run."""
 
-LEFT, RIGHT, TOP, BOTTOM = 56, 24, 40, 46
+MOST_PANELS, COLUMNS = 4, 2
+
+WIDTH, HEIGHT, HEAD = 440, 320, 58
+"""Pixels of one panel, its axes and labels included, and of what is above the panels."""
+
+LEFT, RIGHT, TOP, BOTTOM = 58, 22, 68, 46
 """Pixels between a panel's edges and its plotting area."""
 
 GRID_LINES = 4
-OUR_COLOUR, PEER_COLOUR, GRID_COLOUR, TEXT_COLOUR = "#c2410c", "#475569", "#e2e8f0", "#0f172a"
-LABEL_WIDTH, LABEL_HEIGHT = 110, 13
-"""Pixels that two labels must lie apart, in one direction or the other."""
+OURS_COLOUR, PEER_COLOUR, GRID_COLOUR = "#c2410c", "#475569", "#e2e8f0"
+TEXT_COLOUR, QUIET_COLOUR = "#0f172a", "#64748b"
+CARD_COLOUR, EDGE_COLOUR = "#ffffff", "#cbd5e1"
+"""The picture has a ground of its own, so that it can be read on a page of any colour."""
+
+PLOT = Box(LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM)
+NAMES = Box(LEFT, TOP - 10, WIDTH - 4, HEIGHT - BOTTOM + 4)
+"""Where the names of dots may be."""
+RATE = "pinned_requests_per_second"
+RATE_ON_ONE_CORE = "free_requests_per_second"
+MEMORY = "idle_pss_mib"
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """One server in one panel."""
+
+    name: str
+    is_ours: bool
+    memory: float
+    """MiB."""
+    rate: float
+    """Requests per second."""
 
 
 def memory_against_rate(lines: list[Line]) -> str:
-    """Return the picture: x is idle PSS (MiB), y is requests per second, pinned if measured."""
-    counted = [line for line in lines if not line.disqualified and "idle_pss_mib" in line.figures]
-    names = list(dict.fromkeys(line.workload for line in counted))
-    panels = [
-        _panel(name, [line for line in counted if line.workload == name], index * PANEL_WIDTH)
-        for index, name in enumerate(names)
+    """Return the picture: x is idle PSS (MiB), y is requests per second, pinned if measured.
+
+    Each family of servers is one dot in a panel: that configuration of it which answered the most.
+    """
+    panels = _panels([line for line in lines if MEMORY in line.figures and not line.disqualified])
+    columns = max(1, min(COLUMNS, len(panels)))
+    width, height = columns * WIDTH, HEAD + math.ceil(len(panels) / columns) * HEIGHT
+    parts = [
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+            f'width="{width}" height="{height}" font-family="sans-serif">'
+        ),
+        (
+            f'<rect x="0.5" y="0.5" width="{width - 1}" height="{height - 1}" rx="8" '
+            f'fill="{CARD_COLOUR}" stroke="{EDGE_COLOUR}"/>'
+        ),
+        _text(LEFT, 30, "Memory against rate", size=17, weight="bold"),
+        _text(LEFT, 48, "one worker each; up and to the left is better", size=12, colour=QUIET_COLOUR),
     ]
-    width = max(1, len(names)) * PANEL_WIDTH
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {PANEL_HEIGHT}" '
-        f'width="{width}" height="{PANEL_HEIGHT}" font-family="sans-serif" font-size="11">'
-        f'<rect width="100%" height="100%" fill="white"/>'
-    )
-    return "\n".join([head, *panels, "</svg>", ""])
+    for number, (workload, dots) in enumerate(panels.items()):
+        x, y = number % columns * WIDTH, HEAD + number // columns * HEIGHT
+        parts += [f'<g transform="translate({x},{y})">', *_panel(workload, dots), "</g>"]
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _panels(lines: list[Line]) -> dict[str, list[Dot]]:
+    """Return the dots of each workload that is pictured, ours first."""
+    measured = list(dict.fromkeys(line.workload for line in lines))
+    pictured = [name for name in PICTURED if name in measured] or measured[:MOST_PANELS]
+    panels = {}
+    for workload in pictured:
+        best: dict[str, Line] = {}
+        for line in lines:
+            if line.workload == workload and line.family != FLOOR:
+                known = best.get(line.family)
+                best[line.family] = line if known is None or _rate(line) > _rate(known) else known
+        dots = [
+            Dot(line.server, family == OURS, line.figures[MEMORY].median, _rate(line))
+            for family, line in best.items()
+        ]
+        if dots:
+            panels[workload] = sorted(dots, key=lambda dot: (not dot.is_ours, -dot.rate))
+    return panels
 
 
 def _rate(line: Line) -> float:
-    pinned = line.figures.get("pinned_requests_per_second")
-    return (pinned or line.figures["free_requests_per_second"]).median
+    return (line.figures.get(RATE) or line.figures[RATE_ON_ONE_CORE]).median
 
 
-def _panel(name: str, lines: list[Line], offset: int) -> str:
-    memory_top = _round_up(max(line.figures["idle_pss_mib"].median for line in lines))
-    rate_top = _round_up(max(map(_rate, lines)))
-    right, bottom = PANEL_WIDTH - RIGHT, PANEL_HEIGHT - BOTTOM
+def _panel(workload: str, dots: list[Dot]) -> list[str]:
+    memory_top = _round_up(max(dot.memory for dot in dots))
+    rate_top = _round_up(max(dot.rate for dot in dots))
+    about = {known.name: known.about for known in WORKLOADS}
     parts = [
-        f'<g transform="translate({offset},0)">',
-        _text(PANEL_WIDTH / 2, 20, name, "middle", size=14),
-        _text((LEFT + right) / 2, PANEL_HEIGHT - 10, "idle PSS of the process tree, MiB", "middle"),
-        _text(8, TOP - 10, "requests/s"),
+        _text(LEFT, 20, workload, size=14, weight="bold"),
+        _text(LEFT, 36, about.get(workload, ""), size=11, colour=QUIET_COLOUR),
+        _text(8, TOP - 12, "requests/s", colour=QUIET_COLOUR),
+        _text(PLOT.right, HEIGHT - 12, "idle PSS of the process tree, MiB", "end", colour=QUIET_COLOUR),
     ]
     for step in range(GRID_LINES + 1):
         share = step / GRID_LINES
-        x, y = LEFT + share * (right - LEFT), bottom - share * (bottom - TOP)
-        parts.append(_rule(LEFT, y, right, y))
-        parts.append(_rule(x, TOP, x, bottom))
-        parts.append(_text(x, bottom + 16, f"{memory_top * share:g}", "middle"))
-        parts.append(_text(LEFT - 6, y + 4, _thousands(rate_top * share), "end"))
-    labels: list[tuple[float, float]] = []
-    for line in sorted(lines, key=_rate, reverse=True):
-        x = LEFT + line.figures["idle_pss_mib"].median / memory_top * (right - LEFT)
-        y = bottom - _rate(line) / rate_top * (bottom - TOP)
-        parts.append(_point(line, x, y, labels))
-    return "\n".join([*parts, "</g>"])
+        x = PLOT.left + share * (PLOT.right - PLOT.left)
+        y = PLOT.bottom - share * (PLOT.bottom - PLOT.top)
+        parts.append(_line(PLOT.left, y, PLOT.right, y, GRID_COLOUR))
+        parts.append(_line(x, PLOT.top, x, PLOT.bottom, GRID_COLOUR))
+        parts.append(_text(x, PLOT.bottom + 15, f"{memory_top * share:g}", "middle", colour=QUIET_COLOUR))
+        parts.append(_text(PLOT.left - 6, y + 4, _thousands(rate_top * share), "end", colour=QUIET_COLOUR))
+    points = [_point(dot, memory_top, rate_top) for dot in dots]
+    for dot, point, label in zip(dots, points, place(points, NAMES), strict=True):
+        parts += _named_dot(dot, point, label)
+    return parts
 
 
-def _point(line: Line, x: float, y: float, labels: list[tuple[float, float]]) -> str:
-    """Draw a dot and its name, the name moved down until it covers no other."""
-    ours = line.family == OURS
-    colour, radius = (OUR_COLOUR, 6) if ours else (PEER_COLOUR, 4)
-    at_left = x > PANEL_WIDTH / 2
-    label_x, label_y = (x - 9 if at_left else x + 9), y + 4
-    while any(abs(label_y - b) < LABEL_HEIGHT and abs(label_x - a) < LABEL_WIDTH for a, b in labels):
-        label_y += LABEL_HEIGHT
-    labels.append((label_x, label_y))
-    dot = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{colour}"/>'
-    anchor = "end" if at_left else "start"
-    return dot + _text(label_x, label_y, line.server, anchor, colour=colour)
-
-
-def _text(
-    x: float, y: float, text: str, anchor: str = "start", size: int = 11, colour: str = TEXT_COLOUR
-) -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" '
-        f'fill="{colour}">{escape(text)}</text>'
+def _point(dot: Dot, memory_top: float, rate_top: float) -> Point:
+    return Point(
+        x=PLOT.left + dot.memory / memory_top * (PLOT.right - PLOT.left),
+        y=PLOT.bottom - dot.rate / rate_top * (PLOT.bottom - PLOT.top),
+        radius=7 if dot.is_ours else 4,
+        name=f"{dot.name}: {dot.memory:.0f} MiB, {_thousands(dot.rate)}/s" if dot.is_ours else dot.name,
+        size=12 if dot.is_ours else 11,
+        bold=dot.is_ours,
     )
 
 
-def _rule(x1: float, y1: float, x2: float, y2: float) -> str:
-    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{GRID_COLOUR}"/>'
+def _named_dot(dot: Dot, point: Point, label: Label) -> list[str]:
+    colour = OURS_COLOUR if dot.is_ours else PEER_COLOUR
+    parts = []
+    if label.apart:
+        end = min(max(point.x, label.box.left), label.box.right)
+        height = (
+            label.box.bottom
+            if label.box.bottom < point.y
+            else max(label.box.top, min(point.y, label.box.bottom))
+        )
+        parts.append(_line(point.x, point.y, end, height, colour))
+    parts.append(f'<circle cx="{point.x:.1f}" cy="{point.y:.1f}" r="{point.radius}" fill="{colour}"/>')
+    weight = "bold" if point.bold else "normal"
+    parts.append(
+        _text(label.x, label.y, point.name, label.anchor, size=point.size, colour=colour, weight=weight)
+    )
+    return parts
+
+
+def _text(
+    x: float,
+    y: float,
+    text: str,
+    anchor: str = "start",
+    *,
+    size: float = 11,
+    colour: str = TEXT_COLOUR,
+    weight: str = "normal",
+) -> str:
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size:g}" '
+        f'font-weight="{weight}" fill="{colour}">{escape(text)}</text>'
+    )
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
+    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}"/>'
 
 
 def _round_up(value: float) -> float:
@@ -101,4 +179,6 @@ def _round_up(value: float) -> float:
 
 
 def _thousands(value: float) -> str:
-    return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"
+    if value < 1000:
+        return f"{value:.0f}"
+    return f"{value / 1000:.3g}k"

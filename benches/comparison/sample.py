@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict, dataclass, field
 
 import weigh
-from comparison import connections, load, serving
+from comparison import connections, load, serving, websocket_load
 from comparison.load import Client
 from comparison.servers import FLOOR, Server
 from comparison.workloads import WEBSOCKET_APP, WORKLOADS, Workload
@@ -88,7 +88,7 @@ def _measure_pinned(sample: Sample, server: Server, workload: Workload, settings
 
 def _weigh_connections(sample: Sample, server: Server, settings: Settings) -> None:
     keep_alive = (HELLO.app, connections.KEEP_ALIVE_REQUEST, b"200", settings.idle_connections)
-    websocket = (WEBSOCKET_APP, connections.WEBSOCKET_REQUEST, b"101", settings.idle_websockets)
+    websocket = (WEBSOCKET_APP, websocket_load.HANDSHAKE, b"101", settings.idle_websockets)
     kinds = {"idle_connection_kib": keep_alive}
     if server.websockets:
         kinds["idle_websocket_kib"] = websocket

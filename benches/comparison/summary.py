@@ -134,8 +134,8 @@ def _shares(row: Row, floors: list[Row], rate: str) -> list[float]:
     """Return the row's rate in each round over that of the fastest floor in the same round."""
     shares = []
     for number, sample in enumerate(row.samples):
-        beside = [floor.samples[number].figures for floor in floors if number < len(floor.samples)]
-        fastest = max((figures[rate] for figures in beside if rate in figures), default=0.0)
+        beside = [floor.samples[number] for floor in floors if number < len(floor.samples)]
+        fastest = max((floor.figures.get(rate, 0.0) for floor in beside if not floor.errors), default=0.0)
         if fastest and rate in sample.figures:
             shares.append(sample.figures[rate] / fastest)
     return shares

@@ -24,6 +24,7 @@ from hyperframe.frame import (
 )
 
 from recycling.clients import Done, Field, ask_now_and_then, plain_pid
+from recycling.load import BUSY_PAUSE, CALM_PAUSE, Mix
 from recycling.tally import Kind
 from recycling.wire import Endpoint, Failed, Failure
 
@@ -37,9 +38,6 @@ REFUSED_STREAM = 7
 
 LINES, EVENT_SECONDS = 20, 0.05
 """Of a streamed response; between two events."""
-
-BUSY_PAUSE, CALM_PAUSE = 0.002, 0.04
-"""As those of the other clients."""
 
 
 class Unprocessed(Exception):
@@ -296,7 +294,7 @@ async def events(field: Field) -> None:
     client.close()
 
 
-def all_clients(field: Field, mix: Any, pause: float) -> list[Coroutine[Any, Any, None]]:
+def all_clients(field: Field, mix: Mix, pause: float) -> list[Coroutine[Any, Any, None]]:
     """Return a load's clients."""
     chosen = []
     for number in range(mix.keep_alive):

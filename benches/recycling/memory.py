@@ -119,9 +119,6 @@ class Sampler:
     def _weigh(self) -> None:
         began = time.monotonic()
         while not self._over.wait(INTERVAL_SECONDS):
-            try:
-                weight = weigh.weigh_tree(self._pid)
-            except KeyError:
-                continue  # a process ended while it was looked at
+            weight = weigh.weigh_tree(self._pid)
             at = round(time.monotonic() - began, 2)
             self.samples.append(Sample(at, weight.pss, weight.private_dirty, weight.processes))

@@ -7,6 +7,7 @@ import contextlib
 import os
 from enum import IntEnum
 
+from comparison.websocket_load import HANDSHAKE
 from recycling.clients import Done, Field
 from recycling.tally import Kind
 from recycling.wire import Endpoint, Failed, Failure, Link
@@ -16,11 +17,6 @@ MESSAGE_SECONDS = 0.05
 
 LEAVING = 1000
 """The close code of a client that has finished."""
-
-UPGRADE = (
-    b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
 
 
 class Opcode(IntEnum):
@@ -37,7 +33,7 @@ async def refusal(endpoint: Endpoint) -> str | None:
     try:
         link = await Link.open(endpoint)
         try:
-            link.send(UPGRADE)
+            link.send(HANDSHAKE)
             async with asyncio.timeout(2):
                 head = await link.head()
             return None if head.status == 101 else "the upgrade is answered with 200"
@@ -59,7 +55,7 @@ async def _session(field: Field) -> Done:
     began = field.now()
     link = await Link.open(field.endpoint)
     try:
-        link.send(UPGRADE)
+        link.send(HANDSHAKE)
         head = await link.head()
         if head.status != 101:
             raise Failed(Failure.WRONG, "no upgrade")
