@@ -89,7 +89,7 @@ def echo_server(echoing: int) -> Iterator[serving.Running]:
 @pytest.mark.parametrize("stalled", [0, 3])
 def test_connections_without_answers_are_counted(stalled: int) -> None:
     with echo_server(WEBSOCKETS - stalled) as running:
-        result = load.apply_load(running, ECHO, client(), 1.0)
+        result = load.apply_load(running, ECHO, client(), 2.0)
     assert result.errors == ({"stalled connections": stalled} if stalled else {})
     assert result.requests_per_second > 0
 

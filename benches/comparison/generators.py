@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -37,14 +38,17 @@ H2LOAD_TOTALS = re.compile(
 ECHOES = re.compile(r"\((?P<count>[\d,]+) in (?P<seconds>[\d.]+) s\)")
 MESSAGE_BYTES = 32
 
-LOOKED_AT = 0.9
-"""The share of the load after which its connections are looked at."""
+LOOK_EVERY = 0.1
+"""The share of the load between two looks at its connections."""
 
 STALLED_FOR = 0.5
 """Who has received nothing for this share of the load has stalled. Shorter pauses are in the latencies."""
 
 HANG_SECONDS = 30.0
 """How much longer than asked a load generator may take before it is given up."""
+
+READ_SECONDS = 1.0
+"""For what a load generator that has ended has left in the pipe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +158,13 @@ def _run(command: list[str], port: int, effort: Effort) -> tuple[str, float, int
         text=True,
         preexec_fn=None if effort.cpus is None else lambda: os.sched_setaffinity(0, effort.cpus),
     )
-    limit = effort.seconds + HANG_SECONDS
     try:
         used_before = os.times()
-        stalled = _stalled(process, port, effort.seconds)
-        output, _ = process.communicate(timeout=limit)
+        stalled = _watch(process, port, effort.seconds)
+        output, _ = process.communicate(timeout=READ_SECONDS)
         used = os.times()
     except subprocess.TimeoutExpired as error:
+        limit = effort.seconds + HANG_SECONDS
         raise NotServing(f"{command[0]} did not end within {limit:.0f} s") from error
     finally:
         if process.poll() is None:
@@ -171,11 +175,15 @@ def _run(command: list[str], port: int, effort: Effort) -> tuple[str, float, int
     return output, cpu, stalled
 
 
-def _stalled(process: subprocess.Popen[str], port: int, seconds: float) -> int:
-    """Wait until a load of so many seconds is almost over, and count the connections that have stalled."""
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(LOOKED_AT * seconds)
-        return 0  # it ended early, and says why
-    with contextlib.suppress(stalls.CannotTell):
-        return stalls.silent(port, STALLED_FOR * seconds)
-    return 0
+def _watch(process: subprocess.Popen[str], port: int, seconds: float) -> int:
+    """Wait until a load of so many seconds is over; return the most connections that had stalled at once."""
+    given_up = time.monotonic() + seconds + HANG_SECONDS
+    stalled = 0
+    while time.monotonic() < given_up:
+        try:
+            process.wait(LOOK_EVERY * seconds)
+            break
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(stalls.CannotTell):
+                stalled = max(stalled, stalls.silent(port, STALLED_FOR * seconds))
+    return stalled

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import weigh
 
+PYTHON_FILES = ("libpython", "/python3")
+"""What the paths of Python's code have in them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Machine:
@@ -33,13 +36,13 @@ def describe() -> Machine:
     )
 
 
-def sharers(library_names: tuple[str, ...] = ("libpython", "/python3")) -> list[int]:
+def sharers() -> list[int]:
     """Return the other processes that map a Python: they lower the PSS of every server."""
     others = (stat.pid for stat in weigh.all_processes() if stat.pid != os.getpid())
     return [
         pid
         for pid in others
-        if any(name in path for path in weigh.mapped_libraries(pid) for name in library_names)
+        if any(name in path for path in weigh.mapped_libraries(pid) for name in PYTHON_FILES)
     ]
 
 

@@ -23,17 +23,31 @@ LEFT, RIGHT, TOP, BOTTOM = 58, 22, 68, 46
 """Pixels between a panel's edges and its plotting area."""
 
 GRID_LINES = 4
-OURS_COLOUR, PEER_COLOUR, GRID_COLOUR = "#c2410c", "#475569", "#e2e8f0"
-TEXT_COLOUR, QUIET_COLOUR = "#0f172a", "#64748b"
+GRID_COLOUR = "#e2e8f0"
 CARD_COLOUR, EDGE_COLOUR = "#ffffff", "#cbd5e1"
 """The picture has a ground of its own, so that it can be read on a page of any colour."""
 
 PLOT = Box(LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM)
 NAMES = Box(LEFT, TOP - 10, WIDTH - 4, HEIGHT - BOTTOM + 4)
 """Where the names of dots may be."""
-RATE = "pinned_requests_per_second"
-RATE_ON_ONE_CORE = "free_requests_per_second"
+RATE, OTHERWISE = "pinned_requests_per_second", "free_requests_per_second"
+"""On a machine of one core there is only the second."""
 MEMORY = "idle_pss_mib"
+
+
+@dataclass(frozen=True, slots=True)
+class Font:
+    """How a text is drawn."""
+
+    size: float
+    """Pixels."""
+    colour: str
+    bold: bool = False
+
+
+TITLE, PANEL_TITLE = Font(17, "#0f172a", bold=True), Font(14, "#0f172a", bold=True)
+SUBTITLE, QUIET = Font(12, "#64748b"), Font(11, "#64748b")
+OURS_FONT, PEER_FONT = Font(12, "#c2410c", bold=True), Font(11, "#475569")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +79,8 @@ def memory_against_rate(lines: list[Line]) -> str:
             f'<rect x="0.5" y="0.5" width="{width - 1}" height="{height - 1}" rx="8" '
             f'fill="{CARD_COLOUR}" stroke="{EDGE_COLOUR}"/>'
         ),
-        _text(LEFT, 30, "Memory against rate", size=17, weight="bold"),
-        _text(LEFT, 48, "one worker each; up and to the left is better", size=12, colour=QUIET_COLOUR),
+        _text(LEFT, 30, "Memory against rate", TITLE),
+        _text(LEFT, 48, "one worker each; up and to the left is better", SUBTITLE),
     ]
     for number, (workload, dots) in enumerate(panels.items()):
         x, y = number % columns * WIDTH, HEAD + number // columns * HEIGHT
@@ -95,7 +109,7 @@ def _panels(lines: list[Line]) -> dict[str, list[Dot]]:
 
 
 def _rate(line: Line) -> float:
-    return (line.figures.get(RATE) or line.figures[RATE_ON_ONE_CORE]).median
+    return (line.figures.get(RATE) or line.figures[OTHERWISE]).median
 
 
 def _panel(workload: str, dots: list[Dot]) -> list[str]:
@@ -103,10 +117,10 @@ def _panel(workload: str, dots: list[Dot]) -> list[str]:
     rate_top = _round_up(max(dot.rate for dot in dots))
     about = {known.name: known.about for known in WORKLOADS}
     parts = [
-        _text(LEFT, 20, workload, size=14, weight="bold"),
-        _text(LEFT, 36, about.get(workload, ""), size=11, colour=QUIET_COLOUR),
-        _text(8, TOP - 12, "requests/s", colour=QUIET_COLOUR),
-        _text(PLOT.right, HEIGHT - 12, "idle PSS of the process tree, MiB", "end", colour=QUIET_COLOUR),
+        _text(LEFT, 20, workload, PANEL_TITLE),
+        _text(LEFT, 36, about.get(workload, ""), QUIET),
+        _text(8, TOP - 12, "requests/s", QUIET),
+        _text(PLOT.right, HEIGHT - 12, "idle PSS of the process tree, MiB", QUIET, "end"),
     ]
     for step in range(GRID_LINES + 1):
         share = step / GRID_LINES
@@ -114,8 +128,8 @@ def _panel(workload: str, dots: list[Dot]) -> list[str]:
         y = PLOT.bottom - share * (PLOT.bottom - PLOT.top)
         parts.append(_line(PLOT.left, y, PLOT.right, y, GRID_COLOUR))
         parts.append(_line(x, PLOT.top, x, PLOT.bottom, GRID_COLOUR))
-        parts.append(_text(x, PLOT.bottom + 15, f"{memory_top * share:g}", "middle", colour=QUIET_COLOUR))
-        parts.append(_text(PLOT.left - 6, y + 4, _thousands(rate_top * share), "end", colour=QUIET_COLOUR))
+        parts.append(_text(x, PLOT.bottom + 15, f"{memory_top * share:g}", QUIET, "middle"))
+        parts.append(_text(PLOT.left - 6, y + 4, _thousands(rate_top * share), QUIET, "end"))
     points = [_point(dot, memory_top, rate_top) for dot in dots]
     for dot, point, label in zip(dots, points, place(points, NAMES), strict=True):
         parts += _named_dot(dot, point, label)
@@ -128,13 +142,13 @@ def _point(dot: Dot, memory_top: float, rate_top: float) -> Point:
         y=PLOT.bottom - dot.rate / rate_top * (PLOT.bottom - PLOT.top),
         radius=7 if dot.is_ours else 4,
         name=f"{dot.name}: {dot.memory:.0f} MiB, {_thousands(dot.rate)}/s" if dot.is_ours else dot.name,
-        size=12 if dot.is_ours else 11,
-        bold=dot.is_ours,
+        size=_font(dot).size,
+        bold=_font(dot).bold,
     )
 
 
 def _named_dot(dot: Dot, point: Point, label: Label) -> list[str]:
-    colour = OURS_COLOUR if dot.is_ours else PEER_COLOUR
+    font = _font(dot)
     parts = []
     if label.apart:
         end = min(max(point.x, label.box.left), label.box.right)
@@ -143,28 +157,21 @@ def _named_dot(dot: Dot, point: Point, label: Label) -> list[str]:
             if label.box.bottom < point.y
             else max(label.box.top, min(point.y, label.box.bottom))
         )
-        parts.append(_line(point.x, point.y, end, height, colour))
-    parts.append(f'<circle cx="{point.x:.1f}" cy="{point.y:.1f}" r="{point.radius}" fill="{colour}"/>')
-    weight = "bold" if point.bold else "normal"
-    parts.append(
-        _text(label.x, label.y, point.name, label.anchor, size=point.size, colour=colour, weight=weight)
-    )
+        parts.append(_line(point.x, point.y, end, height, font.colour))
+    parts.append(f'<circle cx="{point.x:.1f}" cy="{point.y:.1f}" r="{point.radius}" fill="{font.colour}"/>')
+    parts.append(_text(label.x, label.y, point.name, font, label.anchor))
     return parts
 
 
-def _text(
-    x: float,
-    y: float,
-    text: str,
-    anchor: str = "start",
-    *,
-    size: float = 11,
-    colour: str = TEXT_COLOUR,
-    weight: str = "normal",
-) -> str:
+def _font(dot: Dot) -> Font:
+    return OURS_FONT if dot.is_ours else PEER_FONT
+
+
+def _text(x: float, y: float, text: str, font: Font, anchor: str = "start") -> str:
+    weight = "bold" if font.bold else "normal"
     return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size:g}" '
-        f'font-weight="{weight}" fill="{colour}">{escape(text)}</text>'
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{font.size:g}" '
+        f'font-weight="{weight}" fill="{font.colour}">{escape(text)}</text>'
     )
 
 
