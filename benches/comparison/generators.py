@@ -44,6 +44,10 @@ LOOK_EVERY = 0.1
 STALLED_FOR = 0.5
 """Who has received nothing for this share of the load has stalled. Shorter pauses are in the latencies."""
 
+STALLED_SECONDS = 0.9
+"""But not for less than this: servers on a busy machine pause for longer than half of a second. It is just
+within the shortest load."""
+
 HANG_SECONDS = 30.0
 """How much longer than asked a load generator may take before it is given up."""
 
@@ -178,6 +182,7 @@ def _run(command: list[str], port: int, effort: Effort) -> tuple[str, float, int
 def _watch(process: subprocess.Popen[str], port: int, seconds: float) -> int:
     """Wait until a load of so many seconds is over; return the most connections that had stalled at once."""
     given_up = time.monotonic() + seconds + HANG_SECONDS
+    silence = max(STALLED_FOR * seconds, STALLED_SECONDS)
     stalled = 0
     while time.monotonic() < given_up:
         try:
@@ -185,5 +190,5 @@ def _watch(process: subprocess.Popen[str], port: int, seconds: float) -> int:
             break
         except subprocess.TimeoutExpired:
             with contextlib.suppress(stalls.CannotTell):
-                stalled = max(stalled, stalls.silent(port, STALLED_FOR * seconds))
+                stalled = max(stalled, stalls.silent(port, silence))
     return stalled
