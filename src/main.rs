@@ -68,16 +68,16 @@ fn refused(error: &clap::Error) -> Exit {
 
 fn version(search: &Search) -> Exit {
     let version = env!("CARGO_PKG_VERSION");
-    match search.find() {
+    let text = match search.find() {
         Ok(environment) => {
             let python = environment.full_version();
-            println!(
-                "Running lowmem-serve {version} with CPython {python} on Linux\n{environment}"
-            );
+            format!(
+                "Running lowmem-serve {version} with CPython {python} on Linux\n{environment}\n"
+            )
         }
-        Err(reason) => println!("lowmem-serve {version}\n{reason}"),
-    }
-    Exit::Stopped
+        Err(reason) => format!("lowmem-serve {version}\n{reason}\n"),
+    };
+    commands::write(text.as_bytes())
 }
 
 fn surroundings(argv: &[OsString]) -> Surroundings {

@@ -1,5 +1,7 @@
 """What the server makes of messages that are wrong, and of applications that fail."""
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,6 +149,19 @@ def test_an_error_before_the_start_is_a_500(scripted: Scripted, error: str) -> N
         assert response.header("connection") == "close"
         assert client.is_closed_by_server()
     assert scripted.answer(start(), body(b"alive")).body == b"alive"
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="an eager task of 3.12 tells it for itself, too")
+def test_an_exit_in_a_request_is_logged_once(server: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import asyncio, sys\n\nasync def app(scope, receive, send):\n    sys.exit('once is enough')\n"
+    )
+    started = server("mine:app", "--lifespan", "off", cwd=tmp_path)
+    assert started.get("/").status == 500
+    assert started.terminate() == 0
+    said = started.stderr.wait_for_end()
+    assert said.count("SystemExit: once is enough") == 1
+    assert "never retrieved" not in said
 
 
 def test_an_error_is_logged_with_its_traceback(scripted: Scripted) -> None:

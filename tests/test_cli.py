@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import APPS, Server, run
+from harness import APPS, Server, command_line, run
 
 
 def fails(*arguments: str, **options) -> object:
@@ -62,6 +62,14 @@ def test_an_import_that_raises_shows_its_traceback_and_ends_with_1(
     assert 'mine.py", line 1' in ended.stderr
     assert error in ended.stderr
     assert ended.stderr.count("Traceback") == 1
+    assert "importlib" not in ended.stderr
+
+
+def test_a_module_that_is_nowhere_is_told_with_the_places_that_were_looked_at(tmp_path: Path) -> None:
+    ended = fails("nowhere:app", cwd=tmp_path)
+    assert f"Looked in {tmp_path} (--app-dir) and in the Python of " in ended.stderr
+    ended = fails("nowhere:app", "--app-dir", "missing", cwd=tmp_path)
+    assert f"There is no directory {tmp_path}/missing (--app-dir)." in ended.stderr
 
 
 def test_an_import_that_raises_ends_all_workers_with_1(tmp_path: Path) -> None:
@@ -94,6 +102,9 @@ def test_a_port_in_use_is_said_before_the_application_is_imported(tmp_path: Path
         ("mirror:app", "--port", "many"),
         ("mirror:app", "--port", "65536"),
         ("mirror:app", "--workers", "0"),
+        ("mirror:app", "--workers", "99999999999"),
+        ("mirror:app", "--max-head-size", "1"),
+        ("mirror:app", "--timeout-keep-alive", "-1"),
         ("mirror:app", "--log-level", "loud"),
         ("mirror:app", "--lifespan", "perhaps"),
         ("mirror:app", "--env-file", "/does/not/exist"),
@@ -106,6 +117,21 @@ def test_wrong_usage_ends_with_2_and_says_how_it_is_used(arguments: tuple[str, .
     assert ended.returncode == 2
     assert ended.stderr
     assert not ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "said"),
+    [
+        ("--workers", "two", "not a whole number, 0 or more"),
+        ("--port", "-1", "not a whole number from 0 to 65535"),
+        ("--max-requests", "0", "not a whole number, 1 or more"),
+        ("--ttl", "3600", "without a unit; write 3600s, 3600m or 3600h"),
+        ("--max-rss", "300", "a size like 300M is wanted"),
+    ],
+)
+def test_a_wrong_value_is_answered_with_what_would_be_right(flag: str, value: str, said: str) -> None:
+    assert f"invalid value '{value}' for '{flag} <" in (told := run("mirror:app", flag, value).stderr)
+    assert said in told
 
 
 @pytest.mark.parametrize("name", ["UVICORN_PORT", "LOWMEM_PORT"])
@@ -126,6 +152,14 @@ def test_version_names_the_server_and_its_python() -> None:
     assert said.returncode == 0
     version = re.escape(".".join(map(str, sys.version_info[:3])))
     assert re.search(rf"lowmem-serve \d+\.\d+\.\d+ with CPython {version}\b.* on Linux", said.stdout)
+
+
+@pytest.mark.parametrize("asked", ["--version", "man", "config"])
+def test_an_answer_that_cannot_be_written_is_no_crash(asked: str) -> None:
+    into_a_full_device = ["sh", "-c", 'exec "$@" >/dev/full', "sh", *command_line()]
+    ended = run(asked, command=into_a_full_device)
+    assert ended.returncode == 3
+    assert "error: cannot write to stdout: No space left on device" in ended.stderr
 
 
 @pytest.mark.parametrize(

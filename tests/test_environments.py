@@ -89,6 +89,14 @@ def test_the_flag_wins_over_the_active_venv(server, venv: Path, tmp_path: Path) 
     assert_serves_from(server("environment:app", python=str(venv), env=env), venv)
 
 
+def test_an_active_venv_that_is_gone_is_warned_of(server, venv: Path, tmp_path: Path) -> None:
+    path = f"{venv / 'bin'}:/usr/bin:/bin"
+    env = {"LOWMEM_PYTHON": None, "VIRTUAL_ENV": str(tmp_path / "gone"), "PATH": path}
+    started = server("hello:app", env=env)
+    warning = rf"WARNING:  VIRTUAL_ENV is {tmp_path}/gone: no Python there\. .* is taken instead\."
+    started.stderr.wait_for_line(warning)
+
+
 def test_bare_asgi_is_served(server, venv: Path) -> None:
     assert server("hello:app", python=str(venv)).get("/").body == b"Hello, world!"
 

@@ -1,6 +1,7 @@
 """Which interface an application has is found out without calling it, or asked for."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,6 +55,14 @@ def test_a_doubt_is_an_error_that_names_the_flag(shape: str) -> None:
     assert finished.returncode == 3
     assert "Cannot tell which interface the application (of type function) has" in finished.stderr
     assert "--interface asgi3, wsgi or asgi2" in finished.stderr
+
+
+@pytest.mark.parametrize("interface", ["auto", "asgi3", "wsgi"])
+def test_what_cannot_be_called_is_refused_whatever_was_asked_for(tmp_path: Path, interface: str) -> None:
+    (tmp_path / "mine.py").write_text("app = None\n")
+    finished = run("mine:app", "--port", "0", "--interface", interface, cwd=tmp_path)
+    assert finished.returncode == 3
+    assert "The application is of type NoneType, which cannot be called." in finished.stderr
 
 
 @pytest.mark.parametrize(

@@ -197,8 +197,16 @@ def test_what_a_killed_server_left_is_replaced(server, tmp_path: Path) -> None:
 def test_a_file_that_is_no_socket_is_never_removed(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("mine")
-    assert run("mirror:app", "--uds", str(path)).returncode == 3
+    ended = run("mirror:app", "--uds", str(path))
+    assert ended.returncode == 3
+    assert "a file that is no socket" in ended.stderr
     assert path.read_text() == "mine"
+
+
+def test_a_path_that_is_too_long_for_a_unix_socket_is_told(tmp_path: Path) -> None:
+    ended = run("mirror:app", "--uds", str(tmp_path / ("x" * 108)))
+    assert ended.returncode == 3
+    assert "107 bytes" in ended.stderr
 
 
 # --- systemd

@@ -1,10 +1,14 @@
 //! The application and its Python.
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
+
+use super::values;
+
+/// They wait for each other long before: one interpreter lock is theirs together.
+const MOST_THREADS: usize = 10_000;
 
 /// Options about the application and its Python.
 #[derive(Debug, clap::Args)]
@@ -32,10 +36,11 @@ pub struct Application {
     #[arg(
         long,
         value_name = "N",
-        default_value = "10",
+        default_value_t = 10,
         env = "LOWMEM_WSGI_THREADS"
     )]
-    pub wsgi_threads: NonZeroUsize,
+    #[arg(value_parser = values::number(1..=MOST_THREADS))]
+    pub wsgi_threads: usize,
     /// Speak the lifespan protocol
     #[arg(long, default_value = "auto", env = "LOWMEM_LIFESPAN")]
     pub lifespan: LifespanWord,

@@ -2,8 +2,12 @@
 
 use clap::builder::BoolishValueParser;
 
+use super::values;
 use crate::growth::Since;
 use crate::growth::find::Target;
+
+/// More callers of a line tell no more, and cost memory for each allocation.
+const MOST_FRAMES: u16 = 100;
 
 /// Options about finding out where memory goes.
 #[derive(Debug, clap::Args)]
@@ -15,7 +19,7 @@ pub struct Diagnosis {
     /// The same, with the lines that allocated it (slower); FRAMES callers of each [default: 1]
     #[arg(long, value_name = "FRAMES", env = "LOWMEM_TRACE_MEMORY")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "1")]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..=100))]
+    #[arg(value_parser = values::number(1..=MOST_FRAMES))]
     pub trace_memory: Option<u16>,
 }
 

@@ -7,6 +7,9 @@ use clap::builder::BoolishValueParser;
 
 use super::values;
 
+/// HTTP/2 numbers streams with 31 bits (RFC 9113 section 5.1.1).
+const MOST_STREAMS: u32 = 0x7fff_ffff;
+
 /// Options about HTTP.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "HTTP")]
@@ -22,7 +25,7 @@ pub struct Http {
     pub http: String,
     /// Requests that one HTTP/2 connection may have open
     #[arg(long, value_name = "N", default_value_t = 100)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(value_parser = values::number(1..=MOST_STREAMS))]
     #[arg(env = "LOWMEM_HTTP2_MAX_STREAMS")]
     pub http2_max_streams: u32,
     /// Seconds an idle connection is kept
@@ -34,10 +37,12 @@ pub struct Http {
     #[arg(env = "LOWMEM_TIMEOUT_HEADER_READ")]
     pub timeout_header_read: Duration,
     /// Answer 503 while N requests are open [default: no limit]
-    #[arg(long, value_name = "N", env = "LOWMEM_LIMIT_CONCURRENCY")]
+    #[arg(long, value_name = "N", value_parser = values::at_least(0usize))]
+    #[arg(env = "LOWMEM_LIMIT_CONCURRENCY")]
     pub limit_concurrency: Option<usize>,
     /// Largest request head in bytes; beyond it the answer is 431
     #[arg(long, value_name = "BYTES", default_value_t = 65_536)]
+    #[arg(value_parser = values::at_least(0usize))]
     #[arg(alias = "h11-max-incomplete-event-size", env = "LOWMEM_MAX_HEAD_SIZE")]
     pub max_head_size: usize,
     /// A header for every response, repeatable; in the environment separated by spaces

@@ -15,9 +15,11 @@ pub struct Limits {
         default_value_t = 128,
         env = "LOWMEM_MAX_HEADERS"
     )]
+    #[arg(value_parser = values::at_least(0usize))]
     pub max_headers: usize,
     /// Longest request target; beyond it the answer is 414 [default: half of --max-head-size]
-    #[arg(long, value_name = "BYTES", env = "LOWMEM_MAX_TARGET_SIZE")]
+    #[arg(long, value_name = "BYTES", value_parser = values::at_least(1usize))]
+    #[arg(env = "LOWMEM_MAX_TARGET_SIZE")]
     pub max_target_size: Option<usize>,
     /// Largest request body, like 10M; beyond it the answer is 413 [default: no limit]
     #[arg(long, value_name = "SIZE", value_parser = values::bytes, env = "LOWMEM_MAX_BODY_SIZE")]
@@ -27,6 +29,7 @@ pub struct Limits {
     #[arg(env = "LOWMEM_TIMEOUT_BODY_READ")]
     pub timeout_body_read: Option<Duration>,
     /// Most connections of a worker; more wait in the queue [default: as descriptors allow]
-    #[arg(long, value_name = "N", env = "LOWMEM_LIMIT_CONNECTIONS")]
+    #[arg(long, value_name = "N", value_parser = values::at_least(0usize))]
+    #[arg(env = "LOWMEM_LIMIT_CONNECTIONS")]
     pub limit_connections: Option<usize>,
 }

@@ -36,7 +36,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
-use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
+use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser};
 
 use crate::exit;
 use crate::import_string;
@@ -152,7 +152,17 @@ pub struct Typed {
 
 /// The definition of the whole command line, for what is generated from it.
 pub fn definition() -> clap::Command {
-    Cli::command()
+    takes_negatives(Cli::command())
+}
+
+/// Lets `-5` be a value, so that the answer is what the option takes, and not that `-5` is no flag.
+fn takes_negatives(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|arg| match arg.get_action() {
+            ArgAction::Set if !arg.is_positional() => arg.allow_negative_numbers(true),
+            _ => arg,
+        })
+        .mut_subcommands(takes_negatives)
 }
 
 /// Reads argv and, for what it does not say, the environment and the settings file that it names or
@@ -251,8 +261,17 @@ mod tests {
             &["a:b", "--nope"],
             &["a:b", "--port", "x"],
             &["a:b", "--lifespan", "maybe"],
+            &["a:b", "--max-requests", "0"],
         ] {
             assert_eq!(parsed(argv).unwrap_err().exit_code(), 2, "{argv:?}");
+        }
+    }
+
+    #[test]
+    fn a_negative_number_is_a_wrong_value_and_no_unknown_flag() {
+        for option in ["--workers", "--ttl", "--timeout-keep-alive", "--port"] {
+            let why = parsed(&["a:b", option, "-1"]).unwrap_err().to_string();
+            assert!(why.contains("invalid value '-1'"), "{why}");
         }
     }
 

@@ -11,7 +11,8 @@ use super::values;
 #[command(next_help_heading = "Workers")]
 pub struct Processes {
     /// Worker processes [default: $WEB_CONCURRENCY or 1]
-    #[arg(long, value_name = "N", env = "LOWMEM_WORKERS")]
+    #[arg(long, value_name = "N", value_parser = values::at_least(0usize))]
+    #[arg(env = "LOWMEM_WORKERS")]
     pub workers: Option<usize>,
     /// Import the application once, in a process that workers are forked from
     #[arg(long, env = "LOWMEM_PRELOAD", value_parser = BoolishValueParser::new())]

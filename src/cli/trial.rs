@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 
+use super::values;
 use crate::trial::Request;
 
 /// An application to be measured, and what it is asked for meanwhile.
@@ -27,7 +28,7 @@ pub struct OnTrial {
     pub requests: Vec<Request>,
     /// How often to ask for each
     #[arg(long, value_name = "N", default_value_t = 10)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(value_parser = values::at_least(1u32))]
     pub count: u32,
     /// Flags of the server, as for serving
     #[arg(last = true, value_name = "FLAGS")]

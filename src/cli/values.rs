@@ -1,5 +1,8 @@
 //! Values that are more than a word: times, parts and sizes.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Nothing that Python serves with fits into less; what is smaller was meant in another unit.
@@ -9,6 +12,31 @@ const LEAST_SIZE: u64 = 1 << 20;
 const MOST_JITTER: u8 = 50;
 
 const NO_TIME: &str = "not a time like 90s, 30m, 6h or 1d2h";
+
+/// A whole number within bounds.
+pub(super) fn number<T>(
+    allowed: RangeInclusive<T>,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync
+where
+    T: FromStr + PartialOrd + Display + Clone + Send + Sync,
+{
+    move |text| {
+        let number = text.parse().ok().filter(|number| allowed.contains(number));
+        let (least, most) = (allowed.start(), allowed.end());
+        number.ok_or_else(|| format!("not a whole number from {least} to {most}"))
+    }
+}
+
+/// A whole number without an upper bound.
+pub(super) fn at_least<T>(least: T) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync
+where
+    T: FromStr + PartialOrd + Display + Clone + Send + Sync,
+{
+    move |text| {
+        let number = text.parse().ok().filter(|number| *number >= least);
+        number.ok_or_else(|| format!("not a whole number, {least} or more"))
+    }
+}
 
 /// Whole or decimal seconds.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
@@ -20,6 +48,9 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
 
 /// `90s`, `30m`, `6h`, `1d2h`: whole numbers, the larger units first; at least a second.
 pub(super) fn lifetime(text: &str) -> Result<Duration, String> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("without a unit; write {text}s, {text}m or {text}h"));
+    }
     let (mut total, mut rest, mut previous) = (0u64, text, u64::MAX);
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or(NO_TIME)?;
@@ -72,7 +103,7 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     let number = bytes(text)?;
     if number < LEAST_SIZE {
         return Err(format!(
-            "{number} bytes are less than any worker needs; did you mean {number}M?"
+            "{number} bytes are less than any worker needs; a size like 300M is wanted"
         ));
     }
     Ok(number)
@@ -114,6 +145,25 @@ mod tests {
         for wrong in ["-1", "inf", "NaN", "1s", ""] {
             assert!(seconds(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn numbers_have_bounds_and_a_mistake_names_them() {
+        assert_eq!(
+            (number(0..=9u16)("9"), at_least(1usize)("70000")),
+            (Ok(9), Ok(70_000))
+        );
+        for wrong in ["", "ten", "-1", "10", "1.5"] {
+            let why = number(0..=9u16)(wrong).unwrap_err();
+            assert_eq!(why, "not a whole number from 0 to 9", "{wrong}");
+        }
+        let why = at_least(1u64)("0").unwrap_err();
+        assert_eq!(why, "not a whole number, 1 or more");
+    }
+
+    #[test]
+    fn a_lifetime_without_a_unit_is_told_which_there_are() {
+        assert!(lifetime("5").unwrap_err().contains("5s, 5m or 5h"));
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub struct Weigh {
     pub figure: Figure,
     /// Start it so often; the lightest counts
     #[arg(long, value_name = "N", default_value_t = 2)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(value_parser = values::at_least(1u32))]
     pub starts: u32,
     /// Weigh it under these servers, too
     #[arg(long, value_name = "SERVER", value_delimiter = ',')]

@@ -37,7 +37,7 @@ fn refused(reason: &dyn std::fmt::Display) -> Exit {
 }
 
 /// Writes a command's result. A reader that has seen enough (`| head`) is no failure.
-fn write(text: &[u8]) -> Exit {
+pub fn write(text: &[u8]) -> Exit {
     match io::stdout().write_all(text) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             eprintln!("error: cannot write to stdout: {error}");

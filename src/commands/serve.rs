@@ -50,9 +50,20 @@ pub fn run(
     match start(config, search, around, reread) {
         Ok(exit) => exit,
         Err(reason) => {
-            error!("{reason}");
+            let hint = hint(&*reason);
+            error!("{reason}{hint}");
             Exit::CouldNotStart
         }
+    }
+}
+
+/// What to do about it, where the system's words do not say so.
+fn hint(reason: &(dyn std::error::Error + 'static)) -> &'static str {
+    let error = reason.downcast_ref::<io::Error>();
+    match error.and_then(io::Error::raw_os_error) {
+        Some(libc::EMFILE) => "; raise the limit on open files (ulimit -n)",
+        Some(libc::EAGAIN) => "; raise the limit on processes (ulimit -u, pids.max)",
+        _ => "",
     }
 }
 
@@ -76,6 +87,10 @@ fn start(
     reread: &supervisor::Reread<'_>,
 ) -> Result<Exit, Box<dyn std::error::Error>> {
     let launch = launch(config, search, around)?;
+    if let Some(why) = search.passed_over() {
+        let python = launch.environment.python.display();
+        warn!("{why}. {python} is taken instead.");
+    }
     let listeners = Listeners::open(&config.listen, config.uds_mode, config.backlog)?;
     Ok(supervisor::run(config, &launch, &listeners, reread)?)
 }

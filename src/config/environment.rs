@@ -8,6 +8,9 @@ use super::mistakes::Mistakes;
 use super::{Surroundings, env_file};
 use crate::cli::{self, Flags};
 
+/// Each is a process: a larger number is a slip that would take the machine down.
+const MOST_WORKERS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+
 /// The files that flags and variables come from, there or not.
 pub(super) fn settings(flags: &Flags, around: &Surroundings) -> Vec<PathBuf> {
     let files = match &flags.config {
@@ -36,8 +39,9 @@ pub(super) fn workers(
         (None, Some((_, text))) => ("WEB_CONCURRENCY", text.trim().parse().unwrap_or(0)),
         (None, None) => return NonZeroUsize::MIN,
     };
-    NonZeroUsize::new(number).unwrap_or_else(|| {
-        mistakes.add(option, "a number of workers, at least 1");
+    let number = NonZeroUsize::new(number).filter(|number| *number <= MOST_WORKERS);
+    number.unwrap_or_else(|| {
+        mistakes.add(option, format!("a number of workers, 1 to {MOST_WORKERS}"));
         NonZeroUsize::MIN
     })
 }

@@ -9,11 +9,17 @@ use crate::cli::{Http, Limits};
 /// Beyond some thousand fields a request costs more than any application wants of it.
 const FIELDS: RangeInclusive<usize> = 1..=10_000;
 
+/// Not even the shortest request of a browser finds room in less.
+const LEAST_HEAD: usize = 256;
+
 /// What the flags say.
 pub(super) fn meant(typed: &Limits, http: &Http, mistakes: &mut Mistakes) -> LimitSettings {
     if !FIELDS.contains(&typed.max_headers) {
         let (least, most) = (FIELDS.start(), FIELDS.end());
         mistakes.add("--max-headers", format!("{least} to {most}"));
+    }
+    if http.max_head_size < LEAST_HEAD {
+        mistakes.add("--max-head-size", format!("at least {LEAST_HEAD}"));
     }
     if typed.limit_connections == Some(0) {
         mistakes.add("--limit-connections", "at least 1, or nobody is served");

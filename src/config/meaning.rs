@@ -1,6 +1,7 @@
 //! From typed to meant: the one place that turns words and variables into a [`Config`].
 
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 
 use super::lazy_imports;
 use super::mistakes::{Mistake, Mistakes};
@@ -37,7 +38,7 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
     let mut config = Config {
         listen: listen::meant(&flags.listening, around, &mut notices, &mut mistakes),
         uds_mode: flags.listening.uds_mode,
-        backlog: i32::try_from(flags.listening.backlog).unwrap_or(i32::MAX),
+        backlog: flags.listening.backlog,
         workers: environment::workers(flags.processes.workers, &environment, &mut mistakes),
         worker_startup: flags.processes.timeout_worker_startup,
         preload: flags.processes.preload,
@@ -82,10 +83,7 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
     WorkerConfig {
         app: flags.app.clone().unwrap_or_default(),
         factory: flags.application.factory,
-        app_dir: match app_dir {
-            Some(path) => around.directory.join(path),
-            None => around.directory.clone(),
-        },
+        app_dir: application_directory(app_dir.as_deref(), around, mistakes),
         argv: around.argv.clone(),
         event_loop: event_loop(&flags.application.event_loop, mistakes),
         interface: match flags.application.interface {
@@ -94,7 +92,7 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
             InterfaceWord::Asgi2 => Interface::Asgi2,
             InterfaceWord::Wsgi => Interface::Wsgi,
         },
-        wsgi_threads: flags.application.wsgi_threads.get(),
+        wsgi_threads: flags.application.wsgi_threads,
         lifespan: match flags.application.lifespan {
             LifespanWord::Auto => Lifespan::Auto,
             LifespanWord::On => Lifespan::On,
@@ -133,6 +131,25 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
         package: None,
         listeners: Vec::new(),
     }
+}
+
+/// Where the application is looked for first. Python's own paths are texts.
+fn application_directory(
+    typed: Option<&Path>,
+    around: &Surroundings,
+    mistakes: &mut Mistakes,
+) -> PathBuf {
+    let directory = match typed {
+        Some(path) => around.directory.join(path),
+        None => around.directory.clone(),
+    };
+    if directory.to_str().is_none() {
+        mistakes.add("--app-dir", format!("{directory:?} is not UTF-8"));
+    } else if directory.is_relative() {
+        let why = "the working directory is gone; name one that is there";
+        mistakes.add_failure("--app-dir", why.to_owned());
+    }
+    directory
 }
 
 fn recycle(typed: &Recycling) -> Recycle {
@@ -231,7 +248,7 @@ fn headers(typed: &[String], mistakes: &mut Mistakes) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
-    use std::path::{Path, PathBuf};
+    use std::os::unix::ffi::OsStringExt;
 
     use super::*;
     use crate::cli;
@@ -280,6 +297,24 @@ mod tests {
         ];
         let mistakes = config_in(&around(), &argv).unwrap_err();
         assert_eq!(mistakes.len(), 4, "{mistakes:?}");
+        assert_eq!(Mistake::exit_of(&mistakes), Exit::Usage);
+    }
+
+    #[test]
+    fn an_application_is_looked_for_in_a_directory_that_there_is() {
+        let gone = Surroundings {
+            directory: PathBuf::from("."),
+            ..around()
+        };
+        let mistakes = config_in(&gone, &[]).unwrap_err();
+        assert_eq!(Mistake::exit_of(&mistakes), Exit::CouldNotStart);
+        assert!(config_in(&gone, &["--app-dir=/srv"]).is_ok());
+        let latin = OsString::from_vec(b"/srv/caf\xe9".to_vec());
+        let latin = Surroundings {
+            directory: PathBuf::from(latin),
+            ..around()
+        };
+        let mistakes = config_in(&latin, &[]).unwrap_err();
         assert_eq!(Mistake::exit_of(&mistakes), Exit::Usage);
     }
 

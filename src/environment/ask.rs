@@ -24,10 +24,11 @@ pub(super) fn ask(python: &Path) -> Result<Answer, String> {
         .map_err(|error| error.to_string())?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        return Err(format!(
-            "it failed when asked for its version: {}",
-            said.trim()
-        ));
+        let why = match said.trim() {
+            "" => output.status.to_string(),
+            said => said.to_owned(),
+        };
+        return Err(format!("it failed when asked for its version: {why}"));
     }
     parse(output.stdout).ok_or_else(|| "it does not answer as a Python does".to_owned())
 }

@@ -48,16 +48,22 @@ impl Search {
     pub fn find(&self) -> Result<Environment, PythonMissing> {
         let mut looked_at = Vec::new();
         for candidate in self.candidates() {
-            let why = match python_at(&candidate) {
-                Some(python) => match inspect(&python) {
-                    Ok(environment) => return Ok(environment),
-                    Err(why) => why,
-                },
-                None => "no Python there".to_owned(),
-            };
-            looked_at.push((candidate, why));
+            match look(&candidate) {
+                Ok(environment) => return Ok(environment),
+                Err(why) => looked_at.push((candidate, why)),
+            }
         }
         Err(PythonMissing { looked_at })
+    }
+
+    /// Why the virtual environment that is active was passed over: who activated it expects it.
+    pub fn passed_over(&self) -> Option<String> {
+        let active = self
+            .virtual_env
+            .as_ref()
+            .filter(|_| self.wanted.is_none())?;
+        let why = look(active).err()?;
+        Some(format!("VIRTUAL_ENV is {}: {why}", active.display()))
     }
 
     fn candidates(&self) -> Vec<PathBuf> {
@@ -97,6 +103,13 @@ impl Search {
         std::env::split_paths(path)
             .filter(|directory| directory.is_absolute())
             .collect()
+    }
+}
+
+fn look(candidate: &Path) -> Result<Environment, String> {
+    match python_at(candidate) {
+        Some(python) => inspect(&python),
+        None => Err("no Python there".to_owned()),
     }
 }
 
@@ -165,6 +178,18 @@ mod tests {
         ] {
             assert!(said.contains(part), "{said}");
         }
+    }
+
+    #[test]
+    fn an_active_environment_that_is_gone_is_told() {
+        let search = Search {
+            virtual_env: Some(PathBuf::from("/nowhere")),
+            ..Search::default()
+        };
+        let told = search.passed_over().unwrap();
+        assert_eq!(told, "VIRTUAL_ENV is /nowhere: no Python there");
+        let wanted = Some(PathBuf::from("/usr/bin/python3"));
+        assert_eq!(Search { wanted, ..search }.passed_over(), None);
     }
 
     #[test]

@@ -41,6 +41,8 @@ enum Place {
 pub enum BindError {
     /// An address (as Uvicorn writes it) cannot be bound.
     Bind(String, io::Error),
+    /// The same, of a port that is not for everybody.
+    Privileged(Box<BindError>),
     /// A host name has no address.
     Resolve(String, io::Error),
     /// An inherited descriptor is not a listening socket.
@@ -131,13 +133,21 @@ impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             BindError::Bind(address, error) => {
-                let number = error.raw_os_error().unwrap_or(0);
+                if let Some(number) = error.raw_os_error() {
+                    write!(f, "[Errno {number}] ")?;
+                }
                 let reason = error.to_string();
                 let reason = reason.split(" (os error").next().unwrap_or_default();
                 let reason = reason.to_lowercase();
                 write!(
                     f,
-                    "[Errno {number}] error while attempting to bind on address {address}: {reason}"
+                    "error while attempting to bind on address {address}: {reason}"
+                )
+            }
+            BindError::Privileged(error) => {
+                write!(
+                    f,
+                    "{error}; ports below 1024 are for root, or CAP_NET_BIND_SERVICE"
                 )
             }
             BindError::Resolve(host, error) => {

@@ -49,7 +49,7 @@ fn bind_all(
             }
             // A family that is compiled in but switched off; asyncio skips it, too.
             Err(error) if is_absent_family(&error) => skipped = Some((address, error)),
-            Err(error) => return Err(BindError::Bind(python_address(address), error)),
+            Err(error) => return Err(refused(address, error)),
         }
     }
     match skipped {
@@ -57,6 +57,16 @@ fn bind_all(
             Err(BindError::Bind(python_address(address), error))
         }
         _ => Ok((sockets, port)),
+    }
+}
+
+fn refused(address: SocketAddr, error: io::Error) -> BindError {
+    let is_privileged = address.port() < 1024 && error.kind() == io::ErrorKind::PermissionDenied;
+    let error = BindError::Bind(python_address(address), error);
+    if is_privileged {
+        BindError::Privileged(Box::new(error))
+    } else {
+        error
     }
 }
 

@@ -37,7 +37,10 @@ pub(super) fn bind(
     mode: Option<u32>,
     backlog: i32,
 ) -> io::Result<(OwnedFd, UnixPath)> {
-    let address = SockAddr::unix(path)?;
+    let address = SockAddr::unix(path).map_err(|_| {
+        let why = "the path is too long for a Unix socket, which has room for 107 bytes";
+        io::Error::new(io::ErrorKind::InvalidInput, why)
+    })?;
     let replaced = remove_stale(path, &address)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
     socket.bind(&address)?;
@@ -59,10 +62,13 @@ fn remove_stale(path: &Path, address: &SockAddr) -> io::Result<Option<u32>> {
         return Ok(None);
     };
     let probe = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
-    let is_stale = existing.file_type().is_socket()
-        && probe
-            .connect(address)
-            .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
+    if !existing.file_type().is_socket() {
+        let why = "there is a file that is no socket, and is not replaced";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+    }
+    let is_stale = probe
+        .connect(address)
+        .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
     if !is_stale {
         return Err(rustix::io::Errno::ADDRINUSE.into());
     }

@@ -30,6 +30,12 @@ const MOST_LAYERS: usize = 32;
 /// # Errors
 /// It does not speak what was asked for, or nobody can tell what it speaks; in words for the operator.
 pub fn protocol(app: &Bound<'_, PyAny>, asked: Interface) -> Result<Protocol, String> {
+    if !app.is_callable() {
+        let kind = type_name(app);
+        return Err(format!(
+            "The application is of type {kind}, which cannot be called."
+        ));
+    }
     let protocol = match asked {
         Interface::Auto => return told(app).ok_or_else(|| in_doubt(app)),
         Interface::Asgi3 => Protocol::Asgi3,
@@ -68,11 +74,12 @@ fn in_doubt(app: &Bound<'_, PyAny>) -> String {
 }
 
 fn described(app: &Bound<'_, PyAny>) -> String {
-    let kind = app.get_type();
-    let name = kind
-        .name()
-        .map_or_else(|_| "object".to_owned(), |n| n.to_string());
-    format!("the application (of type {name})")
+    format!("the application (of type {})", type_name(app))
+}
+
+fn type_name(app: &Bound<'_, PyAny>) -> String {
+    let name = app.get_type().name();
+    name.map_or_else(|_| "object".to_owned(), |name| name.to_string())
 }
 
 /// What `app` speaks, as far as it can be told.

@@ -100,27 +100,26 @@ fn import(py: Python<'_>, config: &WorkerConfig) -> Result<Py<PyAny>, LoadError>
         }
     };
     let missing = || {
-        let instead = instead(config);
-        named(format!(
-            "Could not import module \"{module_name}\".{instead}"
-        ))
+        let hint = match instead(config) {
+            hint if hint.is_empty() => looked_in(py, config),
+            hint => hint,
+        };
+        named(format!("Could not import module \"{module_name}\".{hint}"))
     };
     // To importlib a leading dot is a package's relative import, which is nothing to tell a person of
     // who typed the path of a file.
     if module_name.starts_with('.') {
         return Err(missing());
     }
-    let module = py
-        .import("importlib")
-        .and_then(|importlib| importlib.call_method1("import_module", (module_name,)))
-        .map_err(|error| {
-            if names_missing_module(py, &error, module_name) {
-                missing()
-            } else {
-                LoadError::Raised(error)
-            }
-        })?;
-    let mut object = module.clone();
+    // As the import statement does it, which leaves importlib's frames out of the traceback.
+    let module = py.import(module_name).map_err(|error| {
+        if names_missing_module(py, &error, module_name) {
+            missing()
+        } else {
+            LoadError::Raised(error)
+        }
+    })?;
+    let mut object = module.clone().into_any();
     for name in attributes.split('.') {
         object = object.getattr(name).map_err(|error| {
             if error.is_instance_of::<PyAttributeError>(py) {
@@ -141,6 +140,19 @@ fn instead(config: &WorkerConfig) -> String {
     match import_string::meant_instead(&config.app, &config.app_dir) {
         Some(arguments) => format!("\nDid you mean: lowmem-serve {arguments}"),
         None => String::new(),
+    }
+}
+
+/// Where a module that is not there was looked for.
+fn looked_in(py: Python<'_>, config: &WorkerConfig) -> String {
+    let directory = config.app_dir.display();
+    if !config.app_dir.is_dir() {
+        return format!("\nThere is no directory {directory} (--app-dir).");
+    }
+    let prefix = py.import("sys").and_then(|sys| sys.getattr("prefix"));
+    match prefix {
+        Ok(prefix) => format!("\nLooked in {directory} (--app-dir) and in the Python of {prefix}."),
+        Err(_) => String::new(),
     }
 }
 

@@ -18,9 +18,18 @@ pub fn traceback(py: Python<'_>, error: &PyErr) -> String {
         .and_then(|module| module.call_method1(intern!(py, "format_exception"), parts))
         .and_then(|lines| lines.extract::<Vec<String>>());
     match formatted {
-        Ok(lines) => lines.concat().trim_end().to_owned(),
+        Ok(lines) => with_title(lines.concat().trim_end()),
         // No memory, or a broken __str__: the type says more than nothing.
         Err(_) => name(&error.get_type(py)),
+    }
+}
+
+/// A syntax error without a frame comes without the line that people and programs look for.
+fn with_title(traceback: &str) -> String {
+    if traceback.starts_with("  File ") {
+        format!("Traceback (most recent call last):\n{traceback}")
+    } else {
+        traceback.to_owned()
     }
 }
 

@@ -104,7 +104,12 @@ impl Maker {
             return make();
         }
         let (task, first_step) = event_loop::capture_first_step(py, make)?;
-        first_step.run(py)?;
+        // asyncio raises SystemExit and KeyboardInterrupt here, too, beside keeping them in the task.
+        if let Err(error) = first_step.run(py)
+            && !is_done(&task)?
+        {
+            return Err(error);
+        }
         Ok(task)
     }
 }
@@ -171,7 +176,7 @@ fn steppable(awaitable: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
 /// Has `done` told when `task` has ended, which may be now.
 fn follow(task: Bound<'_, PyAny>, done: Done) -> PyResult<()> {
     let py = task.py();
-    if task.call_method0(intern!(py, "done"))?.is_truthy()? {
+    if is_done(&task)? {
         done.done(py, result(&task));
         return Ok(());
     }
@@ -185,6 +190,10 @@ fn follow(task: Bound<'_, PyAny>, done: Done) -> PyResult<()> {
     let told = Py::new(py, Told { done })?;
     task.call_method1(intern!(py, "add_done_callback"), (told,))
         .map(drop)
+}
+
+fn is_done(task: &Bound<'_, PyAny>) -> PyResult<bool> {
+    task.call_method0(intern!(task.py(), "done"))?.is_truthy()
 }
 
 /// How a finished task ended.
@@ -260,10 +269,8 @@ pub fn ended_with(py: Python<'_>, error: &PyErr) -> bool {
     });
     tasks.iter().any(|task| {
         let task = task.bind(py);
-        let done = task
-            .call_method0(intern!(py, "done"))
-            .and_then(|done| done.is_truthy());
-        done.unwrap_or(false) && result(task).is_err_and(|own| own.value(py).is(error.value(py)))
+        is_done(task).unwrap_or(false)
+            && result(task).is_err_and(|own| own.value(py).is(error.value(py)))
     })
 }
 
