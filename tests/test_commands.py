@@ -80,6 +80,30 @@ def test_bash_completes_a_flag(tmp_path: Path) -> None:
     assert answered.stdout.strip() == "--timeout-keep-alive"
 
 
+@pytest.mark.skipif(not shutil.which("fish"), reason="fish is not installed")
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("--timeout-k", "--timeout-keep-alive"),
+        ("main:app --timeout-k", "--timeout-keep-alive"),
+        ("main:app --lifespan o", "on off"),
+        ("weigh --bu", "--budget"),
+        ("weigh --timeout-k", ""),
+    ],
+)
+def test_fish_completes_before_and_after_the_application(tmp_path: Path, typed: str, offered: str) -> None:
+    script = tmp_path / "script"
+    script.write_text(run("completions", "fish").stdout)
+    # fish completes only what it can run.
+    command = tmp_path / "lowmem-serve"
+    command.write_text("#!/bin/sh\n")
+    command.chmod(0o755)
+    ask = f"set -p PATH {tmp_path}; source {script}; complete -C 'lowmem-serve {typed}'"
+    answered = subprocess.run(["fish", "--no-config", "-c", ask], capture_output=True, text=True, check=True)
+    words = [line.split("\t")[0] for line in answered.stdout.splitlines()]
+    assert sorted(words) == sorted(offered.split())
+
+
 def test_an_unknown_shell_is_wrong_usage() -> None:
     assert run("completions", "tcsh").returncode == 2
 

@@ -40,10 +40,8 @@ fn render_command(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
         return Ok(());
     }
     let options = section(|options| Man::new(command.clone()).render_options_section(options))?;
-    let without_heading = options.lines().filter(|line| *line != ".SH OPTIONS");
-    without_heading
-        .map(|line| writeln!(page, "{line}"))
-        .collect()
+    let mut without_heading = options.lines().filter(|line| *line != ".SH OPTIONS");
+    without_heading.try_for_each(|line| writeln!(page, "{line}"))
 }
 
 fn section(render: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> io::Result<String> {
