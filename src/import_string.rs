@@ -73,7 +73,9 @@ fn arguments(path: &Path, attribute: Option<&str>, directory: &Path) -> Option<S
     }
     let attribute = match attribute {
         Some(attribute) => attribute.to_owned(),
-        None => made_in(&file).unwrap_or_else(|| USUAL_NAMES[0].to_owned()),
+        None => made_in(&file)
+            .or_else(|| usual_in(&file))
+            .unwrap_or_else(|| USUAL_NAMES[0].to_owned()),
     };
     let mut names: Vec<&str> = Vec::new();
     let stem = path.with_extension("");
@@ -117,6 +119,20 @@ fn made_in(file: &Path) -> Option<String> {
     })
 }
 
+/// The usual name that a file binds to something else at its top level: a function, for example.
+fn usual_in(file: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let binds = |line: &str, name: &str| {
+        let line = line.strip_prefix("async ").unwrap_or(line);
+        let rest = line.strip_prefix("def ").unwrap_or(line).strip_prefix(name);
+        rest.is_some_and(|rest| rest.trim_start().starts_with(['(', '=', ':']))
+    };
+    let found = USUAL_NAMES
+        .iter()
+        .find(|name| text.lines().any(|line| binds(line, name)));
+    found.map(|name| (*name).to_owned())
+}
+
 /// Of the names that can be served the one that is most likely meant.
 pub fn nearest<'a>(wanted: &str, names: &'a [String]) -> Option<&'a String> {
     let same = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
@@ -152,6 +168,10 @@ mod tests {
             ("app.py", ""),
             ("web.py", quart),
             ("src/api.py", quart),
+            (
+                "bare.py",
+                "def application(environ, start_response):\n    pass\n",
+            ),
             ("site/__init__.py", ""),
             ("site/wsgi.py", "application = get_wsgi_application()\n"),
         ];
@@ -160,6 +180,7 @@ mod tests {
             ("app.py", "app:app"),
             ("./app.py", "app:app"),
             ("app", "app:app"),
+            ("bare", "bare:application"),
             ("app:", "app:app"),
             ("app.py:api", "app:api"),
             ("web.py", "web:server"),

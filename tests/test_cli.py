@@ -144,6 +144,18 @@ def test_a_mistake_among_short_flags_does_not_hide_another() -> None:
     assert "workers" in ended.stderr and "header" in ended.stderr
 
 
+def test_an_option_of_gunicorn_is_answered_with_ours() -> None:
+    ended = run("mirror:app", "-w", "4")
+    assert ended.returncode == 2
+    assert "tip: here it is --workers" in ended.stderr
+
+
+def test_a_call_as_gunicorn_takes_it_is_answered_with_the_factory_flag() -> None:
+    ended = fails("mirror:broken_factory()")
+    assert ended.returncode == 3
+    assert "Did you mean: lowmem-serve --factory mirror:broken_factory" in ended.stderr
+
+
 # --- what it says about itself
 
 

@@ -11,6 +11,7 @@
 mod application;
 mod command;
 mod compatibility;
+mod elsewhere;
 mod file;
 mod files;
 mod growth;
@@ -201,7 +202,10 @@ pub fn parse(
 
 fn matched(definition: &mut clap::Command, argv: &[OsString]) -> Result<ArgMatches, clap::Error> {
     let matches = definition.try_get_matches_from_mut(argv);
-    matches.map_err(|error| variables::blamed(error, definition))
+    matches.map_err(|error| {
+        let error = variables::blamed(error, definition);
+        elsewhere::explained(error, definition.render_usage())
+    })
 }
 
 /// The matches that have the server's flags: the subcommand's, if it takes them, or the whole.
@@ -265,6 +269,28 @@ mod tests {
         ] {
             assert_eq!(parsed(argv).unwrap_err().exit_code(), 2, "{argv:?}");
         }
+    }
+
+    #[test]
+    fn an_option_of_another_server_is_answered_with_ours() {
+        for (typed, here) in [
+            (&["a:b", "-w", "4"][..], "--workers"),
+            (&["-b=127.0.0.1:80", "a:b"], "--bind"),
+            (
+                &["a:b", "--timeout=120"],
+                "leave it out: a worker that is busy is not killed",
+            ),
+            (
+                &["a:b", "--respawn-failed-workers"],
+                "workers are always started again",
+            ),
+        ] {
+            let why = parsed(typed).unwrap_err().to_string();
+            assert!(why.contains("tip: ") && why.contains(here), "{why}");
+            assert!(!why.contains("similar argument"), "{why}");
+        }
+        let why = parsed(&["a:b", "--timeout-keep-aliv", "5"]).unwrap_err();
+        assert!(why.to_string().contains("'--timeout-keep-alive'"));
     }
 
     #[test]

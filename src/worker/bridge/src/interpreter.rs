@@ -158,6 +158,12 @@ fn looked_in(py: Python<'_>, config: &WorkerConfig) -> String {
 
 /// What a module has that could be served.
 fn others(module: &Bound<'_, PyAny>, module_name: &str, wanted: &str) -> String {
+    // gunicorn takes a call for an attribute.
+    if let Some(factory) = wanted.strip_suffix("()")
+        && module.hasattr(factory).is_ok_and(|has| has)
+    {
+        return format!("\nDid you mean: lowmem-serve --factory {module_name}:{factory}");
+    }
     let names = servable(module).unwrap_or_default();
     match import_string::nearest(wanted, &names) {
         Some(name) => format!(
