@@ -22,6 +22,17 @@ pub struct Style {
     pub colors: bool,
 }
 
+impl Style {
+    /// What is put around what is bold.
+    fn bold(self) -> (&'static str, &'static str) {
+        if self.colors {
+            ("\x1b[1m", "\x1b[0m")
+        } else {
+            ("", "")
+        }
+    }
+}
+
 /// The answer as a page.
 pub fn text(answer: &Answer, style: Style) -> String {
     let mut text = String::new();
@@ -31,11 +42,7 @@ pub fn text(answer: &Answer, style: Style) -> String {
 }
 
 fn page(out: &mut String, answer: &Answer, style: Style) -> fmt::Result {
-    let (bold, plain) = if style.colors {
-        ("\x1b[1m", "\x1b[0m")
-    } else {
-        ("", "")
-    };
+    let (bold, plain) = style.bold();
     let age = Age(Duration::from_secs_f64(answer.age.max(0.0)));
     writeln!(out, "{bold}worker {}{plain}, ready for {age}", answer.pid)?;
     if let (Some(first), Some(last)) = (answer.history.first(), answer.history.last()) {
@@ -70,11 +77,7 @@ fn table(
     style: Style,
     name: impl Fn(&mut String, &Growth) -> fmt::Result,
 ) -> fmt::Result {
-    let (bold, plain) = if style.colors {
-        ("\x1b[1m", "\x1b[0m")
-    } else {
-        ("", "")
-    };
+    let (bold, plain) = style.bold();
     writeln!(
         out,
         "\n{:>12} {:>10} {:>12}  {bold}{title}{plain}",

@@ -29,6 +29,17 @@ pub struct Style {
     pub colors: bool,
 }
 
+impl Style {
+    /// What is put around what matters less.
+    fn dim(self) -> (&'static str, &'static str) {
+        if self.colors {
+            ("\x1b[2m", "\x1b[0m")
+        } else {
+            ("", "")
+        }
+    }
+}
+
 /// The report as a page.
 pub fn page(report: &Report, style: Style) -> String {
     let mut page = Page {
@@ -103,12 +114,8 @@ impl Page<'_> {
 
     fn module(&mut self, at: usize, branch: &str) -> fmt::Result {
         let module = self.tree.module(at);
-        let (own, _) = self.tree.own(at);
-        let (bytes, own, time) = (
-            megabytes(module.bytes),
-            megabytes(own),
-            module.seconds * 1e3,
-        );
+        let (bytes, own) = (megabytes(module.bytes), megabytes(self.tree.own(at)));
+        let time = module.seconds * 1e3;
         let note = match module {
             Module {
                 is_there: false, ..
@@ -126,11 +133,7 @@ impl Page<'_> {
             room.saturating_sub(note.len()).max(LEAST_NAME),
         );
         let (start, end) = self.paint(module.bytes);
-        let (dim, plain) = if self.style.colors {
-            ("\x1b[2m", "\x1b[0m")
-        } else {
-            ("", "")
-        };
+        let (dim, plain) = self.style.dim();
         writeln!(
             self.out,
             "{start}{bytes:>8}{end} {own:>8} {time:>8.1}   {dim}{branch}{plain}{start}{name}{end}{dim}{note}{plain}"
@@ -141,11 +144,7 @@ impl Page<'_> {
         let bytes: i64 = all.iter().map(|at| self.tree.module(*at).bytes).sum();
         let time: f64 = all.iter().map(|at| self.tree.module(*at).seconds).sum();
         let count: usize = all.iter().map(|at| self.tree.count(*at)).sum();
-        let (dim, plain) = if self.style.colors {
-            ("\x1b[2m", "\x1b[0m")
-        } else {
-            ("", "")
-        };
+        let (dim, plain) = self.style.dim();
         let (bytes, time) = (megabytes(bytes), time * 1e3);
         writeln!(
             self.out,
@@ -180,7 +179,7 @@ impl Page<'_> {
             if module.is_unused() {
                 let package = module.name.split('.').next().unwrap_or_default();
                 let (bytes, count) = packages.entry(package).or_default();
-                *bytes += self.tree.own(at).0;
+                *bytes += self.tree.own(at);
                 *count += 1;
             }
         }

@@ -48,13 +48,11 @@ impl<'a> Tree<'a> {
         &self.modules[at]
     }
 
-    /// What a module added by itself, without what it imported.
-    pub(super) fn own(&self, at: usize) -> (i64, f64) {
-        let of_children = self.children[at].iter().map(|child| self.module(*child));
-        let start = (self.modules[at].bytes, self.modules[at].seconds);
-        of_children.fold(start, |(bytes, seconds), child| {
-            (bytes - child.bytes, seconds - child.seconds)
-        })
+    /// The bytes that a module added by itself, without what it imported.
+    pub(super) fn own(&self, at: usize) -> i64 {
+        let of_children = self.children[at].iter();
+        let imported: i64 = of_children.map(|child| self.module(*child).bytes).sum();
+        self.module(at).bytes - imported
     }
 
     /// How many modules are below and including one.
@@ -98,7 +96,7 @@ pub(super) mod tests {
         let tree = Tree::new(&modules);
         assert_eq!(tree.roots(), [0]);
         assert_eq!(tree.children(0), [2, 1]);
-        assert_eq!([0, 1, 2, 3].map(|at| tree.own(at).0), [10, 20, 10, 60]);
+        assert_eq!([0, 1, 2, 3].map(|at| tree.own(at)), [10, 20, 10, 60]);
         assert_eq!((tree.count(0), tree.count(2)), (4, 2));
     }
 }

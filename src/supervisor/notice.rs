@@ -5,6 +5,7 @@ use tracing::{error, info, warn};
 use super::pool::{Notice, Reason, Recycled, WorkerId};
 use super::workforce::Workforce;
 use crate::figures::{Age, Grouped, Megabytes};
+use crate::sys::process::Ending;
 use crate::telemetry::paint::{bold, cyan};
 
 /// What the running line says.
@@ -156,8 +157,7 @@ fn recycled_line(recycled: &Recycled, pid: impl Fn(WorkerId) -> i32) -> String {
     )
 }
 
-fn never_ready(pid: i32, ending: crate::sys::process::Ending) {
-    use crate::sys::process::Ending;
+fn never_ready(pid: i32, ending: Ending) {
     match ending {
         // The worker has said why: the application cannot be loaded, or a traceback.
         Ending::Code(1 | 3) => {}

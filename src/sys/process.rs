@@ -92,8 +92,7 @@ pub fn apart(work: impl FnOnce() -> String) -> io::Result<String> {
             drop(reader);
             let told =
                 catch_unwind(AssertUnwindSafe(work)).map(|told| writer.write_all(told.as_bytes()));
-            // SAFETY: no preconditions.
-            unsafe { libc::_exit(i32::from(!matches!(told, Ok(Ok(()))))) }
+            leave(i32::from(!matches!(told, Ok(Ok(())))))
         }
         pid => {
             drop(writer);

@@ -158,14 +158,13 @@ fn weigh_once(plan: &Plan) -> Result<(Tree, Tree, Vec<Answers>), Error> {
     const NAME: &str = "lowmem-serve";
     let of_trial = |failed| Error::Trial(NAME.to_owned(), failed);
     let trial = Trial::start(&plan.served).map_err(of_trial)?;
-    let started = at_rest(&trial, NAME)?;
+    let mut started = at_rest(&trial, NAME)?;
+    started.name_ours();
     let answers = warm(&trial, &plan.warmth, NAME)?;
     let mut warm = at_rest(&trial, NAME)?;
     warm.name_ours();
     // Whatever it says at its end, it has been weighed.
     let _ = trial.stop();
-    let mut started = started;
-    started.name_ours();
     Ok((started, warm, answers))
 }
 

@@ -79,9 +79,7 @@ impl Parameters {
             .any(|name| known.contains(&name.as_str()))
             .then_some(protocol)
     }
-}
 
-impl Parameters {
     /// What is left when the first `count` arguments are given: `self`, those of a partial.
     #[must_use]
     pub fn after(mut self, count: usize) -> Self {

@@ -61,8 +61,8 @@ impl Listener {
     }
 }
 
-/// Accepts until the server drains; what the kernel has queued by then is still
-/// served, by the successor if there is one.
+/// Accepts until the server drains; what the kernel has queued by then is still served, by the
+/// successor if there is one.
 pub(super) async fn run<A: Application>(server: Rc<Server<A>>, listener: Listener) {
     let mut accepted = 0;
     let mut complaints = Complaints::default();

@@ -160,16 +160,10 @@ impl BodyDecoder {
                 };
                 continue;
             }
-            if matches!(
-                at,
-                Chunk::Extension(_) | Chunk::TrailerName | Chunk::Trailer
-            ) {
-                *overhead += 1;
-                if *overhead > MAX_OVERHEAD {
-                    return Err(BodyRefused::Malformed(
-                        "chunk extensions or trailers are too large",
-                    ));
-                }
+            *overhead += usize::from(at.is_overhead());
+            if *overhead > MAX_OVERHEAD {
+                let why = "chunk extensions or trailers are too large";
+                return Err(BodyRefused::Malformed(why));
             }
             match at.step(input[pos])? {
                 Some(next) => {
@@ -187,6 +181,11 @@ impl BodyDecoder {
 }
 
 impl Chunk {
+    /// Whether a byte here is dropped.
+    fn is_overhead(self) -> bool {
+        matches!(self, Self::Extension(_) | Self::TrailerName | Self::Trailer)
+    }
+
     /// The place after `byte`, or `None` after the last one. Never called within data.
     fn step(self, byte: u8) -> Result<Option<Self>, BodyRefused> {
         let next = match (self, byte) {

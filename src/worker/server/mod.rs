@@ -125,35 +125,8 @@ struct Limits {
 }
 
 impl Limits {
-    /// The shortest time that a connection is held to.
-    fn shortest(&self) -> Duration {
-        let shortest = self.keep_alive.min(self.header_read);
-        self.body_read.map_or(shortest, |body| shortest.min(body))
-    }
-}
-
-impl<A: Application> Server<A> {
-    /// A server for `application`, which accepts nothing yet; with an identity it serves TLS.
-    /// Called in the runtime's context.
-    ///
-    /// # Errors
-    /// No descriptor is left.
-    pub fn new(
-        application: A,
-        config: &WorkerConfig,
-        identity: Option<Identity>,
-    ) -> io::Result<Rc<Self>> {
-        let mut fields = Vec::new();
-        for (name, value) in &config.headers {
-            fields.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
-        }
-        let names = |wanted: &str| {
-            config
-                .headers
-                .iter()
-                .any(|(n, _)| n.eq_ignore_ascii_case(wanted))
-        };
-        let limits = Limits {
+    fn of(config: &WorkerConfig) -> Self {
+        Self {
             keep_alive: config.keep_alive,
             header_read: config.header_read,
             body_read: config.limits.body_read,
@@ -169,15 +142,35 @@ impl<A: Application> Server<A> {
                 .limits
                 .connections
                 .unwrap_or_else(limits::connections),
-        };
+        }
+    }
+
+    /// The shortest time that any connection is held to.
+    fn shortest(&self, websockets: Option<&WebSockets>) -> Duration {
+        let pings = websockets.map(|w| [w.ping_interval, w.ping_timeout]);
+        let pings = pings.into_iter().flatten().flatten();
+        let times = [self.keep_alive, self.header_read];
+        let all = times.into_iter().chain(self.body_read).chain(pings);
+        all.fold(Duration::MAX, Duration::min)
+    }
+}
+
+impl<A: Application> Server<A> {
+    /// A server for `application`, which accepts nothing yet; with an identity it serves TLS.
+    /// Called in the runtime's context.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn new(
+        application: A,
+        config: &WorkerConfig,
+        identity: Option<Identity>,
+    ) -> io::Result<Rc<Self>> {
+        let limits = Limits::of(config);
+        let shortest = limits.shortest(config.websockets.as_ref());
         Ok(Rc::new(Self {
             application,
-            defaults: Arc::new(Defaults {
-                server: config.server_header && !names("server"),
-                date: config.date_header && !names("date"),
-                fields,
-                closing: AtomicBool::new(false),
-            }),
+            defaults: Arc::new(defaults(config)),
             versions: config.http,
             tls: config.tls.as_ref().zip(identity).map(|(tls, identity)| {
                 Rc::new(Terms {
@@ -188,10 +181,7 @@ impl<A: Application> Server<A> {
             lot: Lot::new()?,
             outbox: RefCell::default(),
             draining: Cell::new(false),
-            connections: Rc::new(Connections::new(shortest(
-                &limits,
-                config.websockets.as_ref(),
-            ))),
+            connections: Rc::new(Connections::new(shortest)),
             limits,
             files: Files::open(&config.mounts)?,
             proxies: Proxies::new(&config.proxies),
@@ -289,11 +279,22 @@ impl<A: Application> Server<A> {
     }
 }
 
-/// The shortest time that any connection is held to.
-fn shortest(limits: &Limits, websockets: Option<&WebSockets>) -> Duration {
-    let pings = websockets.map(|w| [w.ping_interval, w.ping_timeout]);
-    let pings = pings.into_iter().flatten().flatten();
-    pings.fold(limits.shortest(), Duration::min)
+/// What responses have of the server's own.
+fn defaults(config: &WorkerConfig) -> Defaults {
+    let mut fields = Vec::new();
+    for (name, value) in &config.headers {
+        fields.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+    }
+    let names = |wanted: &str| {
+        let mut headers = config.headers.iter();
+        headers.any(|(name, _)| name.eq_ignore_ascii_case(wanted))
+    };
+    Defaults {
+        server: config.server_header && !names("server"),
+        date: config.date_header && !names("date"),
+        fields,
+        closing: AtomicBool::new(false),
+    }
 }
 
 fn access_log(config: &WorkerConfig) -> io::Result<Option<AccessLog>> {

@@ -21,6 +21,12 @@ use crate::worker::application::Peers;
 /// Connections taken out in one go before others get their turn.
 const BATCH: usize = 64;
 
+/// So many deadlines that nobody waits for are not worth a look at all of them.
+const LEAST_FORGOTTEN: usize = 64;
+
+/// A deadline, and the place that it is about.
+type Order = VecDeque<(Instant, u32)>;
+
 /// A connection that waits for its client.
 #[derive(Debug)]
 pub(super) struct Parked {
@@ -49,7 +55,7 @@ pub(super) struct Lot {
     places: RefCell<Vec<Option<Parked>>>,
     free: RefCell<Vec<u32>>,
     /// Deadlines in their order, which is that of parking; the place may be another's by then.
-    order: RefCell<VecDeque<(Instant, u32)>>,
+    order: RefCell<Order>,
     count: Cell<usize>,
 }
 
@@ -89,6 +95,8 @@ impl Lot {
         self.order.borrow_mut().push_back((parked.deadline, place));
         places[place as usize] = Some(parked);
         self.count.set(self.count.get() + 1);
+        drop(places);
+        self.forget_woken();
     }
 
     /// Waits for connections whose clients have sent something, or gone.
@@ -122,10 +130,7 @@ impl Lot {
             && deadline <= now
         {
             order.pop_front();
-            let due = self.places.borrow()[place as usize]
-                .as_ref()
-                .is_some_and(|parked| parked.deadline == deadline);
-            if due {
+            if self.is_parked(deadline, place) {
                 expired.extend(self.take(u64::from(place)));
             }
         }
@@ -137,10 +142,7 @@ impl Lot {
     pub(super) fn evict(&self) -> bool {
         let mut order = self.order.borrow_mut();
         while let Some((deadline, place)) = order.pop_front() {
-            let is_its_own = self.places.borrow()[place as usize]
-                .as_ref()
-                .is_some_and(|parked| parked.deadline == deadline);
-            if is_its_own {
+            if self.is_parked(deadline, place) {
                 let evicted = self.take(u64::from(place));
                 self.shrink(&mut order);
                 return evicted.is_some();
@@ -171,12 +173,103 @@ impl Lot {
         Some(parked)
     }
 
+    /// Whether the connection that was parked with this deadline is still in its place.
+    fn is_parked(&self, deadline: Instant, place: u32) -> bool {
+        let places = self.places.borrow();
+        let parked = places.get(place as usize).and_then(Option::as_ref);
+        parked.is_some_and(|parked| parked.deadline == deadline)
+    }
+
+    /// Connections that come and go leave deadlines behind, each until it has passed. Once those are
+    /// the most of the list they are taken out: it grows with the connections, and not with their
+    /// requests.
+    fn forget_woken(&self) {
+        let mut order = self.order.borrow_mut();
+        if order.len() >= 2 * self.count.get() + LEAST_FORGOTTEN {
+            order.retain(|(deadline, place)| self.is_parked(*deadline, *place));
+        }
+    }
+
     /// After a burst, the lists go back to the allocator.
-    fn shrink(&self, order: &mut VecDeque<(Instant, u32)>) {
+    fn shrink(&self, order: &mut Order) {
         if self.count.get() == 0 {
             *self.places.borrow_mut() = Vec::new();
             *self.free.borrow_mut() = Vec::new();
-            *order = VecDeque::new();
+            *order = Order::new();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::worker::application::ServerAddress;
+
+    /// Runs `then` with an empty lot, in the runtime's context.
+    fn with_lot(then: impl FnOnce(&Lot)) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+            .unwrap();
+        let _context = runtime.enter();
+        then(&Lot::new().unwrap());
+    }
+
+    fn park(lot: &Lot, deadline: Instant) -> UnixStream {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        lot.park(Parked {
+            socket: ours.into(),
+            peers: Peers {
+                client: None,
+                server: ServerAddress::Tcp((Ipv4Addr::LOCALHOST, 80).into()),
+            },
+            deadline,
+            session: None,
+        });
+        theirs
+    }
+
+    #[test]
+    fn only_those_whose_time_is_up_are_taken_out() {
+        with_lot(|lot| {
+            let now = Instant::now();
+            let seconds = |n| now + Duration::from_secs(n);
+            let _clients: Vec<_> = (0..4).map(|n| park(lot, seconds(n))).collect();
+            assert_eq!(lot.expired(seconds(1)).len(), 2);
+            assert!(lot.evict());
+            assert_eq!(lot.len(), 1);
+            assert_eq!(lot.clear().len(), 1);
+            assert!(!lot.evict() && lot.len() == 0);
+        });
+    }
+
+    #[test]
+    fn a_deadline_is_not_that_of_who_comes_into_the_place() {
+        with_lot(|lot| {
+            let now = Instant::now();
+            let _first = park(lot, now);
+            assert!(lot.take(0).is_some());
+            let _second = park(lot, now + Duration::from_secs(9));
+            assert!(lot.expired(now).is_empty());
+            assert_eq!(lot.len(), 1);
+        });
+    }
+
+    #[test]
+    fn who_comes_and_goes_leaves_nothing_behind() {
+        with_lot(|lot| {
+            let start = Instant::now();
+            let _stays = park(lot, start);
+            for n in 1..10_000 {
+                let _comes = park(lot, start + Duration::from_millis(n));
+                assert!(lot.take(1).is_some());
+                assert!(lot.order.borrow().len() <= 2 * 2 + LEAST_FORGOTTEN);
+            }
+            assert_eq!(lot.expired(start).len(), 1);
+        });
     }
 }

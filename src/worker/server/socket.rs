@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::BufMut;
 use rustix::fs::sendfile;
@@ -74,17 +74,8 @@ impl Socket {
 
     /// How many bytes could be read at once, as far as the last read knows that there may be any.
     pub(super) fn poll_readable_bytes(&self, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
-        let socket = match self {
-            Self::Tcp(stream) => {
-                std::task::ready!(stream.poll_read_ready(cx))?;
-                stream.as_fd()
-            }
-            Self::Unix(stream) => {
-                std::task::ready!(stream.poll_read_ready(cx))?;
-                stream.as_fd()
-            }
-        };
-        Poll::Ready(Ok(ioctl_fionread(socket)?))
+        ready!(self.poll_ready(cx, Interest::READABLE))?;
+        Poll::Ready(Ok(ioctl_fionread(self)?))
     }
 
     /// Looks at what has arrived without taking it, once it is more than `known` bytes; 0 is the end.
@@ -157,7 +148,7 @@ impl Socket {
         mut operation: impl FnMut() -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         loop {
-            std::task::ready!(self.poll_ready(cx, interest))?;
+            ready!(self.poll_ready(cx, interest))?;
             let done = match self {
                 Self::Tcp(stream) => stream.try_io(interest, &mut operation),
                 Self::Unix(stream) => stream.try_io(interest, &mut operation),

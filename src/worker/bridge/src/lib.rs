@@ -1,4 +1,4 @@
-//! The bridge: the only room that says pyo3. ARCHITECTURE.md, "The bridge", has its contract:
+//! The bridge: the only room that says pyo3. ARCHITECTURE.md has its contract:
 //! threads, the GIL, ownership, wake-ups, cancellation, shutdown.
 #![allow(unsafe_code)]
 

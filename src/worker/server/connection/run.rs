@@ -10,9 +10,11 @@ use super::record::OwnedRecord;
 use crate::worker::application::Application;
 use crate::worker::server::body::{BodyDecoder, BodyRefused};
 use crate::worker::server::connections::Answered;
-use crate::worker::server::exchange::{Ending, Exchange};
-use crate::worker::server::response::{self, Outgoing};
+use crate::worker::server::exchange::{Ending, Exchange, View};
+use crate::worker::server::response::{Outgoing, Piece};
 use crate::worker::server::websocket::Conversation;
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// A request while it is answered.
 pub(super) struct Run {
@@ -68,6 +70,16 @@ impl Run {
         self.exchange.half_close();
         if let Some(conversation) = &self.conversation {
             conversation.lost();
+        }
+    }
+
+    /// RFC 9110 section 10.1.1: a client that waits is told when its body is wanted.
+    fn send_continue(&mut self, view: &View) {
+        if self.expects && (view.wants_continue || view.head_written) {
+            self.expects = false;
+            if !view.head_written {
+                self.out.put(Piece::Small(CONTINUE));
+            }
         }
     }
 
@@ -134,14 +146,7 @@ impl<A: Application> Connection<'_, A> {
             if let Some(status) = view.status {
                 self.server.log(&mut run.record, status);
             }
-            if run.expects && view.head_written {
-                // The client has its answer and no longer waits (RFC 9110 section 10.1.1).
-                run.expects = false;
-            } else if run.expects && view.wants_continue {
-                run.expects = false;
-                run.out
-                    .put(response::Piece::Small(b"HTTP/1.1 100 Continue\r\n\r\n"));
-            }
+            run.send_continue(&view);
             let mut progress = false;
             if !run.out.is_empty() {
                 match self.poll_write(cx, &mut run.out) {

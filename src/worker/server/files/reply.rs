@@ -120,20 +120,11 @@ impl Reply {
             Ranges::Whole if asked.method == Method::Head => reply.length = Some(size),
             Ranges::Whole => reply.set_body(vec![source.part(0..size)?]),
             Ranges::Parts(parts) => match parts.as_slice() {
-                [part] => {
-                    reply.status = 206;
-                    reply
-                        .fields
-                        .push(("content-range", source.content_range(part)));
-                    reply.set_body(vec![source.part(part.clone())?]);
-                }
-                _ => reply.set_parts(&source, parts, &media_type)?,
+                [part] => reply.set_part(&source, part)?,
+                _ => return reply.in_parts(&source, parts, &media_type),
             },
         }
-        if reply.fields.iter().all(|(name, _)| *name != "content-type") {
-            reply.fields.push(("content-type", media_type));
-        }
-        Ok(reply)
+        Ok(reply.with("content-type", media_type))
     }
 
     fn set_body(&mut self, body: Vec<Part>) {
@@ -141,13 +132,22 @@ impl Reply {
         self.body = body;
     }
 
+    /// One range (RFC 9110 section 14.2).
+    fn set_part(&mut self, source: &Source, part: &Range<u64>) -> io::Result<()> {
+        self.status = 206;
+        let range = source.content_range(part);
+        self.fields.push(("content-range", range));
+        self.set_body(vec![source.part(part.clone())?]);
+        Ok(())
+    }
+
     /// Several ranges (RFC 9110 section 14.6).
-    fn set_parts(
-        &mut self,
+    fn in_parts(
+        mut self,
         source: &Source,
         parts: Vec<Range<u64>>,
         media_type: &str,
-    ) -> io::Result<()> {
+    ) -> io::Result<Self> {
         // Another one each time: the file's own bytes cannot know it.
         let boundary = format!("{:016x}", RandomState::new().hash_one(()));
         let mut body = Vec::new();
@@ -162,9 +162,8 @@ impl Reply {
         body.push(Part::Bytes(format!("\r\n--{boundary}--\r\n").into()));
         self.status = 206;
         let kind = format!("multipart/byteranges; boundary={boundary}");
-        self.fields.push(("content-type", kind));
         self.set_body(body);
-        Ok(())
+        Ok(self.with("content-type", kind))
     }
 
     /// Writes it as the response of a request, for which nothing more is done.

@@ -69,23 +69,23 @@ impl Fields {
             0 => return Err(Refused::Malformed("no host")),
             _ => return Err(Refused::Malformed("more than one host")),
         }
-        if chunked.is_some() {
-            // RFC 9112 section 6.1: both may be an attempt at smuggling; HTTP/1.0 knows no codings.
-            if length.is_some() {
-                return Err(Refused::Malformed(
-                    "both content-length and transfer-encoding",
-                ));
-            }
-            if http10 {
-                return Err(Refused::Malformed(
-                    "transfer-encoding in an HTTP/1.0 request",
-                ));
-            }
-            fields.body = BodyLength::Chunked;
-        } else {
-            fields.body = BodyLength::Sized(length.unwrap_or(0));
-        }
+        fields.body = framing(length, chunked.is_some(), http10)?;
         Ok(fields)
+    }
+}
+
+/// RFC 9112 section 6.1: a body that is framed twice may be an attempt at smuggling, and HTTP/1.0
+/// knows no codings.
+fn framing(length: Option<u64>, chunked: bool, http10: bool) -> Result<BodyLength, Refused> {
+    match (length, chunked) {
+        (Some(_), true) => Err(Refused::Malformed(
+            "both content-length and transfer-encoding",
+        )),
+        (None, true) if http10 => Err(Refused::Malformed(
+            "transfer-encoding in an HTTP/1.0 request",
+        )),
+        (None, true) => Ok(BodyLength::Chunked),
+        (length, false) => Ok(BodyLength::Sized(length.unwrap_or(0))),
     }
 }
 

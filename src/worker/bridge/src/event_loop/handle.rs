@@ -95,7 +95,7 @@ impl Handle {
     }
 }
 
-/// Runs a `asyncio.Handle` that the standard library made.
+/// Runs an `asyncio.Handle` that the standard library made.
 pub fn run_foreign(handle: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = handle.py();
     // Its `_run` reports what the callback raises to the loop's exception handler.

@@ -2,7 +2,7 @@
 //!
 //! An application that never imports asyncio needs no loop: its coroutines can only wait for our own
 //! awaitables, which wake a [`Light`] task directly. The import of asyncio is noticed
-//! ([`crate::event_loop::watch_imports`]), also in the middle of a step. Then the running coroutine
+//! (`event_loop/watch.rs`), also in the middle of a step. Then the running coroutine
 //! becomes an `asyncio.Task` on the spot: the task's coroutine is the light task itself, which first
 //! tells what the interrupted step came to and then passes everything on. Light tasks that wait
 //! become real ones when they are woken. A coroutine that ends in its first step, as most do, never
