@@ -148,24 +148,15 @@ fn spawn<A: Application>(
     if preamble::is_due(server.preamble_from.as_ref(), &peers) {
         tasks::spawn(see_through(server, socket, peers));
     } else {
-        server.begin(fresh(socket, peers));
+        server.begin(Resting::new(Stream::Plain(socket), peers));
     }
 }
 
 /// Serves a connection once its proxy has said whose it is.
 async fn see_through<A: Application>(server: Rc<Server<A>>, mut socket: Socket, peers: Peers) {
     if let Some(peers) = preamble::read(&server, &mut socket, peers).await {
-        server.serve(fresh(socket, peers)).await;
-    }
-}
-
-fn fresh(socket: Socket, peers: Peers) -> Resting {
-    Resting {
-        stream: Stream::Plain(socket),
-        peers,
-        input: Vec::new(),
-        fresh: true,
-        idle_until: None,
+        let resting = Resting::new(Stream::Plain(socket), peers);
+        server.serve(resting).await;
     }
 }
 

@@ -53,11 +53,8 @@ pub(super) async fn serve<A: Application>(
     match meet(&server, &terms, &mut stream, &mut early).await {
         Met::Client => {
             let resting = Resting {
-                stream: Stream::Tls(Box::new(stream)),
-                peers,
                 input: early,
-                fresh: true,
-                idle_until: None,
+                ..Resting::new(Stream::Tls(Box::new(stream)), peers)
             };
             if resting.stream.session().is_some_and(Session::is_http2)
                 || server.versions == HttpVersions::Http2
@@ -68,13 +65,10 @@ pub(super) async fn serve<A: Application>(
             }
         }
         Met::PlainHttp => refuse_plain(&server, &stream, &peers),
-        Met::Nobody => server.rest(Resting {
-            stream: Stream::Plain(stream.into_parts().0),
-            peers,
-            input: Vec::new(),
-            fresh: true,
-            idle_until: None,
-        }),
+        Met::Nobody => {
+            let (socket, _) = stream.into_parts();
+            server.rest(Resting::new(Stream::Plain(socket), peers));
+        }
         Met::Failed(error) => tracing::debug!("{}: TLS handshake: {error}", peers.client_name()),
     }
 }

@@ -81,11 +81,8 @@ impl<A: Application> Server<A> {
         // A socket that can't be adopted has been reset.
         if let Ok(stream) = Stream::adopt(socket, &peers.server, session) {
             self.begin(Resting {
-                stream,
-                peers,
-                input: Vec::new(),
                 fresh: false,
-                idle_until: None,
+                ..Resting::new(stream, peers)
             });
         }
     }
@@ -127,14 +124,11 @@ impl<A: Application> Server<A> {
         } = moved;
         // A socket that can't be adopted has been reset.
         if let Ok(stream) = Stream::adopt(socket, &peers.server, None) {
-            let resting = Resting {
-                stream,
-                peers,
+            self.begin(Resting {
                 input,
                 fresh,
-                idle_until: None,
-            };
-            self.begin(resting);
+                ..Resting::new(stream, peers)
+            });
         }
     }
 

@@ -66,7 +66,8 @@ impl Turn {
         Place(self)
     }
 
-    /// Waits for the next turn.
+    /// Waits for the next turn. Not to be given up: who waits counts until it has been called. Nothing
+    /// ends the task of a connection from outside.
     pub(super) async fn wait(&self) {
         self.waiting.set(self.waiting.get() + 1);
         self.written.notified().await;

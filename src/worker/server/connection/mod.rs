@@ -43,6 +43,19 @@ pub(super) struct Resting {
     pub(super) idle_until: Option<Instant>,
 }
 
+impl Resting {
+    /// A new connection.
+    pub(super) fn new(stream: Stream, peers: Peers) -> Self {
+        Self {
+            stream,
+            peers,
+            input: Vec::new(),
+            fresh: true,
+            idle_until: None,
+        }
+    }
+}
+
 /// Serves one connection until it ends or rests.
 pub(super) async fn serve<A: Application>(server: Rc<Server<A>>, resting: Resting) {
     match converse(&server, resting).await {
