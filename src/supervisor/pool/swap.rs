@@ -29,7 +29,7 @@ const RETRY: Backoff = Backoff {
 
 /// The swap that is under way.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Swap {
+struct Swap {
     old: WorkerId,
     stage: Stage,
     reason: Reason,

@@ -116,7 +116,7 @@ impl<A: Application> Server<A> {
     }
 
     /// Serves a connection from its descriptor.
-    pub(super) fn resume(self: &Rc<Self>, moved: Moved, socket: OwnedFd) {
+    fn resume(self: &Rc<Self>, moved: Moved, socket: OwnedFd) {
         let Moved {
             peers,
             fresh,

@@ -6,7 +6,7 @@ use crate::worker::asgi::websocket::{Close, is_legal_code};
 pub(super) const MAX_HEAD: usize = 14;
 
 /// The longest payload of a control frame (section 5.5).
-pub(super) const MAX_CONTROL: usize = 125;
+const MAX_CONTROL: usize = 125;
 
 /// What a frame is (section 11.8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -72,7 +72,7 @@ pub(super) const OVERHEAD: usize = 32;
 
 /// The size that a table may have unless SETTINGS_HEADER_TABLE_SIZE says otherwise, which ours
 /// never does (RFC 9113 section 6.5.2).
-pub(super) const LIMIT: usize = 4096;
+const LIMIT: usize = 4096;
 
 /// The fields that a client has numbered itself. Without any it takes no memory.
 #[derive(Debug)]
