@@ -60,6 +60,7 @@ pub use reload::Reload;
 pub use settings::{Origin, Setting, Value};
 pub use tls::{CertReqsWord, Tls};
 pub use trial::OnTrial;
+pub use variables::unknown as unknown_variables;
 pub use websocket::WebSocket;
 pub use weigh::Weigh;
 

@@ -6,6 +6,8 @@ use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, Command};
 
+use super::{definition, file};
+
 /// Uvicorn's names that are not ours with another beginning.
 const RENAMED: [(&str, &str); 3] = [
     ("LOWMEM_MAX_REQUESTS", "UVICORN_LIMIT_MAX_REQUESTS"),
@@ -66,6 +68,34 @@ pub(super) fn blamed(mut error: clap::Error, definition: &Command) -> clap::Erro
         }
         _ => error,
     }
+}
+
+/// Variables that only working on lowmem-serve itself takes.
+const INTERNAL: &str = "LOWMEM_SERVE_";
+
+/// What to tell about variables of ours that no option reads: a slip in a name would go unnoticed.
+pub fn unknown<'a>(set: impl Iterator<Item = &'a OsString>) -> Vec<String> {
+    let ours = set
+        .filter_map(|name| name.to_str())
+        .filter(|name| name.starts_with("LOWMEM_") && !name.starts_with(INTERNAL));
+    let ours: Vec<_> = ours.collect();
+    if ours.is_empty() {
+        return Vec::new();
+    }
+    let definition = definition();
+    let known: Vec<_> = definition
+        .get_arguments()
+        .filter_map(Arg::get_env)
+        .collect();
+    let strangers = ours
+        .into_iter()
+        .filter(|name| !known.contains(&OsStr::new(name)));
+    strangers
+        .map(|name| {
+            let option = name["LOWMEM_".len()..].to_lowercase().replace('_', "-");
+            file::unknown(name, &option)
+        })
+        .collect()
 }
 
 fn names(own: &str) -> Vec<String> {

@@ -11,7 +11,8 @@ use super::{
     proxies, reload, tls, websockets,
 };
 use crate::cli::{
-    Application, Compatibility, Flags, Http, InterfaceWord, LifespanWord, RecycleWord, Recycling,
+    self, Application, Compatibility, Flags, Http, InterfaceWord, LifespanWord, RecycleWord,
+    Recycling,
 };
 use crate::imports::REPORT_VARIABLE;
 
@@ -20,6 +21,7 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
     let mut mistakes = Mistakes::default();
     let mut notices = Vec::new();
     ignored(&flags.compatibility, &mut notices);
+    notices.extend(cli::unknown_variables(around.variables.keys()));
     let env_file = flags.application.env_file.as_deref();
     let environment = environment::read(env_file, around, &mut notices, &mut mistakes);
     let proxies = proxies::meant(&flags.proxies, &environment, &mut mistakes);
@@ -251,7 +253,6 @@ mod tests {
     use std::os::unix::ffi::OsStringExt;
 
     use super::*;
-    use crate::cli;
     use crate::config::Listen;
     use crate::exit::Exit;
 
@@ -356,6 +357,26 @@ mod tests {
         assert_eq!(config.environment.len(), 2);
         assert!(config.notices[0].contains("line 4"));
         assert_eq!(config.workers.get(), 3);
+    }
+
+    #[test]
+    fn a_variable_of_ours_that_is_no_setting_is_told() {
+        let mut around = around();
+        for name in [
+            "LOWMEM_WORKRES",
+            "LOWMEM_NO_ACCESS_LOG",
+            "LOWMEM_TTL",
+            "LOWMEM_SERVE_CORE",
+            "OTHER",
+        ] {
+            around.variables.insert(name.into(), "1".into());
+        }
+        let notices = config_in(&around, &[]).unwrap().notices;
+        let expected = [
+            "there is no setting LOWMEM_NO_ACCESS_LOG; write access-log = false",
+            "there is no setting LOWMEM_WORKRES; did you mean workers?",
+        ];
+        assert_eq!(notices, expected);
     }
 
     #[test]

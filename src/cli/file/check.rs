@@ -40,7 +40,8 @@ fn is_called(arg: &Arg, name: &str) -> bool {
     long == name || aliases.contains(&name)
 }
 
-fn unknown(key: &str, name: &str) -> String {
+/// What to tell who wrote `key`, which is no setting, and meant the option `name`.
+pub(in crate::cli) fn unknown(key: &str, name: &str) -> String {
     if let Some(positive) = name.strip_prefix("no-") {
         let options = definition();
         if options.get_arguments().any(|arg| is_called(arg, positive)) {

@@ -13,6 +13,8 @@ use std::{fs, io};
 use clap::Command;
 use toml::de::DeTable;
 
+pub(super) use check::unknown;
+
 /// The names, best first.
 pub const NAMES: [&str; 2] = ["lowmem-serve.toml", PROJECT];
 
