@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 
 journals = defaultdict(list)
 signals = defaultdict(threading.Event)
+computing = []
 mark = contextvars.ContextVar("mark", default="unset")
 MIB = 1024 * 1024
 WAIT = 20
@@ -261,6 +262,24 @@ def meet(environ, start_response, name):
     return text(start_response, b"met")
 
 
+def computes(environ, start_response, name):
+    """Notes how many views compute, this one included."""
+    computing.append(name)
+    journals[name].append(len(computing))
+    for _ in range(60_000):
+        pass
+    computing.pop()
+    return text(start_response, b"computed")
+
+
+def spins(environ, start_response, name):
+    """Computes until the test lets it go."""
+    journals[name].append("in")
+    while not signals[name].is_set():
+        pass
+    return text(start_response, b"spun")
+
+
 def slow_close(environ, start_response, seconds):
     class Slow(Noted):
         def close(self):
@@ -315,8 +334,8 @@ PATHS = {
         each.__name__.replace("_", "-"): each
         for each in (
             read, count, echo, stream, endless, drip, write, several, nothing, reason, length, replaced,
-            too_late, twice, silent, early, raises, exits, a_str, bad_header, bad_status, file, meet, stuck,
-            leaks, big, modules, recurses,
+            too_late, twice, silent, early, raises, exits, a_str, bad_header, bad_status, file, meet, computes,
+            spins, stuck, leaks, big, modules, recurses,
         )
     },
 }  # fmt: skip

@@ -1,17 +1,19 @@
-//! What the owner's thread does before it waits.
+//! How the owner's thread is told, and what it does before it waits.
 //!
-//! A thread that has done something for the owner's thread has a waker for it. To wake the thread is
-//! a write to a descriptor, and while jobs are done one after the other it is two switches for each
-//! of them: the owner's thread does a job's rest, which is little, and waits again. So where jobs
-//! wait for their turn, and nobody could begin with what it reads meanwhile, it does not wait for its
-//! descriptors at once: it dozes until half of the jobs are left, [`DOZE`] is over, or a thread waits
-//! for it ([`Threads::await_owner`]). What is done by then is answered together, and the other half
-//! keeps the threads busy for as long as it takes to answer and to read.
+//! A thread that has done something for the owner's thread has a waker for it. To wake a task of
+//! another thread is a write to a descriptor, so only one is woken that way, the *messenger*: it
+//! wakes the others, on their own thread. Until it comes to that, there is nothing to write for.
 //!
-//! No waker is left behind: only in a doze are they kept, whoever gives one decides under the pool's
-//! lock, and the doze's end takes them all under the same lock. At any other time a waker is woken by
-//! the thread that has it: the owner's thread may be busy for long without a wait in which it would
-//! come by.
+//! While jobs are done one after the other, even that is two switches for each of them: the owner's
+//! thread does a job's rest, which is little, and waits again. So where jobs wait for their turn, and
+//! nobody could begin with what it reads meanwhile, it does not wait for its descriptors at once: it
+//! dozes until half of the jobs are left, [`DOZE`] is over, or a thread waits for it
+//! ([`Threads::await_owner`]). What is done by then is answered together, and the other half keeps
+//! the threads busy for as long as it takes to answer and to read.
+//!
+//! No waker is left behind: who gives one decides under the pool's lock whether the messenger is to
+//! be woken. It is not if it has been and did not come yet, or in a doze, whose end takes all wakers
+//! under the same lock.
 
 use std::mem;
 use std::sync::{Condvar, PoisonError};
@@ -35,8 +37,10 @@ const SHORT: Duration = Duration::from_micros(50);
 pub(super) struct Owner {
     /// While it dozes: how few jobs end that.
     dozes_until: Option<usize>,
-    /// Wakers for the doze's end.
+    /// Wakers of its tasks, to be woken by itself.
     told: Vec<Waker>,
+    /// Wakes them; there while it waits for some.
+    messenger: Option<Waker>,
     /// It was told something since it last was about to wait: jobs get done.
     is_news: bool,
     /// Threads that wait for what it reads or writes.
@@ -77,17 +81,31 @@ impl<J> State<J> {
 }
 
 impl<J> Threads<J> {
-    /// Wakes the owner's thread with `waker`, or has it do so at the end of its doze. Called by a
-    /// thread of the pool.
+    /// Has the owner's thread wake `waker`, at the latest at the end of its doze. Called by a thread
+    /// of the pool.
     pub fn tell(&self, waker: Waker) {
         let mut state = self.lock();
-        state.owner.is_news = true;
-        if state.owner.dozes_until.is_some() {
-            state.owner.told.push(waker);
-        } else {
-            drop(state);
-            waker.wake();
+        let owner = &mut state.owner;
+        owner.is_news = true;
+        owner.told.push(waker);
+        let messenger = match owner.dozes_until {
+            Some(_) => None,
+            None => owner.messenger.take(),
+        };
+        drop(state);
+        if let Some(messenger) = messenger {
+            messenger.wake();
         }
+    }
+
+    /// Wakes what was told, and has `messenger` woken for more: the task that calls this, on the
+    /// owner's thread, each time it is polled. There has to be one before the first job.
+    pub fn deliver(&self, messenger: &Waker) {
+        let mut state = self.lock();
+        state.owner.messenger = Some(messenger.clone());
+        let told = mem::take(&mut state.owner.told);
+        drop(state);
+        told.into_iter().for_each(Waker::wake);
     }
 
     /// Has a thread of the pool `wait` for what the owner's thread does, which does not doze
@@ -101,14 +119,15 @@ impl<J> Threads<J> {
         self.lock().owner.awaited_by -= 1;
     }
 
-    /// The owner's thread has nothing to do, and waits next. Calls as many free threads as there are
-    /// jobs; where many are left, dozes.
+    /// The owner's thread has nothing to do, and waits next. Calls a free thread for jobs
+    /// that wait; where many are left, dozes.
     pub fn before_wait(&self) {
+        let now = Instant::now();
         let mut state = self.lock();
-        state.call();
+        state.call(now);
         let may_doze = state.may_doze();
         state.owner.is_news = false;
-        if state.owner.is_busy(Instant::now()) || !may_doze {
+        if state.owner.is_busy(now) || !may_doze {
             return;
         }
         state.owner.dozes_until = Some(state.waiting.len() / 2);
@@ -131,6 +150,7 @@ mod tests {
     use std::thread::{self, Thread};
     use std::time::Instant;
 
+    use super::super::turn::PATIENCE;
     use super::*;
 
     /// Counts how often it is woken, and unparks a thread as a runtime does.
@@ -165,7 +185,7 @@ mod tests {
 
     /// A pool in which many jobs wait, and one that is not short was done.
     fn full() -> Threads<()> {
-        let pool = Threads::new(1);
+        let pool = Threads::new(1, PATIENCE);
         for _ in 0..MANY {
             let _ = pool.submit(());
         }
@@ -175,31 +195,39 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_doze_is_woken_at_once() {
-        let (pool, counting) = (full(), Counting::new());
+    fn who_does_not_doze_is_woken_once_until_it_comes() {
+        let (pool, messenger, counting) = (full(), Counting::new(), Counting::new());
+        let waker = Waker::from(Arc::clone(&messenger));
+        pool.deliver(&waker);
+        for _ in 0..3 {
+            tell(&pool, &counting);
+        }
+        assert_eq!((messenger.times(), counting.times()), (1, 0));
+        pool.deliver(&waker);
+        assert_eq!((messenger.times(), counting.times()), (1, 3));
         tell(&pool, &counting);
-        tell(&pool, &counting);
-        assert_eq!(counting.times(), 2);
+        assert_eq!((messenger.times(), counting.times()), (2, 3));
     }
 
     #[test]
     fn who_dozes_is_woken_at_its_end() {
-        let (pool, counting) = (full(), Counting::new());
+        let (pool, messenger, counting) = (full(), Counting::new(), Counting::new());
+        pool.deliver(&Waker::from(Arc::clone(&messenger)));
         pool.lock().owner.dozes_until = Some(0);
         tell(&pool, &counting);
         assert_eq!(counting.times(), 0);
         pool.before_wait();
-        assert_eq!(counting.times(), 1);
+        assert_eq!((messenger.times(), counting.times()), (0, 1));
     }
 
     #[test]
     fn a_doze_ends_when_half_of_the_jobs_are_left() {
         let pool = full();
-        let seat = pool.join();
+        let mut seat = pool.join();
         pool.lock().owner.dozes_until = Some(MANY / 2);
         while pool.lock().waiting.len() > MANY / 2 {
             assert!(pool.lock().owner.dozes_until.is_some());
-            let _ = seat.take();
+            assert!(seat.take().is_some());
         }
         assert!(pool.lock().owner.dozes_until.is_none());
     }
@@ -245,7 +273,9 @@ mod tests {
     fn no_waker_is_left_behind() {
         const TELLERS: usize = 4;
         const EACH: usize = 20_000;
-        let (pool, counting) = (full(), Counting::new());
+        let (pool, messenger, counting) = (full(), Counting::new(), Counting::new());
+        let waker = Waker::from(Arc::clone(&messenger));
+        pool.deliver(&waker);
         thread::scope(|scope| {
             for _ in 0..TELLERS {
                 scope.spawn(|| {
@@ -259,8 +289,7 @@ mod tests {
             }
             // Parked for so long, it was forgotten.
             let too_long = Duration::from_secs(20);
-            let mut seen = 0;
-            while seen < TELLERS * EACH {
+            while counting.times() < TELLERS * EACH {
                 // As if jobs took their time: it dozes whenever it may.
                 pool.lock().owner.begun = 1;
                 pool.lock().owner.since = Instant::now().checked_sub(2 * SHORT);
@@ -268,7 +297,7 @@ mod tests {
                 let begun = Instant::now();
                 thread::park_timeout(too_long);
                 assert!(begun.elapsed() < too_long, "{}", counting.times());
-                seen = counting.times();
+                pool.deliver(&waker);
             }
         });
         assert_eq!(counting.times(), TELLERS * EACH);

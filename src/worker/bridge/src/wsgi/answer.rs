@@ -21,7 +21,7 @@ use crate::report;
 pub fn answer(py: Python<'_>, shared: &Arc<Shared>, request: &Request) {
     let answered = catch_unwind(AssertUnwindSafe(|| {
         // Requests do not see what an earlier one on this thread has set.
-        let context = shared.context.bind(py).call_method0(intern!(py, "copy"))?;
+        let context = context::copy(shared.context.bind(py))?;
         context::run(&context, || respond(py, shared, request))
     }));
     let exchange = &request.exchange;

@@ -13,12 +13,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use lowmem_serve::config::WorkerConfig;
-use lowmem_serve::worker::application::ServerAddress;
 use lowmem_serve::worker::asgi::http::Version;
 use lowmem_serve::worker::server::percent;
 
 use super::file_wrapper::FileWrapper;
 use super::input::Input;
+use super::peers::Peers;
 use super::request::Request;
 
 /// Names of fields, as sent, whose keys are kept; clients send some thirty.
@@ -30,6 +30,7 @@ pub struct Environs {
     http11: Py<PyString>,
     http10: Py<PyString>,
     http2: Py<PyString>,
+    peers: Peers,
     keys: Mutex<Keys>,
 }
 
@@ -73,6 +74,7 @@ impl Environs {
             http10: PyString::new(py, "HTTP/1.0").unbind(),
             // RFC 3875 section 4.1.16 has a minor version, as nginx and Apache write it.
             http2: PyString::new(py, "HTTP/2.0").unbind(),
+            peers: Peers::default(),
             keys: Mutex::default(),
         })
     }
@@ -103,7 +105,7 @@ impl Environs {
         };
         environ.set_item(intern!(py, "SERVER_PROTOCOL"), protocol)?;
         environ.set_item(intern!(py, "wsgi.input"), input)?;
-        set_peers(&environ, request)?;
+        self.peers.set(&environ, request)?;
         self.set_fields(&environ, request)?;
         Ok(environ)
     }
@@ -157,40 +159,6 @@ fn key_of(name: &[u8]) -> Option<Vec<u8>> {
         other => other.to_ascii_uppercase(),
     }));
     Some(key)
-}
-
-/// Both ends of the connection, as they are or as a trusted proxy has told them.
-fn set_peers(environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
-    let py = environ.py();
-    let forwarded = request.forwarded.as_deref();
-    let told = forwarded.and_then(|forwarded| forwarded.secure);
-    let (scheme, default_port) = if told.unwrap_or(request.link.secure) {
-        (intern!(py, "https"), "443")
-    } else {
-        (intern!(py, "http"), "80")
-    };
-    environ.set_item(intern!(py, "wsgi.url_scheme"), scheme)?;
-    let (name, port) = match &request.link.peers.server {
-        ServerAddress::Tcp(address) => (address.ip().to_string(), address.port().to_string()),
-        // They must be there, and a URL is made of `HTTP_HOST` first.
-        ServerAddress::Unix(_) => ("localhost".to_owned(), default_port.to_owned()),
-    };
-    environ.set_item(intern!(py, "SERVER_NAME"), name)?;
-    environ.set_item(intern!(py, "SERVER_PORT"), port)?;
-    let client = match forwarded.and_then(|forwarded| forwarded.client.as_ref()) {
-        Some(client) => Some((client.host.clone(), client.port)),
-        None => request
-            .link
-            .peers
-            .client
-            .map(|client| (client.ip().to_string(), client.port())),
-    };
-    let (address, port) = client.unwrap_or_default();
-    environ.set_item(intern!(py, "REMOTE_ADDR"), address)?;
-    if port > 0 {
-        environ.set_item(intern!(py, "REMOTE_PORT"), port.to_string())?;
-    }
-    Ok(())
 }
 
 /// Each byte as the character with its number (PEP 3333, "Unicode issues").

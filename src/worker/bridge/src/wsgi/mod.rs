@@ -7,8 +7,8 @@
 //! those of one Python thread, and lets go of the interpreter while it waits: for a job, for more of
 //! a request body, for room to send.
 //!
-//! Both sides meet in the [`Exchange`]. A thread wakes the connection through its tokio waker, which
-//! may be used on any thread; the connection wakes a thread by unparking it. Nobody holds the
+//! Both sides meet in the [`Exchange`]. A thread has the connection woken through the pool, which does so
+//! for several at once; the connection wakes a thread by unparking it. Nobody holds the
 //! exchange's lock while waiting or waking, and the server's thread waits for no lock of Python's.
 //!
 //! asyncio plays no part: no loop is made, nothing is imported for one.
@@ -17,6 +17,7 @@ mod answer;
 mod environ;
 mod file_wrapper;
 mod input;
+mod peers;
 mod request;
 mod response;
 mod signals;
@@ -26,7 +27,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -82,6 +83,8 @@ pub struct Wsgi {
     shared: Arc<Shared>,
     /// Somebody looks after jobs that wait.
     watched: Rc<Cell<bool>>,
+    /// Responses have a messenger.
+    delivers: Cell<bool>,
 }
 
 impl Wsgi {
@@ -91,16 +94,20 @@ impl Wsgi {
             app,
             environs: Environs::new(py, config)?,
             context: context::copy_current(py)?.unbind(),
-            threads: Threads::new(config.wsgi_threads),
+            threads: Threads::new(config.wsgi_threads, switch_interval(py)?),
         });
         SERVED.set(Some(Arc::clone(&shared)));
         Ok(Self {
             shared,
             watched: Rc::default(),
+            delivers: Cell::new(false),
         })
     }
 
     pub fn request(&self, link: &Arc<Link>, head: &RequestHead<'_>, exchange: Arc<Exchange>) {
+        if !self.delivers.replace(true) {
+            tasks::spawn(deliver(Arc::clone(&self.shared)));
+        }
         let next = self
             .shared
             .threads
@@ -109,20 +116,40 @@ impl Wsgi {
     }
 }
 
+/// Wakes connections whose responses are there.
+async fn deliver(shared: Arc<Shared>) {
+    poll_fn(|cx| {
+        shared.threads.deliver(cx.waker());
+        Poll::Pending
+    })
+    .await
+}
+
+/// After how long a thread that computes is made to let go of the interpreter.
+fn switch_interval(py: Python<'_>) -> PyResult<Duration> {
+    let seconds: f64 = py
+        .import("sys")?
+        .call_method0("getswitchinterval")?
+        .extract()?;
+    Ok(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+}
+
 /// Does what the pool asks for.
 fn go_on(shared: &Arc<Shared>, watched: &Rc<Cell<bool>>, next: Next) {
-    match next {
-        Next::Nothing => {}
-        Next::Start => start(shared),
-        Next::LookAfter(_) if watched.get() => {}
-        Next::LookAfter(wait) => {
-            watched.set(true);
-            let (shared, watched) = (Arc::clone(shared), Rc::clone(watched));
-            tasks::spawn(async move {
-                look_after(&shared, wait).await;
-                watched.set(false);
-            });
+    let wait = match next {
+        Next::Nothing => return,
+        Next::Start => {
+            start(shared);
+            Duration::ZERO
         }
+        Next::LookAfter(wait) => wait,
+    };
+    if !watched.replace(true) {
+        let (shared, watched) = (Arc::clone(shared), Rc::clone(watched));
+        tasks::spawn(async move {
+            look_after(&shared, wait).await;
+            watched.set(false);
+        });
     }
 }
 
@@ -158,14 +185,25 @@ fn start(shared: &Arc<Shared>) {
 
 /// A thread's life.
 fn serve(shared: &Arc<Shared>) {
-    let seat = shared.threads.join();
+    let mut seat = shared.threads.join();
+    if !seat.wait() {
+        return;
+    }
     Python::attach(|py| {
-        // A job that is there is taken without letting go of the interpreter: others would only
-        // take turns.
-        while let Some(request) = seat.take().or_else(|| py.detach(|| seat.wait())) {
-            answer::answer(py, shared, &request);
-            drop(request);
-            seat.done();
+        loop {
+            // A job that is there is taken without letting go of the interpreter: others would only
+            // take turns.
+            while let Some((request, next)) = seat.take() {
+                if next == Next::Start {
+                    start(shared);
+                }
+                answer::answer(py, shared, &request);
+                drop(request);
+                seat.done();
+            }
+            if !py.detach(|| seat.wait()) {
+                break;
+            }
         }
     });
 }

@@ -1,5 +1,6 @@
 //! `start_response` and `write`, and what an application's pieces become.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -159,7 +160,8 @@ impl Response {
         status: &Bound<'_, PyString>,
         headers: &Bound<'_, PyAny>,
     ) -> PyResult<ResponseHead> {
-        let (code, reason) = parse_status(&latin1(status)?).ok_or_else(|| {
+        let text = latin1(status)?;
+        let (code, reason) = parse_status(&text).ok_or_else(|| {
             PyValueError::new_err(format!(
                 "a WSGI status is a final code and a reason, such as '200 OK', not {status:?}"
             ))
@@ -168,7 +170,7 @@ impl Response {
             .exchange
             .begin()
             .map_err(|refusal| PyRuntimeError::new_err(refusal.to_string()))?;
-        let mut head = ResponseHead::with_reason(buffer, code, &reason)
+        let mut head = ResponseHead::with_reason(buffer, code, reason)
             .map_err(|bad| PyValueError::new_err(format!("{bad} in the status {status:?}")))?;
         for pair in headers.try_iter()? {
             let pair = pair?;
@@ -236,7 +238,7 @@ fn refused(refused: Refused) -> PyErr {
 }
 
 /// "404 Not Found" as its two parts. 1xx are not responses (RFC 9110 section 15).
-fn parse_status(status: &[u8]) -> Option<(i64, Vec<u8>)> {
+fn parse_status(status: &[u8]) -> Option<(i64, &[u8])> {
     let (code, reason) = match status.iter().position(|byte| *byte == b' ') {
         Some(space) => (&status[..space], &status[space + 1..]),
         None => (status, &b""[..]),
@@ -244,17 +246,18 @@ fn parse_status(status: &[u8]) -> Option<(i64, Vec<u8>)> {
     let code: u16 = std::str::from_utf8(code).ok()?.parse().ok()?;
     (200..=999)
         .contains(&code)
-        .then(|| (i64::from(code), reason.to_vec()))
+        .then(|| (i64::from(code), reason))
 }
 
 /// The characters as the bytes with their numbers (PEP 3333, "Unicode issues").
-fn latin1(text: &Bound<'_, PyString>) -> PyResult<Vec<u8>> {
+fn latin1<'a>(text: &'a Bound<'_, PyString>) -> PyResult<Cow<'a, [u8]>> {
     let text = text.to_str()?;
     if text.is_ascii() {
-        return Ok(text.as_bytes().to_vec());
+        return Ok(Cow::Borrowed(text.as_bytes()));
     }
     text.chars()
         .map(|character| u8::try_from(u32::from(character)))
-        .collect::<Result<_, _>>()
+        .collect::<Result<Vec<_>, _>>()
+        .map(Cow::Owned)
         .map_err(|_| PyValueError::new_err(format!("{text:?} has characters outside of Latin-1")))
 }
