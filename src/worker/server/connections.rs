@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+
 use super::exchange::Exchange;
 use super::websocket::Conversation;
 
@@ -22,6 +24,11 @@ const MAX_INTERVAL: Duration = Duration::from_millis(500);
 /// and parking costs two system calls.
 const PARK_AFTER: Duration = Duration::from_millis(200);
 
+/// So many idle connections are enough to be worth the two system calls sooner: what each holds until
+/// then adds up, and what was taken for all of them is not given back while some of it is used.
+const CROWD: usize = 64;
+const PARK_IN_CROWD_AFTER: Duration = Duration::from_millis(25);
+
 /// All open connections of a worker.
 #[derive(Debug)]
 pub(super) struct Connections {
@@ -32,13 +39,19 @@ pub(super) struct Connections {
     streams: Cell<usize>,
     /// Most that were open at once since it calmed down.
     peak: Cell<usize>,
+    /// How many were added since the last sweep.
+    added: Cell<usize>,
+    /// Whether a crowd of them was idle at the last sweep.
+    crowded: Cell<bool>,
+    /// Brings the next sweep forward.
+    crowd: Notify,
     /// Wakes the sweep, or whoever waits for the last connection to end.
     sweep: RefCell<Option<Waker>>,
     waiting: RefCell<Option<Waker>>,
     /// The accepting tasks.
     listening: RefCell<Vec<Waker>>,
     /// Those of them that wait for a connection to end.
-    crowded: RefCell<Vec<Waker>>,
+    full: RefCell<Vec<Waker>>,
     interval: Duration,
     draining: Cell<bool>,
 }
@@ -54,6 +67,8 @@ pub(super) struct Entry {
     dismissed: Cell<bool>,
     /// Idle since then, between two requests.
     idle: Cell<Option<Instant>>,
+    /// Idle for long enough to be parked.
+    rests: Cell<bool>,
     answered: RefCell<Option<Answered>>,
 }
 
@@ -86,10 +101,13 @@ impl Connections {
             open: Cell::new(0),
             streams: Cell::new(0),
             peak: Cell::new(0),
+            added: Cell::new(0),
+            crowded: Cell::new(false),
+            crowd: Notify::new(),
             sweep: RefCell::default(),
             waiting: RefCell::default(),
             listening: RefCell::default(),
-            crowded: RefCell::default(),
+            full: RefCell::default(),
             interval: (shortest / 4).clamp(MIN_INTERVAL, MAX_INTERVAL),
             draining: Cell::new(false),
         }
@@ -117,6 +135,7 @@ impl Connections {
             cut: Cell::new(false),
             dismissed: Cell::new(false),
             idle: Cell::new(None),
+            rests: Cell::new(false),
             answered: RefCell::default(),
         });
         let mut slots = self.slots.borrow_mut();
@@ -127,6 +146,10 @@ impl Connections {
         slots[slot] = Some(Rc::clone(&entry));
         self.open.set(self.open.get() + 1);
         self.peak.set(self.peak.get().max(self.open.get()));
+        self.added.set(self.added.get() + 1);
+        if self.added.get() == 2 * CROWD {
+            self.crowd.notify_waiters();
+        }
         self.wake_sweep();
         drop(slots);
         Guard {
@@ -171,7 +194,7 @@ impl Connections {
 
     /// Wakes a task when a connection ends or comes to rest.
     pub(super) fn wake_with_room(&self, waker: &Waker) {
-        self.crowded.borrow_mut().push(waker.clone());
+        self.full.borrow_mut().push(waker.clone());
     }
 
     pub(super) fn disconnect_all(&self) {
@@ -219,13 +242,12 @@ impl Connections {
         })
         .await;
         // A drain brings deadlines forward.
-        let draining = self.draining.get();
-        let interval = if draining {
+        let interval = if self.draining.get() || self.crowded.get() {
             MIN_INTERVAL
         } else {
             self.interval
         };
-        tokio::time::sleep(interval).await;
+        let _ = tokio::time::timeout(interval, self.crowd.notified()).await;
     }
 
     /// There is something to sweep.
@@ -237,12 +259,24 @@ impl Connections {
 
     /// Tells connections whose time is up, or that may be parked.
     pub(super) fn sweep(&self, now: Instant) {
-        for entry in self.entries() {
+        let entries = self.entries();
+        let idle = entries.iter().filter(|entry| entry.idles());
+        self.crowded.set(idle.count() >= CROWD);
+        self.added.set(0);
+        let park_after = if self.crowded.get() {
+            PARK_IN_CROWD_AFTER
+        } else {
+            PARK_AFTER
+        };
+        for entry in entries {
             let expired = entry.deadline.get().is_some_and(|deadline| deadline <= now);
             if expired {
                 entry.expired.set(true);
             }
-            if expired || entry.may_park(now) {
+            if let Some(since) = entry.idle.get() {
+                entry.rests.set(now.duration_since(since) >= park_after);
+            }
+            if expired || entry.rests() {
                 entry.wake();
             }
         }
@@ -280,13 +314,17 @@ impl Entry {
     /// The connection is idle since then, or no longer.
     pub(super) fn set_idle(&self, since: Option<Instant>) {
         self.idle.set(since);
+        self.rests.set(false);
     }
 
-    /// Whether it has been idle for long enough to be parked.
-    pub(super) fn may_park(&self, now: Instant) -> bool {
-        self.idle
-            .get()
-            .is_some_and(|since| now.duration_since(since) >= PARK_AFTER)
+    /// Whether it is idle, and has not been told to rest yet.
+    fn idles(&self) -> bool {
+        self.idle.get().is_some() && !self.rests()
+    }
+
+    /// Whether it was idle for long enough to be parked at the last sweep.
+    pub(super) fn rests(&self) -> bool {
+        self.rests.get()
     }
 
     pub(super) fn is_expired(&self) -> bool {
@@ -322,8 +360,8 @@ impl Drop for Guard {
         let streams = self.connections.streams.get();
         let left = streams - usize::from(self.is_stream);
         self.connections.streams.set(left);
-        let crowded = std::mem::take(&mut *self.connections.crowded.borrow_mut());
-        crowded.into_iter().for_each(Waker::wake);
+        let full = std::mem::take(&mut *self.connections.full.borrow_mut());
+        full.into_iter().for_each(Waker::wake);
         if self.connections.open.get() == 0 {
             let mut slots = self.connections.slots.borrow_mut();
             // After a burst: the lists go back to the allocator.
@@ -338,3 +376,6 @@ impl Drop for Guard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -104,7 +104,7 @@ impl<A: Application> Connection<'_, A> {
             // A request may be on its way; one that is not must not hold the worker up.
             let wait = if stays { LAST_HEARING } else { LAST_CALL };
             self.entry.bring_forward(Instant::now() + wait);
-        } else if self.entry.may_park(Instant::now()) && session.is_none_or(Session::is_quiet) {
+        } else if self.entry.rests() && session.is_none_or(Session::is_quiet) {
             return Poll::Ready(Next::Rest);
         }
         Poll::Pending

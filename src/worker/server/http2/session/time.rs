@@ -153,7 +153,7 @@ impl<A: Application> Session<A> {
         if self.server.limits.body_read.is_some() && !self.idle && !self.entry.is_expired() {
             self.set_deadline();
         }
-        if self.idle && self.entry.may_park(Instant::now()) {
+        if self.idle && self.entry.rests() {
             self.entry.set_idle(None);
             self.application = None;
             self.cycles = Vec::new();
