@@ -24,7 +24,7 @@ use super::connection::Resting;
 use super::connections::Guard;
 use crate::worker::application::Application;
 use crate::worker::tasks;
-use session::Session;
+use session::{Session, Step};
 
 /// What the connection preface (RFC 9113 section 3.4) looks like to a server that reads HTTP/1.1:
 /// a head, in a request of no other version. Two bytes and an empty line follow.
@@ -40,7 +40,13 @@ pub(super) fn begin<A: Application>(server: Rc<Server<A>>, resting: Resting) {
 
 async fn serve<A: Application>(server: Rc<Server<A>>, guard: Guard, resting: Resting) {
     let mut session = Session::new(Rc::clone(&server), Rc::clone(&guard.entry), resting);
-    poll_fn(|cx| session.poll(cx)).await;
+    loop {
+        match poll_fn(|cx| session.poll(cx, &server.turn)).await {
+            Step::Wait => server.turn.wait().await,
+            Step::Hold(place) => place.hold().await,
+            Step::End => break,
+        }
+    }
     let stream = session.into_stream();
     linger::linger(&server, &guard.entry, stream).await;
 }

@@ -6,12 +6,16 @@ use std::io::IoSlice;
 use bytes::{Buf, Bytes};
 
 use super::frame::Head;
+use crate::worker::server::buffers::Buffers;
 
 /// At most this many pieces go into one `writev`.
 pub(in crate::worker::server::http2) const MAX_SLICES: usize = 32;
 
 /// Bytes of small frames that may be written before the room they took is used again.
 const COMPACT_FROM: usize = 16 * 1024;
+
+/// So many bytes may wait until other connections have been served.
+const HELD_AT_MOST: usize = 4 * 1024;
 
 /// Frames in order. Heads and small payloads stand one behind the other; large payloads are kept
 /// by reference, with the place where they belong.
@@ -52,6 +56,18 @@ impl Wire {
             ..Self::default()
         };
         Some(std::mem::take(&mut self.bytes))
+    }
+
+    /// Whether there is something, and no more than others may be waited with for.
+    pub(in crate::worker::server::http2) fn is_small(&self) -> bool {
+        (1..=HELD_AT_MOST).contains(&self.len())
+    }
+
+    /// Holds no more of its buffer than what is in it.
+    pub(in crate::worker::server::http2) fn settle(&mut self, buffers: &Buffers) {
+        if self.large.is_empty() && self.written == 0 {
+            buffers.settle(&mut self.bytes);
+        }
     }
 
     pub(super) fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
@@ -174,5 +190,21 @@ mod tests {
         for step in [97, 1000, 1100, 20_000] {
             assert!(whole(step) == expected, "{step}");
         }
+    }
+
+    #[test]
+    fn little_may_wait_for_others_and_holds_little() {
+        let mut wire = Wire::default();
+        assert!(!wire.is_small());
+        let buffers = Buffers::default();
+        wire.lend(|| buffers.take());
+        wire.frame(0, 1, 1, &[7; 100]);
+        assert!(wire.is_small());
+        let before = unwritten(&wire);
+        wire.settle(&buffers);
+        assert_eq!(unwritten(&wire), before);
+        assert!(!buffers.is_empty());
+        wire.shared_frame(0, 1, 1, Bytes::from(vec![7; HELD_AT_MOST]));
+        assert!(!wire.is_small());
     }
 }

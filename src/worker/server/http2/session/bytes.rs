@@ -26,12 +26,12 @@ thread_local! {
 }
 
 impl<A: Application> Session<A> {
+    /// Reads what there is; says whether there may be whole frames.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, Gone> {
         if self.stage == Stage::Ending || self.protocol.wire.len() >= UNWRITTEN {
             return Ok(false);
         }
         if self.is_unread {
-            self.take_frames(cx);
             return Ok(true);
         }
         if self.input.capacity() - self.input.len() < LEAST_ROOM {
@@ -44,7 +44,7 @@ impl<A: Application> Session<A> {
         match self.stream.poll_read(cx, &mut self.input, room) {
             Poll::Ready(Ok(0) | Err(_)) => Err(Gone),
             Poll::Ready(Ok(_)) => {
-                self.take_frames(cx);
+                self.is_unread = true;
                 Ok(true)
             }
             Poll::Pending => {
@@ -58,7 +58,7 @@ impl<A: Application> Session<A> {
     }
 
     /// Takes the frames of the input, as long as there is room for answers.
-    fn take_frames(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn take_frames(&mut self, cx: &mut Context<'_>) {
         let buffers = Rc::clone(&self.server.buffers);
         self.protocol.wire.lend(|| buffers.take());
         let mut input = std::mem::take(&mut self.input);

@@ -16,6 +16,7 @@ use crate::worker::server::Server;
 use crate::worker::server::connection::Resting;
 use crate::worker::server::connections::{Answered, Entry};
 use crate::worker::server::stream::Stream;
+use crate::worker::server::turn::{Place, Turn};
 use time::Next;
 
 /// So often a connection may read and write before others have a turn.
@@ -49,6 +50,28 @@ pub(super) struct Session<A: Application> {
     fresh: bool,
     /// When the client's nuisances were last forgotten.
     calmed: Instant,
+    courtesy: Courtesy,
+}
+
+/// What a connection that is alone with its requests does for the others (`server/turn.rs`).
+pub(super) enum Step<'a> {
+    /// Waits for its turn before it calls an application.
+    Wait,
+    /// Holds its answers until others have been served.
+    Hold(Place<'a>),
+    /// Nothing: it has nothing more to say.
+    End,
+}
+
+/// Where it is in its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Courtesy {
+    /// It has waited for nobody.
+    None,
+    /// It has waited, and is called.
+    Called,
+    /// It has held its answers, which are written next.
+    Held,
 }
 
 /// How far the connection is from its end.
@@ -63,6 +86,16 @@ enum Stage {
     },
     /// The connection ends with what is to be written.
     Ending,
+}
+
+/// What came of reading, driving and writing.
+enum Turned<'a> {
+    /// Something was done.
+    Moved,
+    /// Nothing was.
+    Idle,
+    /// Others come first.
+    For(Step<'a>),
 }
 
 /// The connection is lost, or was never one.
@@ -96,6 +129,7 @@ impl<A: Application> Session<A> {
             idle: false,
             fresh: true,
             calmed: now,
+            courtesy: Courtesy::None,
         }
     }
 
@@ -111,20 +145,21 @@ impl<A: Application> Session<A> {
         self.stream
     }
 
-    /// Ready when the connection has nothing more to say.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when there is something to do for others, or nothing more to say.
+    pub(super) fn poll<'a>(&mut self, cx: &mut Context<'_>, turn: &'a Turn) -> Poll<Step<'a>> {
         self.entry.set_waker(cx.waker());
         if self.entry.is_cut() {
-            return Poll::Ready(());
+            return Poll::Ready(Step::End);
         }
         if self.entry.take_dismissal() {
             self.cycles.iter().for_each(Cycle::dismiss);
         }
         for _ in 0..TURNS {
-            match self.turn(cx) {
-                Ok(true) => continue,
-                Ok(false) => {}
-                Err(Gone) => return Poll::Ready(()),
+            match self.turn(cx, turn) {
+                Ok(Turned::For(step)) => return Poll::Ready(step),
+                Ok(Turned::Moved) => continue,
+                Ok(Turned::Idle) => {}
+                Err(Gone) => return Poll::Ready(Step::End),
             }
             match self.look_at_the_time() {
                 Next::Nothing => {
@@ -132,18 +167,53 @@ impl<A: Application> Session<A> {
                     return Poll::Pending;
                 }
                 Next::Again => {}
-                Next::End => return Poll::Ready(()),
+                Next::End => return Poll::Ready(Step::End),
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Reads, drives, writes; says whether anything was done.
-    fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, Gone> {
+    /// Reads, drives, writes.
+    fn turn<'a>(&mut self, cx: &mut Context<'_>, turn: &'a Turn) -> Result<Turned<'a>, Gone> {
+        if self.courtesy == Courtesy::Held {
+            self.courtesy = Courtesy::None;
+            self.poll_write(cx)?;
+        }
         let read = self.poll_read(cx)?;
+        if read && self.courtesy == Courtesy::None && self.is_alone() && turn.is_to_wait() {
+            self.courtesy = Courtesy::Called;
+            self.settle();
+            return Ok(Turned::For(Step::Wait));
+        }
+        self.courtesy = Courtesy::None;
+        let place = turn.enter();
+        if read {
+            self.take_frames(cx);
+        }
         let driven = self.drive(cx);
+        if read && self.is_alone() && self.protocol.wire.is_small() && place.is_to_hold() {
+            self.courtesy = Courtesy::Held;
+            self.settle();
+            return Ok(Turned::For(Step::Hold(place)));
+        }
+        drop(place);
         let written = self.poll_write(cx)?;
-        Ok(read || driven || written)
+        Ok(if read || driven || written {
+            Turned::Moved
+        } else {
+            Turned::Idle
+        })
+    }
+
+    /// Whether no request is open that waiting would hold up.
+    fn is_alone(&self) -> bool {
+        self.cycles.is_empty() && self.tunnels.is_empty()
+    }
+
+    /// Holds no more of its buffers than what is in them.
+    fn settle(&mut self) {
+        self.server.buffers.settle(&mut self.input);
+        self.protocol.wire.settle(&self.server.buffers);
     }
 }
