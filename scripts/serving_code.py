@@ -31,6 +31,8 @@ from typing import IO, NoReturn
 REPOSITORY = Path(__file__).resolve().parent.parent
 BINARY = REPOSITORY / "target" / "release" / "lowmem-serve"
 BENCHES = REPOSITORY / "benches"
+ENVIRONMENT = BENCHES / ".venv"
+CERTIFICATE, KEY = ENVIRONMENT / "localhost.pem", ENVIRONMENT / "localhost-key.pem"
 PYTHON = "/usr/bin/python3"
 READY_WITHIN_SECONDS = 240.0
 """Under callgrind everything takes some fifty times longer."""
@@ -126,28 +128,24 @@ def _arguments() -> argparse.Namespace:
         description="Prints a linker script with the functions that serving takes.",
         epilog="CARGO_PROFILE_RELEASE_STRIP=none cargo build --release --workspace, then"
         " python scripts/serving_code.py > serving.ld && mv serving.ld src/worker/bridge/."
-        " Needs valgrind and openssl. Exits with 1 when it cannot tell.",
+        " Needs valgrind, and the environment of the benches. Exits with 1 when it cannot tell.",
     )
     parser.add_argument("binary", nargs="?", type=Path, default=BINARY, help="a build with its names kept")
     parser.add_argument("--python", default=PYTHON, help="one that is linked statically [%(default)s]")
     parser.add_argument(
         "--packages",
         type=Path,
-        default=next(BENCHES.glob(".venv/lib/python3*/site-packages"), None),
+        default=next(ENVIRONMENT.glob("lib/python3*/site-packages"), None),
         help="where Quart, FastAPI and Django are, for this Python [the environment of the benches]",
     )
     arguments = parser.parse_args()
-    for tool, package in (
-        ("valgrind", "valgrind"),
-        ("callgrind_control", "valgrind"),
-        ("openssl", "openssl"),
-    ):
+    for tool in ("valgrind", "callgrind_control"):
         if not shutil.which(tool):
-            _fail(f"needs {tool}: install {package}")
+            _fail(f"needs {tool}: install valgrind")
     if not arguments.binary.is_file():
         _fail(f"{arguments.binary} is not there: build it (--help says how), or name another")
-    if arguments.packages is None:
-        _fail("needs Quart, FastAPI and Django: benches/compare.py installs them, or name --packages")
+    if arguments.packages is None or not CERTIFICATE.is_file():
+        _fail("needs Quart, FastAPI, Django and a certificate: benches/compare.py --self-check prepares them")
     return arguments
 
 
@@ -165,7 +163,7 @@ def _profile(workload: Workload, arguments: argparse.Namespace, folder: Path) ->
         *("--app-dir", str(BENCHES / "apps"), "--port", str(port), "--no-access-log"),
     ]
     if workload.is_encrypted:
-        command += ["--ssl-certfile", str(_certificate(folder))]
+        command += ["--ssl-certfile", str(CERTIFICATE), "--ssl-keyfile", str(KEY)]
     environment = {**os.environ, "PYTHONPATH": str(arguments.packages)}
     with (folder / "log").open("w+") as log, _running(command, environment, log) as server:
         worker = _ready_worker(server, folder / "log")
@@ -175,17 +173,6 @@ def _profile(workload: Workload, arguments: argparse.Namespace, folder: Path) ->
     if not profile.is_file():
         _fail(f"callgrind has written nothing of the worker {worker}")
     return profile
-
-
-def _certificate(folder: Path) -> Path:
-    """Make a certificate of its own, with its key in the same file."""
-    file = folder / "certificate.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    command += ["-subj", "/CN=127.0.0.1", "-keyout", str(file), "-out", str(folder / "issued")]
-    subprocess.run(command, check=True, capture_output=True)
-    with file.open("a") as end:
-        end.write((folder / "issued").read_text())
-    return file
 
 
 @contextmanager

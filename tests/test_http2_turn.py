@@ -1,6 +1,8 @@
 """HTTP/2 connections that are ready together: answers wait for each other, and nobody for them."""
 
-from harness.raw_client import RawClient, encode_request
+from contextlib import ExitStack
+
+from harness.raw_client import encode_request
 from harness.scripted import Scripted, body, start
 
 CONNECTIONS = 80
@@ -19,16 +21,17 @@ def test_many_connections_are_all_answered_round_after_round(server, connect):
 def test_they_take_turns_with_those_of_http1(server, connect):
     running = server("hello:app")
     clients = [connect(running) for _ in range(CONNECTIONS)]
-    others = [RawClient(running.address) for _ in range(CONNECTIONS)]
-    for _ in range(5):
-        streams = [client.request("GET", "/") for client in clients]
-        for other in others:
-            other.send(encode_request("GET", "/"))
-        answers = [client.response(stream).status for client, stream in zip(clients, streams, strict=True)]
-        answers += [other.read_response().status for other in others]
-        assert answers == [200] * 2 * CONNECTIONS
-    for other in others:
-        other.close()
+    with ExitStack() as opened:
+        others = [opened.enter_context(running.connect()) for _ in range(CONNECTIONS)]
+        for _ in range(5):
+            streams = [client.request("GET", "/") for client in clients]
+            for other in others:
+                other.send(encode_request("GET", "/"))
+            answers = [
+                client.response(stream).status for client, stream in zip(clients, streams, strict=True)
+            ]
+            answers += [other.read_response().status for other in others]
+            assert answers == [200] * 2 * CONNECTIONS
 
 
 def test_an_open_stream_keeps_no_other_from_its_answer(server, connect):
