@@ -15,6 +15,7 @@ pub mod import_string;
 pub mod imports;
 pub mod launch;
 pub mod net;
+pub mod operator;
 pub mod status;
 pub mod supervisor;
 pub mod sys;

@@ -2,7 +2,7 @@
 
 use clap::{Subcommand, ValueEnum};
 
-use super::{Flags, Growth, Imports, Weigh};
+use super::{Asked, Control, Flags, Growth, Imports, Weigh};
 
 /// A first word that is no application.
 #[derive(Debug, Subcommand)]
@@ -15,6 +15,11 @@ pub enum Command {
     Imports(Box<Imports>),
     /// Ask running workers what has grown in them since the last look (see --growth)
     Growth(Growth),
+    /// Show running servers: their applications, workers and memory
+    Status(Asked),
+    /// Tell a running server what to do
+    #[command(subcommand)]
+    Ctl(Control),
     /// Write the completions of a shell to stdout
     Completions {
         /// The shell that is to read them

@@ -21,6 +21,7 @@ mod kind;
 mod limits;
 mod listening;
 mod logging;
+mod operation;
 mod processes;
 mod proxies;
 mod recycling;
@@ -53,6 +54,7 @@ pub use imports::Imports;
 pub use limits::Limits;
 pub use listening::Listening;
 pub use logging::{FormatWord, LevelWord, Logging};
+pub use operation::{Asked, Control, Named, Operation};
 pub use processes::Processes;
 pub use proxies::{ForwardedWord, Proxies};
 pub use recycling::{RecycleWord, Recycling};
@@ -138,6 +140,9 @@ pub struct Flags {
     #[command(flatten)]
     #[expect(missing_docs)]
     pub diagnosis: Diagnosis,
+    #[command(flatten)]
+    #[expect(missing_docs)]
+    pub operation: Operation,
     #[command(flatten)]
     #[expect(missing_docs)]
     pub compatibility: Compatibility,

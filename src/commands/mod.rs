@@ -5,10 +5,12 @@
 
 mod completions;
 mod config;
+mod ctl;
 mod growth;
 mod imports;
 mod man;
 pub mod serve;
+mod status;
 mod trial;
 mod weigh;
 
@@ -25,6 +27,8 @@ pub fn run(command: &Command, settings: &[Setting], around: &Surroundings) -> Ex
         Command::Weigh(asked) => weigh::run(asked, around),
         Command::Imports(asked) => imports::run(asked, around),
         Command::Growth(asked) => growth::run(asked, around),
+        Command::Status(asked) => status::run(asked, around),
+        Command::Ctl(control) => ctl::run(control, around),
         Command::Completions { shell } => write(&completions::script(*shell)),
         Command::Man => write(&man::page()),
     }

@@ -46,6 +46,7 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
         preload: flags.processes.preload,
         recycle: recycle(&flags.recycling),
         reload,
+        operator: super::operator::meant(&flags.operation, around),
         environment,
         env_file: flags.application.env_file.clone(),
         worker,

@@ -12,6 +12,7 @@ mod logging;
 mod meaning;
 mod mistakes;
 mod mounts;
+mod operator;
 mod proxies;
 mod reload;
 mod surroundings;
@@ -23,6 +24,8 @@ mod worker;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::operator::OperatorSocket;
 
 pub use access_format::{AccessFormat, Field, Piece};
 pub use growth::Growth;
@@ -58,6 +61,8 @@ pub struct Config {
     pub recycle: Recycle,
     /// Which changes of source files replace the worker.
     pub reload: Option<Reload>,
+    /// Where operators reach the server.
+    pub operator: Option<OperatorSocket>,
     /// Variables that the workers get on top of the supervisor's own.
     pub environment: Vec<(String, String)>,
     /// The file they are from.

@@ -89,7 +89,7 @@ fn descendants(root: u32) -> BTreeSet<u32> {
 }
 
 /// The processes that have a listening socket for a port, of those that may be looked at.
-fn listeners(port: u16) -> BTreeSet<u32> {
+pub(crate) fn listeners(port: u16) -> BTreeSet<u32> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
     let inodes: Vec<String> = tables
         .iter()

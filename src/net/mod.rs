@@ -4,7 +4,7 @@
 //! socket), so a connection that nobody has accepted yet survives any worker.
 
 mod tcp;
-mod unix;
+pub(crate) mod unix;
 
 use std::fmt;
 use std::io;

@@ -32,7 +32,7 @@ impl Drop for UnixPath {
 }
 
 /// Binds `path`, replacing the file of a server that is gone; without a `mode` its mode is kept.
-pub(super) fn bind(
+pub(crate) fn bind(
     path: &Path,
     mode: Option<u32>,
     backlog: i32,

@@ -4,8 +4,10 @@
 //! this loop waits for what happens and does what was decided. As process 1 of a container it also
 //! reaps whatever orphans it inherits.
 
+mod answers;
 mod changes;
 mod notice;
+mod operator;
 pub mod pool;
 mod restart;
 mod signals;
@@ -26,6 +28,7 @@ use tracing::{error, warn};
 
 use self::changes::Changes;
 use self::notice::{Banner, Parent};
+use self::operator::Operator;
 use self::pool::{Action, Event, Pool, Settings, WorkerId};
 use self::signals::Signals;
 use self::warm::Warm;
@@ -78,6 +81,8 @@ pub fn run(
             })
         }),
         is_unsettled: false,
+        operator: Operator::open(config.operator.as_ref())?,
+        began: Instant::now(),
     };
     supervisor.serve()
 }
@@ -131,6 +136,9 @@ struct Supervisor<'a> {
     follower: Option<Box<Follower<'a>>>,
     /// Something out of the ordinary has just been done.
     is_unsettled: bool,
+    /// Where operators ask, if they may.
+    operator: Option<Operator>,
+    began: Instant,
 }
 
 /// `--reload`.
@@ -165,6 +173,7 @@ impl Supervisor<'_> {
         let ended: Vec<_> = std::iter::from_fn(process::reap).collect();
         self.hear_workers()
             .or_else(|| self.bury(ended))
+            .or_else(|| self.hear_operator())
             .or_else(|| self.follow_changes())
             .or_else(|| self.on(Event::Tick))
     }
@@ -315,9 +324,15 @@ impl Supervisor<'_> {
             .chain(changes.map(AsFd::as_fd))
             .chain(controls.map(AsFd::as_fd));
         let mut sources: Vec<_> = sources
-            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+            .map(|fd| (fd, PollFlags::IN))
+            .chain(self.operator.iter().flat_map(Operator::sources))
+            .map(|(fd, events)| PollFd::from_borrowed_fd(fd, events))
             .collect();
-        let deadlines = [self.pool.next_deadline(), changes.and_then(Changes::due)];
+        let deadlines = [
+            self.pool.next_deadline(),
+            changes.and_then(Changes::due),
+            self.operator.as_ref().and_then(Operator::deadline),
+        ];
         let next = deadlines.into_iter().flatten().min();
         let left = next.map(|due| due.saturating_duration_since(Instant::now()));
         // A time too long for the kernel is as good as none.

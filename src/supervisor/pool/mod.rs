@@ -17,6 +17,7 @@ mod reloading;
 mod stopping;
 mod swap;
 mod types;
+mod view;
 mod worker;
 
 use std::time::{Duration, Instant};
@@ -25,6 +26,7 @@ use self::due::Due;
 use self::stopping::Urgency;
 use self::swap::{Role, Swapping};
 pub use self::types::{Action, Event, Notice, Reason, Recycled, Settings, Weighing, WorkerId};
+pub use self::view::View;
 use self::worker::{State, Worker};
 use super::restart::{Restart, Verdict};
 use crate::exit::Exit;

@@ -225,6 +225,25 @@ impl<'a> Workforce<'a> {
         }
     }
 
+    /// The process, if it has one.
+    pub(super) fn own_pid(&self, id: WorkerId) -> Option<i32> {
+        let pid = self.process(id)?.pid?;
+        Some(pid.as_raw_nonzero().get())
+    }
+
+    /// What a worker has written to.
+    pub(super) fn weight(&self, id: WorkerId) -> Option<u64> {
+        weight::own(self.process(id)?.pid?)
+    }
+
+    /// `module:attribute`
+    pub(super) fn application(&self) -> &str {
+        match &self.start {
+            ToWorker::Start(worker) => &worker.app,
+            _ => "",
+        }
+    }
+
     /// What the one worker weighs, if there is only one.
     pub(super) fn weight_of_only_one(&self) -> Option<u64> {
         match self.processes.as_slice() {

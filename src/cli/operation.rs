@@ -1,0 +1,76 @@
+//! `--operator-socket`, `lowmem-serve status` and `lowmem-serve ctl`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::operator::find::Target;
+
+/// Options about what runs.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Operation")]
+pub struct Operation {
+    /// Where `lowmem-serve status` and `ctl` reach the server; `off` is nowhere [default:
+    /// lowmem-serve/PID.sock in $RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR, /run, or in /tmp/lowmem-serve-UID]
+    #[arg(long, value_name = "PATH|off", env = "LOWMEM_OPERATOR_SOCKET")]
+    pub operator_socket: Option<PathBuf>,
+}
+
+/// Which server.
+#[derive(Debug, Args)]
+pub struct Named {
+    /// A server, or one of its workers: its pid, the address that it serves (localhost:8000), or the
+    /// path of its operator socket
+    #[arg(value_name = "PID|ADDRESS|PATH")]
+    pub target: Option<Target>,
+}
+
+/// Which servers, and how they are shown.
+#[derive(Debug, Args)]
+pub struct Asked {
+    #[command(flatten)]
+    #[expect(missing_docs)]
+    pub named: Named,
+    /// Write JSON (docs/status.md)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What a server is told.
+#[derive(Debug, Subcommand)]
+pub enum Control {
+    /// Replace every worker with a fresh one, as SIGHUP does
+    Recycle {
+        #[command(flatten)]
+        #[expect(missing_docs)]
+        named: Named,
+    },
+    /// Add (+1) or remove (-1) workers
+    Workers {
+        /// How many more or fewer: +1, -2
+        #[arg(value_name = "+N|-N", value_parser = change, allow_hyphen_values = true)]
+        change: i16,
+        #[command(flatten)]
+        #[expect(missing_docs)]
+        named: Named,
+    },
+}
+
+fn change(text: &str) -> Result<i16, String> {
+    let has_sign = text.starts_with(['+', '-']);
+    let number = text.parse().ok().filter(|number| has_sign && *number != 0);
+    number.ok_or_else(|| "not a number with its sign like +1 or -1".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_has_a_sign() {
+        assert_eq!((change("+1"), change("-2")), (Ok(1), Ok(-2)));
+        for wrong in ["1", "0", "+0", "+", "", "+x", "+99999"] {
+            assert!(change(wrong).is_err(), "{wrong}");
+        }
+    }
+}

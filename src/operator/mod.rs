@@ -1,0 +1,60 @@
+//! How an operator's commands speak to a running server: the operator socket.
+//!
+//! A Unix socket of the supervisor. The caller sends one JSON line, a [`Request`], and receives one
+//! JSON object, a [`Reply`]; then the connection is closed. [`place`] says where the socket is,
+//! [`find`] which servers run, and [`client`] asks one. `supervisor/operator.rs` has the other end.
+//!
+//! Knows neither Python nor the server.
+
+pub mod client;
+pub mod find;
+pub mod place;
+mod status;
+
+use serde::{Deserialize, Serialize};
+
+pub use place::OperatorSocket;
+pub use status::{ApplicationStatus, Serving, Stage, Status, VERSION, WorkerStatus};
+
+/// The longest request line.
+pub const MOST_REQUEST: usize = 64 * 1024;
+
+/// What a server is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// How it is.
+    Status,
+    /// Replace every worker with a fresh one, as SIGHUP does.
+    Recycle,
+    /// Add workers, or with a negative number remove them, as SIGTTIN and SIGTTOU do.
+    Workers(i16),
+}
+
+/// What it answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// It does what it was asked; the text is for the operator.
+    Done(String),
+    /// It does not; the text says why.
+    Refused(String),
+    /// The answer to [`Request::Status`].
+    Status(Box<Status>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_short_lines_that_a_person_can_type() {
+        let written = |request: &Request| serde_json::to_string(request).unwrap();
+        assert_eq!(written(&Request::Status), r#""status""#);
+        assert_eq!(written(&Request::Workers(-1)), r#"{"workers":-1}"#);
+        for request in [Request::Status, Request::Recycle, Request::Workers(2)] {
+            let read: Request = serde_json::from_str(&written(&request)).unwrap();
+            assert_eq!(read, request);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The pool as an operator sees it.
+
+use std::time::Instant;
+
+use super::worker::{State, Worker};
+use super::{Phase, Pool, WorkerId};
+use crate::operator::{Serving, Stage};
+
+/// A worker as an operator sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct View {
+    /// Which one.
+    pub id: WorkerId,
+    /// How far it has come.
+    pub stage: Stage,
+    /// Since when it is ready, or starts.
+    pub since: Option<Instant>,
+}
+
+impl Pool {
+    /// How many workers there should be.
+    #[must_use]
+    pub fn wanted(&self) -> usize {
+        self.settings.workers
+    }
+
+    /// How the application is.
+    #[must_use]
+    pub fn serving(&self) -> Serving {
+        match self.phase {
+            Phase::Opening => Serving::Starting,
+            Phase::Serving => Serving::Serving,
+            Phase::Stopping { .. } | Phase::Ended => Serving::Stopping,
+        }
+    }
+
+    /// Its workers, the oldest first.
+    pub fn views(&self) -> impl Iterator<Item = View> {
+        self.workers.iter().map(Worker::view)
+    }
+}
+
+impl Worker {
+    fn view(&self) -> View {
+        let (stage, since) = match self.state {
+            State::Waiting { .. } => (Stage::Waiting, None),
+            State::Starting { since, .. } => (Stage::Starting, Some(since)),
+            State::Ready { since, .. } => (Stage::Ready, Some(since)),
+            State::Draining { .. } => (Stage::Draining, None),
+            State::Abandoned { .. } | State::Quitting { .. } | State::Killed { .. } => {
+                (Stage::Ending, None)
+            }
+        };
+        View {
+            id: self.id,
+            stage,
+            since,
+        }
+    }
+}
