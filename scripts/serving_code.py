@@ -127,7 +127,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="Prints a linker script with the functions that serving takes.",
         epilog="CARGO_PROFILE_RELEASE_STRIP=none cargo build --release --workspace, then"
-        " python scripts/serving_code.py > serving.ld && mv serving.ld src/worker/bridge/."
+        " python scripts/serving_code.py > serving.ld && mv serving.ld crates/bridge/."
         " Needs valgrind, and the environment of the benches. Exits with 1 when it cannot tell.",
     )
     parser.add_argument("binary", nargs="?", type=Path, default=BINARY, help="a build with its names kept")

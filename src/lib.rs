@@ -1,26 +1,22 @@
-//! lowmem-serve without Python: everything but the bridge.
+//! The `lowmem-serve` executable: what was typed, what it means, and the supervisor.
 //!
-//! The `lowmem-serve` executable (supervisor) and the worker's shared object are both built on this
-//! crate; neither the crate nor the executable knows of an interpreter. ARCHITECTURE.md has the map.
+//! Knows no interpreter, and of the HTTP server only how its certificates are read. ARCHITECTURE.md has
+//! the map.
+#![forbid(unsafe_code)]
 
 pub mod cli;
 pub mod commands;
 pub mod config;
-pub mod control;
 pub mod environment;
 pub mod exit;
-pub mod figures;
 pub mod growth;
-pub mod import_string;
 pub mod imports;
 pub mod launch;
 pub mod net;
 pub mod operator;
-pub mod status;
 pub mod supervisor;
-pub mod sys;
-pub mod telemetry;
-pub mod tls;
 pub mod trial;
 pub mod weighing;
-pub mod worker;
+
+pub use lowmem_base::{control, figures, import_string, sys, telemetry};
+pub use lowmem_http::tls;

@@ -6,8 +6,8 @@ use std::hint::black_box;
 use std::sync::atomic::AtomicBool;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use lowmem_serve::worker::asgi::http::Framing;
-use lowmem_serve::worker::server::{
+use lowmem_http::asgi::http::Framing;
+use lowmem_http::server::{
     BodyDecoder, BodyLength, Defaults, HeadLimits, HeadScan, Persist, ResponseHead, parse,
 };
 use lowmem_serve_micro::{BARE, BROWSER, chunked};

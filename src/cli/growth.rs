@@ -3,7 +3,6 @@
 use clap::builder::BoolishValueParser;
 
 use super::values;
-use crate::growth::Since;
 use crate::growth::find::Target;
 
 /// More callers of a line tell no more, and cost memory for each allocation.
@@ -31,11 +30,20 @@ pub struct Growth {
     pub target: Option<Target>,
     /// Compare with the last look, or with the one at the worker's start
     #[arg(long, value_name = "LOOK", default_value = "last")]
-    pub since: Since,
+    pub since: SinceWord,
     /// Lines of each table
     #[arg(long, value_name = "N", default_value_t = 15)]
     pub top: usize,
     /// Write JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// With which look the answer is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum SinceWord {
+    /// The one before.
+    Last,
+    /// The one that the worker took itself when it was ready.
+    Start,
 }

@@ -48,7 +48,7 @@ pub use command::{Command, Shell};
 pub use compatibility::Compatibility;
 pub use file::NAMES as SETTINGS_FILES;
 pub use files::Files;
-pub use growth::{Diagnosis, Growth};
+pub use growth::{Diagnosis, Growth, SinceWord};
 pub use http::Http;
 pub use imports::Imports;
 pub use limits::Limits;

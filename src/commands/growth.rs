@@ -1,11 +1,12 @@
 //! `lowmem-serve growth`: what has grown in running workers.
 
 use super::{refused, write};
-use crate::cli::Growth;
+use crate::cli::{Growth, SinceWord};
 use crate::config::Surroundings;
 use crate::exit::Exit;
 use crate::growth::report::{self, Style};
-use crate::growth::{Question, ask, find};
+use crate::growth::{ask, find};
+use lowmem_base::growth::{Question, Since};
 
 /// Asks the workers and shows what they answer. One that has ended meanwhile is told on stderr.
 pub(super) fn run(asked: &Growth, around: &Surroundings) -> Exit {
@@ -13,7 +14,11 @@ pub(super) fn run(asked: &Growth, around: &Surroundings) -> Exit {
         Ok(workers) => workers,
         Err(reason) => return refused(&reason),
     };
-    let question = Question { since: asked.since };
+    let since = match asked.since {
+        SinceWord::Last => Since::Last,
+        SinceWord::Start => Since::Start,
+    };
+    let question = Question { since };
     let mut answers = Vec::new();
     let mut unanswered = Exit::Stopped;
     for pid in workers {

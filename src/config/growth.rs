@@ -1,15 +1,7 @@
 //! Whether a worker tells of its memory.
 
-use serde::{Deserialize, Serialize};
-
+use super::Growth;
 use crate::cli::Diagnosis;
-
-/// `--growth`, `--trace-memory`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Growth {
-    /// Trace allocations, with so many callers of each.
-    pub trace_frames: Option<u16>,
-}
 
 /// To trace allocations without being asked for them would be of no use.
 pub(super) fn meant(typed: &Diagnosis) -> Option<Growth> {

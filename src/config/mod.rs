@@ -1,6 +1,5 @@
 //! What the flags mean, after all mistakes in them have been reported together.
 
-mod access_format;
 mod env_file;
 mod environment;
 mod growth;
@@ -17,9 +16,7 @@ mod proxies;
 mod reload;
 mod surroundings;
 mod tls;
-mod trusted;
 mod websockets;
-mod worker;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -27,20 +24,15 @@ use std::time::Duration;
 
 use crate::operator::OperatorSocket;
 
-pub use access_format::{AccessFormat, Field, Piece};
-pub use growth::Growth;
+pub use lowmem_base::config::{
+    AccessFormat, AccessSettings, BoundListener, ClientCertificates, Field, ForwardedField, Growth,
+    HttpVersions, Interface, Lifespan, LimitSettings, LogConfig, LogFormat, LogLevel, LogSettings,
+    Loop, Mount, Piece, ProxySettings, Tls, Trusted, WebSockets, WorkerConfig,
+};
 pub use meaning::meant;
 pub use mistakes::Mistake;
-pub use mounts::Mount;
 pub use reload::Reload;
 pub use surroundings::Surroundings;
-pub use tls::{ClientCertificates, Tls};
-pub use trusted::Trusted;
-pub use websockets::WebSockets;
-pub use worker::{
-    AccessSettings, BoundListener, ForwardedField, HttpVersions, Interface, Lifespan,
-    LimitSettings, LogConfig, LogFormat, LogLevel, LogSettings, Loop, ProxySettings, WorkerConfig,
-};
 
 /// Everything the supervisor acts on.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,31 +1,13 @@
 //! `--static /path=directory;option…`: directories that are served without the application.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 
-use serde::{Deserialize, Serialize};
-
+use super::Mount;
 use super::mistakes::Mistakes;
 use crate::cli::Files;
 
 /// What is served for a directory, unless another name is given.
 const INDEX: &str = "index.html";
-
-/// A directory below a path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mount {
-    /// `/static`; empty for every path.
-    pub prefix: String,
-    /// Absolute.
-    pub directory: PathBuf,
-    /// The file that stands for a directory.
-    pub index: Option<String>,
-    /// The file, relative to the directory, that is served where there is none.
-    pub fallback: Option<String>,
-    /// The `cache-control` of every file.
-    pub cache_control: Option<String>,
-    /// What is not there is the application's to answer.
-    pub pass: bool,
-}
 
 /// The mounts that the flags name; relative directories begin at the working directory.
 pub(super) fn meant(typed: &Files, working: &Path, mistakes: &mut Mistakes) -> Vec<Mount> {

@@ -2,23 +2,9 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+use super::WebSockets;
 use super::mistakes::Mistakes;
 use crate::cli::WebSocket;
-
-/// What a worker's WebSockets keep to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WebSockets {
-    /// Between two pings, if there are any.
-    pub ping_interval: Option<Duration>,
-    /// How long a ping may go unanswered, if there is a limit.
-    pub ping_timeout: Option<Duration>,
-    /// The longest message in bytes, after it is inflated.
-    pub max_size: usize,
-    /// Agree to permessage-deflate.
-    pub per_message_deflate: bool,
-}
 
 /// Uvicorn's words that choose among its implementations.
 const IMPLEMENTATIONS: [&str; 3] = ["websockets", "websockets-sansio", "wsproto"];

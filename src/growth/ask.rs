@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::net::sockopt::socket_peercred;
 
-use super::{Answer, Question, socket_name};
+use lowmem_base::growth::{Answer, Question, socket_name};
 
 /// For a worker to count a large heap between its requests.
 const PATIENCE: Duration = Duration::from_secs(120);

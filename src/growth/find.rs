@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::NAME;
+use lowmem_base::growth::NAME;
 
 /// What was typed.
 #[derive(Debug, Clone, PartialEq, Eq)]

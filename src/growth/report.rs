@@ -4,8 +4,8 @@ use std::fmt::{self, Write};
 use std::fs;
 use std::time::Duration;
 
-use super::{Answer, Growth, Sample};
 use crate::figures::{Age, Bytes, Grouped, Megabytes};
+use lowmem_base::growth::{Answer, Growth, Sample};
 
 /// The heights of a curve.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];

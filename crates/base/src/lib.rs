@@ -1,0 +1,11 @@
+//! What the supervisor and its workers have in common: the operating system behind safe functions, the
+//! messages between them, the words of the configuration, and log lines. Knows no HTTP and no Python.
+
+pub mod config;
+pub mod control;
+pub mod figures;
+pub mod growth;
+pub mod import_string;
+pub mod status;
+pub mod sys;
+pub mod telemetry;

@@ -1,0 +1,279 @@
+//! The event loop that serves: none, ours, or one that was asked for.
+//!
+//! With `--loop auto` the worker turns tokio itself. There is no asyncio until somebody imports it;
+//! then the standard library's loop is made with its hot queue in Rust ([`native`]), and a tokio
+//! task runs its callbacks ([`driver`]). Any other loop turns itself, and turns tokio as one of its readers
+//! ([`guest`]).
+
+pub mod context;
+mod driver;
+mod ending;
+mod guest;
+mod handle;
+mod native;
+mod timers;
+mod watch;
+
+use std::ffi::{c_int, c_void};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+use lowmem_base::config::Loop;
+
+use crate::{light, runtime};
+pub use ending::end_all;
+use handle::Handle;
+use native::Native;
+
+/// The worker's loop, and our half of it where it is native.
+struct Installed {
+    event_loop: Py<PyAny>,
+    native: Option<Py<Native>>,
+}
+
+static INSTALLED: PyOnceLock<Installed> = PyOnceLock::new();
+
+/// asyncio was imported on another thread: the loop is to be made on the worker's.
+static DUE: AtomicBool = AtomicBool::new(false);
+
+/// Prepares the loop of this kind, after the application has been imported.
+///
+/// # Errors
+/// What importing or calling the loop's factory raised.
+pub fn install(py: Python<'_>, kind: &Loop) -> PyResult<()> {
+    let event_loop = match kind {
+        Loop::Auto => {
+            let modules = py.import("sys")?.getattr("modules")?;
+            return if modules.contains("asyncio")? {
+                attach(py)
+            } else {
+                watch::imports(py)
+            };
+        }
+        Loop::Asyncio => py.import("asyncio")?.call_method0("SelectorEventLoop")?,
+        Loop::Uvloop => py.import("uvloop")?.call_method0("new_event_loop")?,
+        Loop::Factory(path) => call_factory(py, path)?,
+    };
+    guest::attach(&event_loop)?;
+    py.import("asyncio")?
+        .call_method1("set_event_loop", (&event_loop,))?;
+    remember(
+        py,
+        Installed {
+            event_loop: event_loop.unbind(),
+            native: None,
+        },
+    );
+    Ok(())
+}
+
+fn call_factory<'py>(py: Python<'py>, path: &str) -> PyResult<Bound<'py, PyAny>> {
+    let (module, attributes) = path.split_once(':').ok_or_else(|| {
+        PyRuntimeError::new_err(format!(
+            "--loop {path:?} must be a name or \"module:factory\""
+        ))
+    })?;
+    let mut object = py.import(module)?.into_any();
+    for name in attributes.split('.') {
+        object = object.getattr(name)?;
+    }
+    object.call0()
+}
+
+fn remember(py: Python<'_>, installed: Installed) {
+    let first = INSTALLED.set(py, installed);
+    debug_assert!(first.is_ok(), "the loop is installed once");
+}
+
+/// Makes our loop and has it run from now on.
+fn attach(py: Python<'_>) -> PyResult<()> {
+    DUE.store(false, Ordering::Relaxed);
+    let (event_loop, native) = native::create(py)?;
+    py.import("asyncio")?
+        .call_method1("set_event_loop", (&event_loop,))?;
+    Native::attach(&event_loop)?;
+    remember(
+        py,
+        Installed {
+            event_loop: event_loop.unbind(),
+            native: Some(native.unbind()),
+        },
+    );
+    Ok(())
+}
+
+/// asyncio has been imported: called by the watched import, on whichever thread.
+fn on_import(py: Python<'_>) -> PyResult<()> {
+    if runtime::is_built() {
+        attach(py)?;
+        return light::adopt_current(py);
+    }
+    DUE.store(true, Ordering::Relaxed);
+    // The worker's thread may be in the middle of a request that waits for the importing one: it
+    // makes the loop before it runs its next Python instructions.
+    // SAFETY: a function of the expected type, without an argument.
+    if unsafe { ffi::Py_AddPendingCall(Some(on_worker_thread), std::ptr::null_mut()) } < 0 {
+        tracing::debug!("the interpreter takes no call now; the loop is made at the next request");
+    }
+    Ok(())
+}
+
+/// Called by the interpreter on its main thread, which is the worker's, with the GIL held.
+extern "C" fn on_worker_thread(_: *mut c_void) -> c_int {
+    Python::attach(|py| {
+        if DUE.load(Ordering::Relaxed)
+            && runtime::is_built()
+            && let Err(error) = attach(py).and_then(|()| light::adopt_current(py))
+        {
+            error.write_unraisable(py, None);
+        }
+    });
+    0
+}
+
+/// Whether there is a loop; makes it if another thread has imported asyncio.
+pub fn is_installed(py: Python<'_>) -> bool {
+    if DUE.load(Ordering::Relaxed)
+        && runtime::is_built()
+        && let Err(error) = attach(py)
+    {
+        error.write_unraisable(py, None);
+    }
+    INSTALLED.get(py).is_some()
+}
+
+fn installed(py: Python<'_>) -> PyResult<&Installed> {
+    INSTALLED
+        .get(py)
+        .ok_or_else(|| PyRuntimeError::new_err("there is no event loop yet"))
+}
+
+/// The worker's loop.
+///
+/// # Errors
+/// There is none yet.
+pub fn current(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    Ok(installed(py)?.event_loop.bind(py).clone())
+}
+
+/// A future on the worker's loop.
+///
+/// # Errors
+/// There is no loop, or no memory.
+pub fn create_future(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    installed(py)?
+        .event_loop
+        .bind(py)
+        .call_method0(intern!(py, "create_future"))
+}
+
+/// The first step of a task, which asyncio would have run later.
+pub struct FirstStep(Option<Py<Handle>>);
+
+impl FirstStep {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// What it raised that ends the process.
+    pub fn run(self, py: Python<'_>) -> PyResult<()> {
+        match (&installed(py)?.native, self.0) {
+            (Some(native), Some(handle)) => native.get().run_own(py, &handle),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Calls `make`, and keeps the first callback that it gives to `call_soon` for the caller to run.
+/// In debug mode, and with a loop that is not ours, the callback is queued as ever.
+///
+/// # Errors
+/// What `make` raised.
+pub fn capture_first_step<'py>(
+    py: Python<'py>,
+    make: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
+) -> PyResult<(Bound<'py, PyAny>, FirstStep)> {
+    match &installed(py)?.native {
+        Some(native) => {
+            let (made, handle) = native.get().capture(make);
+            Ok((made?, FirstStep(handle)))
+        }
+        None => Ok((make()?, FirstStep(None))),
+    }
+}
+
+/// Makes `task` the current one.
+///
+/// # Errors
+/// Another one is current.
+pub fn enter_task(py: Python<'_>, task: &Bound<'_, PyAny>) -> PyResult<()> {
+    py.import("asyncio.tasks")?
+        .call_method1("_enter_task", (current(py)?, task))
+        .map(drop)
+}
+
+/// Ends [`enter_task`].
+///
+/// # Errors
+/// Another one is current.
+pub fn leave_task(py: Python<'_>, task: &Bound<'_, PyAny>) -> PyResult<()> {
+    py.import("asyncio.tasks")?
+        .call_method1("_leave_task", (current(py)?, task))
+        .map(drop)
+}
+
+/// Has the loop look at its timers: Python code ran outside of its own turns.
+///
+/// # Errors
+/// What Python raised.
+pub fn nudge(py: Python<'_>) -> PyResult<()> {
+    match INSTALLED.get(py) {
+        Some(Installed {
+            native: Some(native),
+            ..
+        }) => native.get().nudge(py),
+        _ => Ok(()),
+    }
+}
+
+/// Has tokio's timers turned by a loop that is not ours, while `has_timers` says there are any.
+pub fn tick_while(has_timers: Rc<dyn Fn() -> bool>) {
+    guest::tick_while(has_timers);
+}
+
+/// Runs the worker's `main` task to its end, on whichever loop there is.
+///
+/// # Errors
+/// What a callback raised that ends the process: SystemExit, KeyboardInterrupt.
+pub fn run(py: Python<'_>, main: impl Future<Output = ()> + 'static) -> PyResult<()> {
+    match INSTALLED.get(py) {
+        Some(Installed {
+            native: None,
+            event_loop,
+        }) => guest::run(event_loop.bind(py), main),
+        _ => driver::run(main),
+    }
+}
+
+/// Closes the loop, if there is one. What ran on it has been ended.
+///
+/// # Errors
+/// What the standard library's clean-up raised.
+pub fn close(py: Python<'_>) -> PyResult<()> {
+    let Some(installed) = INSTALLED.get(py) else {
+        return Ok(());
+    };
+    let event_loop = installed.event_loop.bind(py);
+    if let Some(native) = &installed.native {
+        native.get().detach(event_loop)?;
+    }
+    py.import("asyncio")?
+        .call_method1("set_event_loop", (py.None(),))?;
+    event_loop.call_method0("close")?;
+    Ok(())
+}

@@ -1,0 +1,371 @@
+//! `receive` and `send` of a request.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Poll, Waker};
+
+use bytes::Bytes;
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::ffi::PyObject;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PySequence, PyString, PyTuple};
+
+use lowmem_http::server::{
+    BadField, Body, Exchange, FilePiece, Piece, Received, Refused, ResponseHead,
+};
+
+use crate::awaitable::{Done, Pending, Source};
+use crate::callable::{self, Method};
+use crate::own_body;
+
+/// A piece of a body this long is written from the bytes object itself; copying a shorter one
+/// costs less than the bookkeeping.
+pub const SHARED_FROM: usize = 16 * 1024;
+
+/// One request as its application holds it: `receive` and `send` are bound methods of it.
+#[pyclass(frozen, module = "lowmem_serve")]
+struct HttpCycle {
+    exchange: Arc<Exchange>,
+}
+
+static RECEIVE: Method = Method::without_arguments(c"receive", receive);
+static SEND: Method = Method::of_one_argument(c"send", send);
+
+/// `receive` and `send` of a request.
+///
+/// # Errors
+/// No memory.
+pub fn callables<'py>(
+    py: Python<'py>,
+    exchange: &Arc<Exchange>,
+) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    let exchange = Arc::clone(exchange);
+    let cycle = Bound::new(py, HttpCycle { exchange })?;
+    Ok((RECEIVE.bind(&cycle)?, SEND.bind(&cycle)?))
+}
+
+unsafe extern "C" fn receive(cycle: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    // SAFETY: RECEIVE is bound to cycles only.
+    unsafe { callable::enter(cycle, |py, cycle: &HttpCycle| cycle.receive(py)) }
+}
+
+unsafe extern "C" fn send(cycle: *mut PyObject, message: *mut PyObject) -> *mut PyObject {
+    // SAFETY: SEND is bound to cycles only; CPython passes an argument that lives for the call.
+    unsafe {
+        callable::enter(cycle, |py, cycle: &HttpCycle| {
+            cycle.send(py, &Borrowed::from_ptr(py, message))
+        })
+    }
+}
+
+impl HttpCycle {
+    fn receive(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let pending = Pending::from(Arc::clone(&self.exchange) as Arc<dyn Source>);
+        Ok(Py::new(py, pending)?.into_any())
+    }
+
+    fn send(&self, py: Python<'_>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let message = dict(message)?;
+        let kind = kind(message)?;
+        match Kind::of(&kind) {
+            Some(Kind::Body) => body(&self.exchange, message)?,
+            Some(Kind::Start) => {
+                start(&self.exchange, message)?;
+                return done(py);
+            }
+            Some(Kind::PathSend) => pathsend(&self.exchange, message)?,
+            None => {
+                let expected = self.exchange.expected();
+                return Err(PyRuntimeError::new_err(format!(
+                    "Expected ASGI message '{expected}', but got '{kind}'."
+                )));
+            }
+        }
+        sent(py, &self.exchange)
+    }
+}
+
+/// What a message of a response is.
+#[derive(Clone, Copy)]
+enum Kind {
+    Start,
+    Body,
+    PathSend,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Body, Self::Start, Self::PathSend];
+
+    /// Python does not intern literals with dots in them, but an application has the same object
+    /// each time: the first one that is equal is known again without a comparison of its letters.
+    fn of(kind: &Bound<'_, PyAny>) -> Option<Self> {
+        static KNOWN: [PyOnceLock<Py<PyAny>>; 3] = [const { PyOnceLock::new() }; 3];
+        let py = kind.py();
+        let is_known =
+            |object: &PyOnceLock<Py<PyAny>>| object.get(py).is_some_and(|known| kind.is(known));
+        if let Some(index) = KNOWN.iter().position(is_known) {
+            return Some(Self::ALL[index]);
+        }
+        let names = [
+            intern!(py, "http.response.body"),
+            intern!(py, "http.response.start"),
+            intern!(py, "http.response.pathsend"),
+        ];
+        let is_equal = |name: &&Bound<'_, PyString>| kind.eq(*name).unwrap_or(false);
+        let index = names.iter().position(is_equal)?;
+        KNOWN[index].get_or_init(py, || kind.clone().unbind());
+        Some(Self::ALL[index])
+    }
+}
+
+/// What `receive()` waits for.
+impl Source for Exchange {
+    fn poll(&self, py: Python<'_>, waker: Option<&Waker>) -> Poll<PyResult<Py<PyAny>>> {
+        self.poll_receive(waker)
+            .map(|received| message(py, received))
+    }
+}
+
+/// The message that `send()` was given.
+pub fn dict<'a, 'py>(message: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyDict>> {
+    message
+        .cast::<PyDict>()
+        .map_err(|_| PyTypeError::new_err("an ASGI message must be a dict"))
+}
+
+/// Its type.
+pub fn kind<'py>(message: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
+    message
+        .get_item(intern!(message.py(), "type"))?
+        .ok_or_else(|| PyRuntimeError::new_err("an ASGI message must have a \"type\""))
+}
+
+/// The awaitable of a `send()` of a piece of the body.
+pub fn sent(py: Python<'_>, exchange: &Arc<Exchange>) -> PyResult<Py<PyAny>> {
+    if exchange.has_room() {
+        return done(py);
+    }
+    let exchange = Arc::clone(exchange);
+    let pending = Pending::new(move |py, waker| match waker {
+        Some(waker) => exchange.poll_sent(waker).map(|()| Ok(py.None())),
+        None if exchange.has_room() => Poll::Ready(Ok(py.None())),
+        None => Poll::Pending,
+    });
+    Ok(Py::new(py, pending)?.into_any())
+}
+
+/// Takes the message that starts a response.
+pub fn start(exchange: &Exchange, message: &Bound<'_, PyDict>) -> PyResult<()> {
+    let py = message.py();
+    let status = message
+        .get_item(intern!(py, "status"))?
+        .ok_or_else(|| PyValueError::new_err("a response's start has no \"status\""))?;
+    let status: i64 = status.extract().map_err(|_| {
+        PyTypeError::new_err(format!("an HTTP status must be an int, not {status:?}"))
+    })?;
+    let headers = message.get_item(intern!(py, "headers"))?;
+    let buffer = exchange
+        .begin()
+        .map_err(|r| PyRuntimeError::new_err(r.to_string()))?;
+    let mut head = ResponseHead::new(buffer, status);
+    if let Some(headers) = headers {
+        if let Ok(list) = headers.cast_exact::<PyList>() {
+            for pair in list.iter() {
+                field(&pair, |name, value| head.field(name, value))?;
+            }
+        } else {
+            for pair in headers.try_iter()? {
+                field(&pair?, |name, value| head.field(name, value))?;
+            }
+        }
+    }
+    exchange
+        .start(head)
+        .map_err(|r| PyValueError::new_err(r.to_string()))
+}
+
+/// Takes a message with a piece of a response's body.
+pub fn body(exchange: &Exchange, message: &Bound<'_, PyDict>) -> PyResult<()> {
+    let py = message.py();
+    let more = match message.get_item(intern!(py, "more_body"))? {
+        Some(more) => more.is_truthy()?,
+        None => false,
+    };
+    let body = message.get_item(intern!(py, "body"))?;
+    let sent = match &body {
+        None => exchange.body(Piece::Small(b""), more),
+        Some(body) => match body.cast::<PyBytes>() {
+            Ok(bytes) if bytes.as_bytes().len() >= SHARED_FROM => {
+                let shared = Bytes::from_owner(SharedBytes::new(bytes));
+                exchange.body(Piece::Shared(shared), more)
+            }
+            Ok(bytes) => exchange.body(Piece::Small(bytes.as_bytes()), more),
+            Err(_) => exchange.body(Piece::Small(&buffer(body)?), more),
+        },
+    };
+    sent.map_err(refused)
+}
+
+/// Takes the message that names a file, which is the whole body (ASGI "Path Send" extension).
+fn pathsend(exchange: &Exchange, message: &Bound<'_, PyDict>) -> PyResult<()> {
+    let path = message
+        .get_item(intern!(message.py(), "path"))?
+        .ok_or_else(|| PyValueError::new_err("http.response.pathsend has no \"path\""))?;
+    let path: PathBuf = path.extract()?;
+    let file = FilePiece::open(&path).map_err(|error| {
+        // With its errno, Python makes the subclass of it: FileNotFoundError and the like.
+        match error.raw_os_error() {
+            Some(code) => {
+                let text = error.to_string();
+                let text = text.split(" (os error").next().unwrap_or_default();
+                PyOSError::new_err((code, text.to_owned(), path))
+            }
+            None => PyValueError::new_err(error.to_string()),
+        }
+    })?;
+    exchange.file(file, false).map_err(refused)
+}
+
+fn refused(refused: Refused) -> PyErr {
+    match refused {
+        Refused::Message(refusal) => PyRuntimeError::new_err(refusal.to_string()),
+        Refused::Field(bad) => PyValueError::new_err(bad.to_string()),
+    }
+}
+
+/// Whether a message's type is this one.
+pub fn is(kind: &Bound<'_, PyAny>, name: &Bound<'_, PyString>) -> bool {
+    kind.is(name) || kind.eq(name).unwrap_or(false)
+}
+
+/// Has `add` add a header.
+pub fn field(
+    pair: &Bound<'_, PyAny>,
+    add: impl FnOnce(&[u8], &[u8]) -> Result<(), BadField>,
+) -> PyResult<()> {
+    let (name, value);
+    if let Ok(tuple) = pair.cast_exact::<PyTuple>()
+        && tuple.len() == 2
+    {
+        (name, value) = (tuple.get_item(0)?, tuple.get_item(1)?);
+    } else {
+        let wrong =
+            || PyTypeError::new_err(format!("a header must be a pair of bytes, not {pair:?}"));
+        let sequence = pair.cast::<PySequence>().map_err(|_| wrong())?;
+        if sequence.len()? != 2 {
+            return Err(wrong());
+        }
+        (name, value) = (sequence.get_item(0)?, sequence.get_item(1)?);
+    }
+    let (name, value) = (bytes(&name, "name")?, bytes(&value, "value")?);
+    add(name.as_bytes(), value.as_bytes())
+        .map_err(|bad| PyValueError::new_err(format!("{bad}: {name:?}: {value:?}")))
+}
+
+fn bytes<'a, 'py>(object: &'a Bound<'py, PyAny>, what: &str) -> PyResult<&'a Bound<'py, PyBytes>> {
+    object.cast::<PyBytes>().map_err(|_| {
+        PyTypeError::new_err(format!("a header's {what} must be bytes, not {object:?}"))
+    })
+}
+
+/// The content of a bytearray, memoryview or other buffer.
+pub fn buffer(object: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    if let Ok(array) = object.cast::<PyByteArray>() {
+        return Ok(array.to_vec());
+    }
+    let py = object.py();
+    let wrong =
+        || PyTypeError::new_err(format!("a body must be bytes, not {:?}", object.get_type()));
+    let view = py
+        .get_type::<pyo3::types::PyMemoryView>()
+        .call1((object,))
+        .and_then(|view| view.call_method0(intern!(py, "tobytes")))
+        .map_err(|_| wrong())?;
+    Ok(view
+        .cast::<PyBytes>()
+        .map_err(|_| wrong())?
+        .as_bytes()
+        .to_vec())
+}
+
+/// The message that `receive()` brings.
+fn message(py: Python<'_>, received: Received) -> PyResult<Py<PyAny>> {
+    let message = PyDict::new(py);
+    match received {
+        Received::Body { data, more } => {
+            let data = match data {
+                Body::Copied(data) => PyBytes::new(py, &data).into_any(),
+                Body::Own(own) => own_body::object(py, own)?,
+            };
+            message.set_item(intern!(py, "type"), intern!(py, "http.request"))?;
+            message.set_item(intern!(py, "body"), data)?;
+            message.set_item(intern!(py, "more_body"), more)?;
+        }
+        Received::Disconnect => {
+            message.set_item(intern!(py, "type"), intern!(py, "http.disconnect"))?;
+        }
+    }
+    Ok(message.into_any().unbind())
+}
+
+/// The awaitable of a `send()` that has nothing to wait for: one for all.
+pub fn done(py: Python<'_>) -> PyResult<Py<PyAny>> {
+    static DONE: PyOnceLock<Py<Done>> = PyOnceLock::new();
+    Ok(DONE
+        .get_or_try_init(py, || Py::new(py, Done))?
+        .clone_ref(py)
+        .into_any())
+}
+
+/// A bytes object that a write is made from. Bytes never change, so the slice stays good for as
+/// long as the object is held.
+pub struct SharedBytes {
+    data: *const u8,
+    len: usize,
+    _owner: Py<PyBytes>,
+}
+
+// SAFETY: the memory is that of an immutable bytes object, kept alive by `_owner`, which may be
+// dropped on any thread (pyo3 defers the decrement where the thread is not attached).
+unsafe impl Send for SharedBytes {}
+// SAFETY: as above; nobody writes.
+unsafe impl Sync for SharedBytes {}
+
+impl SharedBytes {
+    pub fn new(bytes: &Bound<'_, PyBytes>) -> Self {
+        let slice = bytes.as_bytes();
+        Self {
+            data: slice.as_ptr(),
+            len: slice.len(),
+            _owner: bytes.clone().unbind(),
+        }
+    }
+}
+
+impl Drop for SharedBytes {
+    fn drop(&mut self) {
+        DROPPED.store(true, Ordering::Relaxed);
+    }
+}
+
+static DROPPED: AtomicBool = AtomicBool::new(false);
+
+/// Whether a written piece was let go of since [`forget_dropped`].
+pub fn is_any_dropped() -> bool {
+    DROPPED.load(Ordering::Relaxed)
+}
+
+/// What was let go of has been freed.
+pub fn forget_dropped() {
+    DROPPED.store(false, Ordering::Relaxed);
+}
+
+impl AsRef<[u8]> for SharedBytes {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: `data` and `len` are those of `_owner`, which is immutable and alive.
+        unsafe { std::slice::from_raw_parts(self.data, self.len) }
+    }
+}

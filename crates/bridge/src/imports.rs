@@ -1,0 +1,27 @@
+//! Measuring what the application's imports cost, when `lowmem-serve imports` has started the worker.
+
+use pyo3::prelude::*;
+
+use lowmem_base::config::WorkerConfig;
+
+use crate::package;
+
+/// Calls `import`; if the worker is to report its imports, they are measured, and what they bring is
+/// watched from then on. The report is written by Python when the interpreter ends.
+///
+/// # Errors
+/// The package is not there, or the import system is not as expected.
+pub fn measured<T>(
+    py: Python<'_>,
+    config: &WorkerConfig,
+    import: impl FnOnce() -> T,
+) -> PyResult<T> {
+    let Some(report) = &config.imports_report else {
+        return Ok(import());
+    };
+    let module = package::import(py, config.package.as_deref(), "imports")?;
+    let probe = module.call_method1("install", (report.to_string_lossy(),))?;
+    let imported = import();
+    module.call_method1("loaded", (probe,))?;
+    Ok(imported)
+}

@@ -1,0 +1,248 @@
+//! Making the interpreter the application's: its argv and path, its import.
+
+use pyo3::exceptions::{PyAttributeError, PyModuleNotFoundError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use lowmem_base::config::WorkerConfig;
+use lowmem_base::import_string;
+use lowmem_base::sys::process;
+use lowmem_http::interface::Protocol;
+
+use crate::imports;
+use crate::interface::{self, SingleCallable};
+use crate::report;
+
+/// Why an application can't be served; the text is for the operator.
+#[derive(Debug)]
+pub enum LoadError {
+    /// The import string is wrong: exit code 3.
+    Named(String),
+    /// Importing raised: exit code 1.
+    Raised(PyErr),
+}
+
+impl LoadError {
+    /// Tells the operator, and says which exit code the worker ends with.
+    pub fn report(&self, py: Python<'_>) -> i32 {
+        match self {
+            Self::Named(text) => {
+                tracing::error!("{text}");
+                3
+            }
+            Self::Raised(error) => {
+                report::exception(py, "Error loading ASGI app.", error);
+                1
+            }
+        }
+    }
+}
+
+/// Sets `sys.argv`, `sys.path` and `sys.stdout` as if Python had been started for the application.
+///
+/// # Errors
+/// The `sys` module is not as expected.
+pub fn prepare(py: Python<'_>, config: &WorkerConfig) -> PyResult<()> {
+    let sys = py.import("sys")?;
+    sys.setattr("argv", PyList::new(py, &config.argv)?)?;
+    let path = sys.getattr("path")?.cast_into::<PyList>()?;
+    path.insert(0, config.app_dir.to_string_lossy())?;
+    // What is printed is read as a log: it must not wait in a buffer for a pipe to fill up.
+    let stdout = sys.getattr("stdout")?;
+    if stdout.hasattr("reconfigure")? {
+        let arguments = PyDict::new(py);
+        arguments.set_item("line_buffering", true)?;
+        stdout.call_method("reconfigure", (), Some(&arguments))?;
+    }
+    Ok(())
+}
+
+/// The application, and what it speaks.
+pub struct Loaded {
+    /// Called as ASGI 3 has it, unless it speaks WSGI.
+    pub app: Py<PyAny>,
+    /// What it speaks.
+    pub protocol: Protocol,
+}
+
+/// Imports the application and finds out what it speaks.
+///
+/// # Errors
+/// It can't be imported, or does not speak what it should.
+pub fn load(py: Python<'_>, config: &WorkerConfig) -> Result<Loaded, LoadError> {
+    let app = imports::measured(py, config, || import(py, config)).map_err(LoadError::Raised)??;
+    let protocol = interface::protocol(app.bind(py), config.interface).map_err(LoadError::Named)?;
+    let app = if protocol == Protocol::Asgi2 {
+        let single = Py::new(py, SingleCallable::new(app)).map_err(LoadError::Raised)?;
+        single.into_any()
+    } else {
+        app
+    };
+    Ok(Loaded { app, protocol })
+}
+
+/// Imports the application.
+///
+/// # Errors
+/// The import string names nothing, or importing raised.
+fn import(py: Python<'_>, config: &WorkerConfig) -> Result<Py<PyAny>, LoadError> {
+    let named = |text: String| LoadError::Named(format!("Error loading ASGI app. {text}"));
+    let (module_name, attributes) = match config.app.split_once(':') {
+        Some((module, attributes)) if !module.is_empty() && !attributes.is_empty() => {
+            (module, attributes)
+        }
+        _ => {
+            return Err(named(format!(
+                "Import string \"{}\" must be in format \"<module>:<attribute>\".{}",
+                config.app,
+                instead(config)
+            )));
+        }
+    };
+    let missing = || {
+        let hint = match instead(config) {
+            hint if hint.is_empty() => looked_in(py, config),
+            hint => hint,
+        };
+        named(format!("Could not import module \"{module_name}\".{hint}"))
+    };
+    // To importlib a leading dot is a package's relative import, which is nothing to tell a person of
+    // who typed the path of a file.
+    if module_name.starts_with('.') {
+        return Err(missing());
+    }
+    // As the import statement does it, which leaves importlib's frames out of the traceback.
+    let module = py.import(module_name).map_err(|error| {
+        if names_missing_module(py, &error, module_name) {
+            missing()
+        } else {
+            LoadError::Raised(error)
+        }
+    })?;
+    let mut object = module.clone().into_any();
+    for name in attributes.split('.') {
+        object = object.getattr(name).map_err(|error| {
+            if error.is_instance_of::<PyAttributeError>(py) {
+                let others = others(&module, module_name, attributes);
+                named(format!(
+                    "Attribute \"{attributes}\" not found in module \"{module_name}\".{others}"
+                ))
+            } else {
+                LoadError::Raised(error)
+            }
+        })?;
+    }
+    call_factory(object, config.factory).map(Bound::unbind)
+}
+
+/// What may have been meant by an import string that names no module.
+fn instead(config: &WorkerConfig) -> String {
+    match import_string::meant_instead(&config.app, &config.app_dir) {
+        Some(arguments) => format!("\nDid you mean: lowmem-serve {arguments}"),
+        None => String::new(),
+    }
+}
+
+/// Where a module that is not there was looked for.
+fn looked_in(py: Python<'_>, config: &WorkerConfig) -> String {
+    let directory = config.app_dir.display();
+    if !config.app_dir.is_dir() {
+        return format!("\nThere is no directory {directory} (--app-dir).");
+    }
+    let prefix = py.import("sys").and_then(|sys| sys.getattr("prefix"));
+    match prefix {
+        Ok(prefix) => format!("\nLooked in {directory} (--app-dir) and in the Python of {prefix}."),
+        Err(_) => String::new(),
+    }
+}
+
+/// What a module has that could be served.
+fn others(module: &Bound<'_, PyAny>, module_name: &str, wanted: &str) -> String {
+    // gunicorn takes a call for an attribute.
+    if let Some(factory) = wanted.strip_suffix("()")
+        && module.hasattr(factory).is_ok_and(|has| has)
+    {
+        return format!("\nDid you mean: lowmem-serve --factory {module_name}:{factory}");
+    }
+    let names = servable(module).unwrap_or_default();
+    match import_string::nearest(wanted, &names) {
+        Some(name) => format!(
+            "\nIt has {}. Did you mean: lowmem-serve {module_name}:{name}",
+            names.join(", ")
+        ),
+        None => String::new(),
+    }
+}
+
+/// The names at a module's top level that are bound to applications; not to classes, which a module
+/// rather imports than serves, nor to functions that happen to take as many arguments.
+fn servable(module: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    let mut names = Vec::new();
+    for (name, value) in module.getattr("__dict__")?.cast_into::<PyDict>()? {
+        let name: String = name.extract()?;
+        if !name.starts_with('_') && interface::is_evident(&value) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// Whether the import failed because the module itself (or its package) is not there, rather than
+/// one that it imports.
+fn names_missing_module(py: Python<'_>, error: &PyErr, module: &str) -> bool {
+    if !error.is_instance_of::<PyModuleNotFoundError>(py) {
+        return false;
+    }
+    let name = error
+        .value(py)
+        .getattr("name")
+        .and_then(|name| name.extract::<String>());
+    name.is_ok_and(|name| {
+        module == name
+            || module
+                .strip_prefix(&name)
+                .is_some_and(|rest| rest.starts_with('.'))
+    })
+}
+
+/// Uvicorn tries every application as a factory, with or without `--factory`; here, those that
+/// could be one.
+fn call_factory(object: Bound<'_, PyAny>, factory: bool) -> Result<Bound<'_, PyAny>, LoadError> {
+    let py = object.py();
+    if !factory && !interface::may_be_factory(&object) {
+        return Ok(object);
+    }
+    match object.call0() {
+        Ok(app) => {
+            if !factory {
+                tracing::warn!(
+                    "ASGI app factory detected. Using it, but please consider setting the --factory \
+                     flag explicitly."
+                );
+            }
+            Ok(app)
+        }
+        Err(error) if !error.is_instance_of::<PyTypeError>(py) => Err(LoadError::Raised(error)),
+        Err(error) if factory => {
+            let text = format!("Error loading ASGI app factory: {}", error.value(py));
+            Err(LoadError::Named(text))
+        }
+        Err(_) => Ok(object),
+    }
+}
+
+/// Ends the process without taking the interpreter down, for threads are left in it that can't be
+/// stopped; what `atexit` and the buffers of the standard streams hold is done first.
+pub fn leave(py: Python<'_>, code: i32) -> ! {
+    let atexit = py.import("atexit");
+    let ran = atexit.and_then(|atexit| atexit.call_method0("_run_exitfuncs"));
+    if let Err(error) = ran {
+        report::exception(py, "Exception in an atexit function", &error);
+    }
+    for stream in ["stdout", "stderr"] {
+        let stream = py.import("sys").and_then(|sys| sys.getattr(stream));
+        // A stream that is closed or broken has nowhere to tell it.
+        let _ = stream.and_then(|stream| stream.call_method0("flush"));
+    }
+    process::leave(code)
+}

@@ -1,0 +1,145 @@
+//! The template (`--preload`): a process that has imported the application, and that workers are
+//! forked from.
+//!
+//! The template has one thread and serves nothing. Its heap is collected and frozen before the first
+//! fork, so that no collection in a worker writes to the pages that all of them share. For each
+//! worker the supervisor sends one end of a control socket; the template forks
+//! ([`lowmem_base::sys::fork`]) and tells the pid, and in the new process this module returns: from
+//! there on it is a worker like one that has imported the application itself, whose first message
+//! is its configuration. What belongs to a process (signal handlers, the event loop, the runtime,
+//! the TLS key) is made after the fork.
+//!
+//! What an import leaves behind that a fork does not carry over, or shares, the operator is told:
+//! threads, which exist in the template only, and sockets, on which all workers would talk at once.
+//! Python's own `random` is seeded anew in each worker (`os.register_at_fork`, run by
+//! [`ffi::PyOS_AfterFork_Child`]); generators of other libraries are not.
+
+use std::os::fd::OwnedFd;
+
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use lowmem_base::control::{FromWorker, ToWorker, WorkerEnd};
+use lowmem_base::sys::fork::{self, Side};
+use lowmem_base::sys::inventory;
+
+/// Imports the application, and warns of what it leaves behind that a fork does not carry over.
+///
+/// # Errors
+/// What `import` has.
+pub fn import<T>(
+    py: Python<'_>,
+    import: impl FnOnce() -> PyResult<Result<T, i32>>,
+) -> PyResult<Result<T, i32>> {
+    let before = inventory::sockets();
+    let imported = import()?;
+    if imported.is_ok() {
+        warn_of_threads(py);
+        for socket in inventory::sockets() {
+            if !before.contains(&socket) {
+                tracing::warn!(
+                    "--preload: the import has opened {socket}, which all workers share; open it in \
+                     lifespan startup or at the first use"
+                );
+            }
+        }
+    }
+    Ok(imported)
+}
+
+fn warn_of_threads(py: Python<'_>) {
+    let count = inventory::threads();
+    if count > 1 {
+        let names = names_of_threads(py).unwrap_or_default();
+        tracing::warn!(
+            "--preload: the import has started {} thread(s), which workers do not have{names}; start \
+             them in lifespan startup or at the first use",
+            count - 1
+        );
+    }
+}
+
+/// ": a, b", if Python knows them.
+fn names_of_threads(py: Python<'_>) -> PyResult<String> {
+    let modules = py.import("sys")?.getattr("modules")?;
+    if !modules.contains("threading")? {
+        return Ok(String::new());
+    }
+    let threading = py.import("threading")?;
+    let main = threading.call_method0("main_thread")?;
+    let mut names = Vec::new();
+    for thread in threading.call_method0("enumerate")?.try_iter()? {
+        let thread = thread?;
+        if !thread.is(&main) {
+            names.push(thread.getattr(intern!(py, "name"))?.to_string());
+        }
+    }
+    Ok(if names.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", names.join(", "))
+    })
+}
+
+/// Forks a worker whenever the supervisor asks for one, as long as the template `is_current`.
+/// Returns its control socket in each worker, and nothing in the template, when the supervisor needs
+/// it no more.
+///
+/// # Errors
+/// The supervisor can't be understood.
+pub fn fork_workers(
+    py: Python<'_>,
+    control: WorkerEnd,
+    is_current: impl Fn() -> bool,
+) -> PyResult<Option<WorkerEnd>> {
+    // A supervisor that is gone closes the socket, which is the end here, too.
+    let mut told = control.send(&FromWorker::Preloaded, &[]);
+    while told.is_ok() {
+        let (message, descriptors) = match py.detach(|| control.wait())? {
+            Some(received) => received,
+            None => break,
+        };
+        let (ToWorker::Fork, Some(theirs)) = (message, descriptors.into_iter().next()) else {
+            break;
+        };
+        if !is_current() {
+            let _ = control.send(&FromWorker::Forked(None), &[]);
+            break;
+        }
+        told = match forked(py) {
+            Ok(Side::New) => return worker_end(theirs).map(Some),
+            Ok(Side::Old(pid)) => {
+                let pid = pid.as_raw_nonzero().get();
+                control.send(&FromWorker::Forked(Some(pid)), &[])
+            }
+            Err(error) => {
+                tracing::error!("Cannot fork a worker: {error}");
+                control.send(&FromWorker::Forked(None), &[])
+            }
+        };
+    }
+    Ok(None)
+}
+
+fn worker_end(theirs: OwnedFd) -> PyResult<WorkerEnd> {
+    Ok(WorkerEnd::adopt(theirs)?)
+}
+
+/// Forks as `os.fork` does, but for whose child it is.
+fn forked(_: Python<'_>) -> std::io::Result<Side> {
+    // SAFETY: attached; each call is followed by exactly one of the two others, below.
+    unsafe { ffi::PyOS_BeforeFork() };
+    let side = fork::sibling();
+    match &side {
+        Ok(Side::New) => {
+            // SAFETY: this is the only thread of a process that was just forked.
+            unsafe { ffi::PyOS_AfterFork_Child() };
+        }
+        Ok(Side::Old(_)) | Err(_) => {
+            // SAFETY: the process that forked, or tried to.
+            unsafe { ffi::PyOS_AfterFork_Parent() };
+        }
+    }
+    side
+}

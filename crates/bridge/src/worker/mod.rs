@@ -1,0 +1,183 @@
+//! A worker's life, from its first message: it imports the application, or is forked from a template
+//! that has; what comes then is in [`serving`].
+
+mod serving;
+
+use std::os::fd::OwnedFd;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use lowmem_base::config::WorkerConfig;
+use lowmem_base::control::{FromWorker, ToImport, ToWorker, WorkerEnd};
+use lowmem_base::sys::{limits, startup, stop_signals};
+use lowmem_base::telemetry::{self, paint};
+
+use crate::compiling;
+use crate::interpreter::{self, Loaded};
+use crate::lazy_imports;
+use crate::python_log::{self, Redirected};
+use crate::report;
+use crate::template;
+use crate::warm;
+use serving::work;
+
+/// The application can't be served, and why has been logged (UVICORN_PARITY a2).
+const CANNOT_SERVE: i32 = 3;
+
+/// Runs the worker, or the template that workers are forked from; returns its exit code.
+///
+/// # Errors
+/// What Python raised and nobody handled, SystemExit among it.
+pub fn main(py: Python<'_>, control: OwnedFd) -> PyResult<i32> {
+    let control = WorkerEnd::adopt(control)?;
+    match control.wait()? {
+        Some((ToWorker::Start(config), descriptors)) => {
+            let Ok(_redirected) = prepare(py, &config)? else {
+                return Ok(CANNOT_SERVE);
+            };
+            if let Err(code) = make_lazy(py, &config) {
+                return Ok(code);
+            }
+            start_serving(py, control, *config, descriptors)
+        }
+        Some((ToWorker::Preload(config), _)) => preload(py, control, &config),
+        Some((ToWorker::Warm(config, import), _)) => warm_up(py, control, &config, &import),
+        _ => Err(out_of_place()),
+    }
+}
+
+/// Imports the application and serves it.
+fn start_serving(
+    py: Python<'_>,
+    control: WorkerEnd,
+    config: WorkerConfig,
+    descriptors: Vec<OwnedFd>,
+) -> PyResult<i32> {
+    let stop = begin()?;
+    match import(py, &config)? {
+        Ok(loaded) => work(py, (control, stop), config, descriptors, loaded),
+        Err(code) => Ok(code),
+    }
+}
+
+/// Imports what the application does not have of its own, and makes workers of it, which import
+/// the application. Returns in the template, at its end, and in each worker.
+fn warm_up(
+    py: Python<'_>,
+    control: WorkerEnd,
+    config: &WorkerConfig,
+    imports: &ToImport,
+) -> PyResult<i32> {
+    let Ok(_redirected) = prepare(py, config)? else {
+        return Ok(CANNOT_SERVE);
+    };
+    let _stop = stop_signals::install()?;
+    if let Err(code) = make_lazy(py, config) {
+        return Ok(code);
+    }
+    if let Some(unfit) = compiling::apart(py, || warm::prepare(py, config, imports))?? {
+        // Without a supervisor nobody needs to know.
+        let _ = control.send(&FromWorker::Unfit(unfit), &[]);
+        return Ok(0);
+    }
+    if config.gc_freeze {
+        freeze_heap(py)?;
+    }
+    tracing::debug!(
+        "Imported what the application uses of others [{}]",
+        paint::cyan(std::process::id())
+    );
+    let is_current = || warm::is_current(py, config);
+    let Some(control) = template::fork_workers(py, control, is_current)? else {
+        return Ok(0);
+    };
+    let Some((ToWorker::Start(config), descriptors)) = py.detach(|| control.wait())? else {
+        return Err(out_of_place());
+    };
+    warm::renew(py, &config)?;
+    start_serving(py, control, *config, descriptors)
+}
+
+/// Imports the application and makes workers of it. Returns in the template, at its end, and in
+/// each worker.
+fn preload(py: Python<'_>, control: WorkerEnd, config: &WorkerConfig) -> PyResult<i32> {
+    let Ok(_redirected) = prepare(py, config)? else {
+        return Ok(CANNOT_SERVE);
+    };
+    // Ctrl-C reaches the whole group; the template ends with its supervisor.
+    let _stop = stop_signals::install()?;
+    if let Err(code) = make_lazy(py, config) {
+        return Ok(code);
+    }
+    let loaded = match template::import(py, || import(py, config))? {
+        Ok(loaded) => loaded,
+        Err(code) => return Ok(code),
+    };
+    if config.gc_freeze {
+        freeze_heap(py)?;
+    }
+    startup::forget();
+    tracing::info!(
+        "Imported the application for all workers [{}]",
+        paint::cyan(std::process::id())
+    );
+    let Some(control) = template::fork_workers(py, control, || true)? else {
+        return Ok(0);
+    };
+    let Some((ToWorker::Start(config), descriptors)) = py.detach(|| control.wait())? else {
+        return Err(out_of_place());
+    };
+    let stop = begin()?;
+    work(py, (control, stop), *config, descriptors, loaded)
+}
+
+fn out_of_place() -> PyErr {
+    PyRuntimeError::new_err("the supervisor sent no configuration")
+}
+
+/// What comes before the application: log lines, `sys.path`, Python's logging.
+fn prepare(
+    py: Python<'_>,
+    config: &WorkerConfig,
+) -> PyResult<Result<Option<Redirected>, python_log::Unusable>> {
+    telemetry::init(&config.log).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+    interpreter::prepare(py, config)?;
+    Ok(python_log::install(py, config))
+}
+
+/// A worker's first line, and what is its own from then on.
+fn begin() -> PyResult<OwnedFd> {
+    tracing::info!(
+        "Started server process [{}]",
+        paint::cyan(std::process::id())
+    );
+    limits::raise_descriptors();
+    Ok(stop_signals::install()?)
+}
+
+/// The application, or the exit code after the reason has been logged.
+///
+/// Before there is a loop, as Uvicorn has it: applications call `asyncio.run` and Django's
+/// synchronous parts while they are imported.
+fn import(py: Python<'_>, config: &WorkerConfig) -> PyResult<Result<Loaded, i32>> {
+    let loaded = compiling::apart(py, || interpreter::load(py, config))?;
+    Ok(loaded.map_err(|error| error.report(py)))
+}
+
+/// Has the imports wait that are to; or the exit code, after the reason has been logged.
+fn make_lazy(py: Python<'_>, config: &WorkerConfig) -> Result<(), i32> {
+    lazy_imports::install(py, config).map_err(|error| {
+        report::exception(py, "Cannot make imports lazy", &error);
+        CANNOT_SERVE
+    })
+}
+
+/// What has been imported stays: the collector need not look at it again, and pages that a full
+/// collection would write to stay as they are.
+fn freeze_heap(py: Python<'_>) -> PyResult<()> {
+    let gc = py.import("gc")?;
+    gc.call_method0("collect")?;
+    gc.call_method0("freeze")?;
+    Ok(())
+}

@@ -1,0 +1,305 @@
+//! From the imported application to the worker's last word: startup, serving, drain, end.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+
+use pyo3::exceptions::PyOSError;
+use pyo3::prelude::*;
+use tokio::net::{TcpListener, UnixListener};
+
+use lowmem_base::config::{BoundListener, Loop, WorkerConfig};
+use lowmem_base::control::{Account, FromWorker, WorkerEnd};
+use lowmem_base::sys::{memory, startup};
+use lowmem_base::telemetry::paint;
+use lowmem_http::interface::Protocol;
+use lowmem_http::server::{Listener, Server};
+use lowmem_http::tasks;
+use lowmem_http::tls::{self, Identity};
+
+use super::{CANNOT_SERVE, freeze_heap};
+use crate::application::Asgi;
+use crate::control::{Control, Order};
+use crate::drain;
+use crate::event_loop;
+use crate::growth;
+use crate::hosted::Hosted;
+use crate::interpreter::{self, Loaded};
+use crate::lazy_imports;
+use crate::lifespan::Lifespan;
+use crate::light;
+use crate::report;
+use crate::runtime;
+use crate::scope::Scopes;
+use crate::warm;
+use crate::wsgi::{self, Wsgi};
+
+/// Serves the application.
+pub(super) fn work(
+    py: Python<'_>,
+    (control, stop): (WorkerEnd, OwnedFd),
+    config: WorkerConfig,
+    descriptors: Vec<OwnedFd>,
+    loaded: Loaded,
+) -> PyResult<i32> {
+    let pid = std::process::id();
+    let identity = match identity(&config) {
+        Ok(identity) => identity,
+        Err(code) => return Ok(code),
+    };
+    let is_wsgi = loaded.protocol == Protocol::Wsgi;
+    runtime::build()?;
+    if let Err(error) = install_loop(py, &config.event_loop, is_wsgi) {
+        report::exception(py, "Cannot create the event loop", &error);
+        return Ok(CANNOT_SERVE);
+    }
+    let (control, listeners) = runtime::enter(|| -> PyResult<_> {
+        Ok((
+            Control::new(control, stop)?,
+            listeners(&config, descriptors)?,
+        ))
+    })?;
+    let code = Rc::new(Cell::new(0));
+    let result = Rc::clone(&code);
+    let serving = serving(loaded, config, identity, control, listeners);
+    let main = Box::pin(async move {
+        result.set(serving.await);
+        if let Err(error) = event_loop::end_all().await {
+            Python::attach(|py| report::exception(py, "Cannot end what still runs", &error));
+        }
+    });
+    let ended = if is_wsgi {
+        wsgi::run(py, main)
+    } else {
+        event_loop::run(py, main)
+    };
+    event_loop::close(py)?;
+    ended?;
+    tracing::info!("Finished server process [{}]", paint::cyan(pid));
+    if wsgi::is_stuck() {
+        interpreter::leave(py, code.get());
+    }
+    Ok(code.get())
+}
+
+fn install_loop(py: Python<'_>, kind: &Loop, is_wsgi: bool) -> PyResult<()> {
+    if !is_wsgi {
+        return event_loop::install(py, kind);
+    }
+    if *kind != Loop::Auto {
+        tracing::warn!("--loop is ignored: a WSGI application needs no event loop");
+    }
+    Ok(())
+}
+
+/// What TLS is served with, from files that may have changed since the last worker read them; or
+/// the exit code, after what is wrong with them has been logged.
+fn identity(config: &WorkerConfig) -> Result<Option<Identity>, i32> {
+    let Some(tls) = &config.tls else {
+        return Ok(None);
+    };
+    tls::load(tls, config.http.protocols())
+        .map(Some)
+        .map_err(|bad| {
+            bad.iter().for_each(|bad| tracing::error!("{bad}"));
+            CANNOT_SERVE
+        })
+}
+
+/// Takes the inherited listeners over.
+fn listeners(config: &WorkerConfig, descriptors: Vec<OwnedFd>) -> PyResult<Vec<Listener>> {
+    if config.listeners.len() != descriptors.len() {
+        return Err(PyOSError::new_err("the supervisor sent too few listeners"));
+    }
+    let adopt = |(kind, descriptor): (&BoundListener, OwnedFd)| -> io::Result<Listener> {
+        match kind {
+            BoundListener::Tcp => {
+                let listener = std::net::TcpListener::from(descriptor);
+                listener.set_nonblocking(true)?;
+                TcpListener::from_std(listener).map(Listener::Tcp)
+            }
+            BoundListener::Unix(path) => {
+                let listener = std::os::unix::net::UnixListener::from(descriptor);
+                listener.set_nonblocking(true)?;
+                let listener = UnixListener::from_std(listener)?;
+                Ok(Listener::Unix(listener, path.clone()))
+            }
+        }
+    };
+    let adopted: io::Result<Vec<_>> = config
+        .listeners
+        .iter()
+        .zip(descriptors)
+        .map(adopt)
+        .collect();
+    Ok(adopted?)
+}
+
+/// [`serve`] in memory of its own. By value it would be on the stack of each function that it passes
+/// through, for as long as the worker lives.
+#[inline(never)]
+fn serving(
+    loaded: Loaded,
+    config: WorkerConfig,
+    identity: Option<Identity>,
+    control: Control,
+    listeners: Vec<Listener>,
+) -> Pin<Box<dyn Future<Output = i32>>> {
+    Box::pin(serve(loaded, config, identity, control, listeners))
+}
+
+/// Serves the application until the supervisor, or a signal, says stop.
+async fn serve(
+    loaded: Loaded,
+    config: WorkerConfig,
+    identity: Option<Identity>,
+    control: Control,
+    listeners: Vec<Listener>,
+) -> i32 {
+    let Some((hosted, lifespan)) = start(loaded, &config).await else {
+        return CANNOT_SERVE;
+    };
+    let server = match Server::new(hosted, &config, identity) {
+        Ok(server) => server,
+        Err(error) => {
+            tracing::error!("Cannot start serving: {error}");
+            return CANNOT_SERVE;
+        }
+    };
+    attend(&server);
+    if let Some(asked) = config.growth
+        && let Err(error) = growth::start(config.package.as_deref(), asked).await
+    {
+        Python::attach(|py| report::exception(py, "Cannot be asked for growth", &error));
+    }
+    // Who accepts a connection has to answer on it; another worker will.
+    if control.is_over() {
+        end(lifespan).await;
+        return 0;
+    }
+    server.accept(listeners);
+    memory::keep_top();
+    if let Err(error) = control.send(&FromWorker::Ready) {
+        tracing::error!("Cannot reach the supervisor: {error}");
+        return CANNOT_SERVE;
+    }
+    if config.tells_imports {
+        tell_of_imports(&config, &control);
+    }
+    tasks::spawn(forget_start());
+    let control = Rc::new(control);
+    tasks::spawn(tell_of_quota(Rc::clone(&server), Rc::clone(&control)));
+    let stop = loop {
+        match control.order().await {
+            Order::Adopt(predecessor) => server.adopt(predecessor),
+            Order::Stop(stop) => break stop,
+        }
+    };
+    let ends_lifespan = drain::run(&server, &control, stop, config.graceful_shutdown).await;
+    tell_of_the_end(&server, &control);
+    let mut end = pin!(end(lifespan.filter(|_| ends_lifespan)));
+    let mut leave = pin!(control.leave());
+    poll_fn(|cx| match leave.as_mut().poll(cx) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => end.as_mut().poll(cx),
+    })
+    .await;
+    0
+}
+
+/// What is done for the server between the turns of the loop.
+fn attend(server: &Rc<Server<Hosted>>) {
+    let flushed = Rc::clone(server);
+    runtime::before_wait(Rc::new(move || {
+        flushed.flush_logs();
+        wsgi::before_wait();
+        wsgi::let_go_of_written();
+    }));
+    let timed = Rc::clone(server);
+    event_loop::tick_while(Rc::new(move || {
+        timed.open_connections() > 0 || timed.is_draining()
+    }));
+}
+
+/// The last log lines, and the account. The supervisor may be gone by now; then nobody needs to know.
+fn tell_of_the_end(server: &Server<Hosted>, control: &Control) {
+    server.flush_logs();
+    let _ = control.send(&FromWorker::Served(Account {
+        requests: server.served(),
+        handed_over: server.handed_over(),
+    }));
+    let _ = control.send(&FromWorker::Drained);
+}
+
+/// Ends what was started with the application.
+async fn end(lifespan: Option<Lifespan>) {
+    if let Some(mut lifespan) = lifespan {
+        lifespan.shutdown().await;
+    }
+    wsgi::end();
+}
+
+/// Makes the application ready for requests: ASGI's by lifespan startup. Without one, why has been
+/// logged.
+async fn start(loaded: Loaded, config: &WorkerConfig) -> Option<(Hosted, Option<Lifespan>)> {
+    let Loaded { app, protocol } = loaded;
+    let version = match protocol {
+        Protocol::Wsgi => None,
+        Protocol::Asgi2 => Some("2.0"),
+        Protocol::Asgi3 => Some("3.0"),
+    };
+    let mut lifespan = None;
+    if let Some(version) = version {
+        tasks::spawn(light::run());
+        let own = Python::attach(|py| Lifespan::new(py, config.lifespan, version));
+        lifespan.insert(own).startup(&app).await.ok()?;
+    }
+    let made = Python::attach(|py| {
+        let hosted = match (version, &lifespan) {
+            (Some(version), Some(lifespan)) => {
+                let scopes = Scopes::new(py, version, &config.root_path, lifespan.state(py))?;
+                Hosted::Asgi(Box::new(Asgi::new(app, scopes)))
+            }
+            _ => Hosted::Wsgi(Wsgi::new(py, app, config)?),
+        };
+        lazy_imports::settle(py, config)?;
+        if config.gc_freeze {
+            freeze_heap(py)?;
+        }
+        Ok(hosted)
+    });
+    match made {
+        Ok(hosted) => Some((hosted, lifespan)),
+        Err(error) => {
+            Python::attach(|py| report::exception(py, "Cannot start serving", &error));
+            None
+        }
+    }
+}
+
+/// Without it the next worker takes longer to start.
+fn tell_of_imports(config: &WorkerConfig, control: &Control) {
+    let told = Python::attach(|py| warm::imported(py, config).map(Box::new));
+    let told = told.map_err(io::Error::from);
+    if let Err(error) = told.and_then(|told| control.send(&FromWorker::Imported(told))) {
+        tracing::debug!("Cannot tell what has been imported: {error}");
+    }
+}
+
+/// Gives back what the start took, once everything that the worker runs has begun to wait.
+async fn forget_start() {
+    tokio::task::yield_now().await;
+    startup::forget();
+}
+
+/// The supervisor decides what a worker that has answered its share of requests does next.
+async fn tell_of_quota(server: Rc<Server<Hosted>>, control: Rc<Control>) {
+    server.quota_reached().await;
+    if let Err(error) = control.send(&FromWorker::LimitReached) {
+        tracing::error!("Cannot reach the supervisor: {error}");
+    }
+}

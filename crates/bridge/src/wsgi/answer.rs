@@ -1,0 +1,103 @@
+//! One request on a thread of the pool: the application is called and its pieces are sent.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use pyo3::exceptions::PyConnectionError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+
+use lowmem_http::server::{Exchange, Finish};
+
+use super::Shared;
+use super::input::Input;
+use super::request::Request;
+use super::response::{Flow, Response};
+use crate::event_loop::context;
+use crate::report;
+
+/// Answers a request. Whatever happens, its connection is told of the end.
+pub fn answer(py: Python<'_>, shared: &Arc<Shared>, request: &Request) {
+    let answered = catch_unwind(AssertUnwindSafe(|| {
+        // Requests do not see what an earlier one on this thread has set.
+        let context = context::copy(shared.context.bind(py))?;
+        context::run(&context, || respond(py, shared, request))
+    }));
+    let exchange = &request.exchange;
+    let (finish, waker) = exchange.finish_apart();
+    shared.tell(waker);
+    match answered {
+        Ok(result) => tell(py, exchange, result, finish),
+        Err(_) => tracing::error!("A request was given up: the server itself failed in it"),
+    }
+}
+
+fn respond(py: Python<'_>, shared: &Arc<Shared>, request: &Request) -> PyResult<()> {
+    let input = Bound::new(
+        py,
+        Input::new(Arc::clone(shared), Arc::clone(&request.exchange)),
+    )?;
+    let environ = shared.environs.environ(py, request, input)?;
+    let response = Bound::new(
+        py,
+        Response::new(Arc::clone(shared), Arc::clone(&request.exchange)),
+    )?;
+    let pieces = shared.app.bind(py).call1((environ, &response))?;
+    let sent = send_all(&pieces, response.get());
+    let closed = close(&pieces);
+    match (sent, closed) {
+        (Err(error), Err(second)) => {
+            report::exception(py, "Exception in close() of a WSGI response", &second);
+            Err(error)
+        }
+        (sent, closed) => sent.and(closed),
+    }
+}
+
+/// A body of one piece is sent with its length; any other as it is made.
+fn send_all(pieces: &Bound<'_, PyAny>, response: &Response) -> PyResult<()> {
+    let only = if let Ok(list) = pieces.cast_exact::<PyList>() {
+        (list.len() == 1).then(|| list.get_item(0))
+    } else if let Ok(tuple) = pieces.cast_exact::<PyTuple>() {
+        (tuple.len() == 1).then(|| tuple.get_item(0))
+    } else {
+        None
+    };
+    if let Some(only) = only {
+        response.send(&only?, true)?;
+        return response.end();
+    }
+    for piece in pieces.try_iter()? {
+        if response.send(&piece?, false)? == Flow::Stop {
+            break;
+        }
+    }
+    response.end()
+}
+
+/// PEP 3333: `close()` is called however the iteration ended.
+fn close(pieces: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = pieces.py();
+    if pieces.hasattr(intern!(py, "close"))? {
+        pieces.call_method0(intern!(py, "close"))?;
+    }
+    Ok(())
+}
+
+/// The operator is told once what went wrong.
+fn tell(py: Python<'_>, exchange: &Exchange, result: PyResult<()>, finish: Finish) {
+    match (result, finish) {
+        (Err(error), _) if exchange.is_gone() && error.is_instance_of::<PyConnectionError>(py) => {
+            tracing::debug!("A client went away: {error}");
+        }
+        (Err(error), _) => report::exception(py, "Exception in WSGI application", &error),
+        (Ok(()), Finish::NotStarted) => {
+            tracing::error!("WSGI application returned without calling start_response().");
+        }
+        (Ok(()), Finish::Incomplete) => {
+            tracing::error!("WSGI application returned without completing its response.");
+        }
+        (Ok(()), Finish::Complete) => {}
+    }
+}

@@ -1,0 +1,258 @@
+//! WSGI applications (PEP 3333).
+//!
+//! The server's one thread reads requests and writes responses as ever, but does not hold the
+//! interpreter: it attaches only to start, to run signal handlers, and to end. Each request goes as
+//! a plain value ([`request::Request`]) to a pool of threads ([`Threads`]), which the first request
+//! starts. A thread of the pool is attached for as long as it lives, so that its thread-locals are
+//! those of one Python thread, and lets go of the interpreter while it waits: for a job, for more of
+//! a request body, for room to send.
+//!
+//! Both sides meet in the [`Exchange`]. A thread has the connection woken through the pool, which does so
+//! for several at once; the connection wakes a thread by unparking it. Nobody holds the
+//! exchange's lock while waiting or waking, and the server's thread waits for no lock of Python's.
+//!
+//! asyncio plays no part: no loop is made, nothing is imported for one.
+
+mod answer;
+mod environ;
+mod file_wrapper;
+mod input;
+mod peers;
+mod request;
+mod response;
+mod signals;
+mod wait;
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+
+use lowmem_base::config::WorkerConfig;
+use lowmem_base::sys::memory;
+use lowmem_http::server::{Exchange, RequestHead};
+use lowmem_http::tasks;
+use lowmem_http::threads::{Next, Threads};
+
+use crate::event_loop::context;
+use crate::http;
+use environ::Environs;
+pub use request::Link;
+use request::Request;
+pub use signals::run;
+
+/// The stack of a thread, as that of a main thread. CPython's limits of recursion are made for it:
+/// with 1 MiB, deeply nested JSON from a client ends a 3.13 with a segmentation fault (tried), and a
+/// recursive comparison function needs more than 2 MiB on every version. Address space costs nothing;
+/// memory is what a request has touched, and goes with the thread.
+const STACK: usize = 8 * 1024 * 1024;
+
+/// How long threads have to end when the worker ends. Those that are free need microseconds.
+const ENDING: Duration = Duration::from_millis(500);
+
+thread_local! {
+    static STUCK: Cell<bool> = const { Cell::new(false) };
+    static SERVED: RefCell<Option<Arc<Shared>>> = const { RefCell::new(None) };
+}
+
+/// What the server and the threads share.
+pub struct Shared {
+    app: Py<PyAny>,
+    environs: Environs,
+    /// What each request runs in a copy of: the context that the application was imported in.
+    context: Py<PyAny>,
+    threads: Threads<Request>,
+}
+
+impl Shared {
+    /// Has a connection woken.
+    fn tell(&self, connection: Option<Waker>) {
+        if let Some(waker) = connection {
+            self.threads.tell(waker);
+        }
+    }
+}
+
+/// A WSGI application, as the server calls it.
+pub struct Wsgi {
+    shared: Arc<Shared>,
+    /// Somebody looks after jobs that wait.
+    watched: Rc<Cell<bool>>,
+    /// Responses have a messenger.
+    delivers: Cell<bool>,
+}
+
+impl Wsgi {
+    pub fn new(py: Python<'_>, app: Py<PyAny>, config: &WorkerConfig) -> PyResult<Self> {
+        memory::one_heap();
+        let shared = Arc::new(Shared {
+            app,
+            environs: Environs::new(py, config)?,
+            context: context::copy_current(py)?.unbind(),
+            threads: Threads::new(config.wsgi_threads, switch_interval(py)?),
+        });
+        SERVED.set(Some(Arc::clone(&shared)));
+        Ok(Self {
+            shared,
+            watched: Rc::default(),
+            delivers: Cell::new(false),
+        })
+    }
+
+    pub fn request(&self, link: &Arc<Link>, head: &RequestHead<'_>, exchange: Arc<Exchange>) {
+        if !self.delivers.replace(true) {
+            tasks::spawn(deliver(Arc::clone(&self.shared)));
+        }
+        let next = self
+            .shared
+            .threads
+            .submit(Request::new(head, link, exchange));
+        go_on(&self.shared, &self.watched, next);
+    }
+}
+
+/// Wakes connections whose responses are there.
+async fn deliver(shared: Arc<Shared>) {
+    poll_fn(|cx| {
+        shared.threads.deliver(cx.waker());
+        Poll::Pending
+    })
+    .await
+}
+
+/// After how long a thread that computes is made to let go of the interpreter.
+fn switch_interval(py: Python<'_>) -> PyResult<Duration> {
+    let seconds: f64 = py
+        .import("sys")?
+        .call_method0("getswitchinterval")?
+        .extract()?;
+    Ok(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+}
+
+/// Does what the pool asks for.
+fn go_on(shared: &Arc<Shared>, watched: &Rc<Cell<bool>>, next: Next) {
+    let wait = match next {
+        Next::Nothing => return,
+        Next::Start => {
+            start(shared);
+            Duration::ZERO
+        }
+        Next::LookAfter(wait) => wait,
+    };
+    if !watched.replace(true) {
+        let (shared, watched) = (Arc::clone(shared), Rc::clone(watched));
+        tasks::spawn(async move {
+            look_after(&shared, wait).await;
+            watched.set(false);
+        });
+    }
+}
+
+/// Lets the pool grow while jobs wait for too long.
+async fn look_after(shared: &Arc<Shared>, mut wait: Duration) {
+    loop {
+        tokio::time::sleep(wait).await;
+        match shared.threads.grow() {
+            Next::Nothing => return,
+            Next::LookAfter(longer) => wait = longer,
+            Next::Start => {
+                start(shared);
+                wait = Duration::ZERO;
+            }
+        }
+    }
+}
+
+fn start(shared: &Arc<Shared>) {
+    let own = Arc::clone(shared);
+    let started = thread::Builder::new()
+        .name("wsgi".to_owned())
+        .stack_size(STACK)
+        .spawn(move || serve(&own));
+    if let Err(error) = started {
+        tracing::error!("Cannot start a thread for WSGI requests: {error}");
+        for request in shared.threads.not_started() {
+            // Nobody else will: a 500.
+            let _ = request.exchange.finish();
+        }
+    }
+}
+
+/// A thread's life.
+fn serve(shared: &Arc<Shared>) {
+    let mut seat = shared.threads.join();
+    if !seat.wait() {
+        return;
+    }
+    Python::attach(|py| {
+        loop {
+            // A job that is there is taken without letting go of the interpreter: others would only
+            // take turns.
+            while let Some((request, next)) = seat.take() {
+                if next == Next::Start {
+                    start(shared);
+                }
+                answer::answer(py, shared, &request);
+                drop(request);
+                seat.done();
+            }
+            if !py.detach(|| seat.wait()) {
+                break;
+            }
+        }
+    });
+}
+
+fn served() -> Option<Arc<Shared>> {
+    SERVED.with_borrow(Clone::clone)
+}
+
+/// Requests that have not ended.
+pub fn unfinished() -> usize {
+    served().map_or(0, |shared| shared.threads.unfinished())
+}
+
+/// Ready when every request has ended.
+pub async fn finished() {
+    if let Some(shared) = served() {
+        poll_fn(|cx| shared.threads.poll_finished(cx.waker())).await;
+    }
+}
+
+/// Ends the threads. Called without the interpreter, which they need for it.
+pub fn end() {
+    let Some(shared) = served() else { return };
+    let stuck = shared.threads.close(Instant::now() + ENDING);
+    if stuck > 0 {
+        tracing::error!("{stuck} WSGI request(s) did not end in time, and are given up");
+        STUCK.set(true);
+    }
+}
+
+/// Whether threads were left behind in the application. They can't be ended, and must not run on
+/// while the interpreter is taken down.
+pub fn is_stuck() -> bool {
+    STUCK.get()
+}
+
+/// Called before the server's thread waits. Threads are called for requests then, so that those which
+/// were read in one turn cost one call; and where requests wait for each other, it dozes.
+pub fn before_wait() {
+    if let Some(shared) = served() {
+        shared.threads.before_wait();
+    }
+}
+
+/// Frees what has been written to clients. Called before the server's thread waits: Python objects
+/// that are let go without the interpreter wait for somebody who has it, and there may be nobody.
+pub fn let_go_of_written() {
+    if http::is_any_dropped() && unfinished() == 0 {
+        http::forget_dropped();
+        Python::attach(|_| ());
+    }
+}

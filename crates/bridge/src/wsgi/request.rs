@@ -1,0 +1,89 @@
+//! A request on its way to a thread of the pool.
+
+use std::sync::Arc;
+
+use lowmem_http::application::Peers;
+use lowmem_http::asgi::http::Version;
+use lowmem_http::server::{Exchange, Forwarded, RequestHead};
+
+/// A connection, as its requests are told of it.
+pub struct Link {
+    pub peers: Peers,
+    /// It is encrypted.
+    pub secure: bool,
+}
+
+impl Link {
+    pub fn new(peers: &Peers, secure: bool) -> Self {
+        Self {
+            peers: peers.clone(),
+            secure,
+        }
+    }
+}
+
+/// What the thread needs to know, without a Python object in it: the server does not hold the
+/// interpreter, and what waits in the queue shall be small.
+pub struct Request {
+    /// Method, path, query, then the names and values of the fields, one behind the other.
+    text: Box<[u8]>,
+    /// Where each of them ends.
+    ends: Box<[u32]>,
+    pub version: Version,
+    pub link: Arc<Link>,
+    /// What a trusted proxy says of the client.
+    pub forwarded: Option<Box<Forwarded>>,
+    pub exchange: Arc<Exchange>,
+}
+
+impl Request {
+    pub fn new(head: &RequestHead<'_>, link: &Arc<Link>, exchange: Arc<Exchange>) -> Self {
+        let fields = head.headers.iter().flat_map(|field| {
+            let value = match head.authority {
+                Some(authority) if field.name.eq_ignore_ascii_case("host") => authority,
+                _ => field.value.trim_ascii(),
+            };
+            [field.name.as_bytes(), value]
+        });
+        let parts = [head.method.as_bytes(), head.path, head.query].into_iter();
+        let mut text = Vec::new();
+        let mut ends = Vec::with_capacity(3 + 2 * head.headers.len());
+        for part in parts.chain(fields) {
+            text.extend_from_slice(part);
+            // A head is far smaller than four gigabytes.
+            ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
+        }
+        Self {
+            text: text.into(),
+            ends: ends.into(),
+            version: head.version,
+            link: Arc::clone(link),
+            forwarded: head.forwarded.clone().map(Box::new),
+            exchange,
+        }
+    }
+
+    fn part(&self, number: usize) -> &[u8] {
+        let begin = number.checked_sub(1).map_or(0, |last| self.ends[last]);
+        &self.text[begin as usize..self.ends[number] as usize]
+    }
+
+    pub fn method(&self) -> &[u8] {
+        self.part(0)
+    }
+
+    /// Still percent-encoded.
+    pub fn path(&self) -> &[u8] {
+        self.part(1)
+    }
+
+    pub fn query(&self) -> &[u8] {
+        self.part(2)
+    }
+
+    /// Names in the case sent, and values.
+    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let count = (self.ends.len() - 3) / 2;
+        (0..count).map(|field| (self.part(3 + 2 * field), self.part(4 + 2 * field)))
+    }
+}

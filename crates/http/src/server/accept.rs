@@ -1,0 +1,179 @@
+//! Accepting connections.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, UnixListener};
+
+use super::Server;
+use super::connection::Resting;
+use super::proxy::preamble;
+use super::socket::Socket;
+use super::stream::Stream;
+use crate::application::{Application, Peers, ServerAddress};
+use crate::tasks;
+
+/// How long to wait when no descriptor is left (EMFILE) before trying again; nginx waits 500 ms,
+/// Go 5 ms to 1 s.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// Between two complaints about the same trouble.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// Connections accepted in one go before others get their turn.
+const BATCH: usize = 64;
+
+/// A listening socket.
+#[derive(Debug)]
+pub enum Listener {
+    /// A TCP socket.
+    Tcp(TcpListener),
+    /// A Unix socket and its path.
+    Unix(UnixListener, String),
+}
+
+impl Listener {
+    fn poll_accept(
+        &self,
+        cx: &mut std::task::Context<'_>,
+    ) -> Poll<io::Result<(Socket, Option<SocketAddr>)>> {
+        match self {
+            Self::Tcp(listener) => listener
+                .poll_accept(cx)
+                .map_ok(|(stream, peer)| (Socket::Tcp(stream), Some(peer))),
+            Self::Unix(listener, _) => listener
+                .poll_accept(cx)
+                .map_ok(|(stream, _)| (Socket::Unix(stream), None)),
+        }
+    }
+
+    fn peers(&self, socket: &Socket, client: Option<SocketAddr>) -> io::Result<Peers> {
+        let server = match (self, socket) {
+            (Self::Unix(_, path), _) => ServerAddress::Unix(path.clone()),
+            (_, Socket::Tcp(stream)) => ServerAddress::Tcp(stream.local_addr()?),
+            (_, Socket::Unix(_)) => ServerAddress::Unix(String::new()),
+        };
+        Ok(Peers { client, server })
+    }
+}
+
+/// Accepts until the server drains; what the kernel has queued by then is still served, by the
+/// successor if there is one.
+pub(super) async fn run<A: Application>(server: Rc<Server<A>>, listener: Listener) {
+    let mut accepted = 0;
+    let mut complaints = Complaints::default();
+    loop {
+        let next = poll_fn(|cx| {
+            // The successor accepts from the same queue.
+            if server.hands_over() {
+                return Poll::Ready(None);
+            }
+            if server.is_crowded() {
+                complaints.say("Connection limit reached; further ones wait in the queue");
+                server.connections.wake_with_room(cx.waker());
+            } else if let Poll::Ready(next) = listener.poll_accept(cx) {
+                return Poll::Ready(Some(next));
+            }
+            if server.is_draining() {
+                return Poll::Ready(None);
+            }
+            server.connections.also_wake(cx.waker());
+            Poll::Pending
+        })
+        .await;
+        match next {
+            None => break,
+            Some(Ok((socket, client))) => {
+                server.make_room();
+                spawn(&server, &listener, socket, client);
+                accepted += 1;
+                if accepted % BATCH == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            Some(Err(error)) => on_error(&server, &error, &mut complaints).await,
+        }
+    }
+}
+
+impl<A: Application> Server<A> {
+    /// Whether there are as many connections as there may be, and none of them is idle.
+    fn is_crowded(&self) -> bool {
+        self.open_connections() >= self.limits.connections && self.lot.len() == 0
+    }
+
+    /// Closes an idle connection if another would be one too many. Clients expect that of idle
+    /// connections, and not of requests.
+    fn make_room(&self) {
+        if self.open_connections() >= self.limits.connections {
+            self.lot.evict();
+        }
+    }
+}
+
+/// What is wrong for long is said now and then, not each time.
+#[derive(Debug, Default)]
+struct Complaints(Option<Instant>);
+
+impl Complaints {
+    fn say(&mut self, what: &str) {
+        let now = Instant::now();
+        if self.0.is_none_or(|last| now - last >= COMPLAIN_EVERY) {
+            tracing::warn!("{what}");
+            self.0 = Some(now);
+        }
+    }
+}
+
+fn spawn<A: Application>(
+    server: &Rc<Server<A>>,
+    listener: &Listener,
+    socket: Socket,
+    client: Option<SocketAddr>,
+) {
+    if let Socket::Tcp(stream) = &socket {
+        // Responses are written whole: waiting for more to send only delays them. A socket that
+        // refuses is about to fail anyway.
+        let _ = stream.set_nodelay(true);
+    }
+    // A peer that has already gone has no local address any more.
+    let Ok(peers) = listener.peers(&socket, client) else {
+        return;
+    };
+    let server = Rc::clone(server);
+    if preamble::is_due(server.preamble_from.as_ref(), &peers) {
+        tasks::spawn(see_through(server, socket, peers));
+    } else {
+        server.begin(Resting::new(Stream::Plain(socket), peers));
+    }
+}
+
+/// Serves a connection once its proxy has said whose it is.
+async fn see_through<A: Application>(server: Rc<Server<A>>, mut socket: Socket, peers: Peers) {
+    if let Some(peers) = preamble::read(&server, &mut socket, peers).await {
+        let resting = Resting::new(Stream::Plain(socket), peers);
+        server.serve(resting).await;
+    }
+}
+
+/// accept(2): errors of the connection that was to be accepted are passed over. When descriptors or
+/// memory run out, an idle connection gives up its own; without one, a pause keeps the worker from
+/// spinning, because the listener stays readable.
+async fn on_error<A: Application>(
+    server: &Server<A>,
+    error: &io::Error,
+    complaints: &mut Complaints,
+) {
+    let exhausted = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+    let code = error.raw_os_error();
+    if code.is_some_and(|code| exhausted.contains(&code)) {
+        complaints.say(&format!("Cannot accept connections: {error}; trying again"));
+        if !server.lot.evict() {
+            tokio::time::sleep(EXHAUSTED).await;
+        }
+    }
+}

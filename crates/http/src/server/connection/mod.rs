@@ -1,0 +1,169 @@
+//! One HTTP/1.1 connection: heads in, responses out, one request after the other.
+
+mod body;
+mod closing;
+mod input;
+mod next;
+mod output;
+mod own;
+mod record;
+mod run;
+mod start;
+
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Server;
+use super::connections::{Entry, Guard};
+use super::exchange::Ending;
+use super::http2;
+use super::stream::Stream;
+use super::websocket::{Conversation, Session};
+use crate::application::{Application, Peers};
+use crate::tasks;
+use input::Input;
+use lowmem_base::config::HttpVersions;
+use next::Next;
+
+pub(super) use closing::LINGER;
+pub(super) use next::LAST_CALL;
+pub(super) use record::OwnedRecord;
+
+/// A connection between two requests: new, woken, or handed over.
+pub(super) struct Resting {
+    pub(super) stream: Stream,
+    pub(super) peers: Peers,
+    /// What has been read of the next head.
+    pub(super) input: Vec<u8>,
+    /// No request has been read yet.
+    pub(super) fresh: bool,
+    /// When it will have been idle for too long, where that is known.
+    pub(super) idle_until: Option<Instant>,
+}
+
+impl Resting {
+    /// A new connection.
+    pub(super) fn new(stream: Stream, peers: Peers) -> Self {
+        Self {
+            stream,
+            peers,
+            input: Vec::new(),
+            fresh: true,
+            idle_until: None,
+        }
+    }
+}
+
+/// Serves one connection until it ends or rests.
+pub(super) async fn serve<A: Application>(server: Rc<Server<A>>, resting: Resting) {
+    match converse(&server, resting).await {
+        Left::Nothing => {}
+        Left::Rest(resting) => server.rest(resting),
+        Left::Http2(resting) => http2::begin(server, resting),
+        // A task of its own: it lasts longer than this one, and needs less.
+        Left::WebSocket(session) => tasks::spawn(*session),
+    }
+}
+
+/// What is left of a connection after its requests.
+enum Left {
+    /// Nothing: it has ended.
+    Nothing,
+    /// A connection that has nothing to do here.
+    Rest(Resting),
+    /// A connection whose client knew that this server speaks HTTP/2.
+    Http2(Resting),
+    /// A WebSocket.
+    WebSocket(Box<Session>),
+}
+
+/// Serves requests until the connection ends, or has nothing to do here.
+async fn converse<A: Application>(server: &Rc<Server<A>>, resting: Resting) -> Left {
+    let guard = server.connections.add();
+    let mut connection = Connection {
+        server,
+        entry: Rc::clone(&guard.entry),
+        stream: resting.stream,
+        input: Input::from(resting.input),
+        peers: resting.peers,
+        application: None,
+        since: Instant::now(),
+        fresh: resting.fresh,
+        upgraded: None,
+        guard,
+    };
+    loop {
+        let next = match connection.next_head().await {
+            Next::Head(range) if connection.is_http2(&range) => {
+                return Left::Http2(connection.into_resting());
+            }
+            Next::Head(range) => connection.request(range).await,
+            Next::Refused(refused) => connection.refuse(refused).await,
+            Next::Rest => return Left::Rest(connection.into_resting()),
+            Next::End => {
+                connection.stream.farewell();
+                return Left::Nothing;
+            }
+        };
+        match next {
+            Ending::KeepAlive => {}
+            Ending::Close => {
+                connection.linger().await;
+                return Left::Nothing;
+            }
+            Ending::Cut => return Left::Nothing,
+            Ending::Upgrade => return connection.into_session(),
+        }
+    }
+}
+
+struct Connection<'a, A: Application> {
+    server: &'a Server<A>,
+    entry: Rc<Entry>,
+    stream: Stream,
+    input: Input,
+    peers: Peers,
+    application: Option<A::Connection>,
+    /// Start of the current wait for a head.
+    since: Instant,
+    /// No request has been read yet.
+    fresh: bool,
+    /// The WebSocket that it has become.
+    upgraded: Option<Arc<Conversation>>,
+    guard: Guard,
+}
+
+impl<A: Application> Connection<'_, A> {
+    /// Whether the first head is no request but the beginning of HTTP/2.
+    fn is_http2(&self, head: &Range<usize>) -> bool {
+        self.fresh
+            && self.server.versions == HttpVersions::Auto
+            && &self.input.unused()[head.clone()] == http2::PREFACE
+    }
+
+    fn into_resting(self) -> Resting {
+        let input = self.input.unused().to_vec();
+        Resting {
+            stream: self.stream,
+            peers: self.peers,
+            input,
+            fresh: self.fresh,
+            idle_until: Some(self.since + self.server.limits.keep_alive),
+        }
+    }
+
+    fn into_session(self) -> Left {
+        let (Some(conversation), Some(settings)) = (self.upgraded, &self.server.websockets) else {
+            return Left::Nothing;
+        };
+        Left::WebSocket(Box::new(Session::new(
+            Box::new(self.stream),
+            self.guard,
+            Rc::clone(&self.server.buffers),
+            (conversation, settings),
+            self.input.unused().to_vec(),
+        )))
+    }
+}

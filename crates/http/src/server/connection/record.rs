@@ -1,0 +1,138 @@
+//! What the access log wants to know of a request.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use crate::application::Application;
+use crate::asgi::http::Version;
+use crate::server::{Client, Exchange, RequestHead, Server, request_id};
+use lowmem_base::status::reason_phrase;
+use lowmem_base::telemetry::{self, AccessLine, AccessLog};
+
+/// The part of an access record that outlives the read buffer.
+pub(in crate::server) struct OwnedRecord {
+    client: Option<SocketAddr>,
+    /// The client behind a proxy, which counts instead.
+    proxied: Option<Client>,
+    method: String,
+    target: Vec<u8>,
+    version: Version,
+    /// It is told as a WebSocket's handshake.
+    handshake: bool,
+    started: Instant,
+    /// The fields that the log's format names.
+    headers: Vec<Option<Box<[u8]>>>,
+    request_id: Option<Box<[u8]>>,
+    /// The response's, while the line waits for its end.
+    status: Option<u16>,
+}
+
+impl<A: Application> Server<A> {
+    /// When a request began, if the access log wants to know.
+    pub(in crate::server) fn clock(&self) -> Option<Instant> {
+        self.access.as_ref().map(|_| Instant::now())
+    }
+
+    /// Keeps what the log will want of a request that began at `started`.
+    pub(in crate::server) fn note(
+        &self,
+        head: &RequestHead<'_>,
+        client: Option<SocketAddr>,
+        started: Option<Instant>,
+        handshake: bool,
+    ) -> Option<Box<OwnedRecord>> {
+        if self.access.is_none() && !handshake {
+            return None;
+        }
+        let mut target = head.path.to_vec();
+        if !head.query.is_empty() {
+            target.push(b'?');
+            target.extend_from_slice(head.query);
+        }
+        let shown = |name: &str| head.header(name).map(Box::from);
+        let headers = match &self.access {
+            Some(access) => access.borrow().format().headers().map(shown).collect(),
+            None => Vec::new(),
+        };
+        Some(Box::new(OwnedRecord {
+            client,
+            proxied: head.forwarded.as_ref().and_then(|f| f.client.clone()),
+            method: head.method.to_owned(),
+            target,
+            version: head.version,
+            handshake,
+            started: started.unwrap_or_else(Instant::now),
+            headers,
+            request_id: shown(request_id::NAME),
+            status: None,
+        }))
+    }
+
+    /// The response has started.
+    pub(in crate::server) fn log(&self, noted: &mut Option<Box<OwnedRecord>>, status: u16) {
+        if let Some(handshake) = noted.take_if(|record| record.handshake) {
+            return handshake.log(status);
+        }
+        let (Some(record), Some(access)) = (noted.as_mut(), &self.access) else {
+            return;
+        };
+        if access.borrow().format().waits_for_end() {
+            record.status = Some(status);
+        } else if let Some(record) = noted.take() {
+            record.write(status, None, &mut access.borrow_mut());
+        }
+    }
+
+    /// The response has ended, whether it is whole or not.
+    pub(in crate::server) fn log_end(&self, noted: Option<Box<OwnedRecord>>, exchange: &Exchange) {
+        let (Some(record), Some(access)) = (noted, &self.access) else {
+            return;
+        };
+        if let Some(status) = record.status {
+            let bytes = exchange.body_length();
+            record.write(status, Some(bytes), &mut access.borrow_mut());
+        }
+    }
+}
+
+impl OwnedRecord {
+    fn client(&self) -> &dyn std::fmt::Display {
+        match (&self.proxied, &self.client) {
+            (Some(client), _) => client,
+            (None, Some(client)) => client,
+            (None, None) => &"",
+        }
+    }
+
+    /// Uvicorn's two lines about a handshake; they are no access lines, and go to stderr.
+    fn log(&self, status: u16) {
+        let (client, target) = (self.client(), telemetry::printable(&self.target));
+        let accepted = match self.version {
+            // RFC 8441 section 5
+            Version::Http2 => 200,
+            Version::Http10 | Version::Http11 => 101,
+        };
+        if status == accepted {
+            tracing::info!("{client} - \"WebSocket {target}\" [accepted]");
+            tracing::info!("connection open");
+        } else {
+            let phrase = reason_phrase(i64::from(status));
+            tracing::info!("{client} - \"WebSocket {target}\" {status}");
+            tracing::info!("connection rejected ({status} {phrase})");
+        }
+    }
+
+    fn write(&self, status: u16, bytes: Option<u64>, access: &mut AccessLog) {
+        access.record(&AccessLine {
+            client: self.client(),
+            method: &self.method,
+            target: &self.target,
+            version: self.version.name(),
+            status,
+            duration: Some(self.started.elapsed()),
+            bytes,
+            headers: &self.headers,
+            request_id: self.request_id.as_deref(),
+        });
+    }
+}

@@ -1,0 +1,185 @@
+//! Answering one request.
+
+use std::future::poll_fn;
+use std::ops::Range;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::Connection;
+use super::record::OwnedRecord;
+use crate::application::Application;
+use crate::server::body::{BodyDecoder, BodyRefused};
+use crate::server::connections::Answered;
+use crate::server::exchange::{Ending, Exchange, View};
+use crate::server::response::{Outgoing, Piece};
+use crate::server::websocket::Conversation;
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// A request while it is answered.
+pub(super) struct Run {
+    pub(super) exchange: Arc<Exchange>,
+    /// The request is a WebSocket's handshake, be it a good one or not.
+    pub(super) handshake: bool,
+    /// The WebSocket that it opens.
+    pub(super) conversation: Option<Arc<Conversation>>,
+    pub(super) body: BodyDecoder,
+    out: Outgoing,
+    /// It has to come on within a time, which runs.
+    pub(super) is_due: bool,
+    /// The client waits for `100 Continue`.
+    pub(super) expects: bool,
+    /// What the access log wants to know, where the response did not start at once.
+    pub(super) record: Option<Box<OwnedRecord>>,
+    /// The client went away.
+    pub(super) gone: bool,
+}
+
+impl Run {
+    pub(super) fn new(exchange: Arc<Exchange>, expects: bool) -> Self {
+        Self {
+            exchange,
+            handshake: false,
+            conversation: None,
+            body: BodyDecoder::Done,
+            out: Outgoing::default(),
+            is_due: false,
+            expects,
+            record: None,
+            gone: false,
+        }
+    }
+
+    fn answered(&self) -> Answered {
+        match &self.conversation {
+            Some(conversation) => Answered::Handshake(Arc::clone(conversation)),
+            None => Answered::Request(Arc::clone(&self.exchange)),
+        }
+    }
+
+    /// Nobody will read the response.
+    fn disconnect(&self) {
+        self.exchange.disconnect();
+        if let Some(conversation) = &self.conversation {
+            conversation.lost();
+        }
+    }
+
+    /// The client has ended its side: a response may still be read, a WebSocket is lost.
+    pub(super) fn half_close(&self) {
+        self.exchange.half_close();
+        if let Some(conversation) = &self.conversation {
+            conversation.lost();
+        }
+    }
+
+    /// RFC 9110 section 10.1.1: a client that waits is told when its body is wanted.
+    fn send_continue(&mut self, view: &View) {
+        if self.expects && (view.wants_continue || view.head_written) {
+            self.expects = false;
+            if !view.head_written {
+                self.out.put(Piece::Small(CONTINUE));
+            }
+        }
+    }
+
+    /// The body is not read on: nothing after it can be understood.
+    pub(super) fn break_off(&mut self, why: BodyRefused) {
+        match why {
+            BodyRefused::Malformed(why) => {
+                tracing::warn!("Invalid HTTP request received.");
+                tracing::debug!("{why}");
+                self.exchange.refuse(400, "Invalid HTTP request received.");
+            }
+            BodyRefused::TooLarge => self.exchange.refuse(413, "Content Too Large"),
+            BodyRefused::TooSlow => self.exchange.refuse(408, "Request Timeout"),
+        }
+        self.body = BodyDecoder::Done;
+    }
+}
+
+impl<A: Application> Connection<'_, A> {
+    /// Answers the request whose head is at `range` of the input.
+    pub(super) async fn request(&mut self, range: Range<usize>) -> Ending {
+        self.entry.set_deadline(None);
+        self.fresh = false;
+        let mut run = match self.begin(range).await {
+            Ok(run) => run,
+            Err(refused) => return self.refuse(refused).await,
+        };
+        let mut is_known = false;
+        let ending = poll_fn(|cx| {
+            let polled = self.poll_run(cx, &mut run);
+            // Most are answered at once, and nobody has to find them.
+            if polled.is_pending() && !std::mem::replace(&mut is_known, true) {
+                self.entry.set_answered(Some(run.answered()));
+            }
+            polled
+        })
+        .await;
+        if is_known {
+            self.entry.set_answered(None);
+        }
+        self.server.log_end(run.record.take(), &run.exchange);
+        if ending == Ending::Cut || run.gone {
+            run.disconnect();
+        }
+        self.server.in_flight.set(self.server.in_flight.get() - 1);
+        self.server.count();
+        self.server.buffers.give(run.out.into_buffer());
+        self.upgraded = run.conversation;
+        match ending {
+            Ending::KeepAlive if self.input.ended => Ending::Close,
+            Ending::KeepAlive if !run.body.is_done() => self.discard(run.body).await,
+            other => other,
+        }
+    }
+
+    /// Moves bytes between the socket and the exchange until the response is written.
+    fn poll_run(&mut self, cx: &mut Context<'_>, run: &mut Run) -> Poll<Ending> {
+        self.entry.set_waker(cx.waker());
+        if self.entry.is_cut() {
+            return Poll::Ready(Ending::Cut);
+        }
+        loop {
+            let view = run.exchange.look(&mut run.out, Some(cx.waker()));
+            if let Some(status) = view.status {
+                self.server.log(&mut run.record, status);
+            }
+            run.send_continue(&view);
+            let mut progress = false;
+            if !run.out.is_empty() {
+                match self.poll_write(cx, &mut run.out) {
+                    Poll::Ready(true) if run.out.is_empty() && view.is_over() => {
+                        return Poll::Ready(view.ending);
+                    }
+                    Poll::Ready(true) => {
+                        run.exchange.set_taken(run.out.len());
+                        progress = true;
+                    }
+                    Poll::Ready(false) => {
+                        run.gone = true;
+                        return Poll::Ready(Ending::Cut);
+                    }
+                    Poll::Pending => run.exchange.set_taken(run.out.len()),
+                }
+            }
+            if run.out.is_empty() && (view.complete || view.ending == Ending::Cut) && !progress {
+                return Poll::Ready(view.ending);
+            }
+            if !view.complete {
+                progress |= self.poll_body(cx, run, view.room);
+                if run.gone {
+                    return Poll::Ready(Ending::Cut);
+                }
+            }
+            if !progress {
+                // Applications that wait, and clients that are slow, come by the thousand.
+                let server = self.server;
+                server.buffers.give(run.exchange.take_idle_buffer());
+                server.buffers.give(run.out.take_idle_buffer());
+                return Poll::Pending;
+            }
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The beginning of a request: its head is taken apart, and its application called.
+
+use std::future::poll_fn;
+use std::ops::Range;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use super::run::Run;
+use super::{Connection, own};
+use crate::application::{Application, Peers};
+use crate::asgi::http::Request;
+use crate::server::body::{BodyDecoder, BodyRefused};
+use crate::server::exchange::Exchange;
+use crate::server::head::{self, RequestHead};
+use crate::server::stream::Stream;
+use crate::server::websocket::{self, Asked, Conversation, Opening};
+use crate::server::{Server, request_id};
+
+impl<A: Application> Connection<'_, A> {
+    /// Starts the application in its turn; an answer that is there at once may be written afterwards.
+    pub(super) async fn begin(&mut self, range: Range<usize>) -> Result<Run, head::Refused> {
+        let server = self.server;
+        if server.turn.is_to_wait() {
+            self.settle();
+            server.turn.wait().await;
+        }
+        let place = server.turn.enter();
+        let run = poll_fn(|cx| Poll::Ready(self.start(cx, range.clone()))).await?;
+        if run.exchange.is_complete() && place.is_to_hold() {
+            self.settle();
+            if server.buffers.is_empty() {
+                run.exchange.settle(&server.buffers);
+            }
+            place.hold().await;
+        }
+        Ok(run)
+    }
+
+    /// Parses the head, decodes what has come of the body, and starts the application.
+    fn start(&mut self, cx: &mut Context<'_>, range: Range<usize>) -> Result<Run, head::Refused> {
+        let end = range.end;
+        let unused = self.input.unused();
+        let begun = &unused[end..];
+        let beginning = Beginning {
+            server: self.server,
+            stream: &mut self.stream,
+            peers: &self.peers,
+            application: &mut self.application,
+            started: self.server.clock(),
+        };
+        let limits = self.server.limits.head;
+        let (run, consumed) = head::parse(&unused[range], limits, |head| {
+            beginning.name(cx, head, begun)
+        })?;
+        self.input.consume(end + consumed);
+        Ok(run)
+    }
+}
+
+/// What a request begins with, besides its head and the bytes behind that.
+struct Beginning<'a, A: Application> {
+    server: &'a Server<A>,
+    stream: &'a mut Stream,
+    peers: &'a Peers,
+    application: &'a mut Option<A::Connection>,
+    /// When the request was there, if the access log wants to know.
+    started: Option<Instant>,
+}
+
+/// What has begun, and how many of the bytes behind the head belong to it.
+type Begun = (Run, usize);
+
+impl<A: Application> Beginning<'_, A> {
+    /// Says who the client is where proxies tell, and what the request is called, and begins it.
+    fn name(self, cx: &mut Context<'_>, head: &mut RequestHead<'_>, behind: &[u8]) -> Begun {
+        if head.proxied {
+            head.forwarded = self.server.proxies.read(self.peers, head.headers);
+        }
+        let Some(ids) = &self.server.request_ids else {
+            return self.open(cx, head, None, behind);
+        };
+        let id = ids.of(head);
+        let renamed = request_id::renamed(head.headers, &id);
+        let named = RequestHead {
+            headers: &renamed,
+            forwarded: head.forwarded.take(),
+            ..*head
+        };
+        self.open(cx, &named, Some(id.clone()), behind)
+    }
+
+    fn open(
+        mut self,
+        cx: &mut Context<'_>,
+        head: &RequestHead<'_>,
+        id: Option<Box<[u8]>>,
+        behind: &[u8],
+    ) -> Begun {
+        let server = self.server;
+        let mut run = Run::new(server.exchange(head, id), head.expects_continue);
+        server.in_flight.set(server.in_flight.get() + 1);
+        let consumed = match self.receive(cx, head, behind, &mut run) {
+            Ok(consumed) => {
+                self.answer(head, &mut run);
+                consumed
+            }
+            Err(refused) => {
+                run.break_off(refused);
+                0
+            }
+        };
+        run.record = server.note(head, self.peers.client, self.started, run.handshake);
+        (run, consumed)
+    }
+
+    /// Takes what has come of the body.
+    fn receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &RequestHead<'_>,
+        behind: &[u8],
+        run: &mut Run,
+    ) -> Result<usize, BodyRefused> {
+        run.body = BodyDecoder::new(head.body, self.server.limits.body)?;
+        let left = run.body.plain_bytes();
+        if left > behind.len() as u64 && !head.expects_continue {
+            // An application that is started with all that has arrived need not be woken for it.
+            let application = &self.server.application;
+            if let Some(own) = own::read(application, cx, self.stream, behind, left) {
+                run.exchange.arrived_in(&mut run.body, own);
+                return Ok(behind.len());
+            }
+        }
+        run.exchange.arrived(&mut run.body, behind)
+    }
+
+    /// Answers the request, or calls the application that does.
+    fn answer(&mut self, head: &RequestHead<'_>, run: &mut Run) {
+        let server = self.server;
+        if server.is_full() {
+            tracing::warn!("Exceeded concurrency limit.");
+            run.exchange.refuse(503, "Service Unavailable");
+        } else if !server.serves_file(head, &run.exchange) {
+            let application = self.application.get_or_insert_with(|| {
+                let tls = server.facts(self.stream);
+                server.application.connect(self.peers, tls.as_ref())
+            });
+            server.hand(application, head, run);
+        }
+    }
+}
+
+impl<A: Application> Server<A> {
+    /// Starts the application on a request.
+    fn hand(&self, application: &A::Connection, head: &RequestHead<'_>, run: &mut Run) {
+        if head.upgrade {
+            self.upgrade(application, head, run);
+        } else {
+            let exchange = Arc::clone(&run.exchange);
+            self.application.request(application, head, exchange);
+        }
+    }
+
+    /// Starts it on one that asks for another protocol.
+    fn upgrade(&self, application: &A::Connection, head: &RequestHead<'_>, run: &mut Run) {
+        let takes = self.application.takes_websockets();
+        let settings = self.websockets.as_ref().filter(|_| takes);
+        let asked = settings.map(|s| websocket::examine(head, s.per_message_deflate));
+        let exchange = Arc::clone(&run.exchange);
+        run.handshake = !matches!(asked, Some(Asked::Other) | None);
+        match asked {
+            Some(Asked::WebSocket(handshake)) => {
+                let opening = Opening {
+                    exchange,
+                    handshake,
+                };
+                let conversation = Arc::new(Conversation::new(opening));
+                run.conversation = Some(Arc::clone(&conversation));
+                self.application.websocket(application, head, conversation);
+            }
+            Some(Asked::Refused(status, why)) => exchange.refuse(status, why),
+            Some(Asked::Other) | None => {
+                tracing::warn!("Unsupported upgrade request.");
+                self.application.request(application, head, exchange);
+            }
+        }
+    }
+
+    /// What the connection and the application share about a request.
+    fn exchange(&self, head: &RequestHead<'_>, id: Option<Box<[u8]>>) -> Arc<Exchange> {
+        let request = Request {
+            head: head.method == "HEAD",
+            version: head.version,
+        };
+        let defaults = Arc::clone(&self.defaults);
+        let exchange = Exchange::new(defaults, request, head.keep_alive, self.buffers.take());
+        if let Some(id) = id {
+            exchange.name(id);
+        }
+        Arc::new(exchange)
+    }
+
+    pub(in crate::server) fn is_full(&self) -> bool {
+        self.limits
+            .in_flight
+            .is_some_and(|limit| self.in_flight.get() > limit)
+    }
+}

@@ -1,0 +1,124 @@
+//! The first part of an encrypted connection.
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use super::Server;
+use super::connection::{self, LAST_CALL, Resting};
+use super::http2;
+use super::response;
+use super::socket::Socket;
+use super::stream::Stream;
+use super::tls::{Session, Shaken, TlsStream};
+use crate::application::{Application, Peers, TlsFacts};
+use crate::tls::Identity;
+use lowmem_base::config::HttpVersions;
+
+/// What encrypted connections are made with.
+#[derive(Debug)]
+pub(super) struct Terms {
+    pub(super) identity: Identity,
+    /// How long a handshake may take.
+    pub(super) timeout: Duration,
+}
+
+/// What came of a handshake.
+enum Met {
+    /// The connection can be served.
+    Client,
+    /// The client speaks HTTP without TLS.
+    PlainHttp,
+    /// Nothing has been read: the successor can begin.
+    Nobody,
+    Failed(io::Error),
+}
+
+/// Shakes hands, and serves what comes of it.
+pub(super) async fn serve<A: Application>(
+    server: Rc<Server<A>>,
+    terms: Rc<Terms>,
+    socket: Socket,
+    peers: Peers,
+) {
+    // Keys that no session can be made with would have been refused with the files.
+    let Ok(session) = Session::new(&terms.identity.config) else {
+        return;
+    };
+    let mut stream = TlsStream::new(socket, session);
+    let mut early = Vec::new();
+    match meet(&server, &terms, &mut stream, &mut early).await {
+        Met::Client => {
+            let resting = Resting {
+                input: early,
+                ..Resting::new(Stream::Tls(Box::new(stream)), peers)
+            };
+            if resting.stream.session().is_some_and(Session::is_http2)
+                || server.versions == HttpVersions::Http2
+            {
+                http2::begin(server, resting);
+            } else {
+                connection::serve(server, resting).await;
+            }
+        }
+        Met::PlainHttp => refuse_plain(&server, &stream, &peers),
+        Met::Nobody => {
+            let (socket, _) = stream.into_parts();
+            server.rest(Resting::new(Stream::Plain(socket), peers));
+        }
+        Met::Failed(error) => tracing::debug!("{}: TLS handshake: {error}", peers.client_name()),
+    }
+}
+
+async fn meet<A: Application>(
+    server: &Server<A>,
+    terms: &Terms,
+    stream: &mut TlsStream,
+    early: &mut Vec<u8>,
+) -> Met {
+    let guard = server.connections.add();
+    let entry = &guard.entry;
+    entry.set_deadline(Some(Instant::now() + terms.timeout));
+    poll_fn(|cx| {
+        entry.set_waker(cx.waker());
+        if entry.is_cut() {
+            return Poll::Ready(Met::Failed(io::ErrorKind::ConnectionAborted.into()));
+        }
+        match stream.poll_handshake(cx, early) {
+            Poll::Ready(Ok(Shaken::Hands)) => return Poll::Ready(Met::Client),
+            Poll::Ready(Ok(Shaken::PlainHttp)) => return Poll::Ready(Met::PlainHttp),
+            Poll::Ready(Err(error)) => return Poll::Ready(Met::Failed(error)),
+            Poll::Pending => {}
+        }
+        if server.hands_over() && stream.session().is_untouched() {
+            return Poll::Ready(Met::Nobody);
+        }
+        if entry.is_expired() {
+            return Poll::Ready(Met::Failed(io::ErrorKind::TimedOut.into()));
+        }
+        if server.is_draining() {
+            entry.bring_forward(Instant::now() + LAST_CALL);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// A request without TLS is answered without TLS: its client would find no sense in an alert.
+fn refuse_plain<A: Application>(server: &Server<A>, stream: &TlsStream, peers: &Peers) {
+    tracing::debug!("{}: HTTP where TLS is served", peers.client_name());
+    let text = "This port serves HTTPS: use https:// in the URL.";
+    let answer = response::plain(400, text, &server.defaults, false);
+    stream.socket().try_write(&answer);
+}
+
+impl<A: Application> Server<A> {
+    /// What is known of an encrypted connection.
+    pub(super) fn facts(&self, stream: &Stream) -> Option<TlsFacts> {
+        let (terms, session) = self.tls.as_ref().zip(stream.session())?;
+        Some(session.facts(Arc::clone(&terms.identity.certificate)))
+    }
+}

@@ -1,0 +1,213 @@
+//! One request and its response, on one stream.
+
+mod receiving;
+mod sending;
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Context;
+use std::time::Instant;
+
+use super::head::Asked;
+use super::protocol::{Code, Protocol};
+use crate::application::Application;
+use crate::asgi::http::{Request, Version};
+use crate::server::Server;
+use crate::server::connection::OwnedRecord;
+use crate::server::exchange::{Ending, Exchange};
+use crate::server::response::Outgoing;
+use crate::server::websocket::Conversation;
+use receiving::Incoming;
+
+/// Capacity that a response's head is written into before it is encoded.
+const USUAL_HEAD: usize = 512;
+
+/// A request while it is answered.
+pub(super) struct Cycle<A: Application> {
+    pub(super) stream: u32,
+    server: Rc<Server<A>>,
+    pub(super) exchange: Arc<Exchange>,
+    /// The WebSocket that the request opens.
+    pub(super) conversation: Option<Arc<Conversation>>,
+    incoming: Incoming,
+    out: Outgoing,
+    /// The response's head has been sent.
+    has_head: bool,
+    /// The client waits for `100 Continue`.
+    expects: bool,
+    record: Option<Box<OwnedRecord>>,
+    /// An application has been called.
+    pub(super) runs: bool,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Answering,
+    /// There is no stream any more. It counts until its application has ended: a client that resets
+    /// as fast as it asks would otherwise start any number of them.
+    Abandoned,
+    /// It has been answered, or is a WebSocket.
+    Over,
+}
+
+/// A stream that is a WebSocket from here on.
+pub(super) struct Accepted {
+    pub(super) stream: u32,
+    pub(super) conversation: Option<Arc<Conversation>>,
+    /// What came before it was accepted.
+    pub(super) early: Vec<u8>,
+    /// More may come.
+    pub(super) open: bool,
+}
+
+/// What came of a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Nothing could be moved.
+    Idle,
+    /// Something was, and more may be.
+    Moved,
+    /// The stream is a WebSocket's from here on.
+    Upgraded,
+    /// The cycle is over.
+    Done,
+}
+
+impl<A: Application> Cycle<A> {
+    /// Counts as in flight until it is dropped.
+    pub(super) fn new(server: &Rc<Server<A>>, stream: u32, head_only: bool, ended: bool) -> Self {
+        server.in_flight.set(server.in_flight.get() + 1);
+        let request = Request {
+            head: head_only,
+            version: Version::Http2,
+        };
+        let defaults = Arc::clone(&server.defaults);
+        let buffer = Vec::with_capacity(USUAL_HEAD);
+        let exchange = Arc::new(Exchange::new(defaults, request, true, buffer));
+        if ended {
+            exchange.arrive(b"", true);
+        }
+        Self {
+            stream,
+            server: Rc::clone(server),
+            exchange,
+            conversation: None,
+            incoming: Incoming {
+                announced: None,
+                allowed: server.limits.body,
+                held: 0,
+                open: !ended,
+                starved_since: None,
+                early: Vec::new(),
+            },
+            out: Outgoing::default(),
+            has_head: false,
+            expects: false,
+            record: None,
+            runs: false,
+            stage: Stage::Answering,
+        }
+    }
+
+    /// Keeps what the request says that is wanted later.
+    pub(super) fn note(
+        &mut self,
+        asked: &Asked<'_>,
+        client: Option<SocketAddr>,
+        started: Option<Instant>,
+        handshake: bool,
+    ) {
+        self.incoming.announced = asked.length;
+        self.expects = asked.head.expects_continue && self.incoming.open;
+        self.record = self.server.note(&asked.head, client, started, handshake);
+    }
+
+    /// Whether a body of this length is allowed.
+    pub(super) fn may_have(&self, length: Option<u64>) -> bool {
+        length.is_none_or(|length| length <= self.incoming.allowed)
+    }
+
+    /// Whether an announced length can't be kept, as nothing follows.
+    pub(super) fn is_short(&self) -> bool {
+        !self.incoming.open && self.incoming.announced.is_some_and(|left| left > 0)
+    }
+
+    /// Moves what can be moved at once.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, protocol: &mut Protocol) -> Turn {
+        let view = self.exchange.look(&mut self.out, Some(cx.waker()));
+        if let Some(status) = view.status {
+            self.server.log(&mut self.record, status);
+        }
+        if self.stage == Stage::Abandoned {
+            let runs = self.runs && !view.finished;
+            // A handshake that has been refused is nobody's business any more.
+            if runs && !(self.conversation.is_some() && view.complete) {
+                return Turn::Idle;
+            }
+            self.stage = Stage::Over;
+            return Turn::Done;
+        }
+        self.send_continue(&view, protocol);
+        if let Some(turn) = self.send_head(&view, protocol) {
+            return turn;
+        }
+        let moved = match self.send_body(cx, &view, protocol) {
+            Turn::Idle => false,
+            Turn::Moved => true,
+            over => return over,
+        };
+        if view.ending == Ending::Cut && !view.complete && self.out.is_empty() {
+            protocol.reset(self.stream, Code::InternalError);
+            self.abandon(protocol);
+            return Turn::Moved;
+        }
+        self.receive(&view, protocol);
+        if moved { Turn::Moved } else { Turn::Idle }
+    }
+
+    /// The stream is over; for the application its client is gone.
+    pub(super) fn abandon(&mut self, protocol: &mut Protocol) {
+        self.exchange.disconnect();
+        if let Some(conversation) = &self.conversation {
+            conversation.lost();
+        }
+        protocol.release_connection(std::mem::take(&mut self.incoming.held));
+        self.incoming.open = false;
+        self.incoming.starved_since = None;
+        self.out = Outgoing::default();
+        self.stage = Stage::Abandoned;
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.stage == Stage::Over
+    }
+
+    /// The worker stops soon.
+    pub(super) fn dismiss(&self) {
+        match &self.conversation {
+            Some(conversation) => conversation.dismiss(),
+            None => self.exchange.dismiss(),
+        }
+    }
+
+    /// What a WebSocket needs that has been accepted. What came before counts as taken.
+    pub(super) fn take_opening(&mut self, protocol: &mut Protocol) -> Accepted {
+        protocol.release(self.stream, std::mem::take(&mut self.incoming.held));
+        Accepted {
+            stream: self.stream,
+            conversation: self.conversation.take(),
+            early: std::mem::take(&mut self.incoming.early),
+            open: self.incoming.open,
+        }
+    }
+}
+
+impl<A: Application> Drop for Cycle<A> {
+    fn drop(&mut self) {
+        self.server.log_end(self.record.take(), &self.exchange);
+        self.server.in_flight.set(self.server.in_flight.get() - 1);
+        self.server.count();
+    }
+}

@@ -1,0 +1,184 @@
+//! How a stream becomes a request, or a WebSocket.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Context;
+use std::time::Instant;
+
+use super::cycle::{Accepted, Cycle, Turn};
+use super::head::{self, Asked, Bad};
+use super::hpack::FieldList;
+use super::protocol::{Code, Violation};
+use super::session::Session;
+use super::tunnel;
+use crate::application::Application;
+use crate::server::websocket::{self, Asked as Wish, Conversation, Opening, Session as WebSocket};
+use crate::server::{RequestHead, request_id};
+use crate::tasks;
+
+impl<A: Application> Session<A> {
+    /// Starts the application on a request, and answers at once if it does.
+    pub(super) fn start(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: u32,
+        ended: bool,
+        fields: &FieldList,
+    ) -> Result<(), Violation> {
+        // Clients are held to half of that; the rest are applications of streams that have been reset.
+        if self.cycles.len() >= 2 * self.server.limits.streams as usize {
+            return self.protocol.refuse(stream, Code::RefusedStream);
+        }
+        self.note_request();
+        let server = Rc::clone(&self.server);
+        let started = server.clock();
+        let head_only = head::is_head_only(fields);
+        let mut cycle = Cycle::new(&server, stream, head_only, ended);
+        let read = head::read(fields, server.limits.head, |asked| {
+            self.name_and_answer(&mut cycle, asked, started);
+        });
+        match read {
+            Ok(()) if cycle.is_short() => return self.protocol.refuse(stream, Code::ProtocolError),
+            Ok(()) => {}
+            Err(Bad::Malformed(why)) => {
+                tracing::debug!(
+                    "{}: HTTP/2: a malformed request: {why}",
+                    self.peers.client_name()
+                );
+                return self.protocol.refuse(stream, Code::ProtocolError);
+            }
+            Err(Bad::Refused(refused)) => {
+                tracing::warn!("Invalid HTTP request received.");
+                tracing::debug!("{}: {}", self.peers.client_name(), refused.reason());
+                cycle.exchange.refuse(refused.status(), refused.text());
+            }
+        }
+        let mut turn = Turn::Moved;
+        while turn == Turn::Moved {
+            turn = cycle.poll(cx, &mut self.protocol);
+        }
+        match turn {
+            Turn::Upgraded => {
+                let accepted = cycle.take_opening(&mut self.protocol);
+                self.upgrade(cx, accepted);
+            }
+            Turn::Idle | Turn::Moved => self.cycles.push(cycle),
+            Turn::Done => {}
+        }
+        Ok(())
+    }
+
+    fn name_and_answer(
+        &mut self,
+        cycle: &mut Cycle<A>,
+        asked: &mut Asked<'_>,
+        started: Option<Instant>,
+    ) {
+        let server = Rc::clone(&self.server);
+        if asked.head.proxied {
+            asked.head.forwarded = server.proxies.read(&self.peers, asked.head.headers);
+        }
+        let Some(ids) = &server.request_ids else {
+            return self.answer(cycle, asked, started);
+        };
+        let id = ids.of(&asked.head);
+        cycle.exchange.name(id.clone());
+        let renamed = request_id::renamed(asked.head.headers, &id);
+        let forwarded = asked.head.forwarded.take();
+        let named = Asked {
+            head: RequestHead {
+                headers: &renamed,
+                forwarded,
+                ..asked.head
+            },
+            ..*asked
+        };
+        self.answer(cycle, &named, started);
+    }
+
+    fn answer(&mut self, cycle: &mut Cycle<A>, asked: &Asked<'_>, started: Option<Instant>) {
+        let server = Rc::clone(&self.server);
+        let exchange = Arc::clone(&cycle.exchange);
+        let is_websocket = self.protocol_of(asked) == Some(true);
+        cycle.note(asked, self.peers.client, started, is_websocket);
+        if cycle.is_short() {
+            return;
+        }
+        if !cycle.may_have(asked.length) {
+            exchange.refuse(413, "Content Too Large");
+        } else if server.is_full() {
+            tracing::warn!("Exceeded concurrency limit.");
+            exchange.refuse(503, "Service Unavailable");
+        } else if is_websocket {
+            self.shake_hands(cycle, asked);
+        } else if asked.protocol.is_some() {
+            // RFC 9110 section 15.6.2: nothing else is spoken in a stream.
+            exchange.refuse(501, "Not Implemented");
+        } else if !server.serves_file(&asked.head, &exchange) {
+            cycle.runs = true;
+            let application = self.application();
+            server
+                .application
+                .request(application, &asked.head, exchange);
+        }
+    }
+
+    /// Whether the stream is to carry a protocol, and that is WebSocket, which is spoken here.
+    fn protocol_of(&self, asked: &Asked<'_>) -> Option<bool> {
+        let server = &self.server;
+        let takes = server.websockets.is_some() && server.application.takes_websockets();
+        asked.protocol.map(|it| takes && it == b"websocket")
+    }
+
+    fn application(&mut self) -> &A::Connection {
+        self.application.get_or_insert_with(|| {
+            let tls = self.server.facts(&self.stream);
+            self.server.application.connect(&self.peers, tls.as_ref())
+        })
+    }
+
+    fn shake_hands(&mut self, cycle: &mut Cycle<A>, asked: &Asked<'_>) {
+        let server = Rc::clone(&self.server);
+        let exchange = Arc::clone(&cycle.exchange);
+        let deflate = server
+            .websockets
+            .as_ref()
+            .is_some_and(|it| it.per_message_deflate);
+        match websocket::examine_connect(&asked.head, deflate) {
+            Wish::WebSocket(handshake) => {
+                let opening = Opening {
+                    exchange,
+                    handshake,
+                };
+                let conversation = Arc::new(Conversation::new(opening));
+                cycle.conversation = Some(Arc::clone(&conversation));
+                cycle.runs = true;
+                let application = self.application();
+                server
+                    .application
+                    .websocket(application, &asked.head, conversation);
+            }
+            Wish::Refused(status, why) => exchange.refuse(status, why),
+            Wish::Other => exchange.refuse(501, "Not Implemented"),
+        }
+    }
+
+    /// The handshake has been accepted: the stream is a WebSocket's from here on.
+    pub(super) fn upgrade(&mut self, cx: &mut Context<'_>, accepted: Accepted) {
+        let (Some(conversation), Some(settings)) = (accepted.conversation, &self.server.websockets)
+        else {
+            return;
+        };
+        let (tunnel, end) = tunnel::new(accepted.stream, accepted.open, cx.waker());
+        self.tunnels.push(tunnel);
+        let session = WebSocket::new(
+            Box::new(end),
+            self.server.connections.add_stream(),
+            Rc::clone(&self.server.buffers),
+            (conversation, settings),
+            accepted.early,
+        );
+        // A task of its own, as over HTTP/1.1.
+        tasks::spawn(session);
+    }
+}

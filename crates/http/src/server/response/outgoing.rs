@@ -1,0 +1,348 @@
+//! What waits to be written, and how a body is framed.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+
+use crate::asgi::http::Framing;
+use crate::server::buffers::Buffers;
+use crate::server::files::FilePiece;
+
+/// What waits to be written to a connection, in order.
+#[derive(Debug, Default)]
+pub(in crate::server) struct Outgoing {
+    /// Pieces large enough not to be copied, with what stood before each.
+    queue: VecDeque<Queued>,
+    /// The end of it.
+    tail: Vec<u8>,
+    /// Bytes of `tail` already written (only while `queue` is empty).
+    written: usize,
+}
+
+/// Capacity in bytes of an output that has outgrown its first buffer: the 64 KiB that may wait
+/// before `send()` does, and the piece that goes beyond them.
+const GROWN: usize = 80 * 1024;
+
+/// Capacity in bytes for a head where no buffer is at hand: most are shorter.
+const HEAD: usize = 512;
+
+/// A piece that waits.
+#[derive(Debug)]
+enum Queued {
+    Bytes(Bytes),
+    File(FilePiece),
+}
+
+impl Queued {
+    fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::File(file) => usize::try_from(file.left()).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+/// At most this many pieces go into one `writev`; more would be waiting for the socket anyway.
+const MAX_SLICES: usize = 16;
+
+impl Outgoing {
+    pub(in crate::server) fn with_buffer(tail: Vec<u8>) -> Self {
+        Self {
+            tail,
+            ..Self::default()
+        }
+    }
+
+    pub(in crate::server) fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.written == self.tail.len()
+    }
+
+    pub(in crate::server) fn len(&self) -> usize {
+        let queued = self.queue.iter().map(Queued::len);
+        queued.fold(0, usize::saturating_add) + self.tail.len() - self.written
+    }
+
+    /// Takes the buffer to write a head into it; give it back by [`Self::put_head`].
+    pub(in crate::server) fn take_buffer(&mut self) -> Vec<u8> {
+        if self.is_empty() && self.tail.capacity() > 0 {
+            self.written = 0;
+            self.tail.clear();
+            std::mem::take(&mut self.tail)
+        } else {
+            Vec::with_capacity(HEAD)
+        }
+    }
+
+    /// Takes the buffer if there is nothing in it: whoever waits holds none.
+    pub(in crate::server) fn take_idle_buffer(&mut self) -> Vec<u8> {
+        if self.is_empty() {
+            std::mem::take(self).tail
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Holds no more of its buffer than what is in it, where that is little.
+    pub(in crate::server) fn settle(&mut self, buffers: &Buffers) {
+        buffers.settle(&mut self.tail);
+    }
+
+    pub(in crate::server) fn put_head(&mut self, head: Vec<u8>) {
+        if self.tail.is_empty() {
+            self.tail = head;
+        } else {
+            self.tail.extend_from_slice(&head);
+        }
+    }
+
+    /// Adds a piece of a body in its framing.
+    pub(in crate::server) fn put_body(
+        &mut self,
+        framing: Framing,
+        content: Content<'_>,
+        last: bool,
+    ) {
+        match framing {
+            Framing::Bodiless(_) => {}
+            Framing::Length(_) | Framing::UntilClose => self.put_content(content),
+            Framing::Chunked => {
+                if content.len() > 0 {
+                    let mut size = [0; 18];
+                    self.tail
+                        .extend_from_slice(chunk_size(content.len(), &mut size));
+                    self.put_content(content);
+                    self.tail.extend_from_slice(b"\r\n");
+                }
+                if last {
+                    self.tail.extend_from_slice(b"0\r\n\r\n");
+                }
+            }
+        }
+    }
+
+    pub(in crate::server) fn put(&mut self, piece: Piece<'_>) {
+        match piece {
+            Piece::Small(bytes) => {
+                let length = self.tail.len();
+                if self.tail.capacity() - length < bytes.len() {
+                    // At once to what a stream fills before it has to wait, not by doubling.
+                    self.tail
+                        .reserve(bytes.len().max(GROWN.saturating_sub(length)));
+                }
+                self.tail.extend_from_slice(bytes);
+            }
+            Piece::Shared(bytes) => self.queue(Queued::Bytes(bytes)),
+        }
+    }
+
+    fn put_content(&mut self, content: Content<'_>) {
+        match content {
+            Content::Piece(piece) => self.put(piece),
+            Content::File(file) if file.left() == 0 => {}
+            Content::File(file) => self.queue(Queued::File(file)),
+        }
+    }
+
+    fn queue(&mut self, piece: Queued) {
+        let mut before = Bytes::from(std::mem::take(&mut self.tail));
+        before.advance(std::mem::take(&mut self.written));
+        if !before.is_empty() {
+            self.queue.push_back(Queued::Bytes(before));
+        }
+        self.queue.push_back(piece);
+    }
+
+    /// Moves everything of `other` behind what is here.
+    pub(in crate::server) fn append(&mut self, other: &mut Self) {
+        if self.is_empty() {
+            let mut spare = std::mem::take(&mut self.tail);
+            *self = std::mem::take(other);
+            spare.clear();
+            other.tail = spare;
+            return;
+        }
+        for piece in other.queue.drain(..) {
+            self.queue(piece);
+        }
+        self.tail.extend_from_slice(&other.tail[other.written..]);
+        other.tail.clear();
+        other.written = 0;
+    }
+
+    /// The pieces to be written next, up to the next file.
+    pub(in crate::server) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; MAX_SLICES]) -> usize {
+        let mut count = 0;
+        for (slot, piece) in slices.iter_mut().zip(&self.queue) {
+            let Queued::Bytes(bytes) = piece else {
+                return count;
+            };
+            *slot = IoSlice::new(bytes);
+            count += 1;
+        }
+        let tail = &self.tail[self.written..];
+        if count < MAX_SLICES && !tail.is_empty() {
+            slices[count] = IoSlice::new(tail);
+            count += 1;
+        }
+        count
+    }
+
+    /// The file that is to be sent next, if it is a file's turn.
+    pub(in crate::server) fn file(&mut self) -> Option<&mut FilePiece> {
+        match self.queue.front_mut() {
+            Some(Queued::File(file)) => Some(file),
+            _ => None,
+        }
+    }
+
+    /// Takes the beginning of a file whose turn it is into memory, for streams that can't send from
+    /// files. Call it before [`Self::slices`].
+    pub(in crate::server) fn poll_load(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(file) = self.file() {
+            ready!(file.poll_ready(cx))?;
+            let bytes = file.load()?;
+            self.drop_sent_file();
+            self.queue.push_front(Queued::Bytes(bytes));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Forgets the first piece, if it is a file that has been sent.
+    pub(in crate::server) fn drop_sent_file(&mut self) {
+        if self.file().is_some_and(|file| file.left() == 0) {
+            self.queue.pop_front();
+        }
+    }
+
+    /// `n` bytes have been written.
+    pub(in crate::server) fn advance(&mut self, mut n: usize) {
+        while let Some(Queued::Bytes(first)) = self.queue.front_mut() {
+            if n < first.len() {
+                first.advance(n);
+                return;
+            }
+            n -= first.len();
+            self.queue.pop_front();
+        }
+        self.written += n;
+    }
+
+    /// Takes up to `max` bytes, as they are: less where a piece ends before, and nothing where it is
+    /// a file's turn, which [`Self::poll_load`] takes into memory first.
+    pub(in crate::server) fn take(&mut self, max: usize) -> Bytes {
+        if self.queue.is_empty() {
+            let mut tail = Bytes::from(std::mem::take(&mut self.tail));
+            tail.advance(std::mem::take(&mut self.written));
+            self.queue.push_back(Queued::Bytes(tail));
+        }
+        let Some(Queued::Bytes(first)) = self.queue.front_mut() else {
+            return Bytes::new();
+        };
+        let taken = first.split_to(max.min(first.len()));
+        if first.is_empty() {
+            self.queue.pop_front();
+        }
+        taken
+    }
+
+    /// The first piece, as far as it is in memory.
+    pub(in crate::server) fn peek(&self) -> &[u8] {
+        match self.queue.front() {
+            Some(Queued::Bytes(bytes)) => bytes,
+            Some(Queued::File(_)) => &[],
+            None => &self.tail[self.written..],
+        }
+    }
+
+    /// Gives the buffer back for the next use.
+    pub(in crate::server) fn into_buffer(mut self) -> Vec<u8> {
+        self.tail.clear();
+        self.tail
+    }
+}
+
+/// A piece of a body.
+#[derive(Debug)]
+pub enum Piece<'a> {
+    /// Copied: cheaper than to keep its owner alive.
+    Small(&'a [u8]),
+    /// Kept until it has been written.
+    Shared(Bytes),
+}
+
+impl Piece<'_> {
+    /// Its length in bytes.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Small(bytes) => bytes.len(),
+            Self::Shared(bytes) => bytes.len(),
+        }
+    }
+}
+
+/// What a message adds to a body.
+#[derive(Debug)]
+pub(in crate::server) enum Content<'a> {
+    Piece(Piece<'a>),
+    /// Sent from where it is.
+    File(FilePiece),
+}
+
+impl Content<'_> {
+    pub(in crate::server) fn len(&self) -> u64 {
+        match self {
+            Self::Piece(piece) => piece.len() as u64,
+            Self::File(file) => file.left(),
+        }
+    }
+}
+
+/// The size line of a chunk.
+fn chunk_size(len: u64, line: &mut [u8; 18]) -> &[u8] {
+    let mut at = line.len() - 2;
+    line[at..].copy_from_slice(b"\r\n");
+    let mut left = len;
+    while left > 0 {
+        at -= 1;
+        line[at] = b"0123456789abcdef"[(left % 16) as usize];
+        left /= 16;
+    }
+    &line[at..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(bytes: &[u8]) -> String {
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+
+    #[test]
+    fn small_pieces_are_copied_and_large_ones_shared() {
+        let mut out = Outgoing::default();
+        out.put_head(b"head ".to_vec());
+        let content = Content::Piece(Piece::Small(b"abc"));
+        out.put_body(Framing::Chunked, content, false);
+        out.put_body(
+            Framing::Chunked,
+            Content::Piece(Piece::Shared(Bytes::from_static(b"0123456789abcdef"))),
+            true,
+        );
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let count = out.slices(&mut slices);
+        let wire: Vec<u8> = slices[..count].iter().flat_map(|s| s.to_vec()).collect();
+        assert_eq!(
+            text(&wire),
+            "head 3\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n"
+        );
+        assert_eq!(out.len(), wire.len());
+        out.advance(20);
+        out.advance(wire.len() - 20);
+        assert!(out.is_empty());
+    }
+}

@@ -1,0 +1,264 @@
+//! Where connections go that have nothing to do: into the lot, back to a task, to a successor.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::Server;
+use super::connection::{self, Resting};
+use super::handover::{self, HandOver, Moved, Outbox};
+use super::handshake;
+use super::http2;
+use super::parking::Parked;
+use super::stream::Stream;
+use crate::application::Application;
+use crate::tasks;
+use lowmem_base::config::HttpVersions;
+
+impl<A: Application> Server<A> {
+    /// Serves parked connections whose clients have something to say.
+    pub(super) async fn unpark(self: Rc<Self>) {
+        loop {
+            let woken = match self.lot.woken().await {
+                Ok(woken) => woken,
+                Err(error) => {
+                    tracing::error!("Cannot wait for idle connections: {error}");
+                    return;
+                }
+            };
+            woken.into_iter().for_each(|parked| self.wake(parked));
+            // Thousands may leave at once: a batch's tasks have ended before the next has any.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Takes a connection that has nothing to do: parks it, hands it over, or closes it.
+    pub(super) fn rest(self: &Rc<Self>, resting: Resting) {
+        let Resting {
+            stream,
+            peers,
+            input,
+            fresh,
+            idle_until,
+        } = resting;
+        let outbox = self.outbox.borrow().clone();
+        // A stream that tokio can't let go of has failed, and is closed.
+        let Ok((socket, session)) = stream.release() else {
+            return;
+        };
+        if let Some(outbox) = outbox {
+            debug_assert!(session.is_none(), "what is encrypted stays");
+            outbox.put(
+                Moved {
+                    peers,
+                    fresh,
+                    input,
+                },
+                socket,
+            );
+        } else if !self.draining.get() {
+            let deadline = idle_until.unwrap_or_else(|| Instant::now() + self.limits.keep_alive);
+            self.lot.park(Parked {
+                socket,
+                peers,
+                deadline,
+                session,
+            });
+            self.connections.wake_sweep();
+        }
+    }
+
+    /// Serves a parked connection again.
+    fn wake(self: &Rc<Self>, parked: Parked) {
+        let Parked {
+            socket,
+            peers,
+            session,
+            ..
+        } = parked;
+        // A socket that can't be adopted has been reset.
+        if let Ok(stream) = Stream::adopt(socket, &peers.server, session) {
+            self.begin(Resting {
+                fresh: false,
+                ..Resting::new(stream, peers)
+            });
+        }
+    }
+
+    /// Serves a connection in a task of its own.
+    pub(super) fn begin(self: &Rc<Self>, resting: Resting) {
+        let server = Rc::clone(self);
+        if self.tls.is_some() || self.versions == HttpVersions::Http2 {
+            tasks::spawn(server.serve(resting));
+        } else {
+            tasks::spawn(connection::serve(server, resting));
+        }
+    }
+
+    /// Serves a connection, after a handshake if it is to be encrypted and is not yet.
+    pub(super) async fn serve(self: Rc<Self>, resting: Resting) {
+        match (self.tls.clone(), resting) {
+            (
+                Some(terms),
+                Resting {
+                    stream: Stream::Plain(socket),
+                    peers,
+                    ..
+                },
+            ) => handshake::serve(self, terms, socket, peers).await,
+            (_, resting) if self.versions == HttpVersions::Http2 => {
+                http2::begin(self, resting);
+            }
+            (_, resting) => connection::serve(self, resting).await,
+        }
+    }
+
+    /// Serves a connection from its descriptor.
+    fn resume(self: &Rc<Self>, moved: Moved, socket: OwnedFd) {
+        let Moved {
+            peers,
+            fresh,
+            input,
+        } = moved;
+        // A socket that can't be adopted has been reset.
+        if let Ok(stream) = Stream::adopt(socket, &peers.server, None) {
+            self.begin(Resting {
+                input,
+                fresh,
+                ..Resting::new(stream, peers)
+            });
+        }
+    }
+
+    /// Takes over the connections of the worker that this one succeeds.
+    pub fn adopt(self: &Rc<Self>, end: HandOver) {
+        let server = Rc::clone(self);
+        tasks::spawn(async move {
+            let lanes = handover::lanes(end, |lane| server.adopt_lane(lane));
+            warn_of_loss(lanes.await);
+        });
+    }
+
+    fn adopt_lane(self: &Rc<Self>, lane: OwnedFd) {
+        let server = Rc::clone(self);
+        tasks::spawn(async move {
+            let adopt = |moved, socket| server.take_over(moved, socket);
+            warn_of_loss(handover::connections(lane, adopt).await);
+        });
+    }
+
+    /// Parks an idle connection at once: thousands may come, and a task for each would be memory
+    /// that the predecessor had saved.
+    fn take_over(self: &Rc<Self>, moved: Moved, socket: OwnedFd) {
+        if moved.fresh || !moved.input.is_empty() || self.draining.get() {
+            return self.resume(moved, socket);
+        }
+        self.lot.park(Parked {
+            socket,
+            peers: moved.peers,
+            deadline: Instant::now() + self.limits.keep_alive,
+            session: None,
+        });
+        self.connections.wake_sweep();
+    }
+
+    /// Stops accepting and lets requests finish. Connections with nothing to do go to the successor
+    /// through `end`; without one, they are closed, and the others after their response.
+    pub fn drain(self: &Rc<Self>, end: Option<HandOver>) {
+        let outbox = end.map(Outbox::new).transpose().unwrap_or_else(|error| {
+            tracing::warn!("Cannot hand connections over: {error}");
+            None
+        });
+        self.draining.set(true);
+        let parked = self.lot.clear();
+        match outbox {
+            Some(outbox) => self.hand_over(Rc::new(outbox), parked),
+            None => {
+                parked.into_iter().for_each(Parked::close);
+                self.close_after_responses();
+            }
+        }
+        self.connections.drain();
+    }
+
+    fn hand_over(self: &Rc<Self>, outbox: Rc<Outbox>, parked: Vec<Parked>) {
+        if self.tls.is_some() {
+            // The keys of a session stay where they are, so its connection does, for one response
+            // more or a last moment; the client hears of it and comes to the successor.
+            self.close_after_responses();
+        }
+        for parked in parked {
+            if parked.session.is_some() {
+                self.wake(parked);
+                continue;
+            }
+            let Parked { socket, peers, .. } = parked;
+            outbox.put(
+                Moved {
+                    peers,
+                    fresh: false,
+                    input: Vec::new(),
+                },
+                socket,
+            );
+        }
+        *self.outbox.borrow_mut() = Some(Rc::clone(&outbox));
+        let server = Rc::clone(self);
+        tasks::spawn(async move {
+            let unsent = outbox.run().await;
+            server.handed_over.set(outbox.sent());
+            *server.outbox.borrow_mut() = None;
+            server.close_after_responses();
+            for (moved, socket) in unsent {
+                // To be told of the end where it is; a request on its way is still answered.
+                server.resume(
+                    Moved {
+                        fresh: true,
+                        ..moved
+                    },
+                    socket,
+                );
+            }
+            server.connections.drain();
+        });
+    }
+
+    fn close_after_responses(&self) {
+        self.defaults.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether connections with nothing to do go to a successor.
+    pub(super) fn hands_over(&self) -> bool {
+        self.outbox.borrow().is_some()
+    }
+
+    /// Ready when the last connection has ended or been handed over.
+    pub async fn drained(&self) {
+        self.connections.empty().await;
+        let outbox = self.outbox.borrow().clone();
+        if let Some(outbox) = outbox {
+            outbox.close();
+            outbox.closed().await;
+        }
+    }
+
+    /// Connections that went to the successor; known when the server has drained.
+    #[must_use]
+    pub fn handed_over(&self) -> u64 {
+        self.handed_over.get()
+    }
+
+    /// Whether it has been told to drain.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+}
+
+fn warn_of_loss(adopted: io::Result<()>) {
+    if let Err(error) = adopted {
+        tracing::error!("Cannot take connections over: {error}");
+    }
+}
