@@ -84,8 +84,8 @@ pub(super) fn say(notice: Notice, banner: &Banner, workforce: &Workforce<'_>) {
                 pid(id)
             );
         }
-        Notice::CrashLoop(id, ending, deaths) => error!(
-            "Worker (pid {}) {ending}: {deaths} in a row died soon after their start. Giving up.",
+        Notice::CannotStart(id, ending, starts) => error!(
+            "Worker (pid {}) {ending} before it was ready: {starts} starts in a row failed. Giving up.",
             pid(id)
         ),
         Notice::DiedStopping(id, ending) => {

@@ -5,13 +5,15 @@ use std::time::Duration;
 /// A worker that served for this long was healthy: its death is no sequel of an earlier one.
 const HEALTHY: Duration = Duration::from_secs(10);
 
-/// So many deaths in a row are a crash loop. The seven pauses between them are 6.3 s in all; with the
-/// starts that fail, about ten seconds pass until whatever restarts containers sees the end, as it
-/// should: it knows more about waiting, and a container that is up and serves nothing deceives it.
-const CRASH_LOOP: u32 = 8;
+/// The number of failed starts in a row that end the server. The seven pauses between them are 6.3 s
+/// in all; with the starts themselves, about ten seconds pass until whatever restarts containers sees
+/// the end, as it should: it knows more about waiting, and a container that is up and serves nothing
+/// deceives it. A worker that has been ready and dies is no failed start: a request that kills its
+/// worker must not end the server.
+const FAILED_STARTS: u32 = 8;
 
-/// A dead worker's place. The first attempt is at once; the cap holds where others still serve, so
-/// that the loop is not given up, and keeps a failing start to a small part of one core.
+/// A dead worker's place. The first attempt is at once; the cap holds where others still serve or
+/// workers become ready before they die, and keeps a failing start to a small part of one core.
 const REPLACEMENT: Backoff = Backoff {
     first: Duration::from_millis(100),
     longest: Duration::from_secs(4),
@@ -32,10 +34,12 @@ impl Backoff {
     }
 }
 
-/// Counts deaths in a row, over all workers.
-#[derive(Debug, Default)]
+/// Counts the deaths in a row of one place's workers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Restart {
     in_a_row: u32,
+    /// Those of them that were never ready.
+    failed_starts: u32,
 }
 
 /// What to do about a death.
@@ -44,8 +48,8 @@ pub(super) struct Restart {
 pub(super) enum Verdict {
     /// Start another after this time.
     After(Duration),
-    /// It is a crash loop of so many deaths.
-    CrashLoop(u32),
+    /// So many starts in a row have failed.
+    CannotStart(u32),
 }
 
 impl Restart {
@@ -55,8 +59,12 @@ impl Restart {
             self.in_a_row = 0;
         }
         self.in_a_row = self.in_a_row.saturating_add(1);
-        if self.in_a_row >= CRASH_LOOP {
-            Verdict::CrashLoop(self.in_a_row)
+        self.failed_starts = match served {
+            Some(_) => 0,
+            None => self.failed_starts.saturating_add(1),
+        };
+        if self.failed_starts >= FAILED_STARTS {
+            Verdict::CannotStart(self.failed_starts)
         } else {
             Verdict::After(self.delay())
         }
@@ -76,18 +84,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_is_replaced_at_once_and_then_ever_later_until_it_is_a_loop() {
+    fn the_first_is_replaced_at_once_and_then_ever_later_until_it_cannot_start() {
         let mut restart = Restart::default();
         let mut waited = Vec::new();
-        let deaths = loop {
+        let starts = loop {
             match restart.died(None) {
                 Verdict::After(delay) => waited.push(delay.as_millis()),
-                Verdict::CrashLoop(deaths) => break deaths,
+                Verdict::CannotStart(starts) => break starts,
             }
         };
         assert_eq!(waited, [0, 100, 200, 400, 800, 1600, 3200]);
-        assert_eq!(deaths, 8);
+        assert_eq!(starts, 8);
         assert_eq!(restart.delay(), REPLACEMENT.longest);
+    }
+
+    #[test]
+    fn a_worker_that_has_been_ready_is_replaced_however_often_it_dies() {
+        let mut restart = Restart::default();
+        let mut last = Duration::ZERO;
+        for _ in 0..50 {
+            let Verdict::After(delay) = restart.died(Some(Duration::from_secs(1))) else {
+                panic!("a crash is no failed start");
+            };
+            assert!(delay >= last);
+            last = delay;
+        }
+        assert_eq!(last, REPLACEMENT.longest);
+    }
+
+    #[test]
+    fn one_start_that_succeeds_forgives_those_that_failed() {
+        let mut restart = Restart::default();
+        for _ in 0..20 {
+            for _ in 1..FAILED_STARTS {
+                assert!(matches!(restart.died(None), Verdict::After(_)));
+            }
+            assert!(matches!(
+                restart.died(Some(Duration::ZERO)),
+                Verdict::After(_)
+            ));
+        }
     }
 
     #[test]

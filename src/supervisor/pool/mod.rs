@@ -28,7 +28,7 @@ use self::swap::{Role, Swapping};
 pub use self::types::{Action, Event, Notice, Reason, Recycled, Settings, Weighing, WorkerId};
 pub use self::view::View;
 use self::worker::{State, Worker};
-use super::restart::{Restart, Verdict};
+use super::restart::Verdict;
 use crate::exit::Exit;
 use crate::sys::process::Ending;
 
@@ -56,7 +56,6 @@ pub struct Pool {
     workers: Vec<Worker>,
     due: Due,
     swapping: Swapping,
-    restart: Restart,
     /// An empty place stays so until the source changes.
     awaits_change: bool,
     /// The longest that a worker has taken to become ready.
@@ -87,7 +86,6 @@ impl Pool {
             workers: Vec::new(),
             due: Due::default(),
             swapping: Swapping::default(),
-            restart: Restart::default(),
             awaits_change: false,
             slowest_start: Duration::ZERO,
             next_id: 0,
@@ -177,27 +175,30 @@ impl Pool {
                 self.say(Notice::NeverReady(id, ending));
                 self.stop(verdict_of(ending), Urgency::Prompt, now);
             }
-            Phase::Serving => self.respawn(id, ending, served, now),
+            Phase::Serving => self.respawn(&ended, ending, served, now),
         }
     }
 
-    fn respawn(&mut self, id: WorkerId, ending: Ending, served: Option<Duration>, now: Instant) {
+    fn respawn(&mut self, dead: &Worker, ending: Ending, served: Option<Duration>, now: Instant) {
         let is_served = self.workers.iter().any(Worker::is_ready);
-        let delay = match self.restart.died(served) {
+        let mut restart = dead.restart;
+        let delay = match restart.died(served) {
             Verdict::After(delay) => delay,
             // The others still serve: better some workers than none.
-            Verdict::CrashLoop(_) if is_served => self.restart.delay(),
-            Verdict::CrashLoop(_) if self.settings.follows_changes => {
-                self.restart = Restart::default();
-                return self.await_change(id, ending);
+            Verdict::CannotStart(_) if is_served => restart.delay(),
+            Verdict::CannotStart(_) if self.settings.follows_changes => {
+                return self.await_change(dead.id, ending);
             }
-            Verdict::CrashLoop(deaths) => {
-                self.say(Notice::CrashLoop(id, ending, deaths));
+            Verdict::CannotStart(starts) => {
+                self.say(Notice::CannotStart(dead.id, ending, starts));
                 return self.stop(Exit::CouldNotStart, Urgency::Prompt, now);
             }
         };
-        self.say(Notice::Died(id, ending, delay));
-        self.add(now + delay);
+        self.say(Notice::Died(dead.id, ending, delay));
+        let new = self.add(now + delay);
+        if let Some(new) = self.worker(new) {
+            new.restart = restart;
+        }
     }
 
     /// Brings the number of workers to what is wanted and goes on with replacing.

@@ -79,8 +79,8 @@ pub enum Notice {
     Died(WorkerId, Ending, Duration),
     /// A worker that was told to stop failed meanwhile.
     DiedStopping(WorkerId, Ending),
-    /// So many died in a row that the server stops.
-    CrashLoop(WorkerId, Ending, u32),
+    /// So many starts failed in a row that the server stops.
+    CannotStart(WorkerId, Ending, u32),
     /// A successor failed; the old worker goes on, and it is tried again after this time.
     SuccessorFailed(WorkerId, Ending, Duration),
     /// A worker ended that cannot do better before the source changes.

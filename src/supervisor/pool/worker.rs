@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::{Reason, WorkerId};
 use crate::control::Account;
+use crate::supervisor::restart::Restart;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Worker {
@@ -16,6 +17,8 @@ pub(super) struct Worker {
     pub watch: Watch,
     /// What it has done, once it has said so.
     pub account: Option<Account>,
+    /// How those before it in its place have died.
+    pub restart: Restart,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +64,7 @@ impl Worker {
             weight: None,
             watch: Watch::Fresh,
             account: None,
+            restart: Restart::default(),
         }
     }
 

@@ -146,14 +146,14 @@ fn a_dead_worker_is_replaced_at_once_and_the_next_one_later() {
 }
 
 #[test]
-fn a_crash_loop_ends_the_server() {
+fn workers_that_die_after_having_been_ready_never_end_the_server() {
     let mut story = serving(1);
-    for number in 0.. {
+    for number in 0..50 {
         let actions = story.on(Event::Ended(id(number), KILLED));
-        if let [Action::Say(Notice::CrashLoop(..)), end] = actions[..] {
-            assert_eq!((number, end), (7, Action::Exit(Exit::CouldNotStart)));
-            break;
-        }
+        assert!(
+            matches!(actions[0], Action::Say(Notice::Died(..))),
+            "{actions:?}"
+        );
         if !actions.contains(&Action::Spawn(id(number + 1))) {
             assert_eq!(story.wait().1, [Action::Spawn(id(number + 1))]);
         }
@@ -161,6 +161,38 @@ fn a_crash_loop_ends_the_server() {
         story.on(Event::Ready(id(number + 1)));
         story.after(Duration::from_secs(1));
     }
+}
+
+#[test]
+fn starts_that_fail_one_after_the_other_end_the_server() {
+    let mut story = serving(1);
+    story.on(Event::Ended(id(0), KILLED));
+    for number in 1.. {
+        let actions = story.on(Event::Ended(id(number), KILLED));
+        if let [Action::Say(Notice::CannotStart(..)), end] = actions[..] {
+            assert_eq!((number, end), (8, Action::Exit(Exit::CouldNotStart)));
+            break;
+        }
+        assert_eq!(story.wait().1, [Action::Spawn(id(number + 1))]);
+    }
+}
+
+#[test]
+fn deaths_are_counted_for_each_place() {
+    let mut story = serving(2);
+    for (number, pause) in [(0, 0), (2, 100), (3, 200)] {
+        let died = Notice::Died(id(number), KILLED, Duration::from_millis(pause));
+        assert_eq!(
+            story.on(Event::Ended(id(number), KILLED))[0],
+            Action::Say(died)
+        );
+        if pause > 0 {
+            story.wait();
+        }
+        story.on(Event::Ready(id(if number == 0 { 2 } else { number + 1 })));
+    }
+    let died = Notice::Died(id(1), KILLED, Duration::ZERO);
+    assert_eq!(story.on(Event::Ended(id(1), KILLED))[0], Action::Say(died));
 }
 
 #[test]

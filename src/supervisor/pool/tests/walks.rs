@@ -160,7 +160,7 @@ impl World {
                     self.process(worker);
                     actions.extend(self.story.on(Event::Weighed(worker, self.weighing)));
                 }
-                Action::Say(Notice::CrashLoop(..)) => self.is_stopping = true,
+                Action::Say(Notice::CannotStart(..)) => self.is_stopping = true,
                 Action::Say(_) => {}
                 Action::Exit(exit) => {
                     assert!(self.alive.is_empty(), "{:?} are left", self.alive);

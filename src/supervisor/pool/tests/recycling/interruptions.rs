@@ -168,7 +168,7 @@ fn a_sequential_successor_that_fails_is_a_dead_worker() {
     story.step(Event::Ended(id(0), FINE));
     for number in 1.. {
         let actions = story.step(Event::Ended(id(number), FAILED));
-        if let [Action::Say(Notice::CrashLoop(..)), end] = actions[..] {
+        if let [Action::Say(Notice::CannotStart(..)), end] = actions[..] {
             assert_eq!(end, Action::Exit(Exit::CouldNotStart));
             break;
         }
