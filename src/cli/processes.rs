@@ -17,10 +17,15 @@ pub struct Processes {
     /// Import the application once, in a process that workers are forked from
     #[arg(long, env = "LOWMEM_PRELOAD", value_parser = BoolishValueParser::new())]
     pub preload: bool,
-    /// Seconds for open requests to finish when stopping
-    #[arg(long, value_name = "S", default_value = "30", value_parser = values::seconds)]
+    /// Seconds to stop in, for open requests and lifespan shutdown [default: 8; 30 for a worker that
+    /// is replaced]
+    #[arg(long, value_name = "S", value_parser = values::seconds)]
     #[arg(env = "LOWMEM_TIMEOUT_GRACEFUL_SHUTDOWN")]
-    pub timeout_graceful_shutdown: Duration,
+    pub timeout_graceful_shutdown: Option<Duration>,
+    /// Seconds to serve on after SIGTERM, until load balancers have heard of it
+    #[arg(long, value_name = "S", default_value = "0", value_parser = values::seconds)]
+    #[arg(env = "LOWMEM_DRAIN_DELAY")]
+    pub drain_delay: Duration,
     /// Seconds until a starting worker must be ready [default: none; 60, or 5 times the slowest start
     /// so far, for the successor of one that serves]
     #[arg(long, value_name = "S", value_parser = values::seconds)]

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::lazy_imports;
 use super::mistakes::{Mistake, Mistakes};
@@ -15,6 +16,12 @@ use crate::cli::{
     Recycling,
 };
 use crate::imports::REPORT_VARIABLE;
+
+/// How long a stop may take: `docker stop` kills after ten seconds.
+const STOP: Duration = Duration::from_secs(8);
+
+/// How long a worker that has a successor may take to end: nobody waits for it.
+const REPLACEMENT: Duration = Duration::from_secs(30);
 
 /// Says what the flags mean here, or everything that is wrong with them.
 pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake>> {
@@ -44,7 +51,7 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
         workers: environment::workers(flags.processes.workers, &environment, &mut mistakes),
         worker_startup: flags.processes.timeout_worker_startup,
         preload: flags.processes.preload,
-        recycle: recycle(&flags.recycling),
+        recycle: recycle(&flags.recycling, flags.processes.timeout_graceful_shutdown),
         reload,
         operator: super::operator::meant(&flags.operation, around),
         environment,
@@ -69,6 +76,7 @@ fn for_development(config: &mut Config) {
     config.recycle.mode = RecycleMode::Overlap;
     let grace = config.worker.graceful_shutdown.min(reload::GRACE);
     config.worker.graceful_shutdown = grace;
+    config.recycle.grace = grace;
 }
 
 fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> WorkerConfig {
@@ -117,7 +125,8 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
         headers: headers(&http.headers, mistakes),
         keep_alive: http.timeout_keep_alive,
         header_read: http.timeout_header_read,
-        graceful_shutdown: flags.processes.timeout_graceful_shutdown,
+        graceful_shutdown: flags.processes.timeout_graceful_shutdown.unwrap_or(STOP),
+        drain_delay: flags.processes.drain_delay,
         limit_concurrency: http.limit_concurrency,
         max_head_size: http.max_head_size,
         limits: LimitSettings::default(),
@@ -155,8 +164,9 @@ fn application_directory(
     directory
 }
 
-fn recycle(typed: &Recycling) -> Recycle {
+fn recycle(typed: &Recycling, grace: Option<Duration>) -> Recycle {
     Recycle {
+        grace: grace.unwrap_or(REPLACEMENT),
         ttl: typed.ttl,
         ttl_jitter: typed.ttl_jitter,
         max_rss: typed.max_rss,

@@ -102,6 +102,8 @@ pub struct Recycle {
     pub max_rss: Option<u64>,
     /// Which comes first, the old one's end or the successor.
     pub mode: RecycleMode,
+    /// How long the old one may take to end.
+    pub grace: Duration,
 }
 
 /// `--recycle`.

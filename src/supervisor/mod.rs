@@ -66,6 +66,7 @@ pub fn run(
             workers: config.workers.get(),
             startup: config.worker_startup,
             grace: config.worker.graceful_shutdown,
+            drain_delay: config.worker.drain_delay,
             recycle: config.recycle,
             follows_changes: changes.is_some(),
             seed: seed(),
@@ -202,6 +203,7 @@ impl Supervisor<'_> {
                     Event::Ready(id)
                 }
                 FromWorker::LimitReached => Event::LimitReached(id),
+                FromWorker::WoundDown => Event::WoundDown(id),
                 FromWorker::Served(account) => Event::Served(id, account),
                 // Lifespan shutdown has to end within the drain's deadline, too.
                 FromWorker::Drained => continue,
@@ -300,8 +302,11 @@ impl Supervisor<'_> {
                         actions.extend(self.pool.on(Event::NotStarted(id), Instant::now()));
                     }
                 }
-                Action::Drain(id) => self.workforce.tell(id, &ToWorker::Drain),
-                Action::HandOver(old, new) => self.workforce.hand_over(old, new),
+                Action::WindDown(id, within) => {
+                    self.workforce.tell(id, &ToWorker::WindDown(within));
+                }
+                Action::Drain(id, drain) => self.workforce.tell(id, &ToWorker::Drain(drain)),
+                Action::HandOver(old, new, drain) => self.workforce.hand_over(old, new, drain),
                 Action::Quit(id) => self.workforce.end(id, &ToWorker::Quit),
                 Action::Leave(id) => self.workforce.end(id, &ToWorker::Leave),
                 Action::Kill(id) => self.workforce.kill(id),

@@ -109,8 +109,9 @@ pub(super) fn say(notice: Notice, banner: &Banner, workforce: &Workforce<'_>) {
         Notice::Stuck(id) => warn!("Worker (pid {}) did not stop in time; killing it.", pid(id)),
         Notice::Deaf(id) => warn!("Worker (pid {}) was not ready yet; killing it.", pid(id)),
         Notice::Recycled(recycled) => info!("{}", recycled_line(&recycled, pid)),
-        Notice::NoRoom(id, own, room) => info!(
-            "Worker (pid {}) ends before its successor starts: it has {} MB, and {} MB are free.",
+        Notice::NoRoom(id, own, room) => warn!(
+            "Worker (pid {}) ends before its successor starts, and requests wait meanwhile: it has \
+             {} MB, and {} MB are free. Raise the memory limit, or choose with --recycle.",
             pid(id),
             Megabytes(own),
             Megabytes(room)

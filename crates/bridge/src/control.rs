@@ -5,10 +5,11 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
 
-use lowmem_base::control::{FromWorker, Received, ToWorker, WorkerEnd};
+use lowmem_base::control::{Drain, FromWorker, Received, ToWorker, WorkerEnd};
 use lowmem_base::sys::watch;
 use lowmem_http::server::HandOver;
 
@@ -20,6 +21,8 @@ pub struct Control {
     /// Readable once a signal asked the worker to stop. The terminal sends Ctrl-C to the whole
     /// group, so a worker hears of it twice; the supervisor counts.
     signalled: AsyncFd<OwnedFd>,
+    /// How to stop for a signal.
+    at_signal: Drain,
 }
 
 /// What to do next.
@@ -27,6 +30,8 @@ pub struct Control {
 pub enum Order {
     /// Take over the connections of the worker at the other end.
     Adopt(HandOver),
+    /// Prepare for a drain, within this time.
+    WindDown(Duration),
     /// Stop serving.
     Stop(Stop),
 }
@@ -35,7 +40,7 @@ pub enum Order {
 #[derive(Debug)]
 pub enum Stop {
     /// Finish what is in flight; connections with nothing to do go to a successor, if there is one.
-    Drain(Option<HandOver>),
+    Drain(Drain, Option<HandOver>),
     /// At once.
     Now(Haste),
 }
@@ -54,12 +59,13 @@ impl Control {
     ///
     /// # Errors
     /// No descriptor is left.
-    pub fn new(end: WorkerEnd, signalled: OwnedFd) -> io::Result<Self> {
+    pub fn new(end: WorkerEnd, signalled: OwnedFd, at_signal: Drain) -> io::Result<Self> {
         let readable = watch::for_input(end.as_fd().try_clone_to_owned()?)?;
         Ok(Self {
             end,
             readable,
             signalled: watch::for_input(signalled)?,
+            at_signal,
         })
     }
 
@@ -87,7 +93,7 @@ impl Control {
         let mut message = pin!(self.message());
         poll_fn(|cx| {
             if self.signalled.poll_read_ready(cx).is_ready() {
-                return Poll::Ready(Order::Stop(Stop::Drain(None)));
+                return Poll::Ready(Order::Stop(Stop::Drain(self.at_signal, None)));
             }
             message.as_mut().poll(cx)
         })
@@ -99,6 +105,15 @@ impl Control {
         loop {
             if let Order::Stop(Stop::Now(haste)) = self.message().await {
                 return haste;
+            }
+        }
+    }
+
+    /// Waits for the next order to stop, while a drain is delayed.
+    pub async fn stop(&self) -> Stop {
+        loop {
+            if let Order::Stop(stop) = self.message().await {
+                return stop;
             }
         }
     }
@@ -139,7 +154,10 @@ impl Control {
             };
             let neighbour = descriptors.into_iter().next().map(HandOver::over);
             match (message, neighbour) {
-                (ToWorker::Drain, successor) => return Order::Stop(Stop::Drain(successor)),
+                (ToWorker::Drain(drain), successor) => {
+                    return Order::Stop(Stop::Drain(drain, successor));
+                }
+                (ToWorker::WindDown(within), _) => return Order::WindDown(within),
                 (ToWorker::Adopt, Some(predecessor)) => return Order::Adopt(predecessor),
                 (ToWorker::Quit, _) => return Order::Stop(Stop::Now(Haste::Quit)),
                 (ToWorker::Leave, _) => return Order::Stop(Stop::Now(Haste::Leave)),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use tokio::time::{Instant, sleep_until};
 
+use lowmem_base::control::Drain;
 use lowmem_http::server::Server;
 
 use crate::control::{Control, Haste, Stop};
@@ -16,29 +17,41 @@ use crate::hosted::Hosted;
 use crate::tasks;
 use crate::wsgi;
 
-/// The last part of the grace period, in which applications are told that their clients are gone,
-/// so that streams without an end find one.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// The part of the time for requests, its last, in which all applications are told that their clients
+/// are gone: those that listen may still answer.
+const FAREWELL_PART: u32 = 6;
 
-/// How long cancelled tasks may clean up; one that refuses is left to the loop's end.
+/// How long cancelled tasks may clean up; one that refuses is left to the loop's end. Where little
+/// time was given to requests, a quarter of that.
 const CLEAN_UP: Duration = Duration::from_secs(1);
 
-/// Finishes what is in flight: within `grace`, or at once. Whether lifespan shutdown is to follow.
-pub async fn run(
-    server: &Rc<Server<Hosted>>,
-    control: &Control,
-    stop: Stop,
-    grace: Duration,
-) -> bool {
+/// How long event streams and WebSockets may take to end while the worker still serves.
+const STREAMS: Duration = Duration::from_millis(500);
+
+/// Serves on until little would be lost by a drain: long requests have ended, or `within` is almost
+/// over; then event streams and WebSockets are told to end. Streams are told last, because their
+/// clients come back at once.
+pub async fn wind_down(server: &Server<Hosted>, within: Duration) {
+    server
+        .no_long_requests(within.saturating_sub(STREAMS))
+        .await;
+    server.end_streams(None);
+    tokio::time::sleep(STREAMS.min(within)).await;
+}
+
+/// Finishes what is in flight, on the given terms or at once. Whether lifespan shutdown is to follow.
+pub async fn run(server: &Rc<Server<Hosted>>, control: &Control, stop: Stop) -> bool {
+    let stop = after_delay(server, control, stop).await;
     tracing::info!("Shutting down");
-    let mut waited = match stop {
+    let (mut waited, clean_up) = match stop {
         Stop::Now(haste) => {
             server.drain(None);
-            Waited::Told(haste)
+            (Waited::Told(haste), CLEAN_UP)
         }
-        Stop::Drain(successor) => {
+        Stop::Drain(drain, successor) => {
             server.drain(successor);
-            finished(server, control, grace).await
+            let clean_up = CLEAN_UP.min(drain.requests / 4);
+            (finished(server, control, drain).await, clean_up)
         }
     };
     let why = match waited {
@@ -52,27 +65,60 @@ pub async fn run(
     }
     server.cut_all();
     if waited != Waited::Told(Haste::Leave) {
-        waited = until(idle(server), control, Instant::now() + CLEAN_UP).await;
+        waited = until(idle(server), control, Instant::now() + clean_up).await;
     }
     waited != Waited::Told(Haste::Leave)
 }
 
+/// Serves on for as long as a drain is delayed, and has clients take their next request elsewhere.
+async fn after_delay(server: &Server<Hosted>, control: &Control, stop: Stop) -> Stop {
+    let Stop::Drain(drain, _) = &stop else {
+        return stop;
+    };
+    if drain.delay.is_zero() {
+        return stop;
+    }
+    let seconds = drain.delay.as_secs_f32();
+    tracing::info!("Serving on for {seconds} s before shutting down (--drain-delay)");
+    server.close_after_responses();
+    let end = Instant::now() + drain.delay;
+    loop {
+        let mut sooner = pin!(control.stop());
+        let mut time = pin!(sleep_until(end));
+        let sooner = poll_fn(|cx| match sooner.as_mut().poll(cx) {
+            Poll::Ready(sooner) => Poll::Ready(Some(sooner)),
+            Poll::Pending => time.as_mut().poll(cx).map(|()| None),
+        });
+        match sooner.await {
+            // The supervisor's order, after the same signal reached the worker: the delay has begun.
+            Some(Stop::Drain(again, None)) if !again.delay.is_zero() => {}
+            Some(sooner) => return sooner,
+            None => return stop,
+        }
+    }
+}
+
 /// Waits for everything in flight.
-async fn finished(server: &Rc<Server<Hosted>>, control: &Control, grace: Duration) -> Waited {
+async fn finished(server: &Rc<Server<Hosted>>, control: &Control, drain: Drain) -> Waited {
     // One turn for the idle connections to close.
     tokio::task::yield_now().await;
     if server.open_connections() > 0 {
         tracing::info!("Waiting for connections to close. (CTRL+C to force quit)");
     }
-    let end = Instant::now() + grace;
-    let farewell = end - FAREWELL.min(grace / 2);
-    match until(idle(server), control, farewell).await {
-        Waited::TimeIsUp => {
-            server.disconnect_all();
-            until(idle(server), control, end).await
-        }
-        waited => waited,
+    let begin = Instant::now();
+    let end = begin + drain.requests;
+    let waited = until(idle(server), control, begin + drain.endless).await;
+    if waited != Waited::TimeIsUp {
+        return waited;
     }
+    server.end_streams(drain.endless_from);
+    let farewell = end - drain.requests / FAREWELL_PART;
+    let waited = until(idle(server), control, farewell).await;
+    if waited != Waited::TimeIsUp {
+        return waited;
+    }
+    server.disconnect_all();
+    until(idle(server), control, end).await
 }
 
 /// Ready when no connection is open and no request's task runs.

@@ -131,6 +131,7 @@ impl Pool {
             // Without a pause it waits for its turn, which another event brings.
             Some(_) => self.swapping.retry_at,
         });
-        times.chain(self.due.weigh_at).min()
+        let winding = self.winds_down_until().map(|(_, until)| until);
+        times.chain(self.due.weigh_at).chain(winding).min()
     }
 }

@@ -29,11 +29,13 @@ pub use self::types::{Action, Event, Notice, Reason, Recycled, Settings, Weighin
 pub use self::view::View;
 use self::worker::{State, Worker};
 use super::restart::Verdict;
+use crate::control::Drain;
 use crate::exit::Exit;
 use crate::sys::process::Ending;
 
-/// Past the grace period, a worker still closes its connections and runs lifespan shutdown.
-const DRAIN_MARGIN: Duration = Duration::from_secs(5);
+/// Past the grace period a worker may still end its processes and threads. With the default of 8 s
+/// all is over before `docker stop` kills.
+const DRAIN_MARGIN: Duration = Duration::from_millis(1_500);
 
 /// How long a worker that was told to stop at once may take: time to cut its connections and to end
 /// what it runs, and little enough that whoever asks twice need not ask a third time. One that
@@ -100,6 +102,7 @@ impl Pool {
             Event::Tick => self.expire(now),
             Event::Ready(id) => self.ready(id, now),
             Event::LimitReached(id) => self.make_due(id, Reason::MaxRequests),
+            Event::WoundDown(id) => self.wound_down(id, now),
             Event::Served(id, account) => self.served(id, account),
             Event::Weighed(id, weighing) => self.weighed(id, weighing, now),
             Event::Ended(id, ending) => self.ended(id, ending, now),
@@ -107,7 +110,9 @@ impl Pool {
             Event::NotStarted(id) => self.ended(id, Ending::Code(127), now),
             Event::Stop if matches!(self.phase, Phase::Stopping { .. }) => {}
             Event::Stop => self.stop(Exit::Stopped, Urgency::Graceful, now),
-            Event::Interrupt => self.stop(Exit::Stopped, self.more_urgent(Urgency::Graceful), now),
+            Event::Interrupt => {
+                self.stop(Exit::Stopped, self.more_urgent(Urgency::Interrupted), now);
+            }
             Event::StopNow => self.stop(Exit::Stopped, self.more_urgent(Urgency::AtOnce), now),
             Event::Recycle => self.recycle_all(),
             Event::Changed => self.changed(now),
@@ -186,9 +191,6 @@ impl Pool {
             Verdict::After(delay) => delay,
             // The others still serve: better some workers than none.
             Verdict::CannotStart(_) if is_served => restart.delay(),
-            Verdict::CannotStart(_) if self.settings.follows_changes => {
-                return self.await_change(dead.id, ending);
-            }
             Verdict::CannotStart(starts) => {
                 self.say(Notice::CannotStart(dead.id, ending, starts));
                 return self.stop(Exit::CouldNotStart, Urgency::Prompt, now);
@@ -313,6 +315,11 @@ impl Pool {
                 _ => {}
             }
         }
+        if let Some((id, until)) = self.winds_down_until()
+            && until <= now
+        {
+            self.wound_down(id, now);
+        }
         if self.phase == Phase::Serving {
             self.watch(now);
         }
@@ -326,25 +333,43 @@ impl Pool {
     }
 
     /// The end: idle connections are closed.
-    fn drain(&mut self, id: WorkerId, now: Instant) {
-        let deadline = now + self.settings.grace + DRAIN_MARGIN;
-        self.set(id, State::Draining { deadline }, Action::Drain(id));
+    fn drain(&mut self, id: WorkerId, interrupted: bool, now: Instant) {
+        let grace = self.settings.grace;
+        let delay = match interrupted {
+            true => Duration::ZERO,
+            false => self.settings.drain_delay,
+        };
+        let deadline = now + delay + grace + DRAIN_MARGIN;
+        let action = Action::Drain(id, Drain::stopping(grace, delay, interrupted));
+        self.set(id, State::Draining { deadline }, action);
     }
 
     /// Its place or the server goes on: connections move to another worker.
     fn drain_to(&mut self, id: WorkerId, other: Option<WorkerId>, now: Instant) {
-        let deadline = now + self.settings.grace + DRAIN_MARGIN;
-        self.set(
-            id,
-            State::Draining { deadline },
-            Action::HandOver(id, other),
-        );
+        let grace = self.settings.recycle.grace;
+        let deadline = now + grace + DRAIN_MARGIN;
+        let action = Action::HandOver(id, other, Drain::recycling(grace));
+        self.set(id, State::Draining { deadline }, action);
+    }
+
+    /// Its place is empty until it has gone, and no other worker serves.
+    fn drain_alone(&mut self, id: WorkerId, now: Instant) {
+        let drain = Drain::blocking();
+        let deadline = now + drain.requests + self.settings.grace + DRAIN_MARGIN;
+        let action = Action::HandOver(id, None, drain);
+        self.set(id, State::Draining { deadline }, action);
     }
 
     fn drain_to_others(&mut self, id: WorkerId, now: Instant) {
+        let other = self.other_ready(id);
+        self.drain_to(id, other, now);
+    }
+
+    /// A worker that serves besides this one.
+    fn other_ready(&self, id: WorkerId) -> Option<WorkerId> {
         let mut workers = self.workers.iter();
         let other = workers.find(|worker| worker.is_ready() && worker.id != id);
-        self.drain_to(id, other.map(|other| other.id), now);
+        other.map(|other| other.id)
     }
 
     /// A ready worker ends at once, in the way that the action says.

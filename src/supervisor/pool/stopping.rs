@@ -11,6 +11,8 @@ use crate::exit::Exit;
 pub(super) enum Urgency {
     /// The first signal: finish what is in flight.
     Graceful,
+    /// The same, by a person, who waits.
+    Interrupted,
     /// The server has failed: nothing to wait for, but a starting worker may end in order.
     Prompt,
     /// The second signal: lifespan shutdown is left out, and whoever hears nothing is killed.
@@ -37,19 +39,20 @@ impl Pool {
     }
 
     fn stop_worker(&mut self, id: WorkerId, urgency: Urgency, now: Instant) {
-        use Urgency::{AtOnce, Graceful, Kill, Prompt};
+        use Urgency::{AtOnce, Graceful, Interrupted, Kill, Prompt};
         let Some(worker) = self.worker(id) else {
             return;
         };
         match (worker.state, urgency) {
-            (State::Ready { .. }, Graceful) => self.drain(id, now),
+            (State::Ready { .. }, Graceful) => self.drain(id, false, now),
+            (State::Ready { .. }, Interrupted) => self.drain(id, true, now),
             (State::Ready { .. } | State::Draining { .. }, Prompt) => {
                 self.quit(id, Action::Quit(id), now);
             }
             (State::Ready { .. } | State::Draining { .. } | State::Quitting { .. }, AtOnce) => {
                 self.quit(id, Action::Leave(id), now);
             }
-            (State::Starting { .. }, Graceful | Prompt) => self.abandon(id, now),
+            (State::Starting { .. }, Graceful | Interrupted | Prompt) => self.abandon(id, now),
             (State::Starting { .. } | State::Abandoned { .. }, AtOnce | Kill) => {
                 self.say(Notice::Deaf(id));
                 self.kill(id);
@@ -58,9 +61,9 @@ impl Pool {
                 self.kill(id);
             }
             // It has been told already.
-            (State::Abandoned { .. }, Graceful | Prompt)
-            | (State::Draining { .. }, Graceful)
-            | (State::Quitting { .. }, Graceful | Prompt)
+            (State::Abandoned { .. }, Graceful | Interrupted | Prompt)
+            | (State::Draining { .. }, Graceful | Interrupted)
+            | (State::Quitting { .. }, Graceful | Interrupted | Prompt)
             | (State::Waiting { .. } | State::Killed { .. }, _) => {}
         }
     }

@@ -4,9 +4,13 @@
 //! more than one worker too many in memory:
 //!
 //! ```text
-//! overlap     Deciding ─▶ Starting ─▶ Draining ─▶ done     the successor first
-//! sequential  Deciding ─▶ Emptying ─▶ Refilling ─▶ done    the old one's end first
+//! overlap     Deciding ─▶ Starting ─▶ Draining ─▶ done                   the successor first
+//! sequential  Deciding ─▶ (Winding) ─▶ Emptying ─▶ Refilling ─▶ done     the old one's end first
 //! ```
+//!
+//! In a sequential swap of the only worker that serves, everybody waits from the moment in which it
+//! stops accepting until its successor is ready. It therefore *winds down* first: it serves on until
+//! long requests have ended, and only what is left then has little time.
 //!
 //! A successor that fails beside an old worker changes nothing, and is tried again later. One that
 //! fails where the old worker has gone is a dead worker like any other.
@@ -26,6 +30,10 @@ const RETRY: Backoff = Backoff {
     first: Duration::from_secs(1),
     longest: Duration::from_secs(60),
 };
+
+/// How long past its time a worker is waited for that should have wound down: it also tells event
+/// streams and WebSockets to end, and may be busy with a request.
+const WIND_DOWN_MARGIN: Duration = Duration::from_secs(2);
 
 /// The swap that is under way.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +56,8 @@ enum Stage {
     Starting { new: WorkerId },
     /// The old one drains; the successor serves, unless it has died or is not wanted any more.
     Draining { new: Option<WorkerId> },
+    /// The old one serves on until long requests have ended; until then at the latest.
+    Winding { until: Instant },
     /// The old one drains, and nobody is in its place.
     Emptying,
     /// The successor starts where the old one was.
@@ -143,12 +153,38 @@ impl Pool {
         swap.weight = weighing.own;
         swap.stage = match self.mode(swap.old, weighing) {
             RecycleMode::Overlap | RecycleMode::Auto => Stage::Starting { new: self.add(now) },
-            RecycleMode::Sequential => {
+            RecycleMode::Sequential if self.other_ready(swap.old).is_some() => {
                 self.drain_to_others(swap.old, now);
                 Stage::Emptying
             }
+            RecycleMode::Sequential => {
+                let within = self.settings.recycle.grace;
+                self.actions.push(Action::WindDown(swap.old, within));
+                let until = now + within + WIND_DOWN_MARGIN;
+                Stage::Winding { until }
+            }
         };
         self.swapping.swap = Some(swap);
+    }
+
+    /// The old worker has wound down, or has taken too long.
+    pub(super) fn wound_down(&mut self, id: WorkerId, now: Instant) {
+        if let Some(swap) = &mut self.swapping.swap
+            && swap.old == id
+            && matches!(swap.stage, Stage::Winding { .. })
+        {
+            swap.stage = Stage::Emptying;
+            self.drain_alone(id, now);
+        }
+    }
+
+    /// When the old worker is waited for no longer.
+    pub(super) fn winds_down_until(&self) -> Option<(WorkerId, Instant)> {
+        let swap = self.swapping.swap?;
+        match swap.stage {
+            Stage::Winding { until } => Some((swap.old, until)),
+            _ => None,
+        }
     }
 
     /// Overlapping is better where there is room for it. A successor is taken to need what the old
@@ -233,7 +269,7 @@ impl Pool {
                 self.swapping.swap = Some(swap);
                 Role::Settled
             }
-            Stage::Deciding if is_old => {
+            Stage::Deciding | Stage::Winding { .. } if is_old => {
                 self.forget_swap();
                 Role::Bystander
             }
@@ -257,7 +293,7 @@ impl Pool {
                 self.forget_swap();
                 self.give_up(new, now);
             }
-            Stage::Deciding | Stage::Draining { .. } => self.forget_swap(),
+            Stage::Deciding | Stage::Winding { .. } | Stage::Draining { .. } => self.forget_swap(),
             // Whoever comes into the empty place has the new source.
             Stage::Emptying => {}
         }
@@ -304,7 +340,7 @@ impl Pool {
                 self.forget_swap();
                 self.abandon(new, now);
             }
-            Stage::Deciding if swap.old == id => self.forget_swap(),
+            Stage::Deciding | Stage::Winding { .. } if swap.old == id => self.forget_swap(),
             Stage::Refilling { new } if new == id => self.forget_swap(),
             _ => {}
         }
@@ -317,7 +353,10 @@ impl Swapping {
     pub(super) fn holds_only(&self, workers: &[WorkerId]) -> bool {
         let Some(swap) = &self.swap else { return true };
         let named = match swap.stage {
-            Stage::Deciding | Stage::Emptying | Stage::Draining { new: None } => vec![swap.old],
+            Stage::Deciding
+            | Stage::Winding { .. }
+            | Stage::Emptying
+            | Stage::Draining { new: None } => vec![swap.old],
             Stage::Starting { new } | Stage::Draining { new: Some(new) } => vec![swap.old, new],
             Stage::Refilling { new } => vec![new],
         };

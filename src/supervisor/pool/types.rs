@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::Recycle;
-use crate::control::Account;
+use crate::control::{Account, Drain};
 use crate::exit::Exit;
 use crate::sys::process::Ending;
 
@@ -20,6 +20,8 @@ pub enum Event {
     Ready(WorkerId),
     /// A worker has served as many requests as it was asked to.
     LimitReached(WorkerId),
+    /// A worker that was to wind down has done so.
+    WoundDown(WorkerId),
     /// A worker serves no more, and this is what it has done.
     Served(WorkerId, Account),
     /// The answer to [`Action::Weigh`].
@@ -49,11 +51,13 @@ pub enum Event {
 pub enum Action {
     /// Start this worker's process.
     Spawn(WorkerId),
+    /// Send `WindDown`.
+    WindDown(WorkerId, Duration),
     /// Send `Drain`.
-    Drain(WorkerId),
+    Drain(WorkerId, Drain),
     /// Send `Drain`, with a way for its connections to another worker; `None` is whichever becomes
     /// ready next.
-    HandOver(WorkerId, Option<WorkerId>),
+    HandOver(WorkerId, Option<WorkerId>, Drain),
     /// Send `Quit`.
     Quit(WorkerId),
     /// Send `Leave`.
@@ -153,8 +157,10 @@ pub struct Settings {
     pub workers: usize,
     /// How long one may take to become ready, if that was asked for.
     pub startup: Option<Duration>,
-    /// How long a drain may take.
+    /// How long a stop may take.
     pub grace: Duration,
+    /// How long workers serve on after SIGTERM.
+    pub drain_delay: Duration,
     /// When and how healthy workers are replaced.
     pub recycle: Recycle,
     /// Whether [`Event::Changed`] will tell when a worker that could not start may succeed.

@@ -13,7 +13,7 @@ use super::pool::{Weighing, WorkerId};
 use super::template::{Purpose, Template};
 use super::warm::Warm;
 use crate::config::{Config, WorkerConfig};
-use crate::control::{FromWorker, Received, SupervisorEnd, ToWorker, socket_pair};
+use crate::control::{Drain, FromWorker, Received, SupervisorEnd, ToWorker, socket_pair};
 use crate::launch::Launch;
 use crate::net::Listeners;
 use crate::sys::process::{self, Ending};
@@ -160,18 +160,18 @@ impl<'a> Workforce<'a> {
 
     /// Has a worker drain into another, or into a socket that keeps its connections until another
     /// is ready. Should there be no sockets, it drains as at the end, and what is idle is closed.
-    pub(super) fn hand_over(&mut self, old: WorkerId, new: Option<WorkerId>) {
+    pub(super) fn hand_over(&mut self, old: WorkerId, new: Option<WorkerId>, drain: Drain) {
         match socket_pair() {
             Ok((olds, news)) => {
                 match new {
                     Some(new) => self.tell_with(new, &ToWorker::Adopt, &[news.as_fd()]),
                     None => self.waiting.push(news),
                 }
-                self.tell_with(old, &ToWorker::Drain, &[olds.as_fd()]);
+                self.tell_with(old, &ToWorker::Drain(drain), &[olds.as_fd()]);
             }
             Err(reason) => {
                 error!("Cannot hand connections over: {reason}");
-                self.tell(old, &ToWorker::Drain);
+                self.tell(old, &ToWorker::Drain(drain));
             }
         }
     }

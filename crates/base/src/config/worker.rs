@@ -55,8 +55,10 @@ pub struct WorkerConfig {
     pub keep_alive: Duration,
     /// How long a request head may take, from its first byte or from the connection's start.
     pub header_read: Duration,
-    /// How long a drain may take before open requests are cut.
+    /// How long a stop may take, lifespan shutdown included.
     pub graceful_shutdown: Duration,
+    /// How long the worker serves on after SIGTERM before it stops.
+    pub drain_delay: Duration,
     /// Answer 503 while this many requests are in flight.
     pub limit_concurrency: Option<usize>,
     /// Largest accepted request head in bytes; beyond it the answer is 431.

@@ -171,10 +171,10 @@ mod tests {
         let (supervisor, worker) = ends();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         supervisor
-            .send(&ToWorker::Drain, &[listener.as_fd()])
+            .send(&ToWorker::Quit, &[listener.as_fd()])
             .unwrap();
         let (message, descriptors) = worker.wait().unwrap().unwrap();
-        assert_eq!(message, ToWorker::Drain);
+        assert_eq!(message, ToWorker::Quit);
         let received = TcpListener::from(descriptors.into_iter().next().unwrap());
         assert_eq!(
             received.local_addr().unwrap(),

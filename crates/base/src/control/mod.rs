@@ -5,13 +5,17 @@
 //! outlives its supervisor.
 
 mod channel;
+mod drain;
 mod imported;
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::WorkerConfig;
 
 pub use channel::{Channel, MAX_DESCRIPTORS, Received, SupervisorEnd, WorkerEnd, socket_pair};
+pub use drain::Drain;
 pub use imported::{Imported, ToImport, Unfit};
 
 /// From the supervisor.
@@ -26,9 +30,12 @@ pub enum ToWorker {
     Warm(Box<WorkerConfig>, Box<ToImport>),
     /// To a template: fork a worker, whose end of its control socket is attached.
     Fork,
-    /// Stop accepting, finish what is in flight within the configured grace period, exit 0. With a
-    /// descriptor attached, its other end is the successor's, and connections move there.
-    Drain,
+    /// Serve on, and say when little would be lost by a drain: long requests have ended, or this time
+    /// is over; then event streams and WebSockets are told to end.
+    WindDown(Duration),
+    /// Stop accepting, finish what is in flight on these terms, exit 0. With a descriptor attached,
+    /// its other end is the successor's, and connections move there.
+    Drain(Drain),
     /// Take over the connections that come through the attached descriptor, whose other end is the
     /// predecessor's.
     Adopt,
@@ -54,6 +61,8 @@ pub enum FromWorker {
     Imported(Box<Imported>),
     /// It has served as many requests as it is meant to, and goes on until it is told to drain.
     LimitReached,
+    /// The answer to [`ToWorker::WindDown`].
+    WoundDown,
     /// What it has done, said before `Drained`.
     Served(Account),
     /// It has stopped accepting and its last request is done; lifespan shutdown follows.

@@ -7,13 +7,14 @@ use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use tokio::net::{TcpListener, UnixListener};
 
 use lowmem_base::config::{BoundListener, Loop, WorkerConfig};
-use lowmem_base::control::{Account, FromWorker, WorkerEnd};
+use lowmem_base::control::{Account, Drain, FromWorker, WorkerEnd};
 use lowmem_base::sys::{memory, startup};
 use lowmem_base::telemetry::paint;
 use lowmem_http::interface::Protocol;
@@ -59,7 +60,7 @@ pub(super) fn work(
     }
     let (control, listeners) = runtime::enter(|| -> PyResult<_> {
         Ok((
-            Control::new(control, stop)?,
+            Control::new(control, stop, at_signal(&config))?,
             listeners(&config, descriptors)?,
         ))
     })?;
@@ -139,6 +140,11 @@ fn listeners(config: &WorkerConfig, descriptors: Vec<OwnedFd>) -> PyResult<Vec<L
     Ok(adopted?)
 }
 
+/// How a signal stops the worker that the supervisor has not passed on.
+fn at_signal(config: &WorkerConfig) -> Drain {
+    Drain::stopping(config.graceful_shutdown, config.drain_delay, false)
+}
+
 /// [`serve`] in memory of its own. By value it would be on the stack of each function that it passes
 /// through, for as long as the worker lives.
 #[inline(never)]
@@ -196,10 +202,13 @@ async fn serve(
     let stop = loop {
         match control.order().await {
             Order::Adopt(predecessor) => server.adopt(predecessor),
+            Order::WindDown(within) => {
+                tasks::spawn(wind_down(Rc::clone(&server), Rc::clone(&control), within));
+            }
             Order::Stop(stop) => break stop,
         }
     };
-    let ends_lifespan = drain::run(&server, &control, stop, config.graceful_shutdown).await;
+    let ends_lifespan = drain::run(&server, &control, stop).await;
     tell_of_the_end(&server, &control);
     let mut end = pin!(end(lifespan.filter(|_| ends_lifespan)));
     let mut leave = pin!(control.leave());
@@ -294,6 +303,14 @@ fn tell_of_imports(config: &WorkerConfig, control: &Control) {
 async fn forget_start() {
     tokio::task::yield_now().await;
     startup::forget();
+}
+
+/// Serves on until little would be lost, and says so.
+async fn wind_down(server: Rc<Server<Hosted>>, control: Rc<Control>, within: Duration) {
+    drain::wind_down(&server, within).await;
+    if let Err(error) = control.send(&FromWorker::WoundDown) {
+        tracing::error!("Cannot reach the supervisor: {error}");
+    }
 }
 
 /// The supervisor decides what a worker that has answered its share of requests does next.

@@ -67,6 +67,9 @@ use proxy::Proxies;
 use request_id::RequestIds;
 use turn::Turn;
 
+/// A request that has been open for so long may go on for longer than it can be waited for.
+const LONG_REQUEST: Duration = Duration::from_millis(500);
+
 /// Memory is given back to the kernel after this many connections were busy at once.
 const TRIM_FROM: usize = 64;
 
@@ -228,7 +231,28 @@ impl<A: Application> Server<A> {
 
     /// Tells the applications of all open requests that their client is gone, so that streams end.
     pub fn disconnect_all(&self) {
-        self.connections.disconnect_all();
+        self.connections.end_all();
+    }
+
+    /// Tells those of event streams, and of responses without a length that have gone on for so long;
+    /// and WebSockets to come back.
+    pub fn end_streams(&self, from: Option<Duration>) {
+        self.connections.end_streams(from);
+    }
+
+    /// Ready when nothing long is open that an end of the worker would cut, or at the latest
+    /// `within` this time: the requests that were open a moment ago have been answered. Event streams
+    /// and WebSockets do not count.
+    pub async fn no_long_requests(&self, within: Duration) {
+        let end = Instant::now() + within;
+        loop {
+            self.connections.ask_for_unfinished();
+            let left = end.saturating_duration_since(Instant::now());
+            tokio::time::sleep(LONG_REQUEST.min(left)).await;
+            if !self.connections.has_unfinished() || left <= LONG_REQUEST {
+                return;
+            }
+        }
     }
 
     /// Cuts every connection.

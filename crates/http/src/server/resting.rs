@@ -225,7 +225,8 @@ impl<A: Application> Server<A> {
         });
     }
 
-    fn close_after_responses(&self) {
+    /// Has each connection end with its next response.
+    pub fn close_after_responses(&self) {
         self.defaults.closing.store(true, Ordering::Relaxed);
     }
 

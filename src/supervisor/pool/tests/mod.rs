@@ -20,12 +20,33 @@ fn id(number: u32) -> WorkerId {
     WorkerId(number)
 }
 
+/// The worker drains because the server stops.
+fn drained(number: u32) -> Action {
+    Action::Drain(id(number), Drain::stopping(GRACE, Duration::ZERO, false))
+}
+
+/// The same for Ctrl-C.
+fn interrupted(number: u32) -> Action {
+    Action::Drain(id(number), Drain::stopping(GRACE, Duration::ZERO, true))
+}
+
+/// The worker drains while others serve, or one will.
+fn moved(old: WorkerId, new: Option<WorkerId>) -> Action {
+    Action::HandOver(old, new, Drain::recycling(GRACE))
+}
+
+/// The worker drains, and no other serves.
+fn emptied(old: WorkerId) -> Action {
+    Action::HandOver(old, None, Drain::blocking())
+}
+
 fn story(workers: usize) -> (Story, Vec<Action>) {
     let recycle = Recycle {
         ttl: None,
         ttl_jitter: 10,
         max_rss: None,
         mode: RecycleMode::Overlap,
+        grace: GRACE,
     };
     story_with(workers, recycle)
 }
@@ -35,6 +56,7 @@ fn story_with(workers: usize, recycle: Recycle) -> (Story, Vec<Action>) {
         workers,
         startup: Some(Duration::from_secs(60)),
         grace: GRACE,
+        drain_delay: Duration::ZERO,
         recycle,
         follows_changes: false,
         seed: 1,
@@ -46,6 +68,7 @@ fn story_without_limit(workers: usize, recycle: Recycle) -> (Story, Vec<Action>)
         workers,
         startup: None,
         grace: GRACE,
+        drain_delay: Duration::ZERO,
         recycle,
         follows_changes: false,
         seed: 1,
@@ -225,7 +248,7 @@ fn a_worker_that_could_not_be_started_is_tried_again() {
 #[test]
 fn interrupting_drains_then_cuts_then_kills() {
     let mut story = serving(1);
-    assert_eq!(story.on(Event::Interrupt), [Action::Drain(id(0))]);
+    assert_eq!(story.on(Event::Interrupt), [interrupted(0)]);
     assert_eq!(story.on(Event::Interrupt), [Action::Leave(id(0))]);
     assert_eq!(story.on(Event::Interrupt), [Action::Kill(id(0))]);
     assert_eq!(
@@ -237,7 +260,7 @@ fn interrupting_drains_then_cuts_then_kills() {
 #[test]
 fn asked_politely_twice_it_goes_on_draining() {
     let mut story = serving(1);
-    assert_eq!(story.on(Event::Stop), [Action::Drain(id(0))]);
+    assert_eq!(story.on(Event::Stop), [drained(0)]);
     assert_eq!(story.on(Event::Stop), []);
     assert_eq!(story.on(Event::Interrupt), [Action::Leave(id(0))]);
 }
@@ -312,8 +335,7 @@ fn growing_and_shrinking_keep_at_least_one() {
     let mut story = serving(1);
     assert_eq!(story.on(Event::Grow), [Action::Spawn(id(1))]);
     story.on(Event::Ready(id(1)));
-    let moved = Action::HandOver(id(1), Some(id(0)));
-    assert_eq!(story.on(Event::Shrink), [moved]);
+    assert_eq!(story.on(Event::Shrink), [moved(id(1), Some(id(0)))]);
     assert_eq!(story.on(Event::Shrink), []);
 }
 
@@ -325,4 +347,17 @@ fn shrinking_gives_up_what_does_not_serve_yet() {
     // The younger one is ready first.
     story.on(Event::Ready(id(2)));
     assert_eq!(story.on(Event::Shrink), [Action::Quit(id(1))]);
+}
+
+#[test]
+fn a_delay_comes_before_the_drain_and_a_person_does_not_wait_for_it() {
+    let delay = Duration::from_secs(20);
+    for (event, waited) in [(Event::Stop, delay), (Event::Interrupt, Duration::ZERO)] {
+        let mut story = serving(1);
+        story.pool.settings.drain_delay = delay;
+        let is_person = event == Event::Interrupt;
+        let drain = Drain::stopping(GRACE, waited, is_person);
+        assert_eq!(story.on(event), [Action::Drain(id(0), drain)]);
+        assert_eq!(story.wait().0, waited + GRACE + DRAIN_MARGIN);
+    }
 }

@@ -12,6 +12,8 @@ struct Process {
     /// It was told to end, in whatever way.
     is_told: bool,
     is_killed: bool,
+    /// It has been asked to wind down, and has not answered.
+    winds_down: bool,
 }
 
 struct World {
@@ -78,6 +80,9 @@ impl World {
         ];
         for (&number, process) in &self.alive {
             events.extend([KILLED, Ending::Code(0)].map(|ending| Event::Ended(id(number), ending)));
+            if process.winds_down {
+                events.push(Event::WoundDown(id(number)));
+            }
             if process.is_ready {
                 events.push(Event::LimitReached(id(number)));
             } else {
@@ -125,6 +130,9 @@ impl World {
             Event::Ended(WorkerId(number), _) => {
                 self.alive.remove(&number).unwrap();
             }
+            Event::WoundDown(WorkerId(number)) => {
+                self.alive.get_mut(&number).unwrap().winds_down = false;
+            }
             Event::Stop | Event::Interrupt | Event::StopNow => self.is_stopping = true,
             _ => {}
         }
@@ -142,10 +150,11 @@ impl World {
             assert!(self.exit.is_none(), "{action:?} after the end");
             match action {
                 Action::Spawn(worker) => actions.extend(self.spawn(worker)),
-                Action::Drain(worker) | Action::Quit(worker) | Action::Leave(worker) => {
+                Action::WindDown(worker, _) => self.process(worker).winds_down = true,
+                Action::Drain(worker, _) | Action::Quit(worker) | Action::Leave(worker) => {
                     self.process(worker).is_told = true;
                 }
-                Action::HandOver(old, new) => {
+                Action::HandOver(old, new, _) => {
                     self.process(old).is_told = true;
                     if let Some(new) = new.map(|new| *self.process(new)) {
                         assert!(new.is_ready && !new.is_told, "connections go to {new:?}");
@@ -304,11 +313,13 @@ fn settings() -> impl Iterator<Item = Settings> {
         workers,
         startup: None,
         grace: GRACE,
+        drain_delay: Duration::ZERO,
         recycle: Recycle {
             ttl: Some(Duration::from_secs(600)),
             ttl_jitter: 10,
             max_rss: Some(100),
             mode,
+            grace: GRACE,
         },
         follows_changes,
         seed: 1,

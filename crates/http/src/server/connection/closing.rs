@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::Connection;
 use super::input::READ_AHEAD;
 use crate::application::Application;
+use crate::server::Server;
 use crate::server::body::BodyDecoder;
 use crate::server::exchange::Ending;
 use crate::server::head;
@@ -18,7 +19,20 @@ const MAX_DISCARDED: usize = 256 * 1024;
 
 /// How long a closed connection is read from after its last response. Closing a socket with unread
 /// data resets it, and the client may lose the response (RFC 9112 section 9.6).
-pub(in crate::server) const LINGER: Duration = Duration::from_secs(2);
+const LINGER: Duration = Duration::from_secs(2);
+
+/// The same when the worker drains: a client that does not close its connection must not hold it up.
+const LAST_LINGER: Duration = Duration::from_millis(500);
+
+impl<A> Server<A> {
+    /// How long a connection that has been closed here waits for its client.
+    pub(in crate::server) fn linger(&self) -> Duration {
+        match self.draining.get() {
+            true => LAST_LINGER,
+            false => LINGER,
+        }
+    }
+}
 
 impl<A: Application> Connection<'_, A> {
     /// Answers a request that can't be read, and ends the connection.
@@ -76,9 +90,10 @@ impl<A: Application> Connection<'_, A> {
         .await
     }
 
-    /// Ends the sending side and reads until the client has seen it, within [`LINGER`].
+    /// Ends the sending side and reads until the client has seen it, within [`Server::linger`].
     pub(super) async fn linger(&mut self) {
-        self.entry.set_deadline(Some(Instant::now() + LINGER));
+        self.entry
+            .set_deadline(Some(Instant::now() + self.server.linger()));
         let mut shut = false;
         poll_fn(|cx| {
             self.entry.set_waker(cx.waker());

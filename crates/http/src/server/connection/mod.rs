@@ -27,7 +27,6 @@ use input::Input;
 use lowmem_base::config::HttpVersions;
 use next::Next;
 
-pub(super) use closing::LINGER;
 pub(super) use next::LAST_CALL;
 pub(super) use record::OwnedRecord;
 

@@ -4,10 +4,12 @@
 //! would cost two turns of the timer wheel. The sweep runs while there are connections and is
 //! late by a quarter of the shortest limit at most.
 
+mod calls;
+
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,7 @@ use tokio::sync::Notify;
 
 use super::exchange::Exchange;
 use super::websocket::Conversation;
+pub(super) use calls::Call;
 
 /// Between two sweeps.
 const MIN_INTERVAL: Duration = Duration::from_millis(25);
@@ -54,6 +57,8 @@ pub(super) struct Connections {
     full: RefCell<Vec<Waker>>,
     interval: Duration,
     draining: Cell<bool>,
+    /// The answer to [`Call::Tell`].
+    unfinished: RefCell<Vec<Weak<Exchange>>>,
 }
 
 /// What the rest of the server knows of one connection.
@@ -63,8 +68,8 @@ pub(super) struct Entry {
     deadline: Cell<Option<Instant>>,
     expired: Cell<bool>,
     cut: Cell<bool>,
-    /// Its applications are to be told that their clients are gone.
-    dismissed: Cell<bool>,
+    /// What it should do about its requests, which it knows itself.
+    call: Cell<Option<Call>>,
     /// Idle since then, between two requests.
     idle: Cell<Option<Instant>>,
     /// Idle for long enough to be parked.
@@ -110,6 +115,7 @@ impl Connections {
             full: RefCell::default(),
             interval: (shortest / 4).clamp(MIN_INTERVAL, MAX_INTERVAL),
             draining: Cell::new(false),
+            unfinished: RefCell::default(),
         }
     }
 
@@ -133,7 +139,7 @@ impl Connections {
             deadline: Cell::new(None),
             expired: Cell::new(false),
             cut: Cell::new(false),
-            dismissed: Cell::new(false),
+            call: Cell::new(None),
             idle: Cell::new(None),
             rests: Cell::new(false),
             answered: RefCell::default(),
@@ -195,21 +201,6 @@ impl Connections {
     /// Wakes a task when a connection ends or comes to rest.
     pub(super) fn wake_with_room(&self, waker: &Waker) {
         self.full.borrow_mut().push(waker.clone());
-    }
-
-    pub(super) fn disconnect_all(&self) {
-        for entry in self.entries() {
-            let answered = entry.answered.borrow().clone();
-            match answered {
-                Some(Answered::Request(exchange)) => exchange.dismiss(),
-                Some(Answered::Handshake(conversation)) => conversation.dismiss(),
-                Some(Answered::Streams) => {
-                    entry.dismissed.set(true);
-                    entry.wake();
-                }
-                None => {}
-            }
-        }
     }
 
     pub(super) fn cut_all(&self) {
@@ -335,9 +326,9 @@ impl Entry {
         self.cut.get()
     }
 
-    /// Whether [`Connections::disconnect_all`] was called; said once.
-    pub(super) fn take_dismissal(&self) -> bool {
-        self.dismissed.take()
+    /// What [`Connections`] has asked it for; said once.
+    pub(super) fn take_call(&self) -> Option<Call> {
+        self.call.take()
     }
 
     pub(super) fn set_answered(&self, answered: Option<Answered>) {

@@ -2,6 +2,7 @@
 
 use std::task::{Poll, Waker};
 
+use super::streaming::Streaming;
 use super::{Arrival, Ending, Exchange, Finish, MAX_RECEIVERS, Peer, Received, wake};
 use crate::asgi::http::{Refusal, Response, Version};
 use crate::server::files::FilePiece;
@@ -89,6 +90,9 @@ impl Exchange {
             }
         };
         if let (Some(framing), Some(head)) = (step.head, state.head.take()) {
+            if more {
+                state.streaming = Some(Streaming::begun(&head, framing));
+            }
             self.write_head(&mut state, framing, head);
         }
         if !self.request.head {
@@ -168,6 +172,7 @@ impl Exchange {
     pub fn finish_apart(&self) -> (Finish, Option<Waker>) {
         let mut state = self.lock();
         state.finished = true;
+        self.end_if_dismissed(&mut state);
         let finish = match state.response {
             Response::Complete => Finish::Complete,
             _ if state.peer != Peer::Present => {

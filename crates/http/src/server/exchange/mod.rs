@@ -8,6 +8,7 @@
 
 mod application;
 mod connection;
+mod streaming;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +19,7 @@ use super::request_id;
 use super::response::{self, Defaults, Outgoing, Persist, Piece, ResponseHead};
 use crate::application::OwnBody;
 use crate::asgi::http::{Framing, Request, Response, Version};
+use streaming::Streaming;
 
 /// Unread request body beyond which the connection stops reading; asyncio's and Uvicorn's figure.
 pub(super) const READ_HIGH_WATER: usize = 64 * 1024;
@@ -100,6 +102,10 @@ struct State {
     connection: Option<Waker>,
     /// The application has returned or raised.
     finished: bool,
+    /// The response is sent in pieces.
+    streaming: Option<Streaming>,
+    /// Its application was told to end it.
+    is_dismissed: bool,
 }
 
 /// How far the request body has come.
@@ -195,6 +201,8 @@ impl Exchange {
                 senders: Vec::new(),
                 connection: None,
                 finished: false,
+                streaming: None,
+                is_dismissed: false,
             }),
         }
     }

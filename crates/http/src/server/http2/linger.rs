@@ -5,7 +5,6 @@ use std::task::Poll;
 use std::time::Instant;
 
 use crate::application::Application;
-use crate::server::connection::LINGER;
 use crate::server::connections::Entry;
 use crate::server::stream::Stream;
 use crate::server::{Server, buffers};
@@ -13,7 +12,7 @@ use crate::server::{Server, buffers};
 /// Ends the sending side, and reads until the client has seen it: closing a socket with unread data
 /// resets it, and the client may lose what it has not read yet.
 pub(super) async fn linger<A: Application>(server: &Server<A>, entry: &Entry, mut stream: Stream) {
-    entry.set_deadline(Some(Instant::now() + LINGER));
+    entry.set_deadline(Some(Instant::now() + server.linger()));
     let mut buffer = server.buffers.take();
     let mut shut = false;
     poll_fn(|cx| {

@@ -148,6 +148,23 @@ impl ResponseHead {
         self.close
     }
 
+    /// Whether its content type is that of server-sent events.
+    pub(in crate::server) fn is_event_stream(&self) -> bool {
+        const NAME: &[u8] = b"content-type:";
+        const TYPE: &[u8] = b"text/event-stream";
+        let lines = self.bytes.split(|byte| *byte == b'\n');
+        let mut types = lines.filter_map(|line| {
+            let (name, value) = line.split_at_checked(NAME.len())?;
+            name.eq_ignore_ascii_case(NAME).then_some(value)
+        });
+        types.any(|value| {
+            let value = value.trim_ascii_start();
+            let (kind, rest) = value.split_at_checked(TYPE.len()).unwrap_or((&[], value));
+            let ends = rest.first().is_none_or(|next| b"; \r".contains(next));
+            kind.eq_ignore_ascii_case(TYPE) && ends
+        })
+    }
+
     /// The parts, for a version of HTTP that writes them in another way.
     pub(in crate::server) fn take_apart(self) -> Told {
         Told {

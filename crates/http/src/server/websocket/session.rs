@@ -99,6 +99,8 @@ impl Session {
         input: Vec<u8>,
     ) -> Self {
         let now = Instant::now();
+        // It was for the connection that this has been.
+        guard.entry.take_call();
         let session = Self {
             stream,
             guard,
@@ -120,7 +122,7 @@ impl Session {
         if self.guard.entry.is_cut() {
             return Poll::Ready(());
         }
-        if self.guard.is_draining() {
+        if self.guard.is_draining() || self.guard.entry.take_call().is_some() {
             self.conversation.restart();
         }
         let view = self.conversation.look(&mut self.out, cx.waker());

@@ -150,9 +150,10 @@ fn an_old_worker_that_dies_draining_is_reported_and_gone() {
 
 #[test]
 fn an_old_worker_that_does_not_drain_is_killed_and_the_swap_goes_on() {
-    for recycle in [PLAIN, SEQUENTIAL] {
-        let mut story = serving_with(1, recycle);
-        story.step(Event::Recycle);
+    for workers in [1, 2] {
+        let recycle = if workers == 1 { PLAIN } else { SEQUENTIAL };
+        let mut story = serving_with(workers, recycle);
+        story.step(Event::LimitReached(id(0)));
         story.step(Event::Ready(id(1)));
         let stuck = vec![Action::Say(Notice::Stuck(id(0))), Action::Kill(id(0))];
         assert_eq!(story.wait_stepping(), (GRACE + DRAIN_MARGIN, stuck));
@@ -186,10 +187,7 @@ fn a_sequential_successor_that_fails_is_a_dead_worker() {
 fn a_stop_during_a_swap_stops_both() {
     let mut story = serving_with(1, HOURLY);
     story.step(Event::Recycle);
-    assert_eq!(
-        story.step(Event::Stop),
-        [Action::Drain(id(0)), Action::Quit(id(1))]
-    );
+    assert_eq!(story.step(Event::Stop), [drained(0), Action::Quit(id(1))]);
     assert_eq!(story.step(Event::Ended(id(1), FAILED)), []);
     assert_eq!(
         story.step(Event::Ended(id(0), FINE)),
@@ -200,7 +198,7 @@ fn a_stop_during_a_swap_stops_both() {
     let mut story = serving_with(1, HOURLY);
     story.step(Event::Recycle);
     story.step(Event::Ready(id(1)));
-    assert_eq!(story.step(Event::Stop), [Action::Drain(id(1))]);
+    assert_eq!(story.step(Event::Stop), [drained(1)]);
     assert_eq!(story.step(Event::Ended(id(0), FINE)), []);
     assert_eq!(
         story.step(Event::Ended(id(1), FINE)),
@@ -210,6 +208,7 @@ fn a_stop_during_a_swap_stops_both() {
     // Nobody serves.
     let mut story = serving_with(1, SEQUENTIAL);
     story.step(Event::Recycle);
+    story.step(Event::WoundDown(id(0)));
     assert_eq!(story.step(Event::Stop), []);
     assert_eq!(
         story.step(Event::Ended(id(0), FINE)),
@@ -236,7 +235,7 @@ fn shrinking_during_a_swap_leaves_the_wanted_number() {
     story.step(Event::LimitReached(id(1)));
     assert_eq!(
         story.step(Event::Shrink),
-        [Action::Quit(id(2)), Action::HandOver(id(1), Some(id(0)))]
+        [Action::Quit(id(2)), moved(id(1), Some(id(0)))]
     );
     assert_eq!(story.step(Event::Ended(id(2), FINE)), []);
     assert_eq!(story.step(Event::Ended(id(1), FINE)), []);
@@ -247,7 +246,7 @@ fn shrinking_during_a_swap_leaves_the_wanted_number() {
     assert_eq!(story.step(Event::Shrink), []);
     let actions = story.step(Event::Ended(id(0), FINE));
     // The other one is due, too.
-    assert_eq!(actions[1..], [Action::HandOver(id(1), None)]);
+    assert_eq!(actions[1..], [Action::WindDown(id(1), GRACE)]);
 }
 
 #[test]

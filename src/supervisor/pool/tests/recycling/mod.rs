@@ -22,6 +22,7 @@ pub(super) const PLAIN: Recycle = Recycle {
     ttl_jitter: 10,
     max_rss: None,
     mode: RecycleMode::Overlap,
+    grace: GRACE,
 };
 
 const SEQUENTIAL: Recycle = Recycle {
@@ -101,10 +102,7 @@ fn overlapping_drains_the_old_worker_once_its_successor_is_ready() {
         [Action::Spawn(id(1))]
     );
     story.after(Duration::from_millis(400));
-    assert_eq!(
-        story.step(Event::Ready(id(1))),
-        [Action::HandOver(id(0), Some(id(1)))]
-    );
+    assert_eq!(story.step(Event::Ready(id(1))), [moved(id(0), Some(id(1)))]);
     assert_eq!(story.step(Event::Served(id(0), ACCOUNT)), []);
     story.after(Duration::from_millis(20));
     let recycled = Recycled {
@@ -125,8 +123,9 @@ fn overlapping_drains_the_old_worker_once_its_successor_is_ready() {
 #[test]
 fn sequentially_the_old_worker_is_gone_before_its_successor_starts() {
     let mut story = serving_with(1, SEQUENTIAL);
-    let later = Action::HandOver(id(0), None);
-    assert_eq!(story.step(Event::Recycle), [later]);
+    let winding = Action::WindDown(id(0), GRACE);
+    assert_eq!(story.step(Event::Recycle), [winding]);
+    assert_eq!(story.step(Event::WoundDown(id(0))), [emptied(id(0))]);
     assert_eq!(story.step(Event::Served(id(0), ACCOUNT)), []);
     assert_eq!(
         story.step(Event::Ended(id(0), FINE)),
@@ -140,6 +139,33 @@ fn sequentially_the_old_worker_is_gone_before_its_successor_starts() {
         (recycled.new, recycled.account),
         (Some(id(1)), Some(ACCOUNT))
     );
+}
+
+#[test]
+fn a_worker_that_does_not_wind_down_is_drained_all_the_same() {
+    let mut story = serving_with(1, SEQUENTIAL);
+    story.step(Event::Recycle);
+    let (waited, actions) = story.wait_stepping();
+    assert_eq!(actions, [emptied(id(0))]);
+    assert!(waited > GRACE && waited < GRACE + Duration::from_secs(5));
+    // Its answer comes too late to matter.
+    assert_eq!(story.step(Event::WoundDown(id(0))), []);
+    // Others wait for it now.
+    let stuck = vec![Action::Say(Notice::Stuck(id(0))), Action::Kill(id(0))];
+    assert_eq!(story.wait_stepping().1, stuck);
+}
+
+#[test]
+fn a_worker_that_dies_winding_down_is_a_dead_worker() {
+    let mut story = serving_with(1, SEQUENTIAL);
+    story.step(Event::Recycle);
+    let died = Action::Say(Notice::Died(id(0), KILLED, Duration::ZERO));
+    assert_eq!(
+        story.step(Event::Ended(id(0), KILLED)),
+        [died, Action::Spawn(id(1))]
+    );
+    assert_eq!(story.step(Event::Ready(id(1))), []);
+    assert_eq!(story.pool.next_deadline(), None);
 }
 
 #[test]
@@ -157,8 +183,8 @@ fn auto_overlaps_where_there_is_memory_for_two() {
         let mut story = serving_with(1, auto);
         let actions = story.step_weighing(Event::Recycle, Weighing { own, room });
         let spawns = actions.contains(&Action::Spawn(id(1)));
-        let drains = actions.contains(&Action::HandOver(id(0), None));
-        assert_eq!((spawns, drains), (overlaps, !overlaps), "{actions:?}");
+        let winds = actions.contains(&Action::WindDown(id(0), GRACE));
+        assert_eq!((spawns, winds), (overlaps, !overlaps), "{actions:?}");
     }
 }
 
@@ -172,14 +198,11 @@ fn of_several_workers_one_is_swapped_at_a_time_until_the_old_one_is_gone() {
             let spawn = Action::Spawn(new);
             if mode == RecycleMode::Overlap {
                 assert_eq!(actions, [spawn]);
-                assert_eq!(
-                    story.step(Event::Ready(new)),
-                    [Action::HandOver(old, Some(new))]
-                );
+                assert_eq!(story.step(Event::Ready(new)), [moved(old, Some(new))]);
                 actions = story.step(Event::Ended(old, FINE));
             } else {
                 assert!(
-                    matches!(actions[..], [Action::HandOver(worker, Some(_))] if worker == old)
+                    matches!(actions[..], [Action::HandOver(worker, Some(_), _)] if worker == old)
                 );
                 assert_eq!(story.step(Event::Ended(old, FINE)), [spawn]);
                 actions = story.step(Event::Ready(new));

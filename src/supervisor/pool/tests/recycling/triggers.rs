@@ -42,10 +42,7 @@ fn without_jitter_the_time_is_exact_and_workers_queue_up() {
     };
     let mut story = serving_with(2, exact);
     assert_eq!(story.wait_stepping(), (HOUR, vec![Action::Spawn(id(2))]));
-    assert_eq!(
-        story.step(Event::Ready(id(2))),
-        [Action::HandOver(id(0), Some(id(2)))]
-    );
+    assert_eq!(story.step(Event::Ready(id(2))), [moved(id(0), Some(id(2)))]);
     let actions = story.step(Event::Ended(id(0), FINE));
     assert_eq!(actions[1..], [Action::Spawn(id(3))]);
 }
@@ -57,10 +54,7 @@ fn a_worker_that_has_served_enough_is_replaced() {
         story.step(Event::LimitReached(id(1))),
         [Action::Spawn(id(2))]
     );
-    assert_eq!(
-        story.step(Event::Ready(id(2))),
-        [Action::HandOver(id(1), Some(id(2)))]
-    );
+    assert_eq!(story.step(Event::Ready(id(2))), [moved(id(1), Some(id(2)))]);
     let actions = story.step(Event::Ended(id(1), FINE));
     assert_eq!(reason_of(&actions), Some(Reason::MaxRequests));
 }
@@ -81,10 +75,7 @@ fn a_worker_is_too_heavy_when_it_is_so_twice_in_a_row() {
             "{own}"
         );
     }
-    assert_eq!(
-        story.step(Event::Ready(id(1))),
-        [Action::HandOver(id(0), Some(id(1)))]
-    );
+    assert_eq!(story.step(Event::Ready(id(1))), [moved(id(0), Some(id(1)))]);
     let actions = story.step(Event::Ended(id(0), FINE));
     assert_eq!(reason_of(&actions), Some(Reason::MaxRss));
 }

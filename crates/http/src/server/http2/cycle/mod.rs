@@ -15,6 +15,7 @@ use crate::application::Application;
 use crate::asgi::http::{Request, Version};
 use crate::server::Server;
 use crate::server::connection::OwnedRecord;
+use crate::server::connections::Call;
 use crate::server::exchange::{Ending, Exchange};
 use crate::server::response::Outgoing;
 use crate::server::websocket::Conversation;
@@ -184,11 +185,14 @@ impl<A: Application> Cycle<A> {
         self.stage == Stage::Over
     }
 
-    /// The worker stops soon.
-    pub(super) fn dismiss(&self) {
-        match &self.conversation {
-            Some(conversation) => conversation.dismiss(),
-            None => self.exchange.dismiss(),
+    /// The worker ends soon.
+    pub(super) fn on_call(&self, call: Call) {
+        match (&self.conversation, call) {
+            (Some(conversation), Call::EndAll) => conversation.dismiss(),
+            (Some(_), Call::Tell | Call::EndStreams(_)) => {}
+            (None, Call::Tell) => self.server.connections.tell_unfinished(&self.exchange),
+            (None, Call::EndStreams(from)) => self.exchange.dismiss_endless(from, Instant::now()),
+            (None, Call::EndAll) => self.exchange.dismiss(),
         }
     }
 

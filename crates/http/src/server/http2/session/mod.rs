@@ -151,8 +151,8 @@ impl<A: Application> Session<A> {
         if self.entry.is_cut() {
             return Poll::Ready(Step::End);
         }
-        if self.entry.take_dismissal() {
-            self.cycles.iter().for_each(Cycle::dismiss);
+        if let Some(call) = self.entry.take_call() {
+            self.cycles.iter().for_each(|cycle| cycle.on_call(call));
         }
         for _ in 0..TURNS {
             match self.turn(cx, turn) {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Session, Stage};
 use crate::application::Application;
-use crate::server::connection::{LAST_CALL, LINGER};
+use crate::server::connection::LAST_CALL;
 use crate::server::http2::protocol::{Code, Violation};
 
 /// How long a draining worker waits for a moment in which a client has no request open.
@@ -134,7 +134,7 @@ impl<A: Application> Session<A> {
     /// Nothing more is read.
     fn end(&mut self) {
         self.stage = Stage::Ending;
-        self.due = Some(Instant::now() + LINGER);
+        self.due = Some(Instant::now() + self.server.linger());
         self.set_deadline();
     }
 

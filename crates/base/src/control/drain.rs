@@ -1,0 +1,89 @@
+//! How a worker drains: what is told to whom, and when it is cut.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The part of a worker's time to stop that is kept for lifespan shutdown: a quarter, and no more than
+/// this. Requests that are open by then are cancelled.
+const FOR_SHUTDOWN: Duration = Duration::from_secs(2);
+
+/// How long an event stream goes on when its worker stops: it has no end of its own, and its client
+/// comes back.
+const EVENTS: Duration = Duration::from_secs(2);
+
+/// Responses without a length that have gone on for so long are taken for streams without an end
+/// when the server stops.
+const ENDLESS_FROM: Duration = Duration::from_secs(30);
+
+/// How long requests may take that are open when a worker stops before its successor starts. Its
+/// long ones were waited for before; every other client waits meanwhile.
+const WHILE_OTHERS_WAIT: Duration = Duration::from_secs(2);
+
+/// How a worker drains. Times are from the order, or from the end of the delay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drain {
+    /// How long it first serves on as before, but for `connection: close`.
+    pub delay: Duration,
+    /// When event streams are told to end.
+    pub endless: Duration,
+    /// Responses without a length are told, too, when they have gone on for so long.
+    pub endless_from: Option<Duration>,
+    /// How long open requests may take before they are cancelled.
+    pub requests: Duration,
+    /// A person has pressed Ctrl-C; otherwise it is as with SIGTERM.
+    pub interrupted: bool,
+}
+
+impl Drain {
+    /// The server stops, and has so long for it, lifespan shutdown included.
+    #[must_use]
+    pub fn stopping(grace: Duration, delay: Duration, interrupted: bool) -> Self {
+        Self {
+            delay,
+            endless_from: Some(ENDLESS_FROM),
+            interrupted,
+            ..Self::recycling(grace)
+        }
+    }
+
+    /// Another worker serves meanwhile.
+    #[must_use]
+    pub fn recycling(grace: Duration) -> Self {
+        let requests = grace - FOR_SHUTDOWN.min(grace / 4);
+        Self {
+            delay: Duration::ZERO,
+            endless: EVENTS.min(requests / 2),
+            endless_from: None,
+            requests,
+            interrupted: false,
+        }
+    }
+
+    /// No other worker serves, and the successor starts when this one has gone.
+    #[must_use]
+    pub fn blocking() -> Self {
+        Self {
+            delay: Duration::ZERO,
+            endless: Duration::ZERO,
+            endless_from: None,
+            requests: WHILE_OTHERS_WAIT,
+            interrupted: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lifespan_shutdown_has_its_part_of_the_time() {
+        for (grace, requests) in [(8.0, 6.0), (30.0, 28.0), (1.0, 0.75), (0.0, 0.0)] {
+            let grace = Duration::from_secs_f64(grace);
+            let drain = Drain::stopping(grace, Duration::ZERO, false);
+            assert_eq!(drain.requests, Duration::from_secs_f64(requests));
+            assert!(drain.endless <= drain.requests / 2);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What connections are called upon to do about their requests when their worker ends.
+
+use std::cell::Cell;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use super::{Answered, Connections, Entry};
+use crate::server::exchange::Exchange;
+
+/// What is wanted of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::server) enum Call {
+    /// Say which of its requests are not answered yet.
+    Tell,
+    /// End what has no end of its own: event streams and WebSockets, and responses without a length
+    /// that have gone on for so long.
+    EndStreams(Option<Duration>),
+    /// Tell all applications that their clients are gone.
+    EndAll,
+}
+
+impl Connections {
+    /// Tells the applications of all open requests that their clients are gone.
+    pub(in crate::server) fn end_all(&self) {
+        self.call(Call::EndAll);
+    }
+
+    /// Tells those whose responses have no end of their own.
+    pub(in crate::server) fn end_streams(&self, from: Option<Duration>) {
+        self.call(Call::EndStreams(from));
+    }
+
+    /// Has every connection say which requests are not answered, to [`Self::take_unfinished`]. Those
+    /// of HTTP/2 do so in their next turn.
+    pub(in crate::server) fn ask_for_unfinished(&self) {
+        self.unfinished.borrow_mut().clear();
+        self.call(Call::Tell);
+    }
+
+    /// Whether one of the requests that were open at [`Self::ask_for_unfinished`] still is.
+    pub(in crate::server) fn has_unfinished(&self) -> bool {
+        let unfinished = self.unfinished.borrow();
+        let mut open = unfinished.iter().filter_map(Weak::upgrade);
+        open.any(|exchange| exchange.would_lose())
+    }
+
+    /// A connection's answer to [`Call::Tell`].
+    pub(in crate::server) fn tell_unfinished(&self, exchange: &Arc<Exchange>) {
+        if exchange.would_lose() {
+            let exchange = Arc::downgrade(exchange);
+            self.unfinished.borrow_mut().push(exchange);
+        }
+    }
+
+    fn call(&self, call: Call) {
+        for entry in self.entries() {
+            self.call_one(&entry, call);
+        }
+    }
+
+    fn call_one(&self, entry: &Entry, call: Call) {
+        let answered = entry.answered.borrow().clone();
+        match (answered, call) {
+            (Some(Answered::Request(exchange)), Call::Tell) => self.tell_unfinished(&exchange),
+            (Some(Answered::Request(exchange)), Call::EndStreams(from)) => {
+                exchange.dismiss_endless(from, Instant::now());
+            }
+            (Some(Answered::Request(exchange)), Call::EndAll) => exchange.dismiss(),
+            (Some(Answered::Handshake(conversation)), Call::EndAll) => conversation.dismiss(),
+            (Some(Answered::Handshake(_)), Call::Tell | Call::EndStreams(_)) => {}
+            // A WebSocket's session has no request that is answered.
+            (None, Call::EndStreams(_)) | (Some(Answered::Streams), _) => entry.set_call(call),
+            (None, Call::Tell | Call::EndAll) => {}
+        }
+    }
+}
+
+impl Entry {
+    fn set_call(&self, call: Call) {
+        let call_before = Cell::replace(&self.call, Some(call));
+        // What ends more stays.
+        if call_before == Some(Call::EndAll) {
+            self.call.set(call_before);
+        }
+        self.wake();
+    }
+}
