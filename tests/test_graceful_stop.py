@@ -11,7 +11,7 @@ from harness import RawClient, Server
 DOCKER_STOP = 10.0
 """Seconds until `docker stop` kills."""
 
-APP = '''
+APP = """
 import asyncio
 
 
@@ -46,7 +46,7 @@ async def app(scope, receive, send):
 async def disconnected(receive):
     while (await receive())["type"] != "http.disconnect":
         pass
-'''
+"""
 
 
 @pytest.fixture

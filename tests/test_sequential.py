@@ -13,7 +13,7 @@ from harness import RawClient, Server
 LONGEST_WAIT = 2.5
 """Seconds that a request may wait besides the successor's start."""
 
-APP = '''
+APP = """
 import asyncio
 import os
 
@@ -43,7 +43,7 @@ async def app(scope, receive, send):
         case _:
             await send(head)
             await send({"type": "http.response.body", "body": b"%d" % os.getpid()})
-'''
+"""
 
 
 @pytest.fixture
