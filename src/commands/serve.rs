@@ -10,6 +10,7 @@ use crate::environment::{self, Search};
 use crate::exit::Exit;
 use crate::launch::Launch;
 use crate::net::Listeners;
+use crate::supervisor::Member;
 use crate::sys::process;
 use crate::{supervisor, telemetry, tls};
 
@@ -92,7 +93,12 @@ fn start(
         warn!("{why}. {python} is taken instead.");
     }
     let listeners = Listeners::open(&config.listen, config.uds_mode, config.backlog)?;
-    Ok(supervisor::run(config, &launch, &listeners, reread)?)
+    let member = Member {
+        config: config.clone(),
+        launch,
+        listeners,
+    };
+    Ok(supervisor::run(vec![member], reread)?)
 }
 
 /// What it takes to start a worker here.

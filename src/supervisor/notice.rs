@@ -2,9 +2,13 @@
 
 use tracing::{error, info, warn};
 
+use super::Member;
 use super::pool::{Notice, Reason, Recycled, WorkerId};
 use super::workforce::Workforce;
+use crate::config::Config;
 use crate::figures::{Age, Grouped, Megabytes};
+use crate::launch::Launch;
+use crate::net::Listeners;
 use crate::sys::process::Ending;
 use crate::telemetry::paint::{bold, cyan};
 
@@ -12,26 +16,21 @@ use crate::telemetry::paint::{bold, cyan};
 #[derive(Debug)]
 pub(super) struct Banner {
     /// `http://127.0.0.1:8000`, or the socket; one or several.
-    pub places: Vec<String>,
+    pub(super) places: Vec<String>,
     /// What runs there, in words.
-    pub facts: String,
-    pub parent: Parent,
-}
-
-/// Who the supervisor is to its operator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Parent {
-    /// Nobody: with one worker there is one pid to tell.
-    Silent,
-    /// With several workers, whose lines mix, it says its own pid.
-    OfWorkers,
-    /// It watches the source.
-    Reloader,
+    facts: String,
 }
 
 impl Banner {
+    pub(super) fn of(config: &Config, launch: &Launch, listeners: &Listeners) -> Self {
+        Self {
+            places: listeners.places(config.worker.scheme()),
+            facts: facts(config, launch),
+        }
+    }
+
     /// `own` is the memory of the one worker.
-    pub(super) fn running(&self, own: Option<u64>) {
+    fn running(&self, own: Option<u64>) {
         for place in &self.places {
             let (on, quit) = (bold(place), "Press CTRL+C to quit");
             info!("lowmem-serve running on {on} ({quit})");
@@ -40,36 +39,74 @@ impl Banner {
             Some(own) => info!("{}, {} MB of its own", self.facts, Megabytes(own)),
             None => info!("{}", self.facts),
         }
-        if self.parent == Parent::OfWorkers {
+    }
+}
+
+/// `CPython 3.11, loop auto, 2 workers`
+fn facts(config: &Config, launch: &Launch) -> String {
+    let version = launch.environment.version;
+    let workers = match config.workers.get() {
+        1 => "1 worker".to_owned(),
+        several => format!("{several} workers"),
+    };
+    format!(
+        "CPython {version}, loop {}, {workers}",
+        config.worker.event_loop
+    )
+}
+
+/// The supervisor's role, as its operator reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parent {
+    /// None: with one worker there is one pid to tell.
+    Silent,
+    /// With several workers, whose lines mix, it says its own pid.
+    OfWorkers,
+    /// It watches the source.
+    Reloader,
+}
+
+impl Parent {
+    pub(super) fn of(members: &[Member]) -> Self {
+        let workers = members.iter().map(|member| member.config.workers.get());
+        match members {
+            [Member { config, .. }] if config.reload.is_some() => Self::Reloader,
+            _ if workers.sum::<usize>() > 1 => Self::OfWorkers,
+            _ => Self::Silent,
+        }
+    }
+
+    pub(super) fn started(self) {
+        if self == Self::OfWorkers {
             info!("Started parent process [{}]", cyan(std::process::id()));
         }
     }
 
-    /// What is watched, before anything is imported.
-    pub(super) fn watching(directories: &str) {
-        info!("Will watch for changes in these directories: {directories}");
-        let pid = cyan(std::process::id());
-        info!("Started reloader process [{pid}] using inotify");
-    }
-
-    pub(super) fn stopping(&self, signal: i32) {
-        if self.parent == Parent::OfWorkers {
+    pub(super) fn stopping(self, signal: i32) {
+        if self == Self::OfWorkers {
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
             info!("Received {name}, exiting.");
         }
     }
 
-    pub(super) fn stopped(&self) {
+    pub(super) fn stopped(self) {
         let pid = cyan(std::process::id());
-        match self.parent {
-            Parent::Silent => {}
-            Parent::OfWorkers => info!("Stopping parent process [{pid}]"),
-            Parent::Reloader => info!("Stopping reloader process [{pid}]"),
+        match self {
+            Self::Silent => {}
+            Self::OfWorkers => info!("Stopping parent process [{pid}]"),
+            Self::Reloader => info!("Stopping reloader process [{pid}]"),
         }
     }
 }
 
-pub(super) fn say(notice: Notice, banner: &Banner, workforce: &Workforce<'_>) {
+/// What is watched, before anything is imported.
+pub(super) fn watching(directories: &str) {
+    info!("Will watch for changes in these directories: {directories}");
+    let pid = cyan(std::process::id());
+    info!("Started reloader process [{pid}] using inotify");
+}
+
+pub(super) fn say(notice: Notice, banner: &Banner, workforce: &Workforce) {
     let pid = |id| workforce.pid(id);
     match notice {
         Notice::Running => banner.running(workforce.weight_of_only_one()),

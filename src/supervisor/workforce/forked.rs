@@ -10,7 +10,7 @@ use super::Workforce;
 use crate::control::{Imported, ToWorker};
 use crate::sys::process::Ending;
 
-impl Workforce<'_> {
+impl Workforce {
     /// Starts a worker that the template was to fork, unless it is wanted no more.
     fn start_without_template(&mut self, id: WorkerId) {
         if self.process(id).is_none_or(|process| process.pid.is_some()) {

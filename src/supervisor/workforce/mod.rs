@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::Pid;
 use tracing::error;
 
+use super::application;
 use super::pool::{Weighing, WorkerId};
 use super::template::{Purpose, Template};
 use super::warm::Warm;
@@ -31,9 +32,9 @@ struct Process {
 
 /// All of them, and what starting one takes.
 #[derive(Debug)]
-pub(super) struct Workforce<'a> {
+pub(super) struct Workforce {
     launch: Launch,
-    listeners: &'a Listeners,
+    listeners: Listeners,
     /// The first message to each.
     start: ToWorker,
     processes: Vec<Process>,
@@ -59,10 +60,10 @@ pub(super) enum Source {
     Reload(Box<Warm>),
 }
 
-impl<'a> Workforce<'a> {
+impl Workforce {
     pub(super) fn new(
-        launch: &Launch,
-        listeners: &'a Listeners,
+        launch: Launch,
+        listeners: Listeners,
         worker: WorkerConfig,
         source: Source,
     ) -> io::Result<Self> {
@@ -80,7 +81,7 @@ impl<'a> Workforce<'a> {
             fork::take_orphans_in()?;
         }
         Ok(Self {
-            launch: launch.clone(),
+            launch,
             listeners,
             start: ToWorker::Start(worker),
             processes: Vec::new(),
@@ -136,7 +137,7 @@ impl<'a> Workforce<'a> {
     /// The next workers are told what this configuration says.
     pub(super) fn take(&mut self, config: &Config) {
         self.launch.variables.clone_from(&config.environment);
-        let worker = Box::new(super::told(config, &self.launch, self.listeners));
+        let worker = Box::new(application::told(config, &self.launch, &self.listeners));
         self.start = ToWorker::Start(worker.clone());
         if let Some(warm) = &mut self.warm {
             warm.take(worker);

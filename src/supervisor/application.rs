@@ -1,0 +1,254 @@
+//! One application: its pool, its workers, the places it is reached at, and what is done of what the
+//! pool decides.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
+
+use rustix::process::Pid;
+use tracing::error;
+
+use super::Member;
+use super::changes::Changes;
+use super::follower::{Follower, Reread};
+use super::notice::{self, Banner};
+use super::pool::{Action, Event, Notice, Pool, Settings, WorkerId};
+use super::warm::Warm;
+use super::workforce::{Source, Workforce};
+use crate::config::{Config, WorkerConfig};
+use crate::control::{FromWorker, ToWorker};
+use crate::exit::Exit;
+use crate::launch::Launch;
+use crate::net::Listeners;
+use crate::operator::{ApplicationStatus, Serving, WorkerStatus};
+use crate::sys::process::Ending;
+
+pub(super) struct Application<'a> {
+    pool: Pool,
+    workforce: Workforce,
+    banner: Banner,
+    /// What follows changes, with `--reload`.
+    follower: Option<Box<Follower<'a>>>,
+    /// A worker has been ready.
+    is_running: bool,
+    /// Something out of the ordinary has just been done.
+    is_unsettled: bool,
+    /// How it ended.
+    exit: Option<Exit>,
+}
+
+/// What a worker is told, with what only the supervisor knows.
+pub(super) fn told(config: &Config, launch: &Launch, listeners: &Listeners) -> WorkerConfig {
+    WorkerConfig {
+        listeners: listeners.kinds(),
+        package: launch.package.clone(),
+        tells_imports: config.reload.is_some() && !config.preload && launch.package.is_some(),
+        ..config.worker.clone()
+    }
+}
+
+impl<'a> Application<'a> {
+    /// Prepares everything; the first `Tick` starts its workers.
+    pub(super) fn new(member: Member, reread: &'a Reread<'a>) -> io::Result<Self> {
+        let Member {
+            config,
+            launch,
+            listeners,
+        } = member;
+        let worker = told(&config, &launch, &listeners);
+        let source = match &config.reload {
+            _ if config.preload => Source::Preload,
+            Some(reload) if worker.tells_imports => {
+                Source::Reload(Box::new(Warm::of(reload, &worker)))
+            }
+            _ => Source::Start,
+        };
+        let changes = config.reload.as_ref().map(Changes::of).transpose()?;
+        if let Some(changes) = &changes {
+            notice::watching(&changes.directories());
+        }
+        Ok(Self {
+            pool: Pool::new(settings(&config)),
+            banner: Banner::of(&config, &launch, &listeners),
+            workforce: Workforce::new(launch, listeners, worker, source)?,
+            follower: changes.map(|changes| Box::new(Follower::new(changes, config, reread))),
+            is_running: false,
+            is_unsettled: false,
+            exit: None,
+        })
+    }
+
+    /// How it ended, once it has.
+    pub(super) fn exit(&self) -> Option<Exit> {
+        self.exit
+    }
+
+    /// Whether a worker has been ready.
+    pub(super) fn is_running(&self) -> bool {
+        self.is_running
+    }
+
+    /// How it is.
+    pub(super) fn serving(&self) -> Serving {
+        self.pool.serving()
+    }
+
+    /// How many workers it should have.
+    pub(super) fn wanted(&self) -> usize {
+        self.pool.wanted()
+    }
+
+    /// What an operator is shown of it.
+    pub(super) fn status(&self) -> ApplicationStatus {
+        let now = Instant::now();
+        let views = self.pool.views();
+        let workers = views.map(|view| WorkerStatus {
+            pid: self.workforce.own_pid(view.id),
+            stage: view.stage,
+            age: view.since.map(|since| (now - since).as_secs_f64()),
+            memory: self.workforce.weight(view.id),
+        });
+        ApplicationStatus {
+            name: self.workforce.application().to_owned(),
+            state: self.serving(),
+            places: self.banner.places.clone(),
+            workers_wanted: self.wanted(),
+            workers: workers.collect(),
+        }
+    }
+
+    /// Whether something out of the ordinary was done since the last call.
+    pub(super) fn take_unsettled(&mut self) -> bool {
+        std::mem::take(&mut self.is_unsettled)
+    }
+
+    /// Handles what its workers have said.
+    pub(super) fn hear(&mut self) {
+        for (id, message) in self.workforce.heard() {
+            let event = match message {
+                FromWorker::Ready => {
+                    self.is_unsettled = true;
+                    self.workforce.adopt_waiting(id);
+                    Event::Ready(id)
+                }
+                FromWorker::LimitReached => Event::LimitReached(id),
+                FromWorker::WoundDown => Event::WoundDown(id),
+                FromWorker::Served(account) => Event::Served(id, account),
+                // Lifespan shutdown has to end within the drain's deadline, too.
+                FromWorker::Drained => continue,
+                FromWorker::Imported(imported) => {
+                    self.workforce.imported(*imported);
+                    continue;
+                }
+                FromWorker::Preloaded | FromWorker::Forked(_) | FromWorker::Unfit(_) => continue,
+            };
+            self.on(event);
+        }
+    }
+
+    /// Handles the end of a process, if it was one of its workers; whether it was.
+    pub(super) fn reaped(&mut self, pid: Pid, ending: Ending) -> bool {
+        let Some(id) = self.workforce.id(pid) else {
+            return false;
+        };
+        self.is_unsettled = true;
+        self.ended(id, ending);
+        true
+    }
+
+    /// A process has ended that is no application's worker, as far as is known.
+    pub(super) fn stranger_ended(&mut self, pid: Pid, ending: Ending) {
+        self.workforce.stranger_ended(pid, ending);
+    }
+
+    /// Handles what nobody says: workers that came to nothing, changes of the source, the time.
+    pub(super) fn turn(&mut self) {
+        while let Some((id, ending)) = self.workforce.lost() {
+            self.ended(id, ending);
+        }
+        let follower = self.follower.as_mut();
+        if follower.is_some_and(|follower| follower.takes_changes(&mut self.workforce)) {
+            self.on(Event::Changed);
+        }
+        self.on(Event::Tick);
+    }
+
+    fn ended(&mut self, id: WorkerId, ending: Ending) {
+        self.on(Event::Ended(id, ending));
+        // Only now: the notices show its pid.
+        self.workforce.forget(id);
+    }
+
+    /// Tells the pool and does what it says.
+    pub(super) fn on(&mut self, event: Event) {
+        match event {
+            Event::Recycle => self.workforce.import_anew(),
+            Event::Changed => self.workforce.source_changed(),
+            _ => {}
+        }
+        let mut actions = VecDeque::from(self.pool.on(event, Instant::now()));
+        while let Some(action) = actions.pop_front() {
+            if let Some(event) = self.act(action) {
+                actions.extend(self.pool.on(event, Instant::now()));
+            }
+        }
+    }
+
+    /// Does one thing; what has come of it, if the pool should know.
+    fn act(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Spawn(id) => {
+                if let Err(reason) = self.workforce.spawn(id) {
+                    error!("Cannot start a worker: {reason}");
+                    return Some(Event::NotStarted(id));
+                }
+            }
+            Action::WindDown(id, within) => {
+                self.workforce.tell(id, &ToWorker::WindDown(within));
+            }
+            Action::Drain(id, drain) => self.workforce.tell(id, &ToWorker::Drain(drain)),
+            Action::HandOver(old, new, drain) => self.workforce.hand_over(old, new, drain),
+            Action::Quit(id) => self.workforce.end(id, &ToWorker::Quit),
+            Action::Leave(id) => self.workforce.end(id, &ToWorker::Leave),
+            Action::Kill(id) => self.workforce.kill(id),
+            Action::Weigh(id) => return Some(Event::Weighed(id, self.workforce.weigh(id))),
+            Action::Say(notice) => {
+                self.is_running |= notice == Notice::Running;
+                notice::say(notice, &self.banner, &self.workforce);
+            }
+            Action::Exit(exit) => self.exit = Some(exit),
+        }
+        None
+    }
+
+    /// What to wait on.
+    pub(super) fn sources(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let follower = self.follower.as_deref().map(AsFd::as_fd);
+        let controls = self.workforce.controls().map(AsFd::as_fd);
+        follower.into_iter().chain(controls)
+    }
+
+    /// When [`Self::turn`] is due, if nothing else happens.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let follower = self.follower.as_deref().and_then(Follower::due);
+        [self.pool.next_deadline(), follower]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        workers: config.workers.get(),
+        startup: config.worker_startup,
+        grace: config.worker.graceful_shutdown,
+        drain_delay: config.worker.drain_delay,
+        recycle: config.recycle,
+        follows_changes: config.reload.is_some(),
+        // Another number in each process: what keeps hash maps unpredictable.
+        seed: RandomState::new().hash_one(()),
+    }
+}
