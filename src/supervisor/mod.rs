@@ -90,8 +90,11 @@ impl Supervisor<'_> {
                 return Ok(exit);
             }
             // A start, its own too, or a swap is over: what that took is not needed to wait.
-            let applications = self.applications.iter_mut();
-            if applications.fold(false, |any, own| own.take_unsettled() || any) {
+            let mut is_unsettled = false;
+            for application in &mut self.applications {
+                is_unsettled |= application.take_unsettled();
+            }
+            if is_unsettled {
                 startup::forget_own();
             }
             self.wait()?;
