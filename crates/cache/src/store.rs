@@ -528,7 +528,11 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.rotate_locking(segment).map(|()| None)
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                // The next record begins a segment of its own, for which the oldest may make room.
+                self.rotate_locking(segment)?;
+                Err(error)
+            }
         }
     }
 
