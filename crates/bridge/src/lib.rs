@@ -4,6 +4,7 @@
 
 mod application;
 mod awaitable;
+mod cache;
 mod callable;
 mod compiling;
 mod control;
@@ -49,5 +50,11 @@ mod _core {
         // SAFETY: the launcher passes this descriptor to the worker and to nobody else.
         let control = unsafe { OwnedFd::from_raw_fd(control) };
         worker::main(py, control)
+    }
+
+    /// The classes of `lowmem_serve.cache`, which are made when that is imported.
+    #[pyfunction]
+    fn cache(py: Python<'_>) -> PyResult<crate::cache::Classes<'_>> {
+        Ok(crate::cache::classes(py))
     }
 }

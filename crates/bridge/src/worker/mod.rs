@@ -16,6 +16,7 @@ use lowmem_base::telemetry::{self, paint};
 use crate::compiling;
 use crate::interpreter::{self, Loaded};
 use crate::lazy_imports;
+use crate::package;
 use crate::python_log::{self, Redirected};
 use crate::report;
 use crate::template;
@@ -143,6 +144,9 @@ fn prepare(
 ) -> PyResult<Result<Option<Redirected>, python_log::Unusable>> {
     telemetry::init(&config.log).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
     interpreter::prepare(py, config)?;
+    if let Some(directory) = &config.package {
+        package::offer(py, directory)?;
+    }
     Ok(python_log::install(py, config))
 }
 

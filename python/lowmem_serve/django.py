@@ -1,0 +1,11 @@
+"""Names for Django's settings: `lowmem_serve.django.Cache`."""
+
+_PLACES = {"Cache": "lowmem_serve.django_cache"}
+
+
+def __getattr__(name):
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_PLACES[name]), name)
