@@ -128,6 +128,10 @@ class Cache:
     def __iter__(self):
         return map(_given_key, self._store.keys())
 
+    def iterkeys(self, reverse=False):
+        """Iterates over the keys in their order."""
+        return iter(sorted(self, reverse=reverse))
+
     def clear(self, retry=False):
         """Removes everything; how many values there were. Reads them all for it."""
         count = len(self)

@@ -51,6 +51,15 @@ pub(crate) fn take(file: &Arc<File>, wait: Wait) -> Option<Guard> {
         if since.elapsed() > PATIENCE {
             return None;
         }
-        std::thread::sleep(Duration::from_micros(50));
+        pause();
     }
+}
+
+/// `flock` has no timeout, so that a bounded wait has to look again.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no event tells that an flock was released"
+)]
+fn pause() {
+    std::thread::sleep(Duration::from_micros(50));
 }
