@@ -27,6 +27,7 @@ mod proxies;
 mod recycling;
 mod reload;
 mod settings;
+mod sleeping;
 mod tls;
 mod trial;
 mod values;
@@ -60,6 +61,7 @@ pub use proxies::{ForwardedWord, Proxies};
 pub use recycling::{RecycleWord, Recycling};
 pub use reload::Reload;
 pub use settings::{Origin, Setting, Value};
+pub use sleeping::Sleeping;
 pub use tls::{CertReqsWord, Tls};
 pub use trial::OnTrial;
 pub use variables::unknown as unknown_variables;
@@ -113,6 +115,9 @@ pub struct Flags {
     #[command(flatten)]
     #[expect(missing_docs)]
     pub recycling: Recycling,
+    #[command(flatten)]
+    #[expect(missing_docs)]
+    pub sleeping: Sleeping,
     #[command(flatten)]
     #[expect(missing_docs)]
     pub reload: Reload,

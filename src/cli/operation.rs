@@ -45,6 +45,18 @@ pub enum Control {
         #[expect(missing_docs)]
         named: Named,
     },
+    /// Let the application sleep: its workers end, and the next request starts others
+    Sleep {
+        #[command(flatten)]
+        #[expect(missing_docs)]
+        named: Named,
+    },
+    /// Wake an application that sleeps
+    Wake {
+        #[command(flatten)]
+        #[expect(missing_docs)]
+        named: Named,
+    },
     /// Add (+1) or remove (-1) workers
     Workers {
         /// How many more or fewer: +1, -2

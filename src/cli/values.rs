@@ -46,6 +46,15 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number).map_err(|_| "not a possible number of seconds".to_owned())
 }
 
+/// The same, more than none.
+pub(super) fn some_seconds(text: &str) -> Result<Duration, String> {
+    let time = seconds(text)?;
+    if time.is_zero() {
+        return Err("more than 0".to_owned());
+    }
+    Ok(time)
+}
+
 /// `90s`, `30m`, `6h`, `1d2h`: whole numbers, the larger units first; at least a second.
 pub(super) fn lifetime(text: &str) -> Result<Duration, String> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -14,6 +14,8 @@ const VARIABLE: &str = "LOWMEM_OPERATOR_SOCKET";
 pub(super) fn run(control: &Control, around: &Surroundings) -> Exit {
     let (named, request) = match control {
         Control::Recycle { named } => (named, Request::Recycle),
+        Control::Sleep { named } => (named, Request::Sleep),
+        Control::Wake { named } => (named, Request::Wake),
         Control::Workers { change, named } => (named, Request::Workers(*change)),
     };
     tell(named, &request, around)

@@ -9,7 +9,7 @@ use super::mistakes::{Mistake, Mistakes};
 use super::{
     Config, HttpVersions, Interface, Lifespan, LimitSettings, Loop, ProxySettings, Recycle,
     RecycleMode, Surroundings, WorkerConfig, environment, header, limits, listen, logging, mounts,
-    proxies, reload, tls, websockets,
+    proxies, reload, sleeping, tls, websockets,
 };
 use crate::cli::{
     self, Application, Compatibility, Flags, Http, InterfaceWord, LifespanWord, RecycleWord,
@@ -37,6 +37,7 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
         mounts: mounts::meant(&flags.files, &around.directory, &mut mistakes),
         limits,
         proxies,
+        health_path: sleeping::health_path(&flags.sleeping, &mut mistakes),
         http: versions(&flags.http, &mut notices, &mut mistakes),
         tls: tls::meant(&flags.tls, &mut notices, &mut mistakes),
         websockets: websockets::meant(&flags.websocket, &mut notices, &mut mistakes),
@@ -52,6 +53,7 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
         worker_startup: flags.processes.timeout_worker_startup,
         preload: flags.processes.preload,
         recycle: recycle(&flags.recycling, flags.processes.timeout_graceful_shutdown),
+        sleep: sleeping::meant(&flags.sleeping),
         reload,
         operator: super::operator::meant(&flags.operation, around),
         environment,
@@ -133,6 +135,8 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
         mounts: Vec::new(),
         proxies: ProxySettings::default(),
         websockets: None,
+        health_path: None,
+        sleep_after: flags.sleeping.sleep_after,
         max_requests: flags.recycling.max_requests,
         max_requests_jitter: flags.recycling.max_requests_jitter,
         http: HttpVersions::Auto,

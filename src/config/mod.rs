@@ -14,6 +14,7 @@ mod mounts;
 mod operator;
 mod proxies;
 mod reload;
+mod sleeping;
 mod surroundings;
 mod tls;
 mod websockets;
@@ -32,6 +33,7 @@ pub use lowmem_base::config::{
 pub use meaning::meant;
 pub use mistakes::Mistake;
 pub use reload::Reload;
+pub use sleeping::Sleep;
 pub use surroundings::Surroundings;
 
 /// Everything the supervisor acts on.
@@ -51,6 +53,8 @@ pub struct Config {
     pub preload: bool,
     /// When and how healthy workers are replaced.
     pub recycle: Recycle,
+    /// When the application sleeps.
+    pub sleep: Sleep,
     /// Which changes of source files replace the worker.
     pub reload: Option<Reload>,
     /// Where operators reach the server.

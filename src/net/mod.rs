@@ -8,9 +8,10 @@ pub(crate) mod unix;
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use socket2::{SockAddr, Socket};
+use socket2::{SockAddr, SockRef, Socket};
 
 use crate::config::{BoundListener, Listen};
 use crate::control::MAX_DESCRIPTORS;
@@ -25,6 +26,17 @@ pub struct Listeners {
     places: Vec<Place>,
     /// Held for their drop, which removes the sockets' files.
     paths: Vec<UnixPath>,
+}
+
+/// A connection that was accepted.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The connection.
+    pub socket: OwnedFd,
+    /// Its other end, unless it came through a Unix socket.
+    pub client: Option<SocketAddr>,
+    /// Its own end, unless that is a Unix socket, or the client has gone already.
+    pub local: Option<SocketAddr>,
 }
 
 /// Where the server is reached, as its running line says it.
@@ -108,6 +120,34 @@ impl Listeners {
     /// What each one is, in the order of `descriptors`.
     pub fn kinds(&self) -> Vec<BoundListener> {
         self.sockets.iter().map(|(_, kind)| kind.clone()).collect()
+    }
+
+    /// What the one with this number is.
+    pub fn kind(&self, number: usize) -> Option<&BoundListener> {
+        self.sockets.get(number).map(|(_, kind)| kind)
+    }
+
+    /// Accepts a connection, if one waits. Only after a worker has been ready: it has made the
+    /// listeners non-blocking, which they are for all processes.
+    pub fn accept(&self, number: usize) -> io::Result<Option<Accepted>> {
+        let Some((listener, kind)) = self.sockets.get(number) else {
+            return Ok(None);
+        };
+        let (socket, peer) = match SockRef::from(listener).accept() {
+            Ok(accepted) => accepted,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let is_tcp = *kind == BoundListener::Tcp;
+        if is_tcp {
+            // As a worker does; a socket that refuses is about to fail anyway.
+            let _ = socket.set_tcp_nodelay(true);
+        }
+        Ok(Some(Accepted {
+            client: peer.as_socket(),
+            local: socket.local_addr().ok().and_then(|local| local.as_socket()),
+            socket: socket.into(),
+        }))
     }
 
     /// The descriptors to give to a worker.

@@ -27,6 +27,10 @@ pub enum Request {
     Status,
     /// Replace every worker with a fresh one, as SIGHUP does.
     Recycle,
+    /// End the workers, and keep the connections, until a client sends something.
+    Sleep,
+    /// Start the workers of one that sleeps.
+    Wake,
     /// Add workers, or with a negative number remove them, as SIGTTIN and SIGTTOU do.
     Workers(i16),
 }

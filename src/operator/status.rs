@@ -48,6 +48,10 @@ pub enum Serving {
     Starting,
     /// It is served, or a worker that died is being replaced.
     Serving,
+    /// It has no worker, because it was not used.
+    Asleep,
+    /// It gets one, because it is used.
+    Waking,
     /// The server ends.
     Stopping,
 }
@@ -100,6 +104,8 @@ impl Serving {
         match self {
             Self::Starting => "starting",
             Self::Serving => "serving",
+            Self::Asleep => "asleep",
+            Self::Waking => "waking",
             Self::Stopping => "stopping",
         }
     }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::Supervisor;
 use super::application::Application;
-use super::pool::Event;
+use super::pool::{Cause, Event};
 use crate::operator::{Reply, Request, Serving, Status, VERSION};
 use crate::sys::weight;
 
@@ -46,6 +46,19 @@ impl Supervisor<'_> {
                 let told = format!("recycling {}", workers(wanted));
                 (Reply::Done(told), vec![Event::Recycle])
             }
+            Request::Sleep => self.put_to_sleep_by_order(),
+            Request::Wake => {
+                let is_asleep = |one: &Application| one.serving() == Serving::Asleep;
+                let told = if self.applications.iter().any(is_asleep) {
+                    "waking"
+                } else {
+                    "it does not sleep"
+                };
+                (
+                    Reply::Done(told.to_owned()),
+                    vec![Event::Wake(Cause::Operator)],
+                )
+            }
             Request::Workers(change) if !(-MOST_WORKERS..=MOST_WORKERS).contains(&change) => {
                 let why = format!("not more than {MOST_WORKERS} workers at once");
                 (Reply::Refused(why), Vec::new())
@@ -57,6 +70,19 @@ impl Supervisor<'_> {
                     (Reply::Refused(why), Vec::new())
                 }
             },
+        }
+    }
+
+    fn put_to_sleep_by_order(&self) -> (Reply, Vec<Event>) {
+        let is_asleep = |one: &Application| one.serving() == Serving::Asleep;
+        if self.applications.iter().all(is_asleep) {
+            (Reply::Done("it sleeps already".to_owned()), Vec::new())
+        } else if self.applications.iter().any(Application::may_sleep) {
+            let told = "going to sleep, unless a request is open";
+            (Reply::Done(told.to_owned()), vec![Event::Sleep])
+        } else {
+            let why = "a worker is being started or replaced; try again when it is ready";
+            (Reply::Refused(why.to_owned()), Vec::new())
         }
     }
 

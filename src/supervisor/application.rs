@@ -13,6 +13,7 @@ use tracing::error;
 use super::Member;
 use super::changes::Changes;
 use super::follower::{Follower, Reread};
+use super::keeping::Keeper;
 use super::notice::{self, Banner};
 use super::pool::{Action, Event, Notice, Pool, Settings, WorkerId};
 use super::warm::Warm;
@@ -27,14 +28,16 @@ use crate::sys::process::Ending;
 
 pub(super) struct Application<'a> {
     pool: Pool,
-    workforce: Workforce,
+    pub(super) workforce: Workforce,
     banner: Banner,
     /// What follows changes, with `--reload`.
     follower: Option<Box<Follower<'a>>>,
+    /// What keeps its connections while it sleeps.
+    pub(super) keeper: Option<Box<Keeper>>,
     /// A worker has been ready.
     is_running: bool,
     /// Something out of the ordinary has just been done.
-    is_unsettled: bool,
+    pub(super) is_unsettled: bool,
     /// How it ended.
     exit: Option<Exit>,
 }
@@ -74,6 +77,7 @@ impl<'a> Application<'a> {
             banner: Banner::of(&config, &launch, &listeners),
             workforce: Workforce::new(launch, listeners, worker, source)?,
             follower: changes.map(|changes| Box::new(Follower::new(changes, config, reread))),
+            keeper: None,
             is_running: false,
             is_unsettled: false,
             exit: None,
@@ -93,6 +97,11 @@ impl<'a> Application<'a> {
     /// How it is.
     pub(super) fn serving(&self) -> Serving {
         self.pool.serving()
+    }
+
+    /// Whether it may be told to sleep.
+    pub(super) fn may_sleep(&self) -> bool {
+        self.pool.may_sleep()
     }
 
     /// How many workers it should have.
@@ -133,6 +142,8 @@ impl<'a> Application<'a> {
                     self.workforce.adopt_waiting(id);
                     Event::Ready(id)
                 }
+                FromWorker::Idle => Event::Idle(id),
+                FromWorker::Busy => Event::Busy(id),
                 FromWorker::LimitReached => Event::LimitReached(id),
                 FromWorker::WoundDown => Event::WoundDown(id),
                 FromWorker::Served(account) => Event::Served(id, account),
@@ -172,6 +183,7 @@ impl<'a> Application<'a> {
         if follower.is_some_and(|follower| follower.takes_changes(&mut self.workforce)) {
             self.on(Event::Changed);
         }
+        self.hear_keeper();
         self.on(Event::Tick);
     }
 
@@ -210,6 +222,10 @@ impl<'a> Application<'a> {
             }
             Action::Drain(id, drain) => self.workforce.tell(id, &ToWorker::Drain(drain)),
             Action::HandOver(old, new, drain) => self.workforce.hand_over(old, new, drain),
+            Action::Sleep(id, drain) => return self.put_to_sleep(id, drain),
+            Action::Deliver(id) => self.deliver(id),
+            Action::Refuse(after) => self.refuse(after),
+            Action::DropTemplate => self.workforce.drop_template(),
             Action::Quit(id) => self.workforce.end(id, &ToWorker::Quit),
             Action::Leave(id) => self.workforce.end(id, &ToWorker::Leave),
             Action::Kill(id) => self.workforce.kill(id),
@@ -227,13 +243,15 @@ impl<'a> Application<'a> {
     pub(super) fn sources(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let follower = self.follower.as_deref().map(AsFd::as_fd);
         let controls = self.workforce.controls().map(AsFd::as_fd);
-        follower.into_iter().chain(controls)
+        let keeper = self.keeper.as_deref().map(AsFd::as_fd);
+        follower.into_iter().chain(keeper).chain(controls)
     }
 
     /// When [`Self::turn`] is due, if nothing else happens.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let follower = self.follower.as_deref().and_then(Follower::due);
-        [self.pool.next_deadline(), follower]
+        let keeper = self.keeper.as_deref().and_then(Keeper::next_deadline);
+        [self.pool.next_deadline(), follower, keeper]
             .into_iter()
             .flatten()
             .min()
@@ -248,6 +266,8 @@ fn settings(config: &Config) -> Settings {
         drain_delay: config.worker.drain_delay,
         recycle: config.recycle,
         follows_changes: config.reload.is_some(),
+        wake_timeout: config.sleep.wake_timeout,
+        keep_template: config.sleep.keep_template,
         // Another number in each process: what keeps hash maps unpredictable.
         seed: RandomState::new().hash_one(()),
     }

@@ -7,8 +7,10 @@
 
 mod answers;
 mod application;
+mod asleep;
 mod changes;
 mod follower;
+mod keeping;
 mod notice;
 mod operator;
 pub mod pool;

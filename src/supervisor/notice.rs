@@ -3,7 +3,7 @@
 use tracing::{error, info, warn};
 
 use super::Member;
-use super::pool::{Notice, Reason, Recycled, WorkerId};
+use super::pool::{Asleep, Cause, Notice, Reason, Recycled, WorkerId};
 use super::workforce::Workforce;
 use crate::config::Config;
 use crate::figures::{Age, Grouped, Megabytes};
@@ -153,6 +153,24 @@ pub(super) fn say(notice: Notice, banner: &Banner, workforce: &Workforce) {
             Megabytes(own),
             Megabytes(room)
         ),
+        Notice::Asleep(asleep) => info!("{}", asleep_line(&asleep)),
+        Notice::Awake(id, took, cause) => info!(
+            "Awake (pid {}, {} ms, by {})",
+            pid(id),
+            took.as_millis(),
+            cause_name(cause)
+        ),
+        Notice::WakeFailed(id, ending, pause) => error!(
+            "Worker (pid {}) {ending}, and the application stays asleep; requests are answered with \
+             503. The first one after {} s tries again.",
+            pid(id),
+            pause.as_secs()
+        ),
+        Notice::WakesLate(waited) => warn!(
+            "The application is not awake after {} (--wake-timeout); requests are answered with 503 \
+             until it is.",
+            Age(waited)
+        ),
         Notice::HeavyFromTheStart(id, own) => warn!(
             "Worker (pid {}) has {} MB when it has just started, more than --max-rss; \
              such workers are not replaced for their memory.",
@@ -193,6 +211,30 @@ fn recycled_line(recycled: &Recycled, pid: impl Fn(WorkerId) -> i32) -> String {
         "Recycled worker (pid {pids}): {reason}; {}",
         facts.join(", ")
     )
+}
+
+/// `Asleep (after 1h12m, 42 connections kept, 31.9 MB given back)`
+fn asleep_line(asleep: &Asleep) -> String {
+    let mut facts = vec![
+        format!("after {}", Age(asleep.age)),
+        match asleep.kept {
+            1 => "1 connection kept".to_owned(),
+            kept => format!("{} connections kept", Grouped(kept)),
+        },
+    ];
+    if asleep.given_back > 0 {
+        facts.push(format!("{} MB given back", Megabytes(asleep.given_back)));
+    }
+    format!("Asleep ({})", facts.join(", "))
+}
+
+fn cause_name(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Request => "a request",
+        Cause::KeptConnection => "a kept connection",
+        Cause::Hours => "the clock",
+        Cause::Operator => "an operator",
+    }
 }
 
 fn never_ready(pid: i32, ending: Ending) {

@@ -227,6 +227,11 @@ impl Template {
         old.asked.into()
     }
 
+    /// Ends it, as its socket closes, while nobody waits for it.
+    pub(super) fn end(&mut self) {
+        self.process = None;
+    }
+
     /// Ends it, as its socket closes; the workers that it has not forked.
     pub(super) fn retire(self) -> Vec<WorkerId> {
         let asked = self.process.map(|own| own.asked).unwrap_or_default();

@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
 
-use lowmem_base::control::{Drain, FromWorker, Received, ToWorker, WorkerEnd};
+use lowmem_base::control::{Drain, FromWorker, HandOver, Received, ToWorker, WorkerEnd};
 use lowmem_base::sys::watch;
-use lowmem_http::server::HandOver;
 
 /// The worker's end of the control socket.
 pub struct Control {
@@ -32,6 +31,8 @@ pub enum Order {
     Adopt(HandOver),
     /// Prepare for a drain, within this time.
     WindDown(Duration),
+    /// Stop serving if there is nothing to do; connections go to the supervisor.
+    Sleep(Drain, HandOver),
     /// Stop serving.
     Stop(Stop),
 }
@@ -159,9 +160,12 @@ impl Control {
                 }
                 (ToWorker::WindDown(within), _) => return Order::WindDown(within),
                 (ToWorker::Adopt, Some(predecessor)) => return Order::Adopt(predecessor),
+                (ToWorker::Sleep(drain), Some(supervisor)) => {
+                    return Order::Sleep(drain, supervisor);
+                }
                 (ToWorker::Quit, _) => return Order::Stop(Stop::Now(Haste::Quit)),
                 (ToWorker::Leave, _) => return Order::Stop(Stop::Now(Haste::Leave)),
-                (ToWorker::Adopt, None)
+                (ToWorker::Adopt | ToWorker::Sleep(_), None)
                 | (
                     ToWorker::Start(_) | ToWorker::Preload(_) | ToWorker::Warm(..) | ToWorker::Fork,
                     _,

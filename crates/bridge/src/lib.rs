@@ -14,6 +14,7 @@ mod event_loop;
 mod growth;
 mod hosted;
 mod http;
+mod idleness;
 mod imports;
 mod interface;
 mod interpreter;

@@ -1,13 +1,13 @@
 //! The seam between the server and whoever runs applications.
 
 use std::any::Any;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use tokio::io::ReadBuf;
 
 use super::server::{Conversation, Exchange, RequestHead};
+
+pub use lowmem_base::control::{Peers, ServerAddress};
 
 /// Runs the application for requests that the server has read.
 ///
@@ -69,31 +69,4 @@ pub struct TlsFacts {
     pub version: Option<u16>,
     /// The cipher suite's number (RFC 8446 appendix B.4).
     pub cipher_suite: Option<u16>,
-}
-
-/// Both ends of a connection, as ASGI's `client` and `server` tell them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Peers {
-    /// The peer, unless it came through a Unix socket.
-    pub client: Option<SocketAddr>,
-    /// The local end.
-    pub server: ServerAddress,
-}
-
-impl Peers {
-    /// What log lines call the client.
-    #[must_use]
-    pub fn client_name(&self) -> String {
-        self.client
-            .map_or_else(|| "unix".to_owned(), |client| client.to_string())
-    }
-}
-
-/// The local end of a connection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ServerAddress {
-    /// Address and port that the client connected to.
-    Tcp(SocketAddr),
-    /// Path of the Unix socket.
-    Unix(String),
 }

@@ -29,12 +29,17 @@ pub(super) struct Due {
 
 impl Pool {
     /// Every worker that has begun to import is due: what it imported may be outdated.
-    pub(super) fn recycle_all(&mut self) {
+    pub(super) fn recycle_all(&mut self, now: Instant) {
         // Whoever asks may have mended what kept the successor from starting.
         self.swapping.retry_at = None;
         self.awaits_change = false;
+        self.hope_again(now);
         for worker in &mut self.workers {
-            if matches!(worker.state, State::Starting { .. } | State::Ready { .. }) {
+            // One that is told to sleep may still go on serving.
+            if matches!(
+                worker.state,
+                State::Starting { .. } | State::Ready { .. } | State::Dozing { .. }
+            ) {
                 worker.make_due(Reason::Signal);
             }
         }

@@ -5,15 +5,17 @@
 //!
 //! ```text
 //! Waiting ─▶ Starting ─▶ Ready ─▶ Draining ─▶ Quitting ─▶ Killed ─▶ (gone)
+//!               │        │  ▲─▶ Dozing ──────────────────┤
 //!               └─▶ Abandoned ───────────────────────────┘
 //! ```
 //!
-//! When a healthy worker is replaced is [`due`], how that goes [`swap`], and following changes of the
-//! source [`reloading`]. Until one worker has been ready for the first time, the first that fails ends
+//! When a healthy worker is replaced is [`due`], how that goes [`swap`], following changes of the
+//! source [`reloading`], and having no worker while none is needed [`sleeping`]. Until one worker has been ready for the first time, the first that fails ends
 //! the server: then it is the application that is wrong, and trying again would hide it.
 
 mod due;
 mod reloading;
+mod sleeping;
 mod stopping;
 mod swap;
 mod types;
@@ -23,9 +25,12 @@ mod worker;
 use std::time::{Duration, Instant};
 
 use self::due::Due;
+use self::sleeping::Sleeping;
 use self::stopping::Urgency;
 use self::swap::{Role, Swapping};
-pub use self::types::{Action, Event, Notice, Reason, Recycled, Settings, Weighing, WorkerId};
+pub use self::types::{
+    Action, Asleep, Cause, Event, Notice, Reason, Recycled, Settings, Weighing, WorkerId,
+};
 pub use self::view::View;
 use self::worker::{State, Worker};
 use super::restart::Verdict;
@@ -58,6 +63,7 @@ pub struct Pool {
     workers: Vec<Worker>,
     due: Due,
     swapping: Swapping,
+    sleeping: Sleeping,
     /// An empty place stays so until the source changes.
     awaits_change: bool,
     /// The longest that a worker has taken to become ready.
@@ -88,6 +94,7 @@ impl Pool {
             workers: Vec::new(),
             due: Due::default(),
             swapping: Swapping::default(),
+            sleeping: Sleeping::default(),
             awaits_change: false,
             slowest_start: Duration::ZERO,
             next_id: 0,
@@ -114,10 +121,15 @@ impl Pool {
                 self.stop(Exit::Stopped, self.more_urgent(Urgency::Interrupted), now);
             }
             Event::StopNow => self.stop(Exit::Stopped, self.more_urgent(Urgency::AtOnce), now),
-            Event::Recycle => self.recycle_all(),
+            Event::Recycle => self.recycle_all(now),
             Event::Changed => self.changed(now),
             Event::Grow => self.settings.workers += 1,
             Event::Shrink => self.settings.workers = (self.settings.workers - 1).max(1),
+            Event::Idle(id) => self.idle(id, now),
+            Event::Busy(id) => self.busy(id),
+            Event::Wake(cause) => self.wake(cause, now),
+            Event::Sleep => self.sleep_now(now),
+            Event::Hours(keeps_awake) => self.hours(keeps_awake, now),
         }
         self.balance(now);
         std::mem::take(&mut self.actions)
@@ -130,7 +142,11 @@ impl Pool {
             Phase::Serving => self.next_swap(),
             _ => None,
         };
-        deadlines.chain([recycling]).flatten().min()
+        let sleeping = match self.phase {
+            Phase::Serving => self.next_of_sleep(),
+            _ => None,
+        };
+        deadlines.chain([recycling, sleeping]).flatten().min()
     }
 
     fn ready(&mut self, id: WorkerId, now: Instant) {
@@ -148,6 +164,7 @@ impl Pool {
             self.phase = Phase::Serving;
             self.say(Notice::Running);
         }
+        self.ready_after_sleep(id, now);
         self.ready_in_swap(id, now);
     }
 
@@ -157,15 +174,24 @@ impl Pool {
         };
         let ended = self.workers.remove(at);
         let failed = ending != Ending::Code(0);
-        if failed && matches!(ended.state, State::Draining { .. } | State::Quitting { .. }) {
+        if failed
+            && matches!(
+                ended.state,
+                State::Draining { .. } | State::Dozing { .. } | State::Quitting { .. }
+            )
+        {
             self.say(Notice::DiedStopping(id, ending));
         }
         if self.ended_in_swap(&ended, ending, now) == Role::Settled {
             return;
         }
+        if ended.is_dozing() {
+            return self.dozed_off(&ended, now);
+        }
         let served = match ended.state {
             State::Abandoned { .. }
             | State::Draining { .. }
+            | State::Dozing { .. }
             | State::Quitting { .. }
             | State::Killed {
                 was_starting: false,
@@ -175,6 +201,7 @@ impl Pool {
         };
         match self.phase {
             Phase::Stopping { .. } | Phase::Ended => {}
+            _ if self.is_waking() && served.is_none() => self.failed_to_wake(id, ending, now),
             _ if self.must_change(served) => self.await_change(id, ending),
             Phase::Opening => {
                 self.say(Notice::NeverReady(id, ending));
@@ -213,12 +240,13 @@ impl Pool {
             Phase::Stopping { .. } | Phase::Ended => {}
             Phase::Opening | Phase::Serving => {
                 let places = self.places().count() + usize::from(self.keeps_a_place());
-                for _ in places..self.settings.workers {
+                let wanted = self.needed();
+                for _ in places..wanted {
                     if !self.awaits_change {
                         self.add(now);
                     }
                 }
-                for _ in self.settings.workers..places {
+                for _ in wanted..places {
                     self.drop_youngest(now);
                 }
                 if self.phase == Phase::Serving {
@@ -265,12 +293,13 @@ impl Pool {
     }
 
     fn spawn_due(&mut self, now: Instant) {
-        let successor = self.successor();
+        let (successor, is_waking) = (self.successor(), self.is_waking());
         let patience =
             SUCCESSOR_PATIENCE.max(self.slowest_start.saturating_mul(SUCCESSOR_SLOWNESS));
         for worker in &mut self.workers {
             if matches!(worker.state, State::Waiting { due } if due <= now) {
-                let patience = (Some(worker.id) == successor).then_some(patience);
+                let is_bounded = is_waking || Some(worker.id) == successor;
+                let patience = is_bounded.then_some(patience);
                 let limit = self.settings.startup.or(patience);
                 worker.state = State::Starting {
                     since: now,
@@ -307,6 +336,7 @@ impl Pool {
                 Some(
                     State::Abandoned { deadline }
                     | State::Draining { deadline }
+                    | State::Dozing { deadline, .. }
                     | State::Quitting { deadline },
                 ) if deadline <= now => {
                     self.say(Notice::Stuck(id));
@@ -322,6 +352,7 @@ impl Pool {
         }
         if self.phase == Phase::Serving {
             self.watch(now);
+            self.watch_sleep(now);
         }
     }
 

@@ -16,9 +16,13 @@ impl Pool {
     pub(super) fn changed(&mut self, now: Instant) {
         self.awaits_change = false;
         self.interrupt_swap(now);
+        self.hope_again(now);
         for id in self.ids() {
             self.give_up(id, now);
-            if let Some(worker) = self.worker(id).filter(|worker| worker.is_ready()) {
+            if let Some(worker) = self
+                .worker(id)
+                .filter(|worker| worker.is_ready() || worker.is_dozing())
+            {
                 // Whatever else it was due for can wait, and need not.
                 worker.due = Some(Reason::Change);
             }

@@ -31,6 +31,7 @@ impl Pool {
         };
         self.phase = Phase::Stopping { exit, urgency };
         self.forget_swap();
+        self.stop_waking();
         self.workers
             .retain(|worker| !matches!(worker.state, State::Waiting { .. }));
         for id in self.ids() {
@@ -44,22 +45,33 @@ impl Pool {
             return;
         };
         match (worker.state, urgency) {
-            (State::Ready { .. }, Graceful) => self.drain(id, false, now),
-            (State::Ready { .. }, Interrupted) => self.drain(id, true, now),
-            (State::Ready { .. } | State::Draining { .. }, Prompt) => {
+            // One that is told to sleep may be about to refuse.
+            (State::Ready { .. } | State::Dozing { .. }, Graceful) => self.drain(id, false, now),
+            (State::Ready { .. } | State::Dozing { .. }, Interrupted) => {
+                self.drain(id, true, now);
+            }
+            (State::Ready { .. } | State::Dozing { .. } | State::Draining { .. }, Prompt) => {
                 self.quit(id, Action::Quit(id), now);
             }
-            (State::Ready { .. } | State::Draining { .. } | State::Quitting { .. }, AtOnce) => {
-                self.quit(id, Action::Leave(id), now);
-            }
+            (
+                State::Ready { .. }
+                | State::Dozing { .. }
+                | State::Draining { .. }
+                | State::Quitting { .. },
+                AtOnce,
+            ) => self.quit(id, Action::Leave(id), now),
             (State::Starting { .. }, Graceful | Interrupted | Prompt) => self.abandon(id, now),
             (State::Starting { .. } | State::Abandoned { .. }, AtOnce | Kill) => {
                 self.say(Notice::Deaf(id));
                 self.kill(id);
             }
-            (State::Ready { .. } | State::Draining { .. } | State::Quitting { .. }, Kill) => {
-                self.kill(id);
-            }
+            (
+                State::Ready { .. }
+                | State::Dozing { .. }
+                | State::Draining { .. }
+                | State::Quitting { .. },
+                Kill,
+            ) => self.kill(id),
             // It has been told already.
             (State::Abandoned { .. }, Graceful | Interrupted | Prompt)
             | (State::Draining { .. }, Graceful | Interrupted)

@@ -83,6 +83,13 @@ pub(super) struct Swapping {
     pub(super) retry_at: Option<Instant>,
 }
 
+impl Swapping {
+    /// Whether a swap is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        self.swap.is_some()
+    }
+}
+
 impl Pool {
     /// A worker has become ready.
     pub(super) fn ready_in_swap(&mut self, id: WorkerId, now: Instant) {

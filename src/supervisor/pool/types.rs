@@ -44,6 +44,29 @@ pub enum Event {
     Grow,
     /// One worker less, but not the last one.
     Shrink,
+    /// A worker has had nothing to do for the time after which it may sleep.
+    Idle(WorkerId),
+    /// A worker that was idle has something to do again.
+    Busy(WorkerId),
+    /// The application is needed, or something is held for it.
+    Wake(Cause),
+    /// The application should sleep, whether it has been idle for long or not.
+    Sleep,
+    /// Whether these are hours in which the application should be awake.
+    Hours(bool),
+}
+
+/// What wakes an application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The first byte on a new connection.
+    Request,
+    /// A byte on a connection that was kept.
+    KeptConnection,
+    /// `--awake`.
+    Hours,
+    /// An operator.
+    Operator,
 }
 
 /// What is to be done.
@@ -64,6 +87,14 @@ pub enum Action {
     Leave(WorkerId),
     /// End the process.
     Kill(WorkerId),
+    /// Send `Sleep`: the supervisor takes its connections.
+    Sleep(WorkerId, Drain),
+    /// Give everything that the supervisor holds to this worker, and accept nothing any more.
+    Deliver(WorkerId),
+    /// Answer every client that waits with 503; it may come back after this time.
+    Refuse(Duration),
+    /// End the template, if there is one.
+    DropTemplate,
     /// See how much memory it has.
     Weigh(WorkerId),
     /// Log it.
@@ -103,6 +134,25 @@ pub enum Notice {
     NoRoom(WorkerId, u64, u64),
     /// A fresh worker has more memory than `--max-rss` allows.
     HeavyFromTheStart(WorkerId, u64),
+    /// The application sleeps.
+    Asleep(Asleep),
+    /// It is awake again: the worker, how long it took, and why.
+    Awake(WorkerId, Duration, Cause),
+    /// It could not be woken, and is not tried again before this time is over.
+    WakeFailed(WorkerId, Ending, Duration),
+    /// Its worker is still not ready after this time, and clients do not wait longer.
+    WakesLate(Duration),
+}
+
+/// What has ended with the last worker.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Asleep {
+    /// How long the application had been awake.
+    pub age: Duration,
+    /// Connections that are kept.
+    pub kept: u64,
+    /// The workers' own memory, in bytes, where it could be read.
+    pub given_back: u64,
 }
 
 /// Why a healthy worker is replaced.
@@ -165,6 +215,10 @@ pub struct Settings {
     pub recycle: Recycle,
     /// Whether [`Event::Changed`] will tell when a worker that could not start may succeed.
     pub follows_changes: bool,
+    /// How long clients wait for a worker when the application wakes.
+    pub wake_timeout: Duration,
+    /// How long the template outlives the last worker, if it should not do so for ever.
+    pub keep_template: Option<Duration>,
     /// Any number; it decides how times to live are shortened.
     pub seed: u64,
 }

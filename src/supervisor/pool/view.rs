@@ -29,6 +29,8 @@ impl Pool {
     pub fn serving(&self) -> Serving {
         match self.phase {
             Phase::Opening => Serving::Starting,
+            Phase::Serving if self.is_waking() => Serving::Waking,
+            Phase::Serving if self.needed() == 0 => Serving::Asleep,
             Phase::Serving => Serving::Serving,
             Phase::Stopping { .. } | Phase::Ended => Serving::Stopping,
         }
@@ -46,7 +48,7 @@ impl Worker {
             State::Waiting { .. } => (Stage::Waiting, None),
             State::Starting { since, .. } => (Stage::Starting, Some(since)),
             State::Ready { since, .. } => (Stage::Ready, Some(since)),
-            State::Draining { .. } => (Stage::Draining, None),
+            State::Draining { .. } | State::Dozing { .. } => (Stage::Draining, None),
             State::Abandoned { .. } | State::Quitting { .. } | State::Killed { .. } => {
                 (Stage::Ending, None)
             }

@@ -15,6 +15,8 @@ pub(super) struct Worker {
     /// Its own memory in bytes when it was last weighed.
     pub weight: Option<u64>,
     pub watch: Watch,
+    /// It has had nothing to do for a while.
+    pub idle: bool,
     /// What it has done, once it has said so.
     pub account: Option<Account>,
     /// How those before it in its place have died.
@@ -38,6 +40,12 @@ pub(super) enum State {
     Abandoned { deadline: Instant },
     /// Told to drain.
     Draining { deadline: Instant },
+    /// Told to sleep; if it has something to do, it goes on as it was.
+    Dozing {
+        since: Instant,
+        expires: Option<Instant>,
+        deadline: Instant,
+    },
     /// Told to quit after it was ready.
     Quitting { deadline: Instant },
     /// Sent SIGKILL; `was_starting` if it never got ready.
@@ -63,6 +71,7 @@ impl Worker {
             due: None,
             weight: None,
             watch: Watch::Fresh,
+            idle: false,
             account: None,
             restart: Restart::default(),
         }
@@ -72,13 +81,20 @@ impl Worker {
         matches!(self.state, State::Ready { .. })
     }
 
+    pub fn is_dozing(&self) -> bool {
+        matches!(self.state, State::Dozing { .. })
+    }
+
     /// Whether it serves or will.
     pub fn is_wanted(&self) -> bool {
         match self.state {
             State::Waiting { .. } | State::Starting { .. } | State::Ready { .. } => true,
             // It was too slow; another takes its place when it is gone.
             State::Killed { was_starting } => was_starting,
-            State::Abandoned { .. } | State::Draining { .. } | State::Quitting { .. } => false,
+            State::Abandoned { .. }
+            | State::Draining { .. }
+            | State::Dozing { .. }
+            | State::Quitting { .. } => false,
         }
     }
 
@@ -95,6 +111,7 @@ impl State {
             State::Starting { deadline, .. } => deadline,
             State::Abandoned { deadline }
             | State::Draining { deadline }
+            | State::Dozing { deadline, .. }
             | State::Quitting { deadline } => Some(deadline),
             State::Ready { .. } | State::Killed { .. } => None,
         }

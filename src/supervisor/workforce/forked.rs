@@ -150,6 +150,17 @@ impl Workforce {
         }
     }
 
+    /// Ends the template; the next worker that is wanted from one starts another.
+    pub(in crate::supervisor) fn drop_template(&mut self) {
+        if let Some(warm) = &mut self.warm {
+            warm.lost(true);
+            return self.retire_template();
+        }
+        if let Some(template) = &mut self.template {
+            template.end();
+        }
+    }
+
     /// Ends a worker that the template has not forked yet; whether it was one.
     pub(super) fn end_unborn(&mut self, id: WorkerId, ending: Ending) -> bool {
         let process = self.process(id);

@@ -35,8 +35,8 @@ struct Process {
 pub(super) struct Workforce {
     launch: Launch,
     listeners: Listeners,
-    /// The first message to each.
-    start: ToWorker,
+    /// What workers are told.
+    worker: Box<WorkerConfig>,
     processes: Vec<Process>,
     /// Sockets full of connections whose worker has gone before another was ready.
     waiting: Vec<OwnedFd>,
@@ -83,7 +83,7 @@ impl Workforce {
         Ok(Self {
             launch,
             listeners,
-            start: ToWorker::Start(worker),
+            worker,
             processes: Vec::new(),
             waiting: Vec::new(),
             template,
@@ -123,7 +123,8 @@ impl Workforce {
         else {
             return;
         };
-        if let Err(reason) = control.send(&self.start, &self.listeners.descriptors()) {
+        let start = ToWorker::Start(self.worker.clone());
+        if let Err(reason) = control.send(&start, &self.listeners.descriptors()) {
             error!("Cannot send its configuration to worker ({pid}): {reason}");
             process::kill(*pid);
         }
@@ -138,7 +139,7 @@ impl Workforce {
     pub(super) fn take(&mut self, config: &Config) {
         self.launch.variables.clone_from(&config.environment);
         let worker = Box::new(application::told(config, &self.launch, &self.listeners));
-        self.start = ToWorker::Start(worker.clone());
+        self.worker.clone_from(&worker);
         if let Some(warm) = &mut self.warm {
             warm.take(worker);
             self.import_anew();
@@ -184,7 +185,31 @@ impl Workforce {
         }
     }
 
-    fn tell_with(&self, id: WorkerId, message: &ToWorker, descriptors: &[BorrowedFd<'_>]) {
+    /// Has a worker take over what comes out of this end; gives it back if the worker is gone.
+    pub(super) fn adopt(&self, id: WorkerId, end: OwnedFd) -> Result<(), OwnedFd> {
+        let process = self.process(id);
+        let control = process.and_then(|process| process.control.as_ref());
+        match control.map(|control| control.send(&ToWorker::Adopt, &[end.as_fd()])) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(_)) | None => Err(end),
+        }
+    }
+
+    pub(super) fn listeners(&self) -> &Listeners {
+        &self.listeners
+    }
+
+    /// What workers are told.
+    pub(super) fn worker_config(&self) -> &WorkerConfig {
+        &self.worker
+    }
+
+    pub(super) fn tell_with(
+        &self,
+        id: WorkerId,
+        message: &ToWorker,
+        descriptors: &[BorrowedFd<'_>],
+    ) {
         let process = self.process(id);
         if let Some(control) = process.and_then(|process| process.control.as_ref()) {
             let _ = control.send(message, descriptors);
@@ -239,10 +264,7 @@ impl Workforce {
 
     /// `module:attribute`
     pub(super) fn application(&self) -> &str {
-        match &self.start {
-            ToWorker::Start(worker) => &worker.app,
-            _ => "",
-        }
+        &self.worker.app
     }
 
     /// What the one worker weighs, if there is only one.

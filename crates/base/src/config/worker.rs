@@ -71,6 +71,10 @@ pub struct WorkerConfig {
     pub proxies: ProxySettings,
     /// How WebSockets are served; not at all without it.
     pub websockets: Option<WebSockets>,
+    /// Answered without the application, and no use of it.
+    pub health_path: Option<String>,
+    /// Tell the supervisor after so long without use.
+    pub sleep_after: Option<Duration>,
     /// Tell the supervisor after so many requests.
     pub max_requests: Option<u64>,
     /// Up to so many requests more, another number for each worker.

@@ -143,6 +143,12 @@ impl<Out: Serialize, In: DeserializeOwned> Channel<Out, In> {
     }
 }
 
+impl<Out, In> From<Channel<Out, In>> for OwnedFd {
+    fn from(channel: Channel<Out, In>) -> Self {
+        channel.socket
+    }
+}
+
 impl<Out, In> AsFd for Channel<Out, In> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()

@@ -7,6 +7,7 @@
 mod channel;
 mod drain;
 mod imported;
+mod moved;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::config::WorkerConfig;
 pub use channel::{Channel, MAX_DESCRIPTORS, Received, SupervisorEnd, WorkerEnd, socket_pair};
 pub use drain::Drain;
 pub use imported::{Imported, ToImport, Unfit};
+pub use moved::{BATCH, HandOver, Lane, LaneEnd, Moved, Peers, ServerAddress, Stage};
 
 /// From the supervisor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +38,9 @@ pub enum ToWorker {
     /// Stop accepting, finish what is in flight on these terms, exit 0. With a descriptor attached,
     /// its other end is the successor's, and connections move there.
     Drain(Drain),
+    /// Drain as for a successor, into the attached descriptor, if there is nothing to do; else answer
+    /// `Busy` and go on.
+    Sleep(Drain),
     /// Take over the connections that come through the attached descriptor, whose other end is the
     /// predecessor's.
     Adopt,
@@ -59,6 +64,10 @@ pub enum FromWorker {
     Ready,
     /// What it has imported by then, if it is to say so.
     Imported(Box<Imported>),
+    /// It has had nothing to do for the configured time.
+    Idle,
+    /// It has something to do again, or still.
+    Busy,
     /// It has served as many requests as it is meant to, and goes on until it is told to drain.
     LimitReached,
     /// The answer to [`ToWorker::WindDown`].

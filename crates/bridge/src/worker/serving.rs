@@ -24,11 +24,12 @@ use lowmem_http::tls::{self, Identity};
 
 use super::{CANNOT_SERVE, freeze_heap};
 use crate::application::Asgi;
-use crate::control::{Control, Order};
+use crate::control::{Control, Order, Stop};
 use crate::drain;
 use crate::event_loop;
 use crate::growth;
 use crate::hosted::Hosted;
+use crate::idleness::Idleness;
 use crate::interpreter::{self, Loaded};
 use crate::lazy_imports;
 use crate::lifespan::Lifespan;
@@ -199,12 +200,20 @@ async fn serve(
     tasks::spawn(forget_start());
     let control = Rc::new(control);
     tasks::spawn(tell_of_quota(Rc::clone(&server), Rc::clone(&control)));
+    let idleness = Rc::new(Idleness::new(Rc::clone(&server), Rc::clone(&control)));
+    if let Some(time) = config.sleep_after {
+        tasks::spawn(report_idleness(Rc::clone(&idleness), time));
+    }
     let stop = loop {
         match control.order().await {
             Order::Adopt(predecessor) => server.adopt(predecessor),
             Order::WindDown(within) => {
                 tasks::spawn(wind_down(Rc::clone(&server), Rc::clone(&control), within));
             }
+            Order::Sleep(drain, keeper) if idleness.is_free() => {
+                break Stop::Drain(drain, Some(keeper));
+            }
+            Order::Sleep(..) => idleness.refuse(),
             Order::Stop(stop) => break stop,
         }
     };
@@ -310,6 +319,13 @@ async fn wind_down(server: Rc<Server<Hosted>>, control: Rc<Control>, within: Dur
     drain::wind_down(&server, within).await;
     if let Err(error) = control.send(&FromWorker::WoundDown) {
         tracing::error!("Cannot reach the supervisor: {error}");
+    }
+}
+
+/// Lets the supervisor know whether the application is used.
+async fn report_idleness(idleness: Rc<Idleness>, time: Duration) {
+    if let Err(error) = idleness.report(time).await {
+        tracing::error!("The application will not sleep: {error}");
     }
 }
 

@@ -106,6 +106,15 @@ impl<A: Application> Server<A> {
         self.open_connections() >= self.limits.connections && self.lot.len() == 0
     }
 
+    /// Serves a connection that was accepted, here or by the supervisor.
+    pub(super) fn welcome(self: &Rc<Self>, socket: Socket, peers: Peers) {
+        if preamble::is_due(self.preamble_from.as_ref(), &peers) {
+            tasks::spawn(see_through(Rc::clone(self), socket, peers));
+        } else {
+            self.begin(Resting::new(Stream::Plain(socket), peers));
+        }
+    }
+
     /// Closes an idle connection if another would be one too many. Clients expect that of idle
     /// connections, and not of requests.
     fn make_room(&self) {
@@ -144,12 +153,7 @@ fn spawn<A: Application>(
     let Ok(peers) = listener.peers(&socket, client) else {
         return;
     };
-    let server = Rc::clone(server);
-    if preamble::is_due(server.preamble_from.as_ref(), &peers) {
-        tasks::spawn(see_through(server, socket, peers));
-    } else {
-        server.begin(Resting::new(Stream::Plain(socket), peers));
-    }
+    server.welcome(socket, peers);
 }
 
 /// Serves a connection once its proxy has said whose it is.

@@ -16,42 +16,16 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::task::{Poll, Waker};
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use tokio::io::unix::AsyncFd;
 
-use crate::application::Peers;
-use lowmem_base::control::{Channel, Received, socket_pair};
+use lowmem_base::control::{BATCH, Channel, HandOver, Lane, LaneEnd, Moved, Received, socket_pair};
 use lowmem_base::sys::watch;
-
-/// Descriptors in one message, well below the kernel's 253; with what has been read of each, a
-/// message stays below the socket's buffer.
-const BATCH: usize = 32;
 
 /// What was read of a head that is not complete yet moves with the connection up to this many
 /// bytes; one with more is served where it is.
 pub(super) const MAX_INPUT: usize = 1024;
-
-/// A connection on its way; its descriptor rides along.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Moved {
-    /// Who is at its ends.
-    pub peers: Peers,
-    /// It has not sent a request yet.
-    pub fresh: bool,
-    /// What has been read of the next request's head.
-    pub input: Vec<u8>,
-}
-
-/// The receiving end of a lane rides along.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lane;
-
-/// One end of the socket pair between a worker and its successor.
-pub type HandOver = Channel<Lane, Lane>;
-
-/// One end of a lane.
-type LaneEnd = Channel<Vec<Moved>, Vec<Moved>>;
 
 /// The worker's side: what waits to be sent.
 #[derive(Debug)]

@@ -16,6 +16,7 @@ mod handover;
 mod handshake;
 mod head;
 mod http2;
+mod idleness;
 mod parking;
 pub mod percent;
 mod proxy;
@@ -42,8 +43,8 @@ pub use accept::Listener;
 pub use body::{BodyDecoder, BodyRefused};
 pub use exchange::{Body, Exchange, Finish, Received};
 pub use files::FilePiece;
-pub use handover::{HandOver, Moved};
 pub use head::{BodyLength, HeadLimits, HeadScan, Refused as HeadRefused, RequestHead, parse};
+pub use idleness::Use;
 pub use proxy::{Client, Forwarded, is_proxy_field};
 pub use response::{BadField, Defaults, Persist, Piece, Refused, ResponseHead};
 
@@ -59,6 +60,7 @@ use connections::Connections;
 use files::Files;
 use handover::Outbox;
 use handshake::Terms;
+use idleness::Checks;
 use lowmem_base::config::{HttpVersions, Trusted, WebSockets, WorkerConfig};
 use lowmem_base::sys::{limits, memory};
 use lowmem_base::telemetry::AccessLog;
@@ -84,6 +86,7 @@ pub struct Server<A> {
     /// Connections are encrypted.
     tls: Option<Rc<Terms>>,
     files: Files,
+    checks: Checks,
     proxies: Proxies,
     /// Whose connections begin with the PROXY protocol.
     preamble_from: Option<Trusted>,
@@ -187,6 +190,7 @@ impl<A: Application> Server<A> {
             connections: Rc::new(Connections::new(shortest)),
             limits,
             files: Files::open(&config.mounts)?,
+            checks: Checks::new(config.health_path.as_deref()),
             proxies: Proxies::new(&config.proxies),
             preamble_from: config
                 .proxies

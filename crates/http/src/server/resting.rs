@@ -8,14 +8,16 @@ use std::time::Instant;
 
 use super::Server;
 use super::connection::{self, Resting};
-use super::handover::{self, HandOver, Moved, Outbox};
+use super::handover::{self, Outbox};
 use super::handshake;
 use super::http2;
 use super::parking::Parked;
+use super::socket::Socket;
 use super::stream::Stream;
 use crate::application::Application;
 use crate::tasks;
 use lowmem_base::config::HttpVersions;
+use lowmem_base::control::{HandOver, Moved, Stage};
 
 impl<A: Application> Server<A> {
     /// Serves parked connections whose clients have something to say.
@@ -50,11 +52,14 @@ impl<A: Application> Server<A> {
         };
         if let Some(outbox) = outbox {
             debug_assert!(session.is_none(), "what is encrypted stays");
+            let stage = if fresh { Stage::Fresh } else { Stage::Idle };
+            let left = idle_until.map(|until| until.saturating_duration_since(Instant::now()));
             outbox.put(
                 Moved {
                     peers,
-                    fresh,
+                    stage,
                     input,
+                    left,
                 },
                 socket,
             );
@@ -119,16 +124,21 @@ impl<A: Application> Server<A> {
     fn resume(self: &Rc<Self>, moved: Moved, socket: OwnedFd) {
         let Moved {
             peers,
-            fresh,
+            stage,
             input,
+            ..
         } = moved;
         // A socket that can't be adopted has been reset.
-        if let Ok(stream) = Stream::adopt(socket, &peers.server, None) {
-            self.begin(Resting {
+        let Ok(socket) = Socket::adopt(socket, &peers.server) else {
+            return;
+        };
+        match stage {
+            Stage::Accepted => self.welcome(socket, peers),
+            Stage::Fresh | Stage::Idle => self.begin(Resting {
                 input,
-                fresh,
-                ..Resting::new(stream, peers)
-            });
+                fresh: stage == Stage::Fresh,
+                ..Resting::new(Stream::Plain(socket), peers)
+            }),
         }
     }
 
@@ -152,13 +162,15 @@ impl<A: Application> Server<A> {
     /// Parks an idle connection at once: thousands may come, and a task for each would be memory
     /// that the predecessor had saved.
     fn take_over(self: &Rc<Self>, moved: Moved, socket: OwnedFd) {
-        if moved.fresh || !moved.input.is_empty() || self.draining.get() {
+        let is_idle = moved.stage == Stage::Idle && moved.input.is_empty();
+        if !is_idle || self.draining.get() {
             return self.resume(moved, socket);
         }
+        let left = moved.left.unwrap_or(self.limits.keep_alive);
         self.lot.park(Parked {
             socket,
             peers: moved.peers,
-            deadline: Instant::now() + self.limits.keep_alive,
+            deadline: Instant::now() + left,
             session: None,
         });
         self.connections.wake_sweep();
@@ -189,17 +201,24 @@ impl<A: Application> Server<A> {
             // more or a last moment; the client hears of it and comes to the successor.
             self.close_after_responses();
         }
+        let now = Instant::now();
         for parked in parked {
             if parked.session.is_some() {
                 self.wake(parked);
                 continue;
             }
-            let Parked { socket, peers, .. } = parked;
+            let Parked {
+                socket,
+                peers,
+                deadline,
+                ..
+            } = parked;
             outbox.put(
                 Moved {
                     peers,
-                    fresh: false,
+                    stage: Stage::Idle,
                     input: Vec::new(),
+                    left: Some(deadline.saturating_duration_since(now)),
                 },
                 socket,
             );
@@ -215,7 +234,7 @@ impl<A: Application> Server<A> {
                 // To be told of the end where it is; a request on its way is still answered.
                 server.resume(
                     Moved {
-                        fresh: true,
+                        stage: Stage::Fresh,
                         ..moved
                     },
                     socket,

@@ -2,6 +2,7 @@
 
 mod recycling;
 mod reloading;
+mod sleeping;
 mod walks;
 
 use super::*;
@@ -59,6 +60,8 @@ fn story_with(workers: usize, recycle: Recycle) -> (Story, Vec<Action>) {
         drain_delay: Duration::ZERO,
         recycle,
         follows_changes: false,
+        wake_timeout: Duration::from_secs(30),
+        keep_template: Some(Duration::from_secs(3_600)),
         seed: 1,
     })
 }
@@ -71,6 +74,8 @@ fn story_without_limit(workers: usize, recycle: Recycle) -> (Story, Vec<Action>)
         drain_delay: Duration::ZERO,
         recycle,
         follows_changes: false,
+        wake_timeout: Duration::from_secs(30),
+        keep_template: Some(Duration::from_secs(3_600)),
         seed: 1,
     })
 }

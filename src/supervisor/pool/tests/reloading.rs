@@ -14,6 +14,8 @@ fn watched() -> Story {
         drain_delay: Duration::ZERO,
         recycle: PLAIN,
         follows_changes: true,
+        wake_timeout: Duration::from_secs(30),
+        keep_template: Some(Duration::from_secs(3_600)),
         seed: 1,
     };
     started(settings).0

@@ -11,6 +11,8 @@ struct Process {
     is_ready: bool,
     /// It was told to end, in whatever way.
     is_told: bool,
+    /// It was told to sleep, which it may refuse.
+    is_dozing: bool,
     is_killed: bool,
     /// It has been asked to wind down, and has not answered.
     winds_down: bool,
@@ -74,6 +76,10 @@ impl World {
             Event::Changed,
             Event::Grow,
             Event::Shrink,
+            Event::Sleep,
+            Event::Wake(Cause::Request),
+            Event::Hours(true),
+            Event::Hours(false),
             Event::Stop,
             Event::Interrupt,
             Event::StopNow,
@@ -83,8 +89,12 @@ impl World {
             if process.winds_down {
                 events.push(Event::WoundDown(id(number)));
             }
+            if process.is_dozing && !process.is_told {
+                events.push(Event::Busy(id(number)));
+            }
             if process.is_ready {
                 events.push(Event::LimitReached(id(number)));
+                events.push(Event::Idle(id(number)));
             } else {
                 events.push(Event::Ready(id(number)));
             }
@@ -116,7 +126,8 @@ impl World {
         self.check();
         let is_end = matches!(choice, Choice::Tell(Event::Ended(..)));
         let is_overlapping = self.story.pool.settings.recycle.mode == RecycleMode::Overlap;
-        if is_overlapping && serving > 0 && !is_end && !self.is_stopping {
+        let is_down = self.story.pool.sleeping.is_down();
+        if is_overlapping && serving > 0 && !is_end && !self.is_stopping && !is_down {
             assert!(self.serving() > 0, "the last serving worker was given up");
         }
     }
@@ -132,6 +143,9 @@ impl World {
             }
             Event::WoundDown(WorkerId(number)) => {
                 self.alive.get_mut(&number).unwrap().winds_down = false;
+            }
+            Event::Busy(WorkerId(number)) => {
+                self.alive.get_mut(&number).unwrap().is_dozing = false;
             }
             Event::Stop | Event::Interrupt | Event::StopNow => self.is_stopping = true,
             _ => {}
@@ -160,6 +174,17 @@ impl World {
                         assert!(new.is_ready && !new.is_told, "connections go to {new:?}");
                     }
                 }
+                Action::Sleep(worker, _) => {
+                    let process = self.process(worker);
+                    assert!(process.is_ready && !process.is_told && !process.is_dozing);
+                    process.is_dozing = true;
+                }
+                Action::Deliver(worker) => {
+                    let process = *self.process(worker);
+                    assert!(process.serves(), "connections go to {process:?}");
+                }
+                Action::Refuse(after) => assert!(after > Duration::ZERO),
+                Action::DropTemplate => assert!(self.alive.is_empty() || self.is_stopping),
                 Action::Kill(worker) => {
                     let process = self.process(worker);
                     assert!(!process.is_killed, "killed twice");
@@ -197,9 +222,7 @@ impl World {
 
     fn serving(&self) -> usize {
         let processes = self.alive.values();
-        processes
-            .filter(|process| process.is_ready && !process.is_told)
-            .count()
+        processes.filter(|process| process.serves()).count()
     }
 
     /// What always holds.
@@ -222,9 +245,12 @@ impl World {
         let untold = self
             .alive
             .values()
-            .filter(|process| !process.is_told)
+            .filter(|process| !process.is_told && !process.is_dozing)
             .count();
-        let wanted = pool.settings.workers;
+        let wanted = pool.needed();
+        if pool.sleeping.is_asleep() {
+            assert_eq!(untold, 0, "a worker serves while all sleep");
+        }
         assert!(untold <= wanted + 1, "{untold} workers for {wanted}");
         if pool.awaits_change {
             return;
@@ -247,10 +273,15 @@ impl World {
             let restless = self
                 .alive
                 .iter()
-                .find(|(_, process)| process.is_told || !process.is_ready);
+                .find(|(_, process)| process.is_told || process.is_dozing || !process.is_ready);
             let (number, process) = match restless {
                 Some((&number, &process)) => (number, process),
                 None if self.is_settled() || self.exit.is_some() => return,
+                None if self.story.pool.sleeping.is_down() => {
+                    self.story.now += Duration::from_secs(60);
+                    self.choose(Choice::Tell(Event::Wake(Cause::Request)));
+                    continue;
+                }
                 None if self.story.pool.awaits_change => {
                     self.choose(Choice::Tell(Event::Changed));
                     continue;
@@ -264,7 +295,10 @@ impl World {
                 Process {
                     is_killed: true, ..
                 } => Event::Ended(id(number), KILLED),
-                Process { is_told: true, .. } => Event::Ended(id(number), Ending::Code(0)),
+                Process { is_told: true, .. }
+                | Process {
+                    is_dozing: true, ..
+                } => Event::Ended(id(number), Ending::Code(0)),
                 _ => Event::Ready(id(number)),
             };
             self.choose(Choice::Tell(event));
@@ -298,6 +332,12 @@ impl Drop for World {
     }
 }
 
+impl Process {
+    fn serves(self) -> bool {
+        self.is_ready && !self.is_told && !self.is_dozing
+    }
+}
+
 /// Those that stories are told of.
 fn settings() -> impl Iterator<Item = Settings> {
     let modes = [
@@ -322,6 +362,8 @@ fn settings() -> impl Iterator<Item = Settings> {
             grace: GRACE,
         },
         follows_changes,
+        wake_timeout: Duration::from_secs(30),
+        keep_template: Some(Duration::from_secs(3_600)),
         seed: 1,
     })
 }

@@ -141,7 +141,9 @@ impl<A: Application> Beginning<'_, A> {
         if server.is_full() {
             tracing::warn!("Exceeded concurrency limit.");
             run.exchange.refuse(503, "Service Unavailable");
-        } else if !server.serves_file(head, &run.exchange) {
+        } else if !server.answers_check(head, &run.exchange)
+            && !server.serves_file(head, &run.exchange)
+        {
             let application = self.application.get_or_insert_with(|| {
                 let tls = server.facts(self.stream);
                 server.application.connect(self.peers, tls.as_ref())

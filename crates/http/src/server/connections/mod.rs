@@ -40,6 +40,8 @@ pub(super) struct Connections {
     open: Cell<usize>,
     /// How many of them are WebSockets within an HTTP/2 connection.
     streams: Cell<usize>,
+    /// How many are WebSockets.
+    sessions: Cell<usize>,
     /// Most that were open at once since it calmed down.
     peak: Cell<usize>,
     /// How many were added since the last sweep.
@@ -94,6 +96,7 @@ pub(super) struct Guard {
     connections: Rc<Connections>,
     slot: usize,
     is_stream: bool,
+    is_session: bool,
     pub(super) entry: Rc<Entry>,
 }
 
@@ -105,6 +108,7 @@ impl Connections {
             free: RefCell::default(),
             open: Cell::new(0),
             streams: Cell::new(0),
+            sessions: Cell::new(0),
             peak: Cell::new(0),
             added: Cell::new(0),
             crowded: Cell::new(false),
@@ -121,6 +125,11 @@ impl Connections {
 
     pub(super) fn len(&self) -> usize {
         self.open.get() - self.streams.get()
+    }
+
+    /// WebSockets, whatever carries them.
+    pub(super) fn sessions(&self) -> usize {
+        self.sessions.get()
     }
 
     /// Whether most of a burst, of so many connections at least, is over; said once.
@@ -162,6 +171,7 @@ impl Connections {
             connections: Rc::clone(self),
             slot,
             is_stream: false,
+            is_session: false,
             entry,
         }
     }
@@ -337,6 +347,14 @@ impl Entry {
 }
 
 impl Guard {
+    /// From now on it is a WebSocket.
+    pub(super) fn becomes_session(&mut self) {
+        if !std::mem::replace(&mut self.is_session, true) {
+            let sessions = &self.connections.sessions;
+            sessions.set(sessions.get() + 1);
+        }
+    }
+
     /// Whether the server drains.
     pub(super) fn is_draining(&self) -> bool {
         self.connections.draining.get()
@@ -351,6 +369,9 @@ impl Drop for Guard {
         let streams = self.connections.streams.get();
         let left = streams - usize::from(self.is_stream);
         self.connections.streams.set(left);
+        let sessions = self.connections.sessions.get();
+        let left = sessions - usize::from(self.is_session);
+        self.connections.sessions.set(left);
         let full = std::mem::take(&mut *self.connections.full.borrow_mut());
         full.into_iter().for_each(Waker::wake);
         if self.connections.open.get() == 0 {

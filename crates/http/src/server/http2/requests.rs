@@ -114,7 +114,9 @@ impl<A: Application> Session<A> {
         } else if asked.protocol.is_some() {
             // RFC 9110 section 15.6.2: nothing else is spoken in a stream.
             exchange.refuse(501, "Not Implemented");
-        } else if !server.serves_file(&asked.head, &exchange) {
+        } else if !server.answers_check(&asked.head, &exchange)
+            && !server.serves_file(&asked.head, &exchange)
+        {
             cycle.runs = true;
             let application = self.application();
             server

@@ -101,6 +101,8 @@ impl Session {
         let now = Instant::now();
         // It was for the connection that this has been.
         guard.entry.take_call();
+        let mut guard = guard;
+        guard.becomes_session();
         let session = Self {
             stream,
             guard,

@@ -1,0 +1,78 @@
+//! Connections that move between processes: from a worker to its successor, or to the supervisor and
+//! from there to the next worker.
+//!
+//! What goes over the socket pair between two processes are the ends of further ones, the *lanes*,
+//! which hold the connections; see `worker/server/handover.rs` for why.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Channel;
+
+/// Descriptors in one message of a lane, well below the kernel's 253; with what has been read of each,
+/// a message stays below the socket's buffer.
+pub const BATCH: usize = 32;
+
+/// A connection on its way; its descriptor rides along.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// Who is at its ends.
+    pub peers: Peers,
+    /// What has happened on it.
+    pub stage: Stage,
+    /// What has been read of the next request's head.
+    pub input: Vec<u8>,
+    /// How long it may still be silent, where that is known.
+    pub left: Option<Duration>,
+}
+
+/// What has happened on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// It was accepted: what a proxy says of its client, if one does, has not been read either.
+    Accepted,
+    /// It has not sent a request yet.
+    Fresh,
+    /// It has been served, and is between two requests.
+    Idle,
+}
+
+/// The receiving end of a lane rides along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lane;
+
+/// One end of the socket pair between the two processes.
+pub type HandOver = Channel<Lane, Lane>;
+
+/// One end of a lane.
+pub type LaneEnd = Channel<Vec<Moved>, Vec<Moved>>;
+
+/// Both ends of a connection, as ASGI's `client` and `server` tell them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peers {
+    /// The peer, unless it came through a Unix socket.
+    pub client: Option<SocketAddr>,
+    /// The local end.
+    pub server: ServerAddress,
+}
+
+impl Peers {
+    /// What log lines call the client.
+    #[must_use]
+    pub fn client_name(&self) -> String {
+        self.client
+            .map_or_else(|| "unix".to_owned(), |client| client.to_string())
+    }
+}
+
+/// The local end of a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServerAddress {
+    /// Address and port that the client connected to.
+    Tcp(SocketAddr),
+    /// Path of the Unix socket.
+    Unix(String),
+}

@@ -1,0 +1,540 @@
+//! The connections of an application that sleeps.
+//!
+//! Its workers have handed over what was idle, and the supervisor accepts in their place. A connection
+//! is a descriptor in an epoll instance of the keeper's own, and who is at its ends. Nothing is read
+//! from it: the first byte is looked at where it is (MSG_PEEK) and *knocks*, which wakes the
+//! application; the next worker that is ready gets the connection and reads the request. Only a health
+//! check is read and answered here ([`health`]), because it should wake nothing.
+//!
+//! Until then the keeper does for connections what a worker would: those that are idle for too long are
+//! closed, those whose client has gone are forgotten, and silent ones, which a scan of ports leaves
+//! behind, are few at most.
+
+mod delivery;
+mod health;
+mod places;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use tracing::{error, warn};
+
+use super::pool::Cause;
+use crate::config::{BoundListener, WorkerConfig};
+use crate::control::{HandOver, LaneEnd, Moved, Peers, Received, ServerAddress, Stage};
+use crate::net::{Accepted, Listeners};
+use crate::sys::limits;
+use health::Judged;
+use places::{Held, Kept, Places};
+
+/// Events handled in one go before the rest of the supervisor gets its turn.
+const BATCH: usize = 256;
+
+/// Messages of one lane, or connections of one listener, in one go.
+const TURN: usize = 64;
+
+/// Silent new connections that are held. More of them come from a scan, and the oldest is closed.
+const MOST_SILENT: usize = 1024;
+
+/// Between two looks at all deadlines, which are late by this much at most.
+const SWEEP_EVERY: Duration = Duration::from_millis(250);
+
+/// How long a connection is read from after its last answer. Closing a socket with unread data resets
+/// it, and the client may lose the answer (RFC 9112 section 9.6).
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How long nothing is accepted when no descriptor is left, as in a worker.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// Bytes of a request's head that are looked at.
+const PEEK: usize = 4096;
+
+/// What the epoll instance says of an event: what it is about, above the number.
+const CONNECTION: u64 = 0;
+const LISTENER: u64 = 1 << 32;
+const HANDOVER: u64 = 2 << 32;
+const LANE: u64 = 3 << 32;
+const KIND: u64 = 3 << 32;
+
+/// What connections are held to.
+#[derive(Debug)]
+pub(super) struct Terms {
+    keep_alive: Duration,
+    header_read: Duration,
+    most: usize,
+    /// The path of health checks, where they can be seen: not below TLS, nor behind a proxy's preamble.
+    health: Option<String>,
+    /// Clients understand an answer in HTTP/1.1.
+    is_plain: bool,
+}
+
+impl Terms {
+    pub(super) fn of(worker: &WorkerConfig) -> Self {
+        let is_plain = worker.tls.is_none();
+        let can_see = is_plain && !worker.proxies.protocol;
+        Self {
+            keep_alive: worker.keep_alive,
+            header_read: worker.header_read,
+            most: worker
+                .limits
+                .connections
+                .unwrap_or_else(limits::connections),
+            health: worker.health_path.clone().filter(|_| can_see),
+            is_plain,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Keeper {
+    ready: OwnedFd,
+    terms: Terms,
+    places: Places,
+    /// What workers that drain hand over: the sockets that bring lanes, and the lanes.
+    handovers: Vec<Option<HandOver>>,
+    lanes: Vec<Option<LaneEnd>>,
+    accepting: Accepting,
+    next_sweep: Instant,
+    /// Something could not be delivered, and is tried again then.
+    deliver_at: Option<Instant>,
+    peeked: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Accepting {
+    Yes,
+    /// No descriptor was left; again at this time.
+    Later(Instant),
+    /// A worker does.
+    No,
+}
+
+impl Keeper {
+    pub(super) fn new(terms: Terms, listeners: &Listeners) -> io::Result<Self> {
+        // One descriptor is a connection here, as in a worker.
+        limits::raise_descriptors();
+        let keeper = Self {
+            ready: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            terms,
+            places: Places::default(),
+            handovers: Vec::new(),
+            lanes: Vec::new(),
+            accepting: Accepting::No,
+            next_sweep: Instant::now(),
+            deliver_at: None,
+            peeked: Vec::new(),
+        };
+        Ok(Self {
+            accepting: keeper.begin_to_accept(listeners)?,
+            ..keeper
+        })
+    }
+
+    fn begin_to_accept(&self, listeners: &Listeners) -> io::Result<Accepting> {
+        for (number, listener) in listeners.descriptors().iter().enumerate() {
+            self.watch(*listener, LISTENER | number as u64, epoll::EventFlags::IN)?;
+        }
+        Ok(Accepting::Yes)
+    }
+
+    /// Accepts nothing any more.
+    fn stop_accepting(&mut self, listeners: &Listeners, then: Accepting) {
+        if self.accepting == Accepting::Yes {
+            for listener in listeners.descriptors() {
+                let _ = epoll::delete(&self.ready, listener);
+            }
+        }
+        self.accepting = then;
+    }
+
+    /// Accepts again, after a worker that has been ready.
+    pub(super) fn accept_again(&mut self, listeners: &Listeners) -> io::Result<()> {
+        if self.accepting != Accepting::Yes {
+            self.accepting = self.begin_to_accept(listeners)?;
+        }
+        Ok(())
+    }
+
+    /// Takes what a worker that drains sends through its end of the pair.
+    pub(super) fn take_in(&mut self, end: OwnedFd) -> io::Result<()> {
+        let number = free_place(&mut self.handovers);
+        let level = epoll::EventFlags::IN;
+        self.watch(end.as_fd(), HANDOVER | number as u64, level)?;
+        self.handovers[number] = Some(HandOver::over(end));
+        Ok(())
+    }
+
+    fn watch(
+        &self,
+        source: BorrowedFd<'_>,
+        data: u64,
+        events: epoll::EventFlags,
+    ) -> io::Result<()> {
+        let data = epoll::EventData::new_u64(data);
+        Ok(epoll::add(&self.ready, source, data, events)?)
+    }
+
+    /// Whether it holds nothing, and will not.
+    pub(super) fn is_done(&self) -> bool {
+        self.accepting == Accepting::No
+            && self.places.is_empty()
+            && self.handovers.iter().all(Option::is_none)
+            && self.lanes.iter().all(Option::is_none)
+    }
+
+    /// When there is something to do, if nothing arrives.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let sweep = self.places.first_deadline();
+        let sweep = sweep.map(|first| first.max(self.next_sweep));
+        let again = match self.accepting {
+            Accepting::Later(at) => Some(at),
+            Accepting::Yes | Accepting::No => None,
+        };
+        [sweep, again, self.deliver_at].into_iter().flatten().min()
+    }
+
+    /// Handles what has happened. Says what wakes the application, if anything does.
+    pub(super) fn turn(&mut self, listeners: &Listeners, now: Instant) -> Option<Cause> {
+        let mut knock = None;
+        let mut events = Vec::with_capacity(BATCH);
+        let at_once = Timespec::default();
+        match epoll::wait(&self.ready, spare_capacity(&mut events), Some(&at_once)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(reason) => error!("Cannot wait for kept connections: {reason}"),
+        }
+        for event in &events {
+            let data = event.data.u64();
+            let number = (data & !KIND) as usize;
+            let heard = match data & KIND {
+                LISTENER => self.accept(listeners, number, now),
+                HANDOVER => self.hear_handover(number),
+                LANE => self.hear_lane(number, now),
+                _ => self.hear_connection(number, event.flags, now),
+            };
+            knock = knock.or(heard);
+        }
+        self.sweep(listeners, now);
+        if self.deliver_at.take_if(|at| *at <= now).is_some() {
+            knock = knock.or(Some(Cause::KeptConnection));
+        }
+        knock
+    }
+
+    /// Closes what has been silent for too long.
+    fn sweep(&mut self, listeners: &Listeners, now: Instant) {
+        if matches!(self.accepting, Accepting::Later(at) if at <= now) {
+            self.accepting = self.begin_to_accept(listeners).unwrap_or_else(|reason| {
+                error!("Cannot accept connections: {reason}");
+                Accepting::Later(now + EXHAUSTED)
+            });
+        }
+        if self
+            .places
+            .first_deadline()
+            .is_some_and(|first| first <= now)
+            && self.next_sweep <= now
+        {
+            self.next_sweep = now + SWEEP_EVERY;
+            self.places.close_expired(now);
+        }
+    }
+
+    fn accept(&mut self, listeners: &Listeners, number: usize, now: Instant) -> Option<Cause> {
+        for _ in 0..TURN {
+            match listeners.accept(number) {
+                Ok(Some(accepted)) => self.welcome(listeners.kind(number), accepted, now),
+                Ok(None) => break,
+                // accept(2): of the connection that was to be accepted.
+                Err(reason) if is_of_connection(&reason) => {}
+                Err(reason) => {
+                    if !self.places.evict() {
+                        warn!("Cannot accept connections: {reason}; trying again");
+                        self.stop_accepting(listeners, Accepting::Later(now + EXHAUSTED));
+                        break;
+                    }
+                }
+            }
+        }
+        // They have not said anything yet.
+        None
+    }
+
+    fn welcome(&mut self, kind: Option<&BoundListener>, accepted: Accepted, now: Instant) {
+        let server = match (kind, accepted.local) {
+            (Some(BoundListener::Unix(path)), _) => ServerAddress::Unix(path.clone()),
+            (_, Some(local)) => ServerAddress::Tcp(local),
+            // It has gone already.
+            _ => return,
+        };
+        if self.places.silent() >= MOST_SILENT {
+            self.places.evict_silent();
+        }
+        let peers = Peers {
+            client: accepted.client,
+            server,
+        };
+        self.keep(
+            accepted.socket,
+            Kept::new(peers, Stage::Accepted, now + self.terms.header_read),
+        );
+    }
+
+    fn keep(&mut self, socket: OwnedFd, kept: Kept) {
+        if self.places.len() >= self.terms.most && !self.places.evict() {
+            return;
+        }
+        let number = self.places.reserve();
+        let edge = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
+        match self.watch(socket.as_fd(), CONNECTION | number as u64, edge) {
+            Ok(()) => self.places.put(number, socket, kept),
+            Err(reason) => {
+                error!("Cannot keep a connection: {reason}");
+                self.places.release(number);
+            }
+        }
+    }
+
+    fn hear_handover(&mut self, number: usize) -> Option<Cause> {
+        let Some(Some(end)) = self.handovers.get(number) else {
+            return None;
+        };
+        for _ in 0..TURN {
+            match end.receive() {
+                Ok(Received::Message(_, ends)) => {
+                    for lane in ends {
+                        let free = free_place(&mut self.lanes);
+                        let data = epoll::EventData::new_u64(LANE | free as u64);
+                        match epoll::add(&self.ready, &lane, data, epoll::EventFlags::IN) {
+                            Ok(()) => self.lanes[free] = Some(LaneEnd::over(lane)),
+                            Err(reason) => error!("Cannot keep connections: {reason}"),
+                        }
+                    }
+                }
+                Ok(Received::Nothing) => return None,
+                ended => {
+                    warn_of_loss(ended.err());
+                    self.handovers[number] = None;
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    fn hear_lane(&mut self, number: usize, now: Instant) -> Option<Cause> {
+        let mut knock = None;
+        for _ in 0..TURN {
+            let Some(Some(lane)) = self.lanes.get(number) else {
+                break;
+            };
+            match lane.receive() {
+                Ok(Received::Message(moved, sockets)) => {
+                    for (moved, socket) in moved.into_iter().zip(sockets) {
+                        knock = knock.or(self.keep_moved(moved, socket, now));
+                    }
+                }
+                Ok(Received::Nothing) => break,
+                ended => {
+                    warn_of_loss(ended.err());
+                    self.lanes[number] = None;
+                }
+            }
+        }
+        knock
+    }
+
+    /// Keeps a connection that a worker had.
+    fn keep_moved(&mut self, moved: Moved, socket: OwnedFd, now: Instant) -> Option<Cause> {
+        let Moved {
+            peers,
+            stage,
+            input,
+            left,
+        } = moved;
+        let most = match stage {
+            Stage::Idle => self.terms.keep_alive,
+            Stage::Accepted | Stage::Fresh => self.terms.header_read,
+        };
+        let mut kept = Kept::new(peers, stage, now + left.unwrap_or(most).min(most));
+        let has_begun = !input.is_empty();
+        if has_begun {
+            // Its worker has read the beginning of a head: that is as good as a byte.
+            kept.knock(input.into_boxed_slice());
+        }
+        self.keep(socket, kept);
+        has_begun.then_some(Cause::KeptConnection)
+    }
+
+    fn hear_connection(
+        &mut self,
+        number: usize,
+        events: epoll::EventFlags,
+        now: Instant,
+    ) -> Option<Cause> {
+        let (socket, kept) = self.places.get(number)?;
+        let is_lost = events.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR);
+        match kept.held {
+            Held::Knocking if !is_lost => None,
+            Held::Lingering if !is_lost => {
+                if has_ended(socket) {
+                    self.places.take(number);
+                }
+                None
+            }
+            Held::Knocking | Held::Lingering => {
+                self.places.take(number);
+                None
+            }
+            Held::Waiting | Held::Undecided => self.look(number, now),
+        }
+    }
+
+    /// Looks at what has arrived on a connection.
+    fn look(&mut self, number: usize, now: Instant) -> Option<Cause> {
+        loop {
+            let (socket, kept) = self.places.get(number)?;
+            // Where there are no health checks to be told apart, one byte is enough.
+            let most = if self.terms.health.is_some() { PEEK } else { 1 };
+            self.peeked.resize(most, 0);
+            let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+            let count = match recv(socket, &mut self.peeked[..], flags) {
+                Ok((0, _)) => {
+                    self.places.take(number);
+                    return None;
+                }
+                Ok((count, _)) => count,
+                Err(Errno::AGAIN | Errno::INTR) => return None,
+                Err(_) => {
+                    self.places.take(number);
+                    return None;
+                }
+            };
+            let seen = &self.peeked[..count];
+            let judged = match &self.terms.health {
+                Some(path) => health::judge(seen, path),
+                None => Judged::Other,
+            };
+            match judged {
+                Judged::Other => {
+                    let cause = match kept.stage {
+                        Stage::Idle => Cause::KeptConnection,
+                        Stage::Accepted | Stage::Fresh => Cause::Request,
+                    };
+                    self.places.knock(number);
+                    return Some(cause);
+                }
+                Judged::Undecided => {
+                    self.places.doubt(number, now + self.terms.header_read);
+                    return None;
+                }
+                Judged::Health(check) => {
+                    if !self.answer(number, &check, now) {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Answers a health check; whether the connection goes on.
+    fn answer(&mut self, number: usize, check: &health::Check, now: Instant) -> bool {
+        let Some((socket, _)) = self.places.get(number) else {
+            return false;
+        };
+        // What was looked at is there, so this takes all of it.
+        let head = &mut self.peeked[..check.length];
+        let taken = recv(socket, head, RecvFlags::DONTWAIT);
+        let is_whole = matches!(taken, Ok((count, _)) if count == check.length);
+        if !is_whole || !tell(socket, check.answer()) {
+            self.places.take(number);
+        } else if check.closes {
+            self.linger(number, now);
+        } else {
+            self.places.rest(number, now + self.terms.keep_alive);
+            return true;
+        }
+        false
+    }
+
+    /// Tells every client that waits to come back after this time.
+    pub(super) fn refuse(&mut self, after: Duration, now: Instant) {
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        let answer = health::refusal(seconds.max(1));
+        for number in self.places.knocking() {
+            let Some((socket, _)) = self.places.get(number) else {
+                continue;
+            };
+            let is_over = has_ended(socket);
+            if self.terms.is_plain && tell(socket, answer.as_bytes()) && !is_over {
+                self.linger(number, now);
+            } else {
+                self.places.take(number);
+            }
+        }
+    }
+
+    /// Ends the sending side, and waits for the client to end its own.
+    fn linger(&mut self, number: usize, now: Instant) {
+        if let Some((socket, _)) = self.places.get(number) {
+            let _ = shutdown(socket, Shutdown::Write);
+        }
+        self.places.linger(number, now + LINGER);
+    }
+}
+
+/// Reads and forgets what is there; whether the client has ended its side.
+fn has_ended(socket: BorrowedFd<'_>) -> bool {
+    let mut sink = [0; PEEK];
+    for _ in 0..TURN {
+        match recv(socket, &mut sink[..], RecvFlags::DONTWAIT) {
+            Ok((0, _)) => return true,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return false,
+            Err(_) => return true,
+        }
+    }
+    // A client that goes on sending does not read.
+    true
+}
+
+/// Sends a few bytes, which fit into any socket's buffer; whether they did.
+fn tell(socket: BorrowedFd<'_>, text: &[u8]) -> bool {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    send(socket, text, flags).is_ok_and(|sent| sent == text.len())
+}
+
+/// accept(2): errors of the connection that was to be accepted are passed over.
+fn is_of_connection(error: &io::Error) -> bool {
+    let exhausted = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+    error
+        .raw_os_error()
+        .is_some_and(|code| !exhausted.contains(&code))
+}
+
+fn free_place<T>(places: &mut Vec<Option<T>>) -> usize {
+    let free = places.iter().position(Option::is_none);
+    free.unwrap_or_else(|| {
+        places.push(None);
+        places.len() - 1
+    })
+}
+
+fn warn_of_loss(error: Option<io::Error>) {
+    if let Some(error) = error {
+        error!("Cannot keep connections: {error}");
+    }
+}
+
+impl AsFd for Keeper {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ready.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests;

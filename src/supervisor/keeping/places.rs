@@ -1,0 +1,248 @@
+//! The kept connections themselves: descriptors, and what is known of each.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
+
+use crate::control::{Peers, Stage};
+
+/// So many entries of the queue that mean nothing are not worth a look at all of them.
+const LEAST_FORGOTTEN: usize = 64;
+
+/// A connection without its descriptor.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) peers: Peers,
+    pub(super) stage: Stage,
+    pub(super) held: Held,
+    /// What a worker has read of the next head.
+    pub(super) input: Box<[u8]>,
+    /// Until when it may be silent. One that knocks waits for what the pool decides.
+    pub(super) deadline: Instant,
+}
+
+/// What the keeper does with a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Held {
+    /// Waits for its first byte.
+    Waiting,
+    /// It has sent what may become a health check.
+    Undecided,
+    /// It has sent something: it is for a worker.
+    Knocking,
+    /// It has got its last answer.
+    Lingering,
+}
+
+impl Kept {
+    pub(super) fn new(peers: Peers, stage: Stage, deadline: Instant) -> Self {
+        Self {
+            peers,
+            stage,
+            held: Held::Waiting,
+            input: Box::default(),
+            deadline,
+        }
+    }
+
+    /// Its client has sent this much, at least.
+    pub(super) fn knock(&mut self, input: Box<[u8]>) {
+        self.held = Held::Knocking;
+        self.input = input;
+    }
+
+    /// A new connection without a byte.
+    fn is_silent(&self) -> bool {
+        self.stage == Stage::Accepted && self.held == Held::Waiting
+    }
+
+    fn has_deadline(&self) -> bool {
+        self.held != Held::Knocking
+    }
+}
+
+/// All connections, by the number that epoll knows.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    places: Vec<Option<(OwnedFd, Kept)>>,
+    free: Vec<u32>,
+    count: usize,
+    /// Silent connections in the order of their arrival; a place may be another's by then.
+    silent: VecDeque<(Instant, u32)>,
+    silent_count: usize,
+    /// No deadline is earlier.
+    first: Option<Instant>,
+}
+
+impl Places {
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// How many silent connections there are.
+    pub(super) fn silent(&self) -> usize {
+        self.silent_count
+    }
+
+    /// Until when nothing is due.
+    pub(super) fn first_deadline(&self) -> Option<Instant> {
+        self.first
+    }
+
+    /// A number that no connection has.
+    pub(super) fn reserve(&mut self) -> usize {
+        match self.free.pop() {
+            Some(place) => place as usize,
+            None => {
+                self.places.push(None);
+                self.places.len() - 1
+            }
+        }
+    }
+
+    /// Gives a reserved number back.
+    pub(super) fn release(&mut self, number: usize) {
+        self.free.extend(u32::try_from(number));
+    }
+
+    pub(super) fn put(&mut self, number: usize, socket: OwnedFd, kept: Kept) {
+        if kept.has_deadline() {
+            self.expect(kept.deadline);
+        }
+        if kept.is_silent() {
+            self.silent_count += 1;
+            // 2^32 descriptors are more than a process can have.
+            let place = u32::try_from(number).unwrap_or(u32::MAX);
+            self.silent.push_back((kept.deadline, place));
+        }
+        self.count += 1;
+        self.places[number] = Some((socket, kept));
+        self.forget_noisy();
+    }
+
+    pub(super) fn get(&self, number: usize) -> Option<(BorrowedFd<'_>, &Kept)> {
+        let (socket, kept) = self.places.get(number)?.as_ref()?;
+        Some((socket.as_fd(), kept))
+    }
+
+    /// Takes a connection out. It leaves the epoll instance when its last descriptor is closed, or by
+    /// the hand of who gives that away.
+    pub(super) fn take(&mut self, number: usize) -> Option<(OwnedFd, Kept)> {
+        let taken = self.places.get_mut(number)?.take()?;
+        self.silent_count -= usize::from(taken.1.is_silent());
+        self.count -= 1;
+        self.release(number);
+        if self.count == 0 {
+            // After a burst, the lists go back to the allocator.
+            *self = Self::default();
+        }
+        Some(taken)
+    }
+
+    /// The numbers of all that pass the test.
+    pub(super) fn all(&self, test: impl Fn(&Kept) -> bool) -> Vec<usize> {
+        let places = self.places.iter().enumerate();
+        let kept = places.filter_map(|(number, place)| Some((number, &place.as_ref()?.1)));
+        kept.filter(|(_, kept)| test(kept))
+            .map(|(number, _)| number)
+            .collect()
+    }
+
+    pub(super) fn knocking(&self) -> Vec<usize> {
+        self.all(|kept| kept.held == Held::Knocking)
+    }
+
+    pub(super) fn knock(&mut self, number: usize) {
+        self.change(number, Held::Knocking, None);
+    }
+
+    pub(super) fn doubt(&mut self, number: usize, deadline: Instant) {
+        // It has its time from the first byte on, and not from each one.
+        let is_new = self
+            .get(number)
+            .is_some_and(|(_, kept)| kept.held != Held::Undecided);
+        self.change(number, Held::Undecided, is_new.then_some(deadline));
+    }
+
+    pub(super) fn linger(&mut self, number: usize, deadline: Instant) {
+        self.change(number, Held::Lingering, Some(deadline));
+    }
+
+    /// It has been answered, and is between two requests.
+    pub(super) fn rest(&mut self, number: usize, deadline: Instant) {
+        self.change(number, Held::Waiting, Some(deadline));
+        if let Some(Some((_, kept))) = self.places.get_mut(number) {
+            kept.stage = Stage::Idle;
+        }
+    }
+
+    fn change(&mut self, number: usize, held: Held, deadline: Option<Instant>) {
+        let Some(Some((_, kept))) = self.places.get_mut(number) else {
+            return;
+        };
+        let was_silent = kept.is_silent();
+        kept.held = held;
+        kept.deadline = deadline.unwrap_or(kept.deadline);
+        self.silent_count -= usize::from(was_silent && !kept.is_silent());
+        if let Some(deadline) = deadline {
+            self.expect(deadline);
+        }
+    }
+
+    fn expect(&mut self, deadline: Instant) {
+        self.first = Some(self.first.map_or(deadline, |first| first.min(deadline)));
+    }
+
+    pub(super) fn close_expired(&mut self, now: Instant) {
+        for number in self.all(|kept| kept.has_deadline() && kept.deadline <= now) {
+            self.take(number);
+        }
+        let places = self.places.iter().flatten();
+        let left = places.filter(|(_, kept)| kept.has_deadline());
+        self.first = left.map(|(_, kept)| kept.deadline).min();
+    }
+
+    /// Closes the silent connection that came first; whether there was one.
+    pub(super) fn evict_silent(&mut self) -> bool {
+        while let Some((deadline, place)) = self.silent.pop_front() {
+            if self.is_silent(deadline, place) {
+                self.take(place as usize);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Closes the connection that can best be done without, to make room for another; whether there
+    /// was one. Clients expect that of idle connections, and not of requests.
+    pub(super) fn evict(&mut self) -> bool {
+        if self.evict_silent() {
+            return true;
+        }
+        let places = self.places.iter().enumerate();
+        let kept = places.filter_map(|(number, place)| Some((number, &place.as_ref()?.1)));
+        let idle = kept.filter(|(_, kept)| kept.has_deadline());
+        match idle.min_by_key(|(_, kept)| kept.deadline) {
+            Some((number, _)) => self.take(number).is_some(),
+            None => false,
+        }
+    }
+
+    fn is_silent(&self, deadline: Instant, place: u32) -> bool {
+        let kept = self.get(place as usize);
+        kept.is_some_and(|(_, kept)| kept.is_silent() && kept.deadline == deadline)
+    }
+
+    /// The queue grows with the silent connections, and not with all that have ever been.
+    fn forget_noisy(&mut self) {
+        if self.silent.len() >= 2 * self.silent_count + LEAST_FORGOTTEN {
+            let mut silent = std::mem::take(&mut self.silent);
+            silent.retain(|(deadline, place)| self.is_silent(*deadline, *place));
+            self.silent = silent;
+        }
+    }
+}
