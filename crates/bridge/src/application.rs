@@ -8,7 +8,9 @@ use pyo3::prelude::*;
 
 use tokio::io::ReadBuf;
 
-use lowmem_http::application::{Application, OwnBody, Peers, TlsFacts};
+use lowmem_http::own_body::OwnBody;
+use lowmem_http::peers::{Peers, TlsFacts};
+use lowmem_http::server::application::Application;
 use lowmem_http::server::{Conversation, Exchange, Finish, RequestHead};
 
 use crate::callable;

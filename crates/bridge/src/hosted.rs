@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use tokio::io::ReadBuf;
 
-use lowmem_http::application::{Application, OwnBody, Peers, TlsFacts};
+use lowmem_http::own_body::OwnBody;
+use lowmem_http::peers::{Peers, TlsFacts};
+use lowmem_http::server::application::Application;
 use lowmem_http::server::{Conversation, Exchange, RequestHead};
 
 use crate::application::Asgi;

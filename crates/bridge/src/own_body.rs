@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use tokio::io::ReadBuf;
 
-use lowmem_http::application::OwnBody;
+use lowmem_http::own_body::OwnBody;
 
 /// A bytes object of what `fill` fills, at most `size` bytes. Without the memory for it there is
 /// none, and `fill` is not called.

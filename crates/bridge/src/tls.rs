@@ -4,7 +4,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use lowmem_http::application::TlsFacts;
+use lowmem_http::peers::TlsFacts;
 use lowmem_http::tls;
 
 /// `scope["extensions"]["tls"]` (ASGI "TLS Extension" 0.2).

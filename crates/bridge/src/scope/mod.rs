@@ -10,8 +10,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
-use lowmem_http::application::{Peers, ServerAddress, TlsFacts};
 use lowmem_http::asgi::http::Version;
+use lowmem_http::peers::{Peers, ServerAddress, TlsFacts};
 use lowmem_http::server::{Conversation, Forwarded, RequestHead, percent};
 
 use crate::shared_fields::SharedFields;

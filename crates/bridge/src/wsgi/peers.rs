@@ -7,7 +7,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use lowmem_http::application::ServerAddress;
+use lowmem_http::peers::ServerAddress;
 
 use super::request::Request;
 

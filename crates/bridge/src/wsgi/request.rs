@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use lowmem_http::application::Peers;
 use lowmem_http::asgi::http::Version;
+use lowmem_http::peers::Peers;
 use lowmem_http::server::{Exchange, Forwarded, RequestHead};
 
 /// A connection, as its requests are told of it.

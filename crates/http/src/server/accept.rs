@@ -9,13 +9,10 @@ use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, UnixListener};
 
-use super::Server;
-use super::connection::Resting;
-use super::proxy::preamble;
 use super::socket::Socket;
-use super::stream::Stream;
-use crate::application::{Application, Peers, ServerAddress};
-use crate::tasks;
+use super::state::Server;
+use crate::peers::{Peers, ServerAddress};
+use crate::server::application::Application;
 
 /// How long to wait when no descriptor is left (EMFILE) before trying again; nginx waits 500 ms,
 /// Go 5 ms to 1 s.
@@ -69,19 +66,19 @@ pub(super) async fn run<A: Application>(server: Rc<Server<A>>, listener: Listene
     loop {
         let next = poll_fn(|cx| {
             // The successor accepts from the same queue.
-            if server.hands_over() {
+            if server.shared.hands_over() {
                 return Poll::Ready(None);
             }
             if server.is_crowded() {
                 complaints.say("Connection limit reached; further ones wait in the queue");
-                server.connections.wake_with_room(cx.waker());
+                server.shared.connections.wake_with_room(cx.waker());
             } else if let Poll::Ready(next) = listener.poll_accept(cx) {
                 return Poll::Ready(Some(next));
             }
-            if server.is_draining() {
+            if server.shared.is_draining() {
                 return Poll::Ready(None);
             }
-            server.connections.also_wake(cx.waker());
+            server.shared.connections.also_wake(cx.waker());
             Poll::Pending
         })
         .await;
@@ -103,22 +100,13 @@ pub(super) async fn run<A: Application>(server: Rc<Server<A>>, listener: Listene
 impl<A: Application> Server<A> {
     /// Whether there are as many connections as there may be, and none of them is idle.
     fn is_crowded(&self) -> bool {
-        self.open_connections() >= self.limits.connections && self.lot.len() == 0
-    }
-
-    /// Serves a connection that was accepted, here or by the supervisor.
-    pub(super) fn welcome(self: &Rc<Self>, socket: Socket, peers: Peers) {
-        if preamble::is_due(self.preamble_from.as_ref(), &peers) {
-            tasks::spawn(see_through(Rc::clone(self), socket, peers));
-        } else {
-            self.begin(Resting::new(Stream::Plain(socket), peers));
-        }
+        self.open_connections() >= self.shared.limits.connections && self.lot.len() == 0
     }
 
     /// Closes an idle connection if another would be one too many. Clients expect that of idle
     /// connections, and not of requests.
     fn make_room(&self) {
-        if self.open_connections() >= self.limits.connections {
+        if self.open_connections() >= self.shared.limits.connections {
             self.lot.evict();
         }
     }
@@ -154,14 +142,6 @@ fn spawn<A: Application>(
         return;
     };
     server.welcome(socket, peers);
-}
-
-/// Serves a connection once its proxy has said whose it is.
-async fn see_through<A: Application>(server: Rc<Server<A>>, mut socket: Socket, peers: Peers) {
-    if let Some(peers) = preamble::read(&server, &mut socket, peers).await {
-        let resting = Resting::new(Stream::Plain(socket), peers);
-        server.serve(resting).await;
-    }
 }
 
 /// accept(2): errors of the connection that was to be accepted are passed over. When descriptors or

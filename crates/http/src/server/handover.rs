@@ -23,10 +23,6 @@ use tokio::io::unix::AsyncFd;
 use lowmem_base::control::{BATCH, Channel, HandOver, Lane, LaneEnd, Moved, Received, socket_pair};
 use lowmem_base::sys::watch;
 
-/// What was read of a head that is not complete yet moves with the connection up to this many
-/// bytes; one with more is served where it is.
-pub(super) const MAX_INPUT: usize = 1024;
-
 /// The worker's side: what waits to be sent.
 #[derive(Debug)]
 pub(super) struct Outbox {

@@ -2,28 +2,26 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::rc::Rc;
-use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::Server;
-use super::connection::{self, LAST_CALL, Resting};
-use super::http2;
+use super::between_requests::{LAST_CALL, Resting};
 use super::response;
+use super::shared::Shared;
 use super::socket::Socket;
 use super::stream::Stream;
-use super::tls::{Session, Shaken, TlsStream};
-use crate::application::{Application, Peers, TlsFacts};
-use crate::tls::Identity;
+use super::tls::{Session, Shaken, Terms, TlsStream};
+use crate::peers::Peers;
+use crate::server::application::Application;
 use lowmem_base::config::HttpVersions;
 
-/// What encrypted connections are made with.
-#[derive(Debug)]
-pub(super) struct Terms {
-    pub(super) identity: Identity,
-    /// How long a handshake may take.
-    pub(super) timeout: Duration,
+/// What there is to be served after a handshake.
+pub(super) enum Shook {
+    Http1(Resting),
+    Http2(Resting),
+    /// A connection of which nothing has been read, for the successor.
+    Untouched(Resting),
+    Nothing,
 }
 
 /// What came of a handshake.
@@ -37,20 +35,20 @@ enum Met {
     Failed(io::Error),
 }
 
-/// Shakes hands, and serves what comes of it.
-pub(super) async fn serve<A: Application>(
-    server: Rc<Server<A>>,
-    terms: Rc<Terms>,
+/// Shakes hands; says what there is to be served then.
+pub(super) async fn shake<A: Application>(
+    server: &Shared<A>,
+    terms: &Terms,
     socket: Socket,
     peers: Peers,
-) {
+) -> Shook {
     // Keys that no session can be made with would have been refused with the files.
     let Ok(session) = Session::new(&terms.identity.config) else {
-        return;
+        return Shook::Nothing;
     };
     let mut stream = TlsStream::new(socket, session);
     let mut early = Vec::new();
-    match meet(&server, &terms, &mut stream, &mut early).await {
+    match meet(server, terms, &mut stream, &mut early).await {
         Met::Client => {
             let resting = Resting {
                 input: early,
@@ -59,22 +57,28 @@ pub(super) async fn serve<A: Application>(
             if resting.stream.session().is_some_and(Session::is_http2)
                 || server.versions == HttpVersions::Http2
             {
-                http2::begin(server, resting);
+                Shook::Http2(resting)
             } else {
-                connection::serve(server, resting).await;
+                Shook::Http1(resting)
             }
         }
-        Met::PlainHttp => refuse_plain(&server, &stream, &peers),
+        Met::PlainHttp => {
+            refuse_plain(server, &stream, &peers);
+            Shook::Nothing
+        }
         Met::Nobody => {
             let (socket, _) = stream.into_parts();
-            server.rest(Resting::new(Stream::Plain(socket), peers));
+            Shook::Untouched(Resting::new(Stream::Plain(socket), peers))
         }
-        Met::Failed(error) => tracing::debug!("{}: TLS handshake: {error}", peers.client_name()),
+        Met::Failed(error) => {
+            tracing::debug!("{}: TLS handshake: {error}", peers.client_name());
+            Shook::Nothing
+        }
     }
 }
 
 async fn meet<A: Application>(
-    server: &Server<A>,
+    server: &Shared<A>,
     terms: &Terms,
     stream: &mut TlsStream,
     early: &mut Vec<u8>,
@@ -108,17 +112,9 @@ async fn meet<A: Application>(
 }
 
 /// A request without TLS is answered without TLS: its client would find no sense in an alert.
-fn refuse_plain<A: Application>(server: &Server<A>, stream: &TlsStream, peers: &Peers) {
+fn refuse_plain<A: Application>(server: &Shared<A>, stream: &TlsStream, peers: &Peers) {
     tracing::debug!("{}: HTTP where TLS is served", peers.client_name());
     let text = "This port serves HTTPS: use https:// in the URL.";
     let answer = response::plain(400, text, &server.defaults, false);
     stream.socket().try_write(&answer);
-}
-
-impl<A: Application> Server<A> {
-    /// What is known of an encrypted connection.
-    pub(super) fn facts(&self, stream: &Stream) -> Option<TlsFacts> {
-        let (terms, session) = self.tls.as_ref().zip(stream.session())?;
-        Some(session.facts(Arc::clone(&terms.identity.certificate)))
-    }
 }

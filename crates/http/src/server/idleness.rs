@@ -4,8 +4,9 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use super::{Exchange, Piece, RequestHead, ResponseHead, Server};
-use crate::application::Application;
+use super::exchange::Exchange;
+use super::head::RequestHead;
+use super::response::{Piece, ResponseHead};
 
 /// Requests for the health path, which the server answers itself.
 #[derive(Debug)]
@@ -33,29 +34,20 @@ impl Checks {
             answered: Cell::new(0),
         }
     }
-}
 
-impl<A: Application> Server<A> {
-    /// What has been used so far.
-    #[must_use]
-    pub fn use_so_far(&self) -> Use {
-        let open = self.in_flight.get();
-        let all = self.served.get() + open as u64;
-        Use {
-            begun: all - self.checks.answered.get(),
-            open,
-            websockets: self.connections.sessions(),
-        }
+    /// How many were answered.
+    pub(super) fn answered(&self) -> u64 {
+        self.answered.get()
     }
 
     /// Answers a health check. Says no where it is for the application.
-    pub(super) fn answers_check(&self, head: &RequestHead<'_>, exchange: &Arc<Exchange>) -> bool {
-        let is_check = self.checks.path.as_deref() == Some(head.path)
+    pub(super) fn answer(&self, head: &RequestHead<'_>, exchange: &Arc<Exchange>) -> bool {
+        let is_check = self.path.as_deref() == Some(head.path)
             && head.query.is_empty()
             && !head.upgrade
             && matches!(head.method, "GET" | "HEAD");
         if is_check {
-            self.checks.answered.set(self.checks.answered.get() + 1);
+            self.answered.set(self.answered.get() + 1);
             answer(exchange);
         }
         is_check

@@ -15,7 +15,7 @@ use rustix::event::{Timespec, epoll};
 use tokio::io::unix::AsyncFd;
 
 use super::tls::Session;
-use crate::application::Peers;
+use crate::peers::Peers;
 use lowmem_base::sys::watch;
 
 /// Connections taken out in one go before others get their turn.
@@ -207,7 +207,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::application::ServerAddress;
+    use crate::peers::ServerAddress;
 
     /// Runs `then` with an empty lot, in the runtime's context.
     fn with_lot(then: impl FnOnce(&Lot)) {

@@ -3,20 +3,16 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::Server;
-use super::connection::{self, Resting};
+use super::between_requests::Resting;
 use super::handover::{self, Outbox};
-use super::handshake;
-use super::http2;
 use super::parking::Parked;
 use super::socket::Socket;
+use super::state::Server;
 use super::stream::Stream;
-use crate::application::Application;
+use crate::server::application::Application;
 use crate::tasks;
-use lowmem_base::config::HttpVersions;
 use lowmem_base::control::{HandOver, Moved, Stage};
 
 impl<A: Application> Server<A> {
@@ -36,45 +32,6 @@ impl<A: Application> Server<A> {
         }
     }
 
-    /// Takes a connection that has nothing to do: parks it, hands it over, or closes it.
-    pub(super) fn rest(self: &Rc<Self>, resting: Resting) {
-        let Resting {
-            stream,
-            peers,
-            input,
-            fresh,
-            idle_until,
-        } = resting;
-        let outbox = self.outbox.borrow().clone();
-        // A stream that tokio can't let go of has failed, and is closed.
-        let Ok((socket, session)) = stream.release() else {
-            return;
-        };
-        if let Some(outbox) = outbox {
-            debug_assert!(session.is_none(), "what is encrypted stays");
-            let stage = if fresh { Stage::Fresh } else { Stage::Idle };
-            let left = idle_until.map(|until| until.saturating_duration_since(Instant::now()));
-            outbox.put(
-                Moved {
-                    peers,
-                    stage,
-                    input,
-                    left,
-                },
-                socket,
-            );
-        } else if !self.draining.get() {
-            let deadline = idle_until.unwrap_or_else(|| Instant::now() + self.limits.keep_alive);
-            self.lot.park(Parked {
-                socket,
-                peers,
-                deadline,
-                session,
-            });
-            self.connections.wake_sweep();
-        }
-    }
-
     /// Serves a parked connection again.
     fn wake(self: &Rc<Self>, parked: Parked) {
         let Parked {
@@ -89,34 +46,6 @@ impl<A: Application> Server<A> {
                 fresh: false,
                 ..Resting::new(stream, peers)
             });
-        }
-    }
-
-    /// Serves a connection in a task of its own.
-    pub(super) fn begin(self: &Rc<Self>, resting: Resting) {
-        let server = Rc::clone(self);
-        if self.tls.is_some() || self.versions == HttpVersions::Http2 {
-            tasks::spawn(server.serve(resting));
-        } else {
-            tasks::spawn(connection::serve(server, resting));
-        }
-    }
-
-    /// Serves a connection, after a handshake if it is to be encrypted and is not yet.
-    pub(super) async fn serve(self: Rc<Self>, resting: Resting) {
-        match (self.tls.clone(), resting) {
-            (
-                Some(terms),
-                Resting {
-                    stream: Stream::Plain(socket),
-                    peers,
-                    ..
-                },
-            ) => handshake::serve(self, terms, socket, peers).await,
-            (_, resting) if self.versions == HttpVersions::Http2 => {
-                http2::begin(self, resting);
-            }
-            (_, resting) => connection::serve(self, resting).await,
         }
     }
 
@@ -163,17 +92,17 @@ impl<A: Application> Server<A> {
     /// that the predecessor had saved.
     fn take_over(self: &Rc<Self>, moved: Moved, socket: OwnedFd) {
         let is_idle = moved.stage == Stage::Idle && moved.input.is_empty();
-        if !is_idle || self.draining.get() {
+        if !is_idle || self.shared.is_draining() {
             return self.resume(moved, socket);
         }
-        let left = moved.left.unwrap_or(self.limits.keep_alive);
+        let left = moved.left.unwrap_or(self.shared.limits.keep_alive);
         self.lot.park(Parked {
             socket,
             peers: moved.peers,
             deadline: Instant::now() + left,
             session: None,
         });
-        self.connections.wake_sweep();
+        self.shared.connections.wake_sweep();
     }
 
     /// Stops accepting and lets requests finish. Connections with nothing to do go to the successor
@@ -183,23 +112,23 @@ impl<A: Application> Server<A> {
             tracing::warn!("Cannot hand connections over: {error}");
             None
         });
-        self.draining.set(true);
+        self.shared.set_draining();
         let parked = self.lot.clear();
         match outbox {
             Some(outbox) => self.hand_over(Rc::new(outbox), parked),
             None => {
                 parked.into_iter().for_each(Parked::close);
-                self.close_after_responses();
+                self.shared.close_after_responses();
             }
         }
-        self.connections.drain();
+        self.shared.connections.drain();
     }
 
     fn hand_over(self: &Rc<Self>, outbox: Rc<Outbox>, parked: Vec<Parked>) {
-        if self.tls.is_some() {
+        if self.shared.tls.is_some() {
             // The keys of a session stay where they are, so its connection does, for one response
             // more or a last moment; the client hears of it and comes to the successor.
-            self.close_after_responses();
+            self.shared.close_after_responses();
         }
         let now = Instant::now();
         for parked in parked {
@@ -224,12 +153,14 @@ impl<A: Application> Server<A> {
             );
         }
         *self.outbox.borrow_mut() = Some(Rc::clone(&outbox));
+        self.shared.set_handing_over(true);
         let server = Rc::clone(self);
         tasks::spawn(async move {
             let unsent = outbox.run().await;
             server.handed_over.set(outbox.sent());
             *server.outbox.borrow_mut() = None;
-            server.close_after_responses();
+            server.shared.set_handing_over(false);
+            server.shared.close_after_responses();
             for (moved, socket) in unsent {
                 // To be told of the end where it is; a request on its way is still answered.
                 server.resume(
@@ -240,23 +171,18 @@ impl<A: Application> Server<A> {
                     socket,
                 );
             }
-            server.connections.drain();
+            server.shared.connections.drain();
         });
     }
 
     /// Has each connection end with its next response.
     pub fn close_after_responses(&self) {
-        self.defaults.closing.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether connections with nothing to do go to a successor.
-    pub(super) fn hands_over(&self) -> bool {
-        self.outbox.borrow().is_some()
+        self.shared.close_after_responses();
     }
 
     /// Ready when the last connection has ended or been handed over.
     pub async fn drained(&self) {
-        self.connections.empty().await;
+        self.shared.connections.empty().await;
         let outbox = self.outbox.borrow().clone();
         if let Some(outbox) = outbox {
             outbox.close();
@@ -273,7 +199,7 @@ impl<A: Application> Server<A> {
     /// Whether it has been told to drain.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.draining.get()
+        self.shared.is_draining()
     }
 }
 

@@ -12,7 +12,7 @@ use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::application::ServerAddress;
+use crate::peers::ServerAddress;
 
 /// A connection's socket.
 #[derive(Debug)]

@@ -4,10 +4,10 @@ use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
 
+use super::byte_stream::ByteStream;
 use super::socket::Socket;
 use super::tls::{Session, TlsStream};
-use super::websocket::ByteStream;
-use crate::application::ServerAddress;
+use crate::peers::ServerAddress;
 
 /// A connection's stream: a value, so that the serve path exists once.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::Connection;
 use super::input::READ_AHEAD;
 use super::run::Run;
-use crate::application::Application;
+use crate::server::application::Application;
 use crate::server::body::BodyRefused;
 use crate::server::buffers;
 use crate::server::exchange::READ_HIGH_WATER;

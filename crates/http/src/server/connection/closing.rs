@@ -2,12 +2,12 @@
 
 use std::future::poll_fn;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Connection;
 use super::input::READ_AHEAD;
-use crate::application::Application;
-use crate::server::Server;
+use crate::server::application::Application;
+use crate::server::between_requests::LINGER;
 use crate::server::body::BodyDecoder;
 use crate::server::exchange::Ending;
 use crate::server::head;
@@ -16,23 +16,6 @@ use crate::server::response::{self, Outgoing};
 /// A request body that its application left unread is read to its end up to this many bytes, so
 /// that the connection can be kept; nginx and Go read 64 and 256 KiB.
 const MAX_DISCARDED: usize = 256 * 1024;
-
-/// How long a closed connection is read from after its last response. Closing a socket with unread
-/// data resets it, and the client may lose the response (RFC 9112 section 9.6).
-const LINGER: Duration = Duration::from_secs(2);
-
-/// The same when the worker drains: a client that does not close its connection must not hold it up.
-const LAST_LINGER: Duration = Duration::from_millis(500);
-
-impl<A> Server<A> {
-    /// How long a connection that has been closed here waits for its client.
-    pub(in crate::server) fn linger(&self) -> Duration {
-        match self.draining.get() {
-            true => LAST_LINGER,
-            false => LINGER,
-        }
-    }
-}
 
 impl<A: Application> Connection<'_, A> {
     /// Answers a request that can't be read, and ends the connection.

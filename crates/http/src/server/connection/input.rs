@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 
 use super::Connection;
-use crate::application::Application;
+use crate::server::application::Application;
 use crate::server::buffers;
 
 /// Pipelined requests are read ahead of their turn up to this many bytes.

@@ -6,7 +6,6 @@ mod input;
 mod next;
 mod output;
 mod own;
-mod record;
 mod run;
 mod start;
 
@@ -15,59 +14,21 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Server;
+use super::between_requests::Resting;
 use super::connections::{Entry, Guard};
 use super::exchange::Ending;
-use super::http2;
+use super::head;
+use super::shared::Shared;
 use super::stream::Stream;
 use super::websocket::{Conversation, Session};
-use crate::application::{Application, Peers};
-use crate::tasks;
+use crate::peers::Peers;
+use crate::server::application::Application;
 use input::Input;
 use lowmem_base::config::HttpVersions;
 use next::Next;
 
-pub(super) use next::LAST_CALL;
-pub(super) use record::OwnedRecord;
-
-/// A connection between two requests: new, woken, or handed over.
-pub(super) struct Resting {
-    pub(super) stream: Stream,
-    pub(super) peers: Peers,
-    /// What has been read of the next head.
-    pub(super) input: Vec<u8>,
-    /// No request has been read yet.
-    pub(super) fresh: bool,
-    /// When it will have been idle for too long, where that is known.
-    pub(super) idle_until: Option<Instant>,
-}
-
-impl Resting {
-    /// A new connection.
-    pub(super) fn new(stream: Stream, peers: Peers) -> Self {
-        Self {
-            stream,
-            peers,
-            input: Vec::new(),
-            fresh: true,
-            idle_until: None,
-        }
-    }
-}
-
-/// Serves one connection until it ends or rests.
-pub(super) async fn serve<A: Application>(server: Rc<Server<A>>, resting: Resting) {
-    match converse(&server, resting).await {
-        Left::Nothing => {}
-        Left::Rest(resting) => server.rest(resting),
-        Left::Http2(resting) => http2::begin(server, resting),
-        // A task of its own: it lasts longer than this one, and needs less.
-        Left::WebSocket(session) => tasks::spawn(*session),
-    }
-}
-
 /// What is left of a connection after its requests.
-enum Left {
+pub(super) enum Left {
     /// Nothing: it has ended.
     Nothing,
     /// A connection that has nothing to do here.
@@ -79,7 +40,7 @@ enum Left {
 }
 
 /// Serves requests until the connection ends, or has nothing to do here.
-async fn converse<A: Application>(server: &Rc<Server<A>>, resting: Resting) -> Left {
+pub(super) async fn converse<A: Application>(server: &Rc<Shared<A>>, resting: Resting) -> Left {
     let guard = server.connections.add();
     let mut connection = Connection {
         server,
@@ -119,7 +80,7 @@ async fn converse<A: Application>(server: &Rc<Server<A>>, resting: Resting) -> L
 }
 
 struct Connection<'a, A: Application> {
-    server: &'a Server<A>,
+    server: &'a Shared<A>,
     entry: Rc<Entry>,
     stream: Stream,
     input: Input,
@@ -139,7 +100,7 @@ impl<A: Application> Connection<'_, A> {
     fn is_http2(&self, head: &Range<usize>) -> bool {
         self.fresh
             && self.server.versions == HttpVersions::Auto
-            && &self.input.unused()[head.clone()] == http2::PREFACE
+            && &self.input.unused()[head.clone()] == head::PREFACE
     }
 
     fn into_resting(self) -> Resting {

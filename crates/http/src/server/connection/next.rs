@@ -6,13 +6,11 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::Connection;
-use crate::application::Application;
+use crate::server::application::Application;
+use crate::server::between_requests::{LAST_CALL, MAX_INPUT};
+use crate::server::buffers;
 use crate::server::head::{self, HeadScan};
 use crate::server::tls::Session;
-use crate::server::{buffers, handover};
-
-/// How long a connection that has not sent a whole head yet may still do so when the server drains.
-pub(in crate::server) const LAST_CALL: Duration = Duration::from_millis(500);
 
 /// How long an idle connection that can't move is still heard when a successor serves. Closing it
 /// at once would lose the request that is just on its way; the client that sends one is told to
@@ -86,7 +84,7 @@ impl<A: Application> Connection<'_, A> {
     fn wait_or_rest(&self) -> Poll<Next> {
         let unread = self.input.unused().len();
         let session = self.stream.session();
-        if self.server.hands_over() && unread <= handover::MAX_INPUT && session.is_none() {
+        if self.server.hands_over() && unread <= MAX_INPUT && session.is_none() {
             return Poll::Ready(Next::Rest);
         }
         if self.entry.is_expired() {

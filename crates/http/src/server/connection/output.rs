@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 
 use super::Connection;
-use crate::application::Application;
+use crate::server::application::Application;
 use crate::server::response::Outgoing;
 use crate::server::socket::Socket;
 use crate::server::stream::Stream;

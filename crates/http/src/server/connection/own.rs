@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 
 use super::Connection;
 use super::run::Run;
-use crate::application::{Application, OwnBody};
+use crate::own_body::OwnBody;
+use crate::server::application::Application;
 use crate::server::exchange::READ_HIGH_WATER;
 use crate::server::stream::Stream;
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::Connection;
-use super::record::OwnedRecord;
-use crate::application::Application;
+use crate::server::application::Application;
 use crate::server::body::{BodyDecoder, BodyRefused};
-use crate::server::connections::Answered;
+use crate::server::connections::InFlight;
 use crate::server::exchange::{Ending, Exchange, View};
+use crate::server::record::OwnedRecord;
 use crate::server::response::{Outgoing, Piece};
 use crate::server::websocket::Conversation;
 
@@ -50,11 +50,11 @@ impl Run {
         }
     }
 
-    fn answered(&self) -> Answered {
-        match &self.conversation {
-            Some(conversation) => Answered::Handshake(Arc::clone(conversation)),
-            None => Answered::Request(Arc::clone(&self.exchange)),
-        }
+    fn in_flight(&self) -> InFlight {
+        InFlight::One(match &self.conversation {
+            Some(conversation) => Arc::<Conversation>::clone(conversation),
+            None => Arc::<Exchange>::clone(&self.exchange),
+        })
     }
 
     /// Nobody will read the response.
@@ -112,15 +112,15 @@ impl<A: Application> Connection<'_, A> {
             let polled = self.poll_run(cx, &mut run);
             // Most are answered at once, and nobody has to find them.
             if polled.is_pending() && !std::mem::replace(&mut is_known, true) {
-                self.entry.set_answered(Some(run.answered()));
+                self.entry.set_in_flight(Some(run.in_flight()));
             }
             polled
         })
         .await;
         if is_known {
-            self.entry.set_answered(None);
+            self.entry.set_in_flight(None);
         }
-        self.server.log_end(run.record.take(), &run.exchange);
+        self.server.access.log_end(run.record.take(), &run.exchange);
         if ending == Ending::Cut || run.gone {
             run.disconnect();
         }
@@ -144,7 +144,7 @@ impl<A: Application> Connection<'_, A> {
         loop {
             let view = run.exchange.look(&mut run.out, Some(cx.waker()));
             if let Some(status) = view.status {
-                self.server.log(&mut run.record, status);
+                self.server.access.log(&mut run.record, status);
             }
             run.send_continue(&view);
             let mut progress = false;

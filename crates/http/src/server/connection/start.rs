@@ -8,14 +8,14 @@ use std::time::Instant;
 
 use super::run::Run;
 use super::{Connection, own};
-use crate::application::{Application, Peers};
-use crate::asgi::http::Request;
+use crate::peers::Peers;
+use crate::server::application::Application;
 use crate::server::body::{BodyDecoder, BodyRefused};
-use crate::server::exchange::Exchange;
 use crate::server::head::{self, RequestHead};
+use crate::server::request_id;
+use crate::server::shared::Shared;
 use crate::server::stream::Stream;
 use crate::server::websocket::{self, Asked, Conversation, Opening};
-use crate::server::{Server, request_id};
 
 impl<A: Application> Connection<'_, A> {
     /// Starts the application in its turn; an answer that is there at once may be written afterwards.
@@ -47,7 +47,7 @@ impl<A: Application> Connection<'_, A> {
             stream: &mut self.stream,
             peers: &self.peers,
             application: &mut self.application,
-            started: self.server.clock(),
+            started: self.server.access.clock(),
         };
         let limits = self.server.limits.head;
         let (run, consumed) = head::parse(&unused[range], limits, |head| {
@@ -60,7 +60,7 @@ impl<A: Application> Connection<'_, A> {
 
 /// What a request begins with, besides its head and the bytes behind that.
 struct Beginning<'a, A: Application> {
-    server: &'a Server<A>,
+    server: &'a Shared<A>,
     stream: &'a mut Stream,
     peers: &'a Peers,
     application: &'a mut Option<A::Connection>,
@@ -110,7 +110,9 @@ impl<A: Application> Beginning<'_, A> {
                 0
             }
         };
-        run.record = server.note(head, self.peers.client, self.started, run.handshake);
+        run.record = server
+            .access
+            .note(head, self.peers.client, self.started, run.handshake);
         (run, consumed)
     }
 
@@ -141,8 +143,8 @@ impl<A: Application> Beginning<'_, A> {
         if server.is_full() {
             tracing::warn!("Exceeded concurrency limit.");
             run.exchange.refuse(503, "Service Unavailable");
-        } else if !server.answers_check(head, &run.exchange)
-            && !server.serves_file(head, &run.exchange)
+        } else if !server.checks.answer(head, &run.exchange)
+            && !server.files.serve(head, &run.exchange)
         {
             let application = self.application.get_or_insert_with(|| {
                 let tls = server.facts(self.stream);
@@ -153,7 +155,7 @@ impl<A: Application> Beginning<'_, A> {
     }
 }
 
-impl<A: Application> Server<A> {
+impl<A: Application> Shared<A> {
     /// Starts the application on a request.
     fn hand(&self, application: &A::Connection, head: &RequestHead<'_>, run: &mut Run) {
         if head.upgrade {
@@ -187,25 +189,5 @@ impl<A: Application> Server<A> {
                 self.application.request(application, head, exchange);
             }
         }
-    }
-
-    /// What the connection and the application share about a request.
-    fn exchange(&self, head: &RequestHead<'_>, id: Option<Box<[u8]>>) -> Arc<Exchange> {
-        let request = Request {
-            head: head.method == "HEAD",
-            version: head.version,
-        };
-        let defaults = Arc::clone(&self.defaults);
-        let exchange = Exchange::new(defaults, request, head.keep_alive, self.buffers.take());
-        if let Some(id) = id {
-            exchange.name(id);
-        }
-        Arc::new(exchange)
-    }
-
-    pub(in crate::server) fn is_full(&self) -> bool {
-        self.limits
-            .in_flight
-            .is_some_and(|limit| self.in_flight.get() > limit)
     }
 }

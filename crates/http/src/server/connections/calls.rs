@@ -4,8 +4,7 @@ use std::cell::Cell;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use super::{Answered, Connections, Entry};
-use crate::server::exchange::Exchange;
+use super::{Connections, Entry, InFlight, Unanswered};
 
 /// What is wanted of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,14 +40,13 @@ impl Connections {
     pub(in crate::server) fn has_unfinished(&self) -> bool {
         let unfinished = self.unfinished.borrow();
         let mut open = unfinished.iter().filter_map(Weak::upgrade);
-        open.any(|exchange| exchange.would_lose())
+        open.any(|request| request.would_lose())
     }
 
     /// A connection's answer to [`Call::Tell`].
-    pub(in crate::server) fn tell_unfinished(&self, exchange: &Arc<Exchange>) {
-        if exchange.would_lose() {
-            let exchange = Arc::downgrade(exchange);
-            self.unfinished.borrow_mut().push(exchange);
+    pub(in crate::server) fn tell_unfinished(&self, request: &Arc<dyn Unanswered>) {
+        if request.would_lose() {
+            self.unfinished.borrow_mut().push(Arc::downgrade(request));
         }
     }
 
@@ -59,17 +57,15 @@ impl Connections {
     }
 
     fn call_one(&self, entry: &Entry, call: Call) {
-        let answered = entry.answered.borrow().clone();
-        match (answered, call) {
-            (Some(Answered::Request(exchange)), Call::Tell) => self.tell_unfinished(&exchange),
-            (Some(Answered::Request(exchange)), Call::EndStreams(from)) => {
-                exchange.dismiss_endless(from, Instant::now());
+        let in_flight = entry.in_flight.borrow().clone();
+        match (in_flight, call) {
+            (Some(InFlight::One(request)), Call::Tell) => self.tell_unfinished(&request),
+            (Some(InFlight::One(request)), Call::EndStreams(from)) => {
+                request.dismiss_endless(from, Instant::now());
             }
-            (Some(Answered::Request(exchange)), Call::EndAll) => exchange.dismiss(),
-            (Some(Answered::Handshake(conversation)), Call::EndAll) => conversation.dismiss(),
-            (Some(Answered::Handshake(_)), Call::Tell | Call::EndStreams(_)) => {}
+            (Some(InFlight::One(request)), Call::EndAll) => request.dismiss(),
             // A WebSocket's session has no request that is answered.
-            (None, Call::EndStreams(_)) | (Some(Answered::Streams), _) => entry.set_call(call),
+            (None, Call::EndStreams(_)) | (Some(InFlight::Streams), _) => entry.set_call(call),
             (None, Call::Tell | Call::EndAll) => {}
         }
     }

@@ -15,8 +15,6 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::exchange::Exchange;
-use super::websocket::Conversation;
 pub(super) use calls::Call;
 
 /// Between two sweeps.
@@ -60,7 +58,7 @@ pub(super) struct Connections {
     interval: Duration,
     draining: Cell<bool>,
     /// The answer to [`Call::Tell`].
-    unfinished: RefCell<Vec<Weak<Exchange>>>,
+    unfinished: RefCell<Vec<Weak<dyn Unanswered>>>,
 }
 
 /// What the rest of the server knows of one connection.
@@ -76,18 +74,30 @@ pub(super) struct Entry {
     idle: Cell<Option<Instant>>,
     /// Idle for long enough to be parked.
     rests: Cell<bool>,
-    answered: RefCell<Option<Answered>>,
+    in_flight: RefCell<Option<InFlight>>,
 }
 
-/// What a connection waits for its application to answer.
+/// The request, or the requests, that the application is working on for a connection.
 #[derive(Debug, Clone)]
-pub(super) enum Answered {
-    /// A request.
-    Request(Arc<Exchange>),
-    /// The handshake of a WebSocket.
-    Handshake(Arc<Conversation>),
+pub(super) enum InFlight {
+    /// One of HTTP/1.1, or the handshake of a WebSocket.
+    One(Arc<dyn Unanswered>),
     /// The requests of an HTTP/2 connection, which it knows itself.
     Streams,
+}
+
+/// A request that its application has not answered, as the end of a worker sees it.
+pub(super) trait Unanswered: std::fmt::Debug {
+    /// Tells the application that its client is gone.
+    fn dismiss(&self);
+
+    /// The same, where the response has no end of its own, or none after such a time.
+    fn dismiss_endless(&self, _from: Option<Duration>, _now: Instant) {}
+
+    /// Whether the client would lose something of the answer if the worker ended now.
+    fn would_lose(&self) -> bool {
+        false
+    }
 }
 
 /// Keeps a connection in the list while it lives.
@@ -151,7 +161,7 @@ impl Connections {
             call: Cell::new(None),
             idle: Cell::new(None),
             rests: Cell::new(false),
-            answered: RefCell::default(),
+            in_flight: RefCell::default(),
         });
         let mut slots = self.slots.borrow_mut();
         let slot = self.free.borrow_mut().pop().unwrap_or_else(|| {
@@ -341,8 +351,8 @@ impl Entry {
         self.call.take()
     }
 
-    pub(super) fn set_answered(&self, answered: Option<Answered>) {
-        *self.answered.borrow_mut() = answered;
+    pub(super) fn set_in_flight(&self, in_flight: Option<InFlight>) {
+        *self.in_flight.borrow_mut() = in_flight;
     }
 }
 

@@ -5,8 +5,7 @@ use std::task::{Poll, Waker};
 use super::streaming::Streaming;
 use super::{Arrival, Ending, Exchange, Finish, MAX_RECEIVERS, Peer, Received, wake};
 use crate::asgi::http::{Refusal, Response, Version};
-use crate::server::files::FilePiece;
-use crate::server::response::{Content, Piece, Refused, ResponseHead};
+use crate::server::response::{Content, FilePiece, Piece, Refused, ResponseHead};
 
 impl Exchange {
     /// The type of the message that is due next.

@@ -1,12 +1,14 @@
 //! The connection's half.
 
 use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
 
 use super::{Arrival, Ending, Exchange, Peer, View, wake};
-use crate::application::OwnBody;
 use crate::asgi::http::{Framing, Response, Version};
+use crate::own_body::OwnBody;
 use crate::server::body::{BodyDecoder, BodyRefused};
 use crate::server::buffers::Buffers;
+use crate::server::connections::Unanswered;
 use crate::server::response::{Outgoing, Persist, ResponseHead};
 
 impl Exchange {
@@ -228,5 +230,19 @@ impl Exchange {
     /// Whether the application has sent its whole response.
     pub(in crate::server) fn is_complete(&self) -> bool {
         self.lock().response.is_complete()
+    }
+}
+
+impl Unanswered for Exchange {
+    fn dismiss(&self) {
+        Self::dismiss(self);
+    }
+
+    fn dismiss_endless(&self, from: Option<Duration>, now: Instant) {
+        Self::dismiss_endless(self, from, now);
+    }
+
+    fn would_lose(&self) -> bool {
+        Self::would_lose(self)
     }
 }

@@ -8,17 +8,17 @@
 
 mod application;
 mod connection;
+pub(super) mod fields;
 mod streaming;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use super::http2::fields;
 use super::request_id;
 use super::response::{self, Defaults, Outgoing, Persist, Piece, ResponseHead};
-use crate::application::OwnBody;
 use crate::asgi::http::{Framing, Request, Response, Version};
+use crate::own_body::OwnBody;
 use streaming::Streaming;
 
 /// Unread request body beyond which the connection stops reading; asyncio's and Uvicorn's figure.

@@ -2,7 +2,7 @@
 //!
 //! Parsing and deciding are done on values: which file a path stands for (`target`), which of its
 //! codings (`codings`), whether the client has it (`conditions`), which part (`ranges`). `root`
-//! opens what lies beneath a directory and nothing else, and `piece` brings a file to a socket. What
+//! opens what lies beneath a directory and nothing else, and `response::FilePiece` brings a file to a socket. What
 //! is in the kernel's memory is answered on the spot; what a disk has to be asked for is looked up
 //! on another thread, because the worker's own must never wait.
 
@@ -11,7 +11,6 @@ mod codings;
 mod conditions;
 mod media_type;
 mod mount;
-mod piece;
 mod ranges;
 mod reply;
 mod root;
@@ -22,16 +21,14 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::{Exchange, RequestHead, Server};
-use crate::application::Application;
+use super::exchange::Exchange;
+use super::head::RequestHead;
 use crate::tasks;
 use asked::Asked;
 use lowmem_base::config::Mount;
 use mount::Mounted;
 use reply::Reply;
 use root::Patience;
-
-pub use piece::FilePiece;
 
 /// The mounted directories, the longest prefixes first.
 #[derive(Debug)]
@@ -49,18 +46,9 @@ impl Files {
         Ok(Self(opened.into_iter().map(Arc::new).collect()))
     }
 
-    fn find<'a>(&self, path: &'a [u8]) -> Option<(&Arc<Mounted>, &'a [u8])> {
-        self.0.iter().find_map(|mount| {
-            let rest = target::below(path, &mount.settings.prefix)?;
-            Some((mount, rest))
-        })
-    }
-}
-
-impl<A: Application> Server<A> {
     /// Answers a request for a static file. Says no where it is for the application.
-    pub(super) fn serves_file(&self, head: &RequestHead<'_>, exchange: &Arc<Exchange>) -> bool {
-        let Some((mount, rest)) = self.files.find(head.path) else {
+    pub(super) fn serve(&self, head: &RequestHead<'_>, exchange: &Arc<Exchange>) -> bool {
+        let Some((mount, rest)) = self.find(head.path) else {
             return false;
         };
         if wants_websocket(head) {
@@ -83,6 +71,13 @@ impl<A: Application> Server<A> {
             Err(error) => failed(&error).deliver(exchange),
         }
         true
+    }
+
+    fn find<'a>(&self, path: &'a [u8]) -> Option<(&Arc<Mounted>, &'a [u8])> {
+        self.0.iter().find_map(|mount| {
+            let rest = target::below(path, &mount.settings.prefix)?;
+            Some((mount, rest))
+        })
     }
 }
 

@@ -11,11 +11,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::asked::{Asked, Method};
 use super::codings::Coding;
 use super::conditions::{Validators, Verdict};
-use super::piece::{FilePiece, read_cached};
 use super::ranges::Ranges;
 use super::root::Patience;
-use crate::server::response::ResponseHead;
-use crate::server::{Exchange, Piece};
+use crate::server::exchange::Exchange;
+use crate::server::response::{FilePiece, Piece, ResponseHead, read_cached};
 use lowmem_base::status::reason_phrase;
 
 /// A body of so many bytes is read and written together with its head: one system call more to send

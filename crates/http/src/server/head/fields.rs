@@ -117,3 +117,16 @@ fn transfer_coding(value: &[u8]) -> Result<(), Refused> {
         _ => Err(Refused::Malformed("malformed transfer-encoding")),
     }
 }
+
+/// RFC 9113 section 8.2.2: fields about a connection, which HTTP/2 has frames for.
+pub(in crate::server) fn is_connections(name: &str) -> bool {
+    [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "transfer-encoding",
+        "upgrade",
+    ]
+    .iter()
+    .any(|own| name.eq_ignore_ascii_case(own))
+}

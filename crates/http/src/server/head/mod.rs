@@ -17,11 +17,15 @@ use httparse::Header;
 use super::proxy::Forwarded;
 use crate::asgi::http::Version;
 use fields::Fields;
-pub(super) use fields::content_length;
+pub(super) use fields::{content_length, is_connections};
 pub(super) use host::check_host;
 use lowmem_base::status::reason_phrase;
 pub use scan::HeadScan;
 use target::Target;
+
+/// What the connection preface (RFC 9113 section 3.4) looks like to a server that reads HTTP/1.1:
+/// a head, in a request of no other version. Two bytes and an empty line follow.
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 
 /// So many fields are taken apart without memory of their own; a browser sends some 30.
 const USUAL_FIELDS: usize = 128;

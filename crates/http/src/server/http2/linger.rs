@@ -4,14 +4,15 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Instant;
 
-use crate::application::Application;
+use crate::server::application::Application;
+use crate::server::buffers;
 use crate::server::connections::Entry;
+use crate::server::shared::Shared;
 use crate::server::stream::Stream;
-use crate::server::{Server, buffers};
 
 /// Ends the sending side, and reads until the client has seen it: closing a socket with unread data
 /// resets it, and the client may lose what it has not read yet.
-pub(super) async fn linger<A: Application>(server: &Server<A>, entry: &Entry, mut stream: Stream) {
+pub(super) async fn linger<A: Application>(server: &Shared<A>, entry: &Entry, mut stream: Stream) {
     entry.set_deadline(Some(Instant::now() + server.linger()));
     let mut buffer = server.buffers.take();
     let mut shut = false;

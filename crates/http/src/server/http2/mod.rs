@@ -2,14 +2,12 @@
 //!
 //! One task for a connection: it reads what is there, takes all frames of it, starts the requests and
 //! answers those that can be answered, and writes all of that at once. `protocol` and `hpack` are the
-//! protocol as values without I/O; `head` and `fields` are between fields and what the rest of the
-//! server calls a request and a response. What streams share with HTTP/1.1 is everything behind the
+//! protocol as values without I/O; `head` is between fields and what the rest of the server calls a
+//! request. What streams share with HTTP/1.1 is everything behind the
 //! [`Exchange`](super::exchange::Exchange).
 
 mod cycle;
-pub(super) mod fields;
 mod head;
-mod hpack;
 mod linger;
 mod protocol;
 mod requests;
@@ -19,26 +17,22 @@ mod tunnel;
 use std::future::poll_fn;
 use std::rc::Rc;
 
-use super::Server;
-use super::connection::Resting;
+use super::between_requests::Resting;
 use super::connections::Guard;
-use crate::application::Application;
+use super::shared::Shared;
+use crate::server::application::Application;
 use crate::tasks;
 use session::{Session, Step};
 
-/// What the connection preface (RFC 9113 section 3.4) looks like to a server that reads HTTP/1.1:
-/// a head, in a request of no other version. Two bytes and an empty line follow.
-pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
-
 /// Serves a connection in a task of its own until it ends. `resting.input` is what has been read of
 /// it.
-pub(super) fn begin<A: Application>(server: Rc<Server<A>>, resting: Resting) {
+pub(super) fn begin<A: Application>(server: Rc<Shared<A>>, resting: Resting) {
     // Added before the task that has found out ends: the connection is never uncounted.
     let guard = server.connections.add();
     tasks::spawn(serve(server, guard, resting));
 }
 
-async fn serve<A: Application>(server: Rc<Server<A>>, guard: Guard, resting: Resting) {
+async fn serve<A: Application>(server: Rc<Shared<A>>, guard: Guard, resting: Resting) {
     let mut session = Session::new(Rc::clone(&server), Rc::clone(&guard.entry), resting);
     loop {
         match poll_fn(|cx| session.poll(cx, &server.turn)).await {

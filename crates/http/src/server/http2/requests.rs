@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use super::cycle::{Accepted, Cycle, Turn};
 use super::head::{self, Asked, Bad};
-use super::hpack::FieldList;
 use super::protocol::{Code, Violation};
 use super::session::Session;
 use super::tunnel;
-use crate::application::Application;
+use crate::server::application::Application;
+use crate::server::head::RequestHead;
+use crate::server::hpack::FieldList;
+use crate::server::request_id;
 use crate::server::websocket::{self, Asked as Wish, Conversation, Opening, Session as WebSocket};
-use crate::server::{RequestHead, request_id};
 use crate::tasks;
 
 impl<A: Application> Session<A> {
@@ -31,7 +32,7 @@ impl<A: Application> Session<A> {
         }
         self.note_request();
         let server = Rc::clone(&self.server);
-        let started = server.clock();
+        let started = server.access.clock();
         let head_only = head::is_head_only(fields);
         let mut cycle = Cycle::new(&server, stream, head_only, ended);
         let read = head::read(fields, server.limits.head, |asked| {
@@ -114,8 +115,8 @@ impl<A: Application> Session<A> {
         } else if asked.protocol.is_some() {
             // RFC 9110 section 15.6.2: nothing else is spoken in a stream.
             exchange.refuse(501, "Not Implemented");
-        } else if !server.answers_check(&asked.head, &exchange)
-            && !server.serves_file(&asked.head, &exchange)
+        } else if !server.checks.answer(&asked.head, &exchange)
+            && !server.files.serve(&asked.head, &exchange)
         {
             cycle.runs = true;
             let application = self.application();

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use super::protocol::{Code, Protocol};
-use crate::server::websocket::ByteStream;
+use crate::server::byte_stream::ByteStream;
 
 /// What the session may write ahead of the connection, in bytes.
 const AHEAD: usize = 16 * 1024;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use httparse::Header;
 
 use super::{forwarded, x_forwarded};
-use crate::application::Peers;
+use crate::peers::Peers;
 use lowmem_base::config::{ForwardedField, ProxySettings, Trusted};
 
 /// What a trusted proxy says of the client behind it.
@@ -71,7 +71,7 @@ impl Proxies {
 }
 
 /// Whether a peer is on the list; one without an address came through a Unix socket.
-pub(super) fn is_trusted(trusted: &Trusted, peer: Option<SocketAddr>) -> bool {
+pub(in crate::server) fn is_trusted(trusted: &Trusted, peer: Option<SocketAddr>) -> bool {
     match peer {
         Some(peer) => trusted.has_address(peer.ip()),
         None => trusted.has_unix(),
@@ -144,7 +144,7 @@ impl fmt::Display for Client {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::application::ServerAddress;
+    use crate::peers::ServerAddress;
 
     fn peers(client: Option<&str>) -> Peers {
         Peers {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Longest header that is read. Version 1 needs 107 bytes; version 2 could have 64 KiB of extensions,
 /// of which senders use some hundred.
-pub(super) const MAX_LENGTH: usize = 4096;
+pub(in crate::server) const MAX_LENGTH: usize = 4096;
 
 /// Longest header of version 1, with its CRLF.
 const MAX_LINE: usize = 107;
@@ -17,30 +17,30 @@ const FIXED: usize = 16;
 
 /// A whole header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Preamble {
+pub(in crate::server) struct Preamble {
     /// Who connected to the proxy, and where. Nothing where the proxy speaks for itself (LOCAL, a
     /// health check) or in a family that is not ours.
-    pub(super) ends: Option<Ends>,
+    pub(in crate::server) ends: Option<Ends>,
     /// Bytes of the header.
-    pub(super) length: usize,
+    pub(in crate::server) length: usize,
 }
 
 /// Both ends of the connection to the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ends {
-    pub(super) client: SocketAddr,
-    pub(super) server: SocketAddr,
+pub(in crate::server) struct Ends {
+    pub(in crate::server) client: SocketAddr,
+    pub(in crate::server) server: SocketAddr,
 }
 
 /// Why it is no header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Broken(pub(super) &'static str);
+pub(in crate::server) struct Broken(pub(in crate::server) &'static str);
 
 /// Reads the header at the start of what has arrived; nothing while it is not whole.
 ///
 /// # Errors
 /// There is none, or it is not as the specification writes it.
-pub(super) fn parse(bytes: &[u8]) -> Result<Option<Preamble>, Broken> {
+pub(in crate::server) fn parse(bytes: &[u8]) -> Result<Option<Preamble>, Broken> {
     let begins = |with: &[u8]| bytes.iter().zip(with).all(|(a, b)| a == b);
     if begins(SIGNATURE) {
         binary(bytes)

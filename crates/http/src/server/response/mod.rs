@@ -1,6 +1,7 @@
 //! Writing a response: its head, its framing, and what waits to be written.
 
 mod date;
+mod file;
 mod head;
 mod outgoing;
 mod token;
@@ -8,6 +9,8 @@ mod token;
 use std::sync::atomic::AtomicBool;
 
 pub(super) use date::with_date;
+pub use file::FilePiece;
+pub(super) use file::read_cached;
 pub use head::{BadField, Persist, ResponseHead};
 pub use outgoing::Piece;
 pub(super) use outgoing::{Content, Outgoing};

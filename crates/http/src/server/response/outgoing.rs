@@ -6,9 +6,9 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 
+use super::file::FilePiece;
 use crate::asgi::http::Framing;
 use crate::server::buffers::Buffers;
-use crate::server::files::FilePiece;
 
 /// What waits to be written to a connection, in order.
 #[derive(Debug, Default)]

@@ -9,6 +9,10 @@ mod session;
 mod spare;
 mod stream;
 
+use std::time::Duration;
+
+use crate::tls::Identity;
+
 pub(super) use session::Session;
 pub(super) use stream::{Shaken, TlsStream};
 
@@ -20,3 +24,11 @@ const FRAGMENT: usize = 16 * 1024;
 
 /// Plain bytes that are encrypted at once: four records in one system call.
 const MAX_SEALED: usize = 4 * FRAGMENT;
+
+/// What encrypted connections are made with.
+#[derive(Debug)]
+pub(super) struct Terms {
+    pub(super) identity: Identity,
+    /// How long a handshake may take.
+    pub(super) timeout: Duration,
+}

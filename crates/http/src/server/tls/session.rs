@@ -10,7 +10,7 @@ use rustls::unbuffered::{ConnectionState, EncryptError, UnbufferedStatus, WriteT
 
 use super::outgoing::Outgoing;
 use super::{FRAGMENT, MAX_SEALED, spare};
-use crate::application::TlsFacts;
+use crate::peers::TlsFacts;
 
 thread_local! {
     /// Where small pieces are put together: one record costs less than two.

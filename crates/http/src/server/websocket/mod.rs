@@ -18,4 +18,4 @@ pub use conversation::{Acceptance, Conversation, Received, Refused};
 pub(super) use deflate::rest;
 pub(super) use handshake::{Asked, examine, examine_connect};
 pub use inbound::Data;
-pub(super) use session::{ByteStream, Session};
+pub(super) use session::Session;

@@ -1,6 +1,6 @@
 //! The life of an accepted WebSocket: frames in, frames out, to the end of the connection.
 
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use super::inbound::{Event, Inbound};
 use super::keepalive::{Due, Keepalive};
 use crate::asgi::websocket::Close;
 use crate::server::buffers::{self, Buffers};
+use crate::server::byte_stream::ByteStream;
 use crate::server::connections::Guard;
 use crate::server::response::{Outgoing, Piece};
 use lowmem_base::config::WebSockets;
@@ -26,27 +27,6 @@ const LAST_CALL: Duration = Duration::from_secs(2);
 /// How long the last bytes may take, and how long the connection is read from after them. Closing
 /// a socket with unread data resets it, and the client may lose our close frame.
 const LINGER: Duration = Duration::from_secs(2);
-
-/// What carries a WebSocket's frames: a socket, a TLS stream, a stream of HTTP/2.
-pub(in crate::server) trait ByteStream {
-    /// Reads into the spare capacity of `buffer`, at most `limit` bytes; 0 is the end.
-    fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut Vec<u8>,
-        limit: usize,
-    ) -> Poll<io::Result<usize>>;
-
-    /// Writes some of `slices`.
-    fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>>;
-
-    /// Ends the sending side.
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
-}
 
 /// An accepted WebSocket and its connection.
 pub(in crate::server) struct Session {

@@ -11,13 +11,13 @@ use std::time::Instant;
 
 use super::head::Asked;
 use super::protocol::{Code, Protocol};
-use crate::application::Application;
 use crate::asgi::http::{Request, Version};
-use crate::server::Server;
-use crate::server::connection::OwnedRecord;
-use crate::server::connections::Call;
+use crate::server::application::Application;
+use crate::server::connections::{Call, Unanswered};
 use crate::server::exchange::{Ending, Exchange};
+use crate::server::record::OwnedRecord;
 use crate::server::response::Outgoing;
+use crate::server::shared::Shared;
 use crate::server::websocket::Conversation;
 use receiving::Incoming;
 
@@ -27,7 +27,7 @@ const USUAL_HEAD: usize = 512;
 /// A request while it is answered.
 pub(super) struct Cycle<A: Application> {
     pub(super) stream: u32,
-    server: Rc<Server<A>>,
+    server: Rc<Shared<A>>,
     pub(super) exchange: Arc<Exchange>,
     /// The WebSocket that the request opens.
     pub(super) conversation: Option<Arc<Conversation>>,
@@ -78,7 +78,7 @@ pub(super) enum Turn {
 
 impl<A: Application> Cycle<A> {
     /// Counts as in flight until it is dropped.
-    pub(super) fn new(server: &Rc<Server<A>>, stream: u32, head_only: bool, ended: bool) -> Self {
+    pub(super) fn new(server: &Rc<Shared<A>>, stream: u32, head_only: bool, ended: bool) -> Self {
         server.in_flight.set(server.in_flight.get() + 1);
         let request = Request {
             head: head_only,
@@ -122,7 +122,10 @@ impl<A: Application> Cycle<A> {
     ) {
         self.incoming.announced = asked.length;
         self.expects = asked.head.expects_continue && self.incoming.open;
-        self.record = self.server.note(&asked.head, client, started, handshake);
+        self.record = self
+            .server
+            .access
+            .note(&asked.head, client, started, handshake);
     }
 
     /// Whether a body of this length is allowed.
@@ -139,7 +142,7 @@ impl<A: Application> Cycle<A> {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, protocol: &mut Protocol) -> Turn {
         let view = self.exchange.look(&mut self.out, Some(cx.waker()));
         if let Some(status) = view.status {
-            self.server.log(&mut self.record, status);
+            self.server.access.log(&mut self.record, status);
         }
         if self.stage == Stage::Abandoned {
             let runs = self.runs && !view.finished;
@@ -190,7 +193,10 @@ impl<A: Application> Cycle<A> {
         match (&self.conversation, call) {
             (Some(conversation), Call::EndAll) => conversation.dismiss(),
             (Some(_), Call::Tell | Call::EndStreams(_)) => {}
-            (None, Call::Tell) => self.server.connections.tell_unfinished(&self.exchange),
+            (None, Call::Tell) => {
+                let request: Arc<dyn Unanswered> = Arc::<Exchange>::clone(&self.exchange);
+                self.server.connections.tell_unfinished(&request);
+            }
             (None, Call::EndStreams(from)) => self.exchange.dismiss_endless(from, Instant::now()),
             (None, Call::EndAll) => self.exchange.dismiss(),
         }
@@ -210,7 +216,9 @@ impl<A: Application> Cycle<A> {
 
 impl<A: Application> Drop for Cycle<A> {
     fn drop(&mut self) {
-        self.server.log_end(self.record.take(), &self.exchange);
+        self.server
+            .access
+            .log_end(self.record.take(), &self.exchange);
         self.server.in_flight.set(self.server.in_flight.get() - 1);
         self.server.count();
     }

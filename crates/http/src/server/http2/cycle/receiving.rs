@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Cycle, Stage};
-use crate::application::Application;
+use crate::server::application::Application;
 use crate::server::exchange::View;
 use crate::server::http2::protocol::{Code, Protocol};
 

@@ -3,9 +3,9 @@
 use std::task::{Context, Poll};
 
 use super::{Cycle, Stage, Turn};
-use crate::application::Application;
+use crate::server::application::Application;
+use crate::server::exchange::fields;
 use crate::server::exchange::{Ending, View};
-use crate::server::http2::fields;
 use crate::server::http2::protocol::{Code, Protocol};
 
 /// A piece this long is written from where it is; shorter ones are copied behind their frame's head.

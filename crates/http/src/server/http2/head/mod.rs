@@ -5,11 +5,11 @@ mod tests;
 
 use httparse::Header;
 
-use super::hpack::FieldList;
 use crate::asgi::http::Version;
 use crate::server::head::{
-    BodyLength, HeadLimits, Refused, RequestHead, check_host, content_length,
+    BodyLength, HeadLimits, Refused, RequestHead, check_host, content_length, is_connections,
 };
+use crate::server::hpack::FieldList;
 use crate::server::proxy::is_proxy_field;
 use crate::server::response::{is_text, is_token};
 
@@ -295,17 +295,4 @@ fn join<'a>(headers: &mut Vec<Header<'a>>, cookies: &'a [u8]) {
         header.value = cookies;
         std::mem::take(&mut is_first)
     });
-}
-
-/// Section 8.2.2: fields about a connection, which HTTP/2 has frames for.
-pub(super) fn is_connections(name: &str) -> bool {
-    [
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "transfer-encoding",
-        "upgrade",
-    ]
-    .iter()
-    .any(|own| name.eq_ignore_ascii_case(own))
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::server::http2::hpack::{Decoder, encode};
+use crate::server::hpack::{Decoder, encode};
 
 const LIMITS: HeadLimits = HeadLimits {
     size: 65_536,

@@ -5,7 +5,7 @@ use super::streams::{self, Absent, Stream, Window};
 use super::{
     Code, Event, Protocol, Role, STREAM_WINDOW, Violation, frame_size_error, protocol_error,
 };
-use crate::server::http2::hpack::FieldList;
+use crate::server::hpack::FieldList;
 
 /// A block may come in so many frames, and one more for each [`BYTES_A_FRAME`] of the largest.
 const FRAMES: usize = 16;

@@ -16,7 +16,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-use super::hpack::{Decoder, FieldList};
+use crate::server::hpack::{Decoder, FieldList};
 use data::Data;
 use frame::{HEAD, Head, MAX_PAYLOAD};
 use heads::Block;

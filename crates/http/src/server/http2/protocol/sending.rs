@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::frame::{self, MAX_PAYLOAD};
 use super::{CONNECTION_WINDOW, Code, FIRST_WINDOW, Protocol, Role, STREAM_WINDOW, Violation};
-use crate::server::http2::hpack::encode;
+use crate::server::hpack::encode;
 
 /// What the PING carries that follows a warning.
 pub(super) const QUESTION: &[u8; 8] = b"all seen";

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::frame::{self, HEAD, Head};
 use super::*;
-use crate::server::http2::hpack::encode;
+use crate::server::hpack::encode;
 
 const TERMS: Terms = Terms {
     streams: 10,

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::{Gone, Session, Stage};
-use crate::application::Application;
-use crate::server::http2::hpack::FieldList;
+use crate::server::application::Application;
+use crate::server::hpack::FieldList;
 use crate::server::http2::protocol::MAX_SLICES;
 
 /// Answers that wait to be written beyond which nothing is read: a client that asks has to listen.

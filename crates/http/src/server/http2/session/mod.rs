@@ -11,10 +11,11 @@ use std::time::Instant;
 use super::cycle::Cycle;
 use super::protocol::{Protocol, Terms};
 use super::tunnel::Tunnel;
-use crate::application::{Application, Peers};
-use crate::server::Server;
-use crate::server::connection::Resting;
-use crate::server::connections::{Answered, Entry};
+use crate::peers::Peers;
+use crate::server::application::Application;
+use crate::server::between_requests::Resting;
+use crate::server::connections::{Entry, InFlight};
+use crate::server::shared::Shared;
 use crate::server::stream::Stream;
 use crate::server::turn::{Place, Turn};
 use time::Next;
@@ -24,7 +25,7 @@ const TURNS: usize = 4;
 
 /// One connection.
 pub(super) struct Session<A: Application> {
-    pub(super) server: Rc<Server<A>>,
+    pub(super) server: Rc<Shared<A>>,
     pub(super) entry: Rc<Entry>,
     pub(super) stream: Stream,
     pub(super) peers: Peers,
@@ -102,14 +103,14 @@ enum Turned<'a> {
 pub(super) struct Gone;
 
 impl<A: Application> Session<A> {
-    pub(super) fn new(server: Rc<Server<A>>, entry: Rc<Entry>, resting: Resting) -> Self {
+    pub(super) fn new(server: Rc<Shared<A>>, entry: Rc<Entry>, resting: Resting) -> Self {
         let now = Instant::now();
         let terms = Terms {
             streams: server.limits.streams,
             head_size: server.limits.head.size,
             connect: server.websockets.is_some() && server.application.takes_websockets(),
         };
-        entry.set_answered(Some(Answered::Streams));
+        entry.set_in_flight(Some(InFlight::Streams));
         let due = Some(now + server.limits.header_read);
         entry.set_deadline(due);
         Self {
@@ -141,7 +142,7 @@ impl<A: Application> Session<A> {
         for tunnel in &self.tunnels {
             tunnel.on_reset(&mut self.protocol);
         }
-        self.entry.set_answered(None);
+        self.entry.set_in_flight(None);
         self.stream
     }
 

@@ -4,10 +4,10 @@ use std::rc::Rc;
 use std::task::Context;
 
 use super::{Session, Stage};
-use crate::application::Application;
+use crate::server::application::Application;
+use crate::server::hpack::FieldList;
 use crate::server::http2::cycle::{Cycle, Turn};
 use crate::server::http2::head;
-use crate::server::http2::hpack::FieldList;
 use crate::server::http2::protocol::{Code, Event, Violation};
 
 impl<A: Application> Session<A> {

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::{Session, Stage};
-use crate::application::Application;
-use crate::server::connection::LAST_CALL;
+use crate::server::application::Application;
+use crate::server::between_requests::LAST_CALL;
 use crate::server::http2::protocol::{Code, Violation};
 
 /// How long a draining worker waits for a moment in which a client has no request open.

@@ -7,6 +7,7 @@ use super::super::inbound::Data;
 use super::Conversation;
 use super::state::Link;
 use crate::asgi::websocket::{Close, Session};
+use crate::server::connections::Unanswered;
 use crate::server::response::{Outgoing, Piece};
 
 /// What the connection finds when it looks.
@@ -118,5 +119,11 @@ impl Conversation {
             opening.exchange.refuse(503, "Service Unavailable");
         }
         wakers.wake();
+    }
+}
+
+impl Unanswered for Conversation {
+    fn dismiss(&self) {
+        Self::dismiss(self);
     }
 }

@@ -1,16 +1,21 @@
 //! What the access log wants to know of a request.
 
+use std::cell::RefCell;
+use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use crate::application::Application;
+use super::exchange::Exchange;
+use super::head::RequestHead;
+use super::proxy::Client;
+use super::request_id;
 use crate::asgi::http::Version;
-use crate::server::{Client, Exchange, RequestHead, Server, request_id};
+use lowmem_base::config::WorkerConfig;
 use lowmem_base::status::reason_phrase;
 use lowmem_base::telemetry::{self, AccessLine, AccessLog};
 
 /// The part of an access record that outlives the read buffer.
-pub(in crate::server) struct OwnedRecord {
+pub(super) struct OwnedRecord {
     client: Option<SocketAddr>,
     /// The client behind a proxy, which counts instead.
     proxied: Option<Client>,
@@ -27,21 +32,42 @@ pub(in crate::server) struct OwnedRecord {
     status: Option<u16>,
 }
 
-impl<A: Application> Server<A> {
+/// The access log, if there is one, and the lines about handshakes.
+#[derive(Debug)]
+pub(super) struct Records(Option<RefCell<AccessLog>>);
+
+impl Records {
+    /// # Errors
+    /// The log's file cannot be opened.
+    pub(super) fn new(config: &WorkerConfig) -> io::Result<Self> {
+        if !config.access_log {
+            return Ok(Self(None));
+        }
+        let log = AccessLog::new(&config.access)?;
+        Ok(Self(Some(RefCell::new(log))))
+    }
+
+    /// Writes what the access log holds back.
+    pub(super) fn flush(&self) {
+        if let Some(access) = &self.0 {
+            access.borrow_mut().flush();
+        }
+    }
+
     /// When a request began, if the access log wants to know.
-    pub(in crate::server) fn clock(&self) -> Option<Instant> {
-        self.access.as_ref().map(|_| Instant::now())
+    pub(super) fn clock(&self) -> Option<Instant> {
+        self.0.as_ref().map(|_| Instant::now())
     }
 
     /// Keeps what the log will want of a request that began at `started`.
-    pub(in crate::server) fn note(
+    pub(super) fn note(
         &self,
         head: &RequestHead<'_>,
         client: Option<SocketAddr>,
         started: Option<Instant>,
         handshake: bool,
     ) -> Option<Box<OwnedRecord>> {
-        if self.access.is_none() && !handshake {
+        if self.0.is_none() && !handshake {
             return None;
         }
         let mut target = head.path.to_vec();
@@ -50,7 +76,7 @@ impl<A: Application> Server<A> {
             target.extend_from_slice(head.query);
         }
         let shown = |name: &str| head.header(name).map(Box::from);
-        let headers = match &self.access {
+        let headers = match &self.0 {
             Some(access) => access.borrow().format().headers().map(shown).collect(),
             None => Vec::new(),
         };
@@ -69,11 +95,11 @@ impl<A: Application> Server<A> {
     }
 
     /// The response has started.
-    pub(in crate::server) fn log(&self, noted: &mut Option<Box<OwnedRecord>>, status: u16) {
+    pub(super) fn log(&self, noted: &mut Option<Box<OwnedRecord>>, status: u16) {
         if let Some(handshake) = noted.take_if(|record| record.handshake) {
             return handshake.log(status);
         }
-        let (Some(record), Some(access)) = (noted.as_mut(), &self.access) else {
+        let (Some(record), Some(access)) = (noted.as_mut(), &self.0) else {
             return;
         };
         if access.borrow().format().waits_for_end() {
@@ -84,8 +110,8 @@ impl<A: Application> Server<A> {
     }
 
     /// The response has ended, whether it is whole or not.
-    pub(in crate::server) fn log_end(&self, noted: Option<Box<OwnedRecord>>, exchange: &Exchange) {
-        let (Some(record), Some(access)) = (noted, &self.access) else {
+    pub(super) fn log_end(&self, noted: Option<Box<OwnedRecord>>, exchange: &Exchange) {
+        let (Some(record), Some(access)) = (noted, &self.0) else {
             return;
         };
         if let Some(status) = record.status {

@@ -9,7 +9,7 @@ const KEPT: usize = 16 * 1024;
 ///
 /// What goes beyond the limit is decoded, because the dynamic table follows from it, and dropped.
 #[derive(Debug, Default)]
-pub(in crate::server::http2) struct FieldList {
+pub(in crate::server) struct FieldList {
     bytes: Vec<u8>,
     /// Where each field's name and value end.
     ends: Vec<(u32, u32)>,
@@ -20,7 +20,7 @@ pub(in crate::server::http2) struct FieldList {
 
 impl FieldList {
     /// Begins with the next block, of which so many bytes are kept at most.
-    pub(in crate::server::http2) fn reset(&mut self, limit: usize) {
+    pub(in crate::server) fn reset(&mut self, limit: usize) {
         self.bytes.clear();
         self.bytes.shrink_to(KEPT);
         self.ends.clear();
@@ -29,16 +29,16 @@ impl FieldList {
     }
 
     /// Whether fields had to be dropped.
-    pub(in crate::server::http2) fn is_too_large(&self) -> bool {
+    pub(in crate::server) fn is_too_large(&self) -> bool {
         self.size > self.limit
     }
 
-    pub(in crate::server::http2) fn len(&self) -> usize {
+    pub(in crate::server) fn len(&self) -> usize {
         self.ends.len()
     }
 
     /// Names and values.
-    pub(in crate::server::http2) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub(in crate::server) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let mut start = 0;
         self.ends.iter().map(move |(name, value)| {
             let field = (

@@ -7,10 +7,10 @@
 
 /// The first bytes of a connection's first block: the table has no room from here on (section 6.3).
 /// A client that allows less than the 4,096 bytes which it began with waits for such an update.
-pub(in crate::server::http2) const NO_TABLE: &[u8] = &[0x20];
+pub(in crate::server) const NO_TABLE: &[u8] = &[0x20];
 
 /// `:status`
-pub(in crate::server::http2) fn status(block: &mut Vec<u8>, status: u16) {
+pub(in crate::server) fn status(block: &mut Vec<u8>, status: u16) {
     let index = match status {
         200 => 8,
         204 => 9,
@@ -28,7 +28,7 @@ pub(in crate::server::http2) fn status(block: &mut Vec<u8>, status: u16) {
 }
 
 /// A field. Its name goes out in lower case (RFC 9113 section 8.2.1).
-pub(in crate::server::http2) fn field(block: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+pub(in crate::server) fn field(block: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     match index_of(name) {
         Some(index) => integer(block, 4, usize::from(index)),
         None => {
@@ -100,7 +100,7 @@ fn index_of(name: &[u8]) -> Option<u8> {
 
 /// A field whose name goes out as it is.
 #[cfg(test)]
-pub(in crate::server::http2) fn raw_field(block: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+pub(in crate::server) fn raw_field(block: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     block.push(0);
     string(block, name);
     string(block, value);
@@ -109,8 +109,8 @@ pub(in crate::server::http2) fn raw_field(block: &mut Vec<u8>, name: &[u8], valu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::http2::hpack::table::STATIC;
-    use crate::server::http2::hpack::{Decoder, FieldList};
+    use crate::server::hpack::table::STATIC;
+    use crate::server::hpack::{Decoder, FieldList};
 
     #[test]
     fn names_have_the_numbers_of_the_table() {

@@ -1,8 +1,8 @@
 //! A response's head as a block of fields.
 
-use super::head::is_connections;
-use super::hpack::encode;
 use crate::asgi::http::Framing;
+use crate::server::head::is_connections;
+use crate::server::hpack::encode;
 use crate::server::request_id;
 use crate::server::response::{Defaults, ResponseHead, with_date};
 
@@ -41,7 +41,7 @@ pub(in crate::server) fn encode(
 }
 
 /// `100 Continue` (RFC 9110 section 15.2.1).
-pub(super) fn interim() -> Vec<u8> {
+pub(in crate::server) fn interim() -> Vec<u8> {
     let mut block = Vec::new();
     encode::status(&mut block, 100);
     block
@@ -66,7 +66,7 @@ fn add(block: &mut Vec<u8>, mut lines: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::http2::hpack::{Decoder, FieldList};
+    use crate::server::hpack::{Decoder, FieldList};
 
     fn encoded(fields: &[(&str, &str)], id: Option<&[u8]>) -> Vec<(String, String)> {
         let mut head = ResponseHead::new(Vec::new(), 201);

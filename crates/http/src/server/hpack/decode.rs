@@ -7,7 +7,7 @@ use super::table::{Dynamic, STATIC};
 
 /// The receiving end of a connection's compression.
 #[derive(Debug, Default)]
-pub(in crate::server::http2) struct Decoder {
+pub(in crate::server) struct Decoder {
     table: Dynamic,
 }
 
@@ -16,7 +16,7 @@ impl Decoder {
     ///
     /// # Errors
     /// The block is malformed; nothing that follows can be decoded any more.
-    pub(in crate::server::http2) fn decode(
+    pub(in crate::server) fn decode(
         &mut self,
         mut block: &[u8],
         fields: &mut FieldList,

@@ -1,13 +1,14 @@
 //! The seam between the server and whoever runs applications.
 
-use std::any::Any;
 use std::sync::Arc;
 
 use tokio::io::ReadBuf;
 
-use super::server::{Conversation, Exchange, RequestHead};
-
-pub use lowmem_base::control::{Peers, ServerAddress};
+use super::exchange::Exchange;
+use super::head::RequestHead;
+use super::websocket::Conversation;
+use crate::own_body::OwnBody;
+use crate::peers::{Peers, TlsFacts};
 
 /// Runs the application for requests that the server has read.
 ///
@@ -47,26 +48,4 @@ pub trait Application: 'static {
         head: &RequestHead<'_>,
         conversation: Arc<Conversation>,
     );
-}
-
-/// Part of a request body in memory of the application's own.
-#[derive(Debug)]
-pub struct OwnBody {
-    /// What the application knows it as.
-    pub object: Box<dyn Any + Send>,
-    /// How many bytes were filled.
-    pub length: usize,
-}
-
-/// What is known of an encrypted connection, as ASGI's TLS extension tells it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFacts {
-    /// The certificate that the client was shown, in DER.
-    pub certificate: Arc<[u8]>,
-    /// The certificates that the client showed, its own first, in DER. They have been verified.
-    pub client_chain: Vec<Vec<u8>>,
-    /// The version's number on the wire (RFC 8446 section 4.2.1).
-    pub version: Option<u16>,
-    /// The cipher suite's number (RFC 8446 appendix B.4).
-    pub cipher_suite: Option<u16>,
 }

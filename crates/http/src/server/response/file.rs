@@ -55,7 +55,7 @@ impl FilePiece {
         Ok(Self::new(Arc::new(file), 0, about.len()))
     }
 
-    pub(super) fn new(file: Arc<File>, offset: u64, length: u64) -> Self {
+    pub(in crate::server) fn new(file: Arc<File>, offset: u64, length: u64) -> Self {
         Self {
             file,
             offset,
@@ -129,7 +129,11 @@ impl FilePiece {
 ///
 /// # Errors
 /// [`io::ErrorKind::WouldBlock`] where it would have to, or nobody can tell.
-pub(super) fn read_cached(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+pub(in crate::server) fn read_cached(
+    file: &File,
+    offset: u64,
+    buffer: &mut [u8],
+) -> io::Result<usize> {
     let flags = ReadWriteFlags::NOWAIT;
     let mut filled = 0;
     while filled < buffer.len() {

@@ -5,11 +5,12 @@ use std::io;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::fields::is_trusted;
-use super::protocol::{self, Ends, MAX_LENGTH};
-use crate::application::{Application, Peers, ServerAddress};
-use crate::server::Server;
+use super::proxy::is_trusted;
+use super::proxy::protocol::{self, Ends, MAX_LENGTH};
+use crate::peers::{Peers, ServerAddress};
+use crate::server::application::Application;
 use crate::server::connections::Entry;
+use crate::server::shared::Shared;
 use crate::server::socket::Socket;
 use lowmem_base::config::Trusted;
 
@@ -19,7 +20,7 @@ const LAST_CALL: Duration = Duration::from_millis(500);
 
 /// Whether a peer has to begin with the header: with `--proxy-protocol` those that are trusted. The
 /// protocol must not be guessed, so nobody else may.
-pub(in crate::server) fn is_due(speakers: Option<&Trusted>, peers: &Peers) -> bool {
+pub(super) fn is_due(speakers: Option<&Trusted>, peers: &Peers) -> bool {
     speakers.is_some_and(|trusted| is_trusted(trusted, peers.client))
 }
 
@@ -32,8 +33,8 @@ enum Missing {
 
 /// Takes the header off a new connection: who is really at its ends. Nobody, where it is broken or
 /// does not come in time; then the operator has been told.
-pub(in crate::server) async fn read<A: Application>(
-    server: &Server<A>,
+pub(super) async fn read<A: Application>(
+    server: &Shared<A>,
     socket: &mut Socket,
     peers: Peers,
 ) -> Option<Peers> {

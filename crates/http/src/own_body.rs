@@ -1,0 +1,12 @@
+//! A request body that is received into memory of the application's own.
+
+use std::any::Any;
+
+/// Part of a request body in memory of the application's own.
+#[derive(Debug)]
+pub struct OwnBody {
+    /// What the application knows it as.
+    pub object: Box<dyn Any + Send>,
+    /// How many bytes were filled.
+    pub length: usize,
+}

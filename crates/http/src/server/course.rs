@@ -1,0 +1,123 @@
+//! The one place that decides which task serves a connection next: a handshake, a protocol, none.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::application::Application;
+use super::between_requests::Resting;
+use super::connection::{self, Left};
+use super::handshake::{self, Shook};
+use super::http2;
+use super::parking::Parked;
+use super::preamble;
+use super::socket::Socket;
+use super::state::Server;
+use super::stream::Stream;
+use crate::peers::Peers;
+use crate::tasks;
+use lowmem_base::config::HttpVersions;
+use lowmem_base::control::{Moved, Stage};
+
+impl<A: Application> Server<A> {
+    /// Serves a connection that was accepted, here or by the supervisor.
+    pub(super) fn welcome(self: &Rc<Self>, socket: Socket, peers: Peers) {
+        if preamble::is_due(self.preamble_from.as_ref(), &peers) {
+            tasks::spawn(see_through(Rc::clone(self), socket, peers));
+        } else {
+            self.begin(Resting::new(Stream::Plain(socket), peers));
+        }
+    }
+
+    /// Serves a connection in a task of its own.
+    pub(super) fn begin(self: &Rc<Self>, resting: Resting) {
+        let server = Rc::clone(self);
+        if self.shared.tls.is_some() || self.shared.versions == HttpVersions::Http2 {
+            tasks::spawn(server.serve(resting));
+        } else {
+            tasks::spawn(server.serve_http1(resting));
+        }
+    }
+
+    /// Serves a connection, after a handshake if it should be encrypted and is not yet.
+    pub(super) async fn serve(self: Rc<Self>, resting: Resting) {
+        let shared = Rc::clone(&self.shared);
+        match (shared.tls.clone(), resting) {
+            (
+                Some(terms),
+                Resting {
+                    stream: Stream::Plain(socket),
+                    peers,
+                    ..
+                },
+            ) => match handshake::shake(&shared, &terms, socket, peers).await {
+                Shook::Http1(resting) => self.serve_http1(resting).await,
+                Shook::Http2(resting) => http2::begin(shared, resting),
+                Shook::Untouched(resting) => self.rest(resting),
+                Shook::Nothing => {}
+            },
+            (_, resting) if shared.versions == HttpVersions::Http2 => {
+                http2::begin(shared, resting);
+            }
+            (_, resting) => self.serve_http1(resting).await,
+        }
+    }
+
+    /// Serves one connection of HTTP/1.1 until it ends, rests, or becomes another protocol's.
+    async fn serve_http1(self: Rc<Self>, resting: Resting) {
+        match connection::converse(&self.shared, resting).await {
+            Left::Nothing => {}
+            Left::Rest(resting) => self.rest(resting),
+            Left::Http2(resting) => http2::begin(Rc::clone(&self.shared), resting),
+            // A task of its own: it lasts longer than this one, and needs less.
+            Left::WebSocket(session) => tasks::spawn(*session),
+        }
+    }
+
+    /// Takes a connection that has nothing to do: parks it, hands it over, or closes it.
+    pub(super) fn rest(self: &Rc<Self>, resting: Resting) {
+        let Resting {
+            stream,
+            peers,
+            input,
+            fresh,
+            idle_until,
+        } = resting;
+        let outbox = self.outbox.borrow().clone();
+        // A stream that tokio can't let go of has failed, and is closed.
+        let Ok((socket, session)) = stream.release() else {
+            return;
+        };
+        if let Some(outbox) = outbox {
+            debug_assert!(session.is_none(), "what is encrypted stays");
+            let stage = if fresh { Stage::Fresh } else { Stage::Idle };
+            let left = idle_until.map(|until| until.saturating_duration_since(Instant::now()));
+            outbox.put(
+                Moved {
+                    peers,
+                    stage,
+                    input,
+                    left,
+                },
+                socket,
+            );
+        } else if !self.shared.is_draining() {
+            let deadline =
+                idle_until.unwrap_or_else(|| Instant::now() + self.shared.limits.keep_alive);
+            self.lot.park(Parked {
+                socket,
+                peers,
+                deadline,
+                session,
+            });
+            self.shared.connections.wake_sweep();
+        }
+    }
+}
+
+/// Serves a connection once its proxy has said whose it is.
+async fn see_through<A: Application>(server: Rc<Server<A>>, mut socket: Socket, peers: Peers) {
+    if let Some(peers) = preamble::read(&server.shared, &mut socket, peers).await {
+        let resting = Resting::new(Stream::Plain(socket), peers);
+        server.serve(resting).await;
+    }
+}

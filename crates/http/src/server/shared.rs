@@ -1,0 +1,280 @@
+//! What the protocols need of the server: settings, counts, and what connections share.
+//!
+//! It knows no listener, no parking lot and no successor; those are the server's.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use super::application::Application;
+use super::between_requests::{LAST_LINGER, LINGER};
+use super::buffers::Buffers;
+use super::connections::Connections;
+use super::exchange::Exchange;
+use super::files::Files;
+use super::head::{HeadLimits, RequestHead};
+use super::idleness::{Checks, Use};
+use super::proxy::Proxies;
+use super::record::Records;
+use super::request_id::RequestIds;
+use super::response::Defaults;
+use super::stream::Stream;
+use super::tls::Terms;
+use super::turn::Turn;
+use crate::asgi::http::Request;
+use crate::peers::TlsFacts;
+use crate::tls::Identity;
+use lowmem_base::config::{HttpVersions, WebSockets, WorkerConfig};
+use lowmem_base::sys::limits;
+
+/// What all connections of a worker share.
+#[derive(Debug)]
+pub(super) struct Shared<A> {
+    pub(super) application: A,
+    pub(super) defaults: Arc<Defaults>,
+    pub(super) limits: Limits,
+    /// Which versions of HTTP are spoken.
+    pub(super) versions: HttpVersions,
+    /// Connections are encrypted.
+    pub(super) tls: Option<Rc<Terms>>,
+    pub(super) files: Files,
+    pub(super) checks: Checks,
+    pub(super) proxies: Proxies,
+    pub(super) connections: Rc<Connections>,
+    pub(super) buffers: Rc<Buffers>,
+    /// How WebSockets are served, if they are.
+    pub(super) websockets: Option<Rc<WebSockets>>,
+    pub(super) access: Records,
+    /// Gives each request a name, if that is asked for.
+    pub(super) request_ids: Option<RequestIds>,
+    /// Orders the connections' writes.
+    pub(super) turn: Turn,
+    /// Requests being answered now.
+    pub(super) in_flight: Cell<usize>,
+    draining: Cell<bool>,
+    handing_over: Cell<bool>,
+    /// Requests answered since the start.
+    served: Cell<u64>,
+    /// The number of requests after which the worker is due.
+    quota: Option<u64>,
+    quota_waiter: RefCell<Option<Waker>>,
+}
+
+/// What a connection may take, in time and memory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) keep_alive: Duration,
+    pub(super) header_read: Duration,
+    pub(super) body_read: Option<Duration>,
+    pub(super) head: HeadLimits,
+    /// Bytes of a request body.
+    pub(super) body: u64,
+    pub(super) in_flight: Option<usize>,
+    /// Requests of one HTTP/2 connection.
+    pub(super) streams: u32,
+    pub(super) connections: usize,
+}
+
+impl Limits {
+    fn of(config: &WorkerConfig) -> Self {
+        Self {
+            keep_alive: config.keep_alive,
+            header_read: config.header_read,
+            body_read: config.limits.body_read,
+            head: HeadLimits {
+                size: config.max_head_size,
+                target: config.limits.target,
+                fields: config.limits.fields,
+            },
+            body: config.limits.body.unwrap_or(u64::MAX),
+            in_flight: config.limit_concurrency,
+            streams: config.http2_max_streams,
+            connections: config
+                .limits
+                .connections
+                .unwrap_or_else(limits::connections),
+        }
+    }
+
+    /// The shortest time that any connection is held to.
+    fn shortest(&self, websockets: Option<&WebSockets>) -> Duration {
+        let pings = websockets.map(|w| [w.ping_interval, w.ping_timeout]);
+        let pings = pings.into_iter().flatten().flatten();
+        let times = [self.keep_alive, self.header_read];
+        let all = times.into_iter().chain(self.body_read).chain(pings);
+        all.fold(Duration::MAX, Duration::min)
+    }
+}
+
+impl<A: Application> Shared<A> {
+    pub(super) fn new(
+        application: A,
+        config: &WorkerConfig,
+        identity: Option<Identity>,
+    ) -> io::Result<Self> {
+        let limits = Limits::of(config);
+        let shortest = limits.shortest(config.websockets.as_ref());
+        Ok(Self {
+            application,
+            defaults: Arc::new(defaults(config)),
+            versions: config.http,
+            tls: config.tls.as_ref().zip(identity).map(|(tls, identity)| {
+                Rc::new(Terms {
+                    identity,
+                    timeout: tls.handshake,
+                })
+            }),
+            connections: Rc::new(Connections::new(shortest)),
+            limits,
+            files: Files::open(&config.mounts)?,
+            checks: Checks::new(config.health_path.as_deref()),
+            proxies: Proxies::new(&config.proxies),
+            buffers: Rc::default(),
+            websockets: config.websockets.map(Rc::new),
+            request_ids: config.request_id.then(RequestIds::default),
+            access: Records::new(config)?,
+            turn: Turn::new(Instant::now),
+            in_flight: Cell::new(0),
+            draining: Cell::new(false),
+            handing_over: Cell::new(false),
+            served: Cell::new(0),
+            quota: quota(config),
+            quota_waiter: RefCell::default(),
+        })
+    }
+
+    /// What the connection and the application share about a request.
+    pub(super) fn exchange(&self, head: &RequestHead<'_>, id: Option<Box<[u8]>>) -> Arc<Exchange> {
+        let request = Request {
+            head: head.method == "HEAD",
+            version: head.version,
+        };
+        let defaults = Arc::clone(&self.defaults);
+        let exchange = Exchange::new(defaults, request, head.keep_alive, self.buffers.take());
+        if let Some(id) = id {
+            exchange.name(id);
+        }
+        Arc::new(exchange)
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.limits
+            .in_flight
+            .is_some_and(|limit| self.in_flight.get() > limit)
+    }
+
+    /// What is known of an encrypted connection.
+    pub(super) fn facts(&self, stream: &Stream) -> Option<TlsFacts> {
+        let (terms, session) = self.tls.as_ref().zip(stream.session())?;
+        Some(session.facts(Arc::clone(&terms.identity.certificate)))
+    }
+
+    /// Requests answered since the start.
+    pub(super) fn served(&self) -> u64 {
+        self.served.get()
+    }
+
+    /// What has been used so far.
+    pub(super) fn use_so_far(&self) -> Use {
+        let open = self.in_flight.get();
+        let all = self.served.get() + open as u64;
+        Use {
+            begun: all - self.checks.answered(),
+            open,
+            websockets: self.connections.sessions(),
+        }
+    }
+
+    /// Whether the server drains.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    pub(super) fn set_draining(&self) {
+        self.draining.set(true);
+    }
+
+    /// Whether connections with nothing to do go to a successor.
+    pub(super) fn hands_over(&self) -> bool {
+        self.handing_over.get()
+    }
+
+    pub(super) fn set_handing_over(&self, hands_over: bool) {
+        self.handing_over.set(hands_over);
+    }
+
+    /// How long a connection that has been closed here waits for its client.
+    pub(super) fn linger(&self) -> Duration {
+        if self.is_draining() {
+            LAST_LINGER
+        } else {
+            LINGER
+        }
+    }
+
+    /// From now on each response closes its connection.
+    pub(super) fn close_after_responses(&self) {
+        self.defaults.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Ready when the worker has answered as many requests as it is meant to.
+    pub(super) async fn quota_reached(&self) {
+        poll_fn(|cx| match self.quota {
+            Some(quota) if self.served.get() >= quota => Poll::Ready(()),
+            _ => {
+                *self.quota_waiter.borrow_mut() = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+
+    /// One request more has been answered.
+    pub(super) fn count(&self) {
+        let served = self.served.get() + 1;
+        self.served.set(served);
+        if Some(served) == self.quota
+            && let Some(waiter) = self.quota_waiter.take()
+        {
+            waiter.wake();
+        }
+    }
+}
+
+/// What responses have of the server's own.
+fn defaults(config: &WorkerConfig) -> Defaults {
+    let mut fields = Vec::new();
+    for (name, value) in &config.headers {
+        fields.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+    }
+    let names = |wanted: &str| {
+        let mut headers = config.headers.iter();
+        headers.any(|(name, _)| name.eq_ignore_ascii_case(wanted))
+    };
+    Defaults {
+        server: config.server_header && !names("server"),
+        date: config.date_header && !names("date"),
+        fields,
+        closing: AtomicBool::new(false),
+    }
+}
+
+/// The worker's share of requests: the limit, and up to the jitter more.
+fn quota(config: &WorkerConfig) -> Option<u64> {
+    let limit = config.max_requests?;
+    let jitter = config.max_requests_jitter;
+    // Another number in each process, also in those that were forked from one.
+    let random = RandomState::new().hash_one(std::process::id());
+    let more = if jitter == 0 {
+        0
+    } else {
+        random % jitter.saturating_add(1).max(1)
+    };
+    Some(limit.saturating_add(more))
+}
