@@ -1,8 +1,10 @@
 """lowmem_serve.cache: the cache on disk, in this process, in several, and in workers."""
 
 import asyncio
+import json
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -15,6 +17,7 @@ import pytest
 
 from harness import Server
 from harness.server import PACKAGE, REPOSITORY
+from harness.server import run as run_command
 
 sys.path.insert(0, str(REPOSITORY / "python"))
 built = REPOSITORY / "target" / "release" / "lib_core.so"
@@ -184,9 +187,9 @@ def test_a_directory_others_can_write_to_is_refused(tmp_path):
 
 
 def test_the_cache_of_another_application_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setenv("LOWMEM_CACHE_OWNER", "shop")
+    monkeypatch.setenv("LOWMEM_SERVE_CACHE_OWNER", "shop")
     cache.open("pages", directory=tmp_path).close()
-    monkeypatch.setenv("LOWMEM_CACHE_OWNER", "blog")
+    monkeypatch.setenv("LOWMEM_SERVE_CACHE_OWNER", "blog")
     with pytest.raises(cache.CacheError, match=r"another application \(shop\).*--cache-dir"):
         cache.open("pages", directory=tmp_path)
 
@@ -449,3 +452,44 @@ def test_diskcaches_names_work_after_one_changed_import(tmp_path):
             assert double(2) == double(2) == (4, [2])
             assert double.__cache_key__(2) in store
             assert store.clear() == 2
+
+
+def test_the_server_says_where_caches_are_and_how_large(tmp_path):
+    (tmp_path / "app.py").write_text(APP)
+    flags = ("--cache-dir", "kept", "--cache", "pages=2M,1h")
+    with Server("app:app", *flags, cwd=tmp_path) as server:
+        assert server.get("/").text.endswith(" 1")
+    assert (tmp_path / "kept" / "pages" / "settings").read_text() == "size 2097152\nowner app:app\n"
+    shown = run_command("cache", "--cache-dir", "kept", cwd=tmp_path)
+    assert re.search(r"^pages +2 +0\.\d MB +2\.\d MB$", shown.stdout, re.MULTILINE), shown.stdout
+    as_json = run_command("cache", "stats", "--json", "--cache-dir", "kept", cwd=tmp_path)
+    assert json.loads(as_json.stdout)[0]["entries"] == 2
+    assert run_command("cache", "clear", "pages", "--cache-dir", "kept", cwd=tmp_path).returncode == 0
+    empty = run_command("cache", "stats", "--json", "--cache-dir", "kept", cwd=tmp_path)
+    assert json.loads(empty.stdout)[0]["entries"] == 0
+    wrong = run_command("cache", "clear", "page", "--cache-dir", "kept", cwd=tmp_path)
+    assert wrong.returncode == 3 and "there is: pages" in wrong.stderr
+    assert "No cache in" in run_command("cache", "--cache-dir", "nowhere", cwd=tmp_path).stdout
+
+
+def test_wrong_terms_of_a_cache_are_told_before_the_start(tmp_path):
+    for wrong in ("pages", "pages=much", "pages=1M,soon"):
+        refused = run_command("app:app", "--cache", wrong, cwd=tmp_path)
+        assert refused.returncode == 2 and "--cache" in refused.stderr
+
+
+def test_the_examples_of_the_documents_run(tmp_path, monkeypatch):
+    text = (REPOSITORY / "docs" / "cache.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 3
+    monkeypatch.setenv("LOWMEM_CACHE_DIR", str(tmp_path))
+    monkeypatch.delenv("LOWMEM_SERVE_CACHE_OWNER", raising=False)
+    names = {}
+    for block in blocks:
+        exec(block, names)
+    assert names["pages"].get("front") == "<h1>Front</h1>" and names["pages"].get("news") is None
+    assert names["report"](2026) == names["report"](2026) == {"year": 2026, "total": 42}
+    settings = re.search(r"```toml\n(.*?)```", text, re.DOTALL)[1]
+    (tmp_path / "lowmem-serve.toml").write_text(settings)
+    shown = run_command("config", "app:app", cwd=tmp_path)
+    assert 'cache = ["pages=256M,1h", "thumbnails=2G"]' in shown.stdout, shown.stdout + shown.stderr

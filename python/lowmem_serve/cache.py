@@ -113,11 +113,11 @@ def open(name, size="64M", ttl=None, *, directory=None, pickle=False):
         raise ValueError(
             f"a cache's name has letters, digits, dots, dashes and underscores, 64 at most: {name!r}"
         )
-    configured = json.loads(os.environ.get("LOWMEM_CACHE_SETTINGS") or "{}").get(name, {})
+    configured = json.loads(os.environ.get("LOWMEM_SERVE_CACHE_TERMS") or "{}").get(name, {})
     return Cache(
         Path(directory or default_directory()).absolute() / name,
-        size_in_bytes(configured.get("size", size)),
-        seconds(configured.get("ttl", ttl)),
+        size_in_bytes(configured.get("size") or size),
+        seconds(configured.get("ttl") or ttl),
         pickle=pickle,
     )
 
@@ -132,7 +132,7 @@ class Cache(_Store):
     """
 
     def __new__(cls, directory, size, ttl=None, *, pickle=False):
-        owner = os.environ.get("LOWMEM_CACHE_OWNER", "")
+        owner = os.environ.get("LOWMEM_SERVE_CACHE_OWNER", "")
         self = super().__new__(cls, directory, size, None if ttl is None else float(ttl), owner, pickle)
         self.directory = Path(directory)
         self._open()

@@ -2,7 +2,7 @@
 
 use clap::{Subcommand, ValueEnum};
 
-use super::{Asked, Control, Flags, Growth, Imports, Weigh};
+use super::{Asked, CacheCommand, Control, Flags, Growth, Imports, Weigh};
 
 /// A first word that is no application.
 #[derive(Debug, Subcommand)]
@@ -20,6 +20,8 @@ pub enum Command {
     /// Tell a running server what to do
     #[command(subcommand)]
     Ctl(Control),
+    /// Show the caches on disk (lowmem_serve.cache), or empty one
+    Cache(CacheCommand),
     /// Write the completions of a shell to stdout
     Completions {
         /// The shell that is to read them

@@ -9,6 +9,7 @@
 //! an application: those have a colon.
 
 mod application;
+mod cache;
 mod command;
 mod compatibility;
 mod elsewhere;
@@ -45,6 +46,7 @@ use crate::exit;
 use crate::import_string;
 
 pub use application::{Application, InterfaceWord, LifespanWord};
+pub use cache::{CacheAction, CacheCommand, CacheTerms, Caches};
 pub use command::{Command, Shell};
 pub use compatibility::Compatibility;
 pub use file::NAMES as SETTINGS_FILES;
@@ -142,6 +144,9 @@ pub struct Flags {
     #[command(flatten)]
     #[expect(missing_docs)]
     pub logging: Logging,
+    #[command(flatten)]
+    #[expect(missing_docs)]
+    pub caches: Caches,
     #[command(flatten)]
     #[expect(missing_docs)]
     pub diagnosis: Diagnosis,

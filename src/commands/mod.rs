@@ -3,6 +3,7 @@
 //! A command receives what was typed and what is around it, writes its result to stdout, what went
 //! wrong to stderr, and says how it ended.
 
+mod cache;
 mod completions;
 mod config;
 mod ctl;
@@ -29,6 +30,7 @@ pub fn run(command: &Command, settings: &[Setting], around: &Surroundings) -> Ex
         Command::Growth(asked) => growth::run(asked, around),
         Command::Status(asked) => status::run(asked, around),
         Command::Ctl(control) => ctl::run(control, around),
+        Command::Cache(asked) => cache::run(asked, around),
         Command::Completions { shell } => write(&completions::script(*shell)),
         Command::Man => write(&man::page()),
     }

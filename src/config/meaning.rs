@@ -30,7 +30,12 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
     ignored(&flags.compatibility, &mut notices);
     notices.extend(cli::unknown_variables(around.variables.keys()));
     let env_file = flags.application.env_file.as_deref();
-    let environment = environment::read(env_file, around, &mut notices, &mut mistakes);
+    let mut environment = environment::read(env_file, around, &mut notices, &mut mistakes);
+    environment.extend(super::cache::variables(
+        &flags.caches,
+        flags.app.as_deref(),
+        around,
+    ));
     let proxies = proxies::meant(&flags.proxies, &environment, &mut mistakes);
     let limits = limits::meant(&flags.limits, &flags.http, &mut mistakes);
     let worker = WorkerConfig {

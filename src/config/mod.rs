@@ -1,5 +1,6 @@
 //! What the flags mean, after all mistakes in them have been reported together.
 
+mod cache;
 mod env_file;
 mod environment;
 mod growth;
