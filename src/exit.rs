@@ -17,6 +17,8 @@ pub enum Exit {
     CouldNotStart = 3,
     /// `weigh`: the application weighs more than its budget, or than its record allows.
     TooHeavy = 4,
+    /// `jobs run --wait`: the run failed.
+    RunFailed = 5,
 }
 
 /// The same for `--help`.
@@ -26,7 +28,8 @@ Exit codes:
   1  importing the application raised
   2  wrong usage
   3  could not start (environment, address, application, lifespan), or its workers kept dying
-  4  heavier than allowed (weigh)";
+  4  heavier than allowed (weigh)
+  5  the run failed (jobs run --wait)";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {

@@ -11,6 +11,7 @@ pub mod environment;
 pub mod exit;
 pub mod growth;
 pub mod imports;
+pub mod jobs;
 pub mod launch;
 pub mod net;
 pub mod operator;

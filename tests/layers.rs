@@ -47,6 +47,23 @@ const RULES: &[Rule] = &[
         why: "the protocols are values",
     },
     Rule {
+        room: "src/jobs",
+        but_not_below: &[],
+        forbidden: &[
+            "crate::cli",
+            "crate::supervisor",
+            "crate::commands",
+            "tracing",
+        ],
+        why: "jobs are values; running them is the supervisor's",
+    },
+    Rule {
+        room: "src/supervisor/jobs/policy",
+        but_not_below: &[],
+        forbidden: &["rustix", "libc", "std::process", "std::fs", "tracing"],
+        why: "the policy is pure",
+    },
+    Rule {
         room: "src/supervisor/pool",
         but_not_below: &[],
         forbidden: &[

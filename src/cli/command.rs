@@ -2,7 +2,7 @@
 
 use clap::{Subcommand, ValueEnum};
 
-use super::{Asked, CacheCommand, Control, Flags, Growth, Imports, Weigh};
+use super::{Asked, CacheCommand, Control, Flags, Growth, Imports, JobsCommand, Weigh};
 
 /// A first word that is no application.
 #[derive(Debug, Subcommand)]
@@ -13,6 +13,8 @@ pub enum Command {
     Weigh(Box<Weigh>),
     /// Serve the application, ask for pages, and show what its imports cost and which of them were used
     Imports(Box<Imports>),
+    /// Show the jobs of a running server, and run, stop or look at one (see --job)
+    Jobs(JobsCommand),
     /// Ask running workers what has grown in them since the last look (see --growth)
     Growth(Growth),
     /// Show running servers: their applications, workers and memory

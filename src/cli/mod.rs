@@ -18,6 +18,8 @@ mod files;
 mod growth;
 mod http;
 mod imports;
+pub mod job;
+mod jobs;
 mod kind;
 mod limits;
 mod listening;
@@ -54,6 +56,7 @@ pub use files::Files;
 pub use growth::{Diagnosis, Growth, SinceWord};
 pub use http::Http;
 pub use imports::Imports;
+pub use jobs::{Jobs, JobsAction, JobsCommand};
 pub use limits::Limits;
 pub use listening::Listening;
 pub use logging::{FormatWord, LevelWord, Logging};
@@ -149,6 +152,9 @@ pub struct Flags {
     pub caches: Caches,
     #[command(flatten)]
     #[expect(missing_docs)]
+    pub jobs: Jobs,
+    #[command(flatten)]
+    #[expect(missing_docs)]
     pub diagnosis: Diagnosis,
     #[command(flatten)]
     #[expect(missing_docs)]
@@ -201,7 +207,8 @@ pub fn parse(
         matches = matched(&mut definition, argv)?;
     }
     let cli = Cli::from_arg_matches(&matches)?;
-    if cli.flags.app.is_none() && cli.command.is_none() && !cli.version {
+    let serves_nothing = cli.command.is_some() || cli.version || cli.flags.jobs.jobs_only;
+    if cli.flags.app.is_none() && !serves_nothing {
         let mut message =
             "the application is missing: lowmem-serve [OPTIONS] module:attribute".to_owned();
         if let Some(found) = import_string::found_in(directory) {

@@ -30,9 +30,7 @@ pub(super) fn tell(named: &Named, request: &Request, around: &Surroundings) -> E
     match client::ask(&socket, request) {
         Ok(Reply::Done(told)) => write(format!("{told}\n").as_bytes()),
         Ok(Reply::Refused(why)) => refused(&why),
-        Ok(Reply::Status(_)) => {
-            refused(&"the server answers something else; it may be another version")
-        }
+        Ok(_) => refused(&"the server answers something else; it may be another version"),
         Err(reason) => refused(&reason),
     }
 }

@@ -9,6 +9,7 @@ mod config;
 mod ctl;
 mod growth;
 mod imports;
+mod jobs;
 mod man;
 pub mod serve;
 mod status;
@@ -26,6 +27,7 @@ pub fn run(command: &Command, settings: &[Setting], around: &Surroundings) -> Ex
     match command {
         Command::Config(flags) => config::run(flags, settings, around),
         Command::Weigh(asked) => weigh::run(asked, around),
+        Command::Jobs(asked) => jobs::run(asked, around),
         Command::Imports(asked) => imports::run(asked, around),
         Command::Growth(asked) => growth::run(asked, around),
         Command::Status(asked) => status::run(asked, around),

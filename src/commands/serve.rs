@@ -10,7 +10,7 @@ use crate::environment::{self, Search};
 use crate::exit::Exit;
 use crate::launch::Launch;
 use crate::net::Listeners;
-use crate::supervisor::Member;
+use crate::supervisor::{Member, Work};
 use crate::sys::process;
 use crate::{supervisor, telemetry, tls};
 
@@ -92,13 +92,21 @@ fn start(
         let python = launch.environment.python.display();
         warn!("{why}. {python} is taken instead.");
     }
-    let listeners = Listeners::open(&config.listen, config.uds_mode, config.backlog)?;
-    let member = Member {
+    let work = Work {
         config: config.clone(),
-        launch,
-        listeners,
+        launch: launch.clone(),
     };
-    Ok(supervisor::run(vec![member], reread)?)
+    let members = if config.jobs.only {
+        Vec::new()
+    } else {
+        let listeners = Listeners::open(&config.listen, config.uds_mode, config.backlog)?;
+        vec![Member {
+            config: config.clone(),
+            launch,
+            listeners,
+        }]
+    };
+    Ok(supervisor::run(members, work, reread)?)
 }
 
 /// What it takes to start a worker here.
@@ -114,7 +122,7 @@ pub fn launch(
     Ok(Launch {
         environment,
         core,
-        package: if config.worker.needs_package() {
+        package: if config.worker.needs_package() || !config.jobs.is_empty() {
             Some(package?)
         } else {
             package.ok()

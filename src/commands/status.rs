@@ -20,6 +20,7 @@ pub(super) fn run(asked: &Asked, around: &Surroundings) -> Exit {
         match client::ask(&socket, &Request::Status) {
             Ok(Reply::Status(status)) => all.push(*status),
             Ok(Reply::Refused(why) | Reply::Done(why)) => unanswered = refused(&why),
+            Ok(_) => unanswered = refused(&"a server answers something else"),
             Err(reason) => unanswered = refused(&reason),
         }
     }

@@ -8,8 +8,8 @@ use super::lazy_imports;
 use super::mistakes::{Mistake, Mistakes};
 use super::{
     Config, HttpVersions, Interface, Lifespan, LimitSettings, Loop, ProxySettings, Recycle,
-    RecycleMode, Surroundings, WorkerConfig, environment, header, limits, listen, logging, mounts,
-    proxies, reload, sleeping, tls, websockets,
+    RecycleMode, Surroundings, WorkerConfig, environment, header, jobs, limits, listen, logging,
+    mounts, proxies, reload, sleeping, tls, websockets,
 };
 use crate::cli::{
     self, Application, Compatibility, Flags, Http, InterfaceWord, LifespanWord, RecycleWord,
@@ -50,6 +50,8 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
     };
     let settings = environment::settings(flags, around);
     let reload = reload::meant(&flags.reload, settings, around, &mut notices, &mut mistakes);
+    let jobs = jobs::meant(&flags.jobs, around, &mut mistakes);
+    environment.extend(jobs::variable(&jobs));
     let mut config = Config {
         listen: listen::meant(&flags.listening, around, &mut notices, &mut mistakes),
         uds_mode: flags.listening.uds_mode,
@@ -59,6 +61,7 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
         preload: flags.processes.preload,
         recycle: recycle(&flags.recycling, flags.processes.timeout_graceful_shutdown),
         sleep: sleeping::meant(&flags.sleeping),
+        jobs,
         reload,
         operator: super::operator::meant(&flags.operation, around),
         environment,

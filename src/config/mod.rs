@@ -5,6 +5,7 @@ mod env_file;
 mod environment;
 mod growth;
 mod header;
+mod jobs;
 mod lazy_imports;
 mod limits;
 mod listen;
@@ -52,6 +53,8 @@ pub struct Config {
     pub worker_startup: Option<Duration>,
     /// Workers are forked from a process that has imported the application.
     pub preload: bool,
+    /// What is run apart from requests.
+    pub jobs: crate::jobs::Settings,
     /// When and how healthy workers are replaced.
     pub recycle: Recycle,
     /// When the application sleeps.

@@ -8,15 +8,15 @@
 mod worker_mode;
 
 use std::io;
-use std::os::fd::AsRawFd;
-use std::path::PathBuf;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::Pid;
 
 use crate::control::SupervisorEnd;
 use crate::environment::{Environment, Linkage};
-use crate::sys::process;
+use crate::sys::{process, session};
 
 pub use worker_mode::{become_worker, is_worker};
 
@@ -43,15 +43,57 @@ impl Launch {
     /// Starts a worker, which waits for its first message on the control socket.
     pub fn start(&self) -> io::Result<(Pid, SupervisorEnd)> {
         let (ours, theirs) = SupervisorEnd::pair()?;
+        let command = self.command(&theirs);
+        let pid = process::start(command, theirs)?;
+        Ok((pid, ours))
+    }
+
+    /// Starts a process for a run, in a session of its own, with further variables. It waits for its
+    /// first message.
+    pub fn start_run(
+        &self,
+        variables: &[(&str, String)],
+        lifeline: OwnedFd,
+        output: OwnedFd,
+    ) -> io::Result<(Pid, SupervisorEnd)> {
+        let (ours, theirs) = SupervisorEnd::pair()?;
+        let mut command = self.command(&theirs);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        let pid = session::start(command, Some(theirs), lifeline, output)?;
+        Ok((pid, ours))
+    }
+
+    /// Starts another program for a run, in the same way.
+    pub fn start_program(
+        &self,
+        words: &[String],
+        directory: &Path,
+        variables: &[(&str, String)],
+        lifeline: OwnedFd,
+        output: OwnedFd,
+    ) -> io::Result<Pid> {
+        let (program, arguments) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(directory);
+        self.surround(&mut command);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        session::start(command, None, lifeline, output)
+    }
+
+    fn command(&self, control: &OwnedFd) -> Command {
         let mut command = self.interpreter();
-        command.arg(&self.core).arg(theirs.as_raw_fd().to_string());
+        command.arg(&self.core).arg(control.as_raw_fd().to_string());
+        self.surround(&mut command);
+        command
+    }
+
+    /// The environment of the application.
+    fn surround(&self, command: &mut Command) {
         // The sockets that systemd has passed are this process's; no other may take them for its own.
         for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
             command.env_remove(name);
         }
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        let pid = process::start(command, theirs)?;
-        Ok((pid, ours))
     }
 
     /// The command up to BOOT's own arguments.

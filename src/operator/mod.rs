@@ -13,6 +13,9 @@ mod status;
 
 use serde::{Deserialize, Serialize};
 
+use crate::jobs::Record;
+use crate::jobs::report::Overview;
+
 pub use place::OperatorSocket;
 pub use status::{ApplicationStatus, Serving, Stage, Status, VERSION, WorkerStatus};
 
@@ -33,6 +36,24 @@ pub enum Request {
     Wake,
     /// Add workers, or with a negative number remove them, as SIGTTIN and SIGTTOU do.
     Workers(i16),
+    /// About its jobs.
+    Jobs(JobsRequest),
+}
+
+/// What a server is asked about its jobs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobsRequest {
+    /// Which there are, and how they are.
+    Overview,
+    /// The last runs of one.
+    History(String),
+    /// Run one now.
+    Run(String),
+    /// End the run of one, or a task by its id.
+    Stop(String),
+    /// Put a task that was given up into the queue again.
+    Retry(String),
 }
 
 /// What it answers.
@@ -45,6 +66,12 @@ pub enum Reply {
     Refused(String),
     /// The answer to [`Request::Status`].
     Status(Box<Status>),
+    /// The answer to [`JobsRequest::Overview`].
+    Jobs(Box<Overview>),
+    /// The answer to [`JobsRequest::History`], the latest last.
+    Runs(Vec<Record>),
+    /// The run that [`JobsRequest::Run`] has started, or that will follow the present one.
+    Started(String),
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::Supervisor;
 use super::application::Application;
 use super::pool::{Cause, Event};
-use crate::operator::{Reply, Request, Serving, Status, VERSION};
+use crate::operator::{JobsRequest, Reply, Request, Serving, Status, VERSION};
 use crate::sys::weight;
 
 /// More at once is a slip of the hand.
@@ -31,14 +31,27 @@ impl Supervisor<'_> {
         }
     }
 
-    fn reply(&self, request: &Request) -> (Reply, Vec<Event>) {
+    fn reply_about_jobs(&mut self, request: &JobsRequest) -> Reply {
+        match &mut self.jobs {
+            Some(jobs) => jobs.answer(request),
+            None => Reply::Refused("this server has no jobs and no queue".to_owned()),
+        }
+    }
+
+    fn reply(&mut self, request: &Request) -> (Reply, Vec<Event>) {
         let mut applications = self.applications.iter();
         let is_stopping = applications.all(|own| own.serving() == Serving::Stopping);
-        if is_stopping && *request != Request::Status {
+        let is_stopping = if self.applications.is_empty() {
+            self.is_stopping
+        } else {
+            is_stopping
+        };
+        if is_stopping && !matches!(request, Request::Status | Request::Jobs(_)) {
             let why = "the server is stopping".to_owned();
             return (Reply::Refused(why), Vec::new());
         }
         match *request {
+            Request::Jobs(ref request) => (self.reply_about_jobs(request), Vec::new()),
             Request::Status => (Reply::Status(Box::new(self.status())), Vec::new()),
             Request::Recycle => {
                 let applications = self.applications.iter();

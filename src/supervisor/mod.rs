@@ -10,6 +10,7 @@ mod application;
 mod asleep;
 mod changes;
 mod follower;
+mod jobs;
 mod keeping;
 mod notice;
 mod operator;
@@ -22,18 +23,19 @@ mod workforce;
 
 use std::io;
 use std::os::fd::AsFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
 use self::application::Application;
+use self::jobs::Jobs;
 use self::notice::Parent;
 use self::operator::Operator;
 use self::pool::Event;
 use self::signals::Signals;
-use crate::config::Config;
+use crate::config::{Config, WorkerConfig};
 use crate::exit::Exit;
 use crate::launch::Launch;
 use crate::net::Listeners;
@@ -53,12 +55,23 @@ pub struct Member {
     pub listeners: Listeners,
 }
 
+/// What is run apart from requests, and by whom the server itself is asked.
+#[derive(Debug)]
+pub struct Work {
+    /// The settings of the server, and of its jobs.
+    pub config: Config,
+    /// How the processes of runs are started.
+    pub launch: Launch,
+}
+
 /// Serves until it is told to stop or cannot go on.
-pub fn run(members: Vec<Member>, reread: &Reread<'_>) -> io::Result<Exit> {
+pub fn run(members: Vec<Member>, work: Work, reread: &Reread<'_>) -> io::Result<Exit> {
     let parent = Parent::of(&members);
-    let socket = members
-        .first()
-        .and_then(|member| member.config.operator.clone());
+    let Work { config, launch } = work;
+    let worker = WorkerConfig {
+        package: launch.package.clone(),
+        ..config.worker.clone()
+    };
     let applications = members.into_iter();
     let applications = applications.map(|member| Application::new(member, reread));
     let mut supervisor = Supervisor {
@@ -66,7 +79,10 @@ pub fn run(members: Vec<Member>, reread: &Reread<'_>) -> io::Result<Exit> {
         signals: Signals::install()?,
         parent,
         is_announced: false,
-        operator: Operator::open(socket.as_ref())?,
+        operator: Operator::open(config.operator.as_ref())?,
+        jobs: Jobs::open(&config.jobs, worker, &launch)?.map(Box::new),
+        grace: config.worker.graceful_shutdown,
+        is_stopping: false,
         began: Instant::now(),
     };
     supervisor.serve()
@@ -80,6 +96,12 @@ struct Supervisor<'a> {
     is_announced: bool,
     /// Where operators ask, if they may.
     operator: Option<Operator>,
+    /// What runs apart from requests, if anything does.
+    jobs: Option<Box<Jobs>>,
+    /// How long runs may take once the server ends.
+    grace: Duration,
+    /// It was told to.
+    is_stopping: bool,
     began: Instant,
 }
 
@@ -88,11 +110,15 @@ impl Supervisor<'_> {
         loop {
             self.turn();
             if let Some(exit) = self.exit() {
-                self.parent.stopped();
-                return Ok(exit);
+                // What else runs ends before the server does.
+                if self.let_jobs_end() {
+                    self.parent.stopped();
+                    return Ok(exit);
+                }
             }
             // A start, its own too, or a swap is over: what that took is not needed to wait.
-            let mut is_unsettled = false;
+            let jobs = self.jobs.as_mut();
+            let mut is_unsettled = jobs.is_some_and(|jobs| jobs.take_unsettled());
             for application in &mut self.applications {
                 is_unsettled |= application.take_unsettled();
             }
@@ -118,14 +144,42 @@ impl Supervisor<'_> {
         for application in &mut self.applications {
             application.turn();
         }
+        if let Some(jobs) = &mut self.jobs {
+            jobs.turn();
+        }
         self.announce();
     }
 
     /// How the server ends, once no application is left.
     fn exit(&self) -> Option<Exit> {
+        if self.applications.is_empty() {
+            return self.is_stopping.then_some(Exit::Stopped);
+        }
         let exits = self.applications.iter().map(Application::exit);
         let exits: Vec<Exit> = exits.collect::<Option<_>>()?;
         exits.into_iter().max_by_key(|exit| *exit as u8)
+    }
+
+    /// Has runs end, as nothing is served any more; whether none is left.
+    fn let_jobs_end(&mut self) -> bool {
+        let grace = self.grace;
+        self.jobs.as_mut().is_none_or(|jobs| {
+            jobs.shut_down(grace);
+            jobs.is_idle()
+        })
+    }
+
+    /// Tells the jobs that the server ends; the second Ctrl-C is not as patient as the first.
+    fn stop_jobs(&mut self, event: Event) {
+        let is_again = std::mem::replace(&mut self.is_stopping, true);
+        let Some(jobs) = &mut self.jobs else {
+            return;
+        };
+        if event == Event::StopNow || (event == Event::Interrupt && is_again) {
+            jobs.kill_all();
+        } else {
+            jobs.shut_down(self.grace);
+        }
     }
 
     fn hear_signals(&mut self) {
@@ -135,6 +189,7 @@ impl Supervisor<'_> {
                 Event::Stop | Event::Interrupt | Event::StopNow
             ) {
                 self.parent.stopping(arrived.number);
+                self.stop_jobs(arrived.event);
             }
             for application in &mut self.applications {
                 application.on(arrived.event);
@@ -148,6 +203,13 @@ impl Supervisor<'_> {
             if application.reaped(pid, ending) {
                 return;
             }
+        }
+        if self
+            .jobs
+            .as_mut()
+            .is_some_and(|jobs| jobs.ended(pid, ending))
+        {
+            return;
         }
         // Otherwise it was a template, or an orphan, which process 1 has to reap.
         for application in &mut self.applications {
@@ -167,6 +229,10 @@ impl Supervisor<'_> {
     fn wait(&self) -> io::Result<()> {
         let mut sources = vec![(self.signals.as_fd(), PollFlags::IN)];
         let mut next = self.operator.as_ref().and_then(Operator::deadline);
+        if let Some(jobs) = &self.jobs {
+            sources.extend(jobs.sources().map(|fd| (fd, PollFlags::IN)));
+            next = next.into_iter().chain(jobs.next_deadline()).min();
+        }
         for application in &self.applications {
             sources.extend(application.sources().map(|fd| (fd, PollFlags::IN)));
             next = next.into_iter().chain(application.next_deadline()).min();

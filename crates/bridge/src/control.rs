@@ -167,7 +167,11 @@ impl Control {
                 (ToWorker::Leave, _) => return Order::Stop(Stop::Now(Haste::Leave)),
                 (ToWorker::Adopt | ToWorker::Sleep(_), None)
                 | (
-                    ToWorker::Start(_) | ToWorker::Preload(_) | ToWorker::Warm(..) | ToWorker::Fork,
+                    ToWorker::Start(_)
+                    | ToWorker::Preload(_)
+                    | ToWorker::Warm(..)
+                    | ToWorker::Run(_)
+                    | ToWorker::Fork,
                     _,
                 ) => {
                     tracing::error!("The supervisor sent a message out of place");

@@ -6,6 +6,7 @@
 //! command line win over them.
 
 mod check;
+mod jobs;
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -94,6 +95,17 @@ fn read(path: &Path, text: &str) -> Result<Option<File>, String> {
     let mut entries = Vec::new();
     let mut wrong = Vec::new();
     for (key, value) in table {
+        if let Some(inner) = value
+            .get_ref()
+            .as_table()
+            .filter(|_| jobs::is_ours(key.get_ref()))
+        {
+            match jobs::entries(key.get_ref(), inner, key.span().start, text) {
+                Ok(own) => entries.extend(own),
+                Err(own) => wrong.extend(own),
+            }
+            continue;
+        }
         match check::entry(key.get_ref(), value.get_ref()) {
             Ok((id, values)) => entries.push(Entry {
                 id,

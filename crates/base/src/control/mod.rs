@@ -8,6 +8,7 @@ mod channel;
 mod drain;
 mod imported;
 mod moved;
+mod run;
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ pub use channel::{Channel, MAX_DESCRIPTORS, Received, SupervisorEnd, WorkerEnd, 
 pub use drain::Drain;
 pub use imported::{Imported, ToImport, Unfit};
 pub use moved::{BATCH, HandOver, Lane, LaneEnd, Moved, Peers, ServerAddress, Stage};
+pub use run::RunConfig;
 
 /// From the supervisor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +32,8 @@ pub enum ToWorker {
     Preload(Box<WorkerConfig>),
     /// The first message to a template of others' modules: import these.
     Warm(Box<WorkerConfig>, Box<ToImport>),
+    /// The first message to a process that serves nothing: run this, and exit.
+    Run(Box<RunConfig>),
     /// To a template: fork a worker, whose end of its control socket is attached.
     Fork,
     /// Serve on, and say when little would be lost by a drain: long requests have ended, or this time

@@ -10,6 +10,7 @@ pub mod library;
 pub mod limits;
 pub mod memory;
 pub mod process;
+pub mod session;
 pub mod startup;
 pub mod stop_signals;
 pub mod watch;

@@ -42,7 +42,7 @@ pub fn end_with_parent(command: &mut Command) {
 }
 
 /// In a child: has the kernel send `signal` when its parent dies.
-fn tie_to(parent: Pid, signal: Signal) -> io::Result<()> {
+pub(super) fn tie_to(parent: Pid, signal: Signal) -> io::Result<()> {
     set_parent_process_death_signal(Some(signal))?;
     // Had the parent died before the line above, no signal would come.
     if getppid() != Some(parent) {
@@ -123,6 +123,13 @@ pub fn reap() -> Option<(Pid, Ending)> {
             Ok(None) | Err(_) => return None,
         }
     }
+}
+
+/// Collects this child if it has ended.
+pub fn reap_one(child: Pid) -> Option<Ending> {
+    let (_, status) = waitpid(Some(child), WaitOptions::NOHANG).ok()??;
+    let code = status.exit_status().map(Ending::Code);
+    code.or_else(|| status.terminating_signal().map(Ending::Signal))
 }
 
 /// Ends a child that does not end by itself. The child is not reaped yet, so the pid is still its own.

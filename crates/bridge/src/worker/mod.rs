@@ -1,6 +1,7 @@
 //! A worker's life, from its first message: it imports the application, or is forked from a template
 //! that has; what comes then is in [`serving`].
 
+mod run;
 mod serving;
 
 use std::os::fd::OwnedFd;
@@ -44,6 +45,7 @@ pub fn main(py: Python<'_>, control: OwnedFd) -> PyResult<i32> {
         }
         Some((ToWorker::Preload(config), _)) => preload(py, control, &config),
         Some((ToWorker::Warm(config, import), _)) => warm_up(py, control, &config, &import),
+        Some((ToWorker::Run(run), _)) => run::once(py, &run),
         _ => Err(out_of_place()),
     }
 }

@@ -1,0 +1,99 @@
+"""What runs in the process of a job or of a task: one function, and the process ends.
+
+The process imports the function's module and what that imports, and nothing of the application besides.
+"""
+
+import json
+import os
+import sys
+import traceback
+
+FAILED = 1
+"""The exit code when the function raises, as Python's own."""
+
+Json = dict[str, object]
+
+
+def run(target: str, task: str | None, result: str | None) -> int:
+    """Runs `module:function`; with the arguments and for the result of a task, if it is one. The exit code."""
+    try:
+        arguments = _read(task) if task else {}
+        value = call(resolve(target), arguments.get("args", []), arguments.get("kwargs", {}))
+    except Exception as error:
+        _print(error)
+        if result:
+            message = "".join(traceback.format_exception_only(error)).strip()
+            _write(
+                result.removesuffix(".json") + ".error",
+                {"status": "failed", "type": _name(error), "message": message},
+            )
+        return FAILED
+    if result:
+        _write(result, _done(value))
+    return 0
+
+
+def resolve(target: str) -> object:
+    """The function; an error says which part of its name leads nowhere."""
+    module_name, _, attributes = target.partition(":")
+    if not attributes:
+        raise ImportError(f"{target!r} is no function like package.module:function")
+    __import__(module_name)
+    found: object = sys.modules[module_name]
+    for name in attributes.split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            raise ImportError(f"{module_name} has no {attributes}") from None
+    return found
+
+
+def call(function: object, args: list, kwargs: dict) -> object:
+    """Calls it, and has what an asynchronous one returns run to its end."""
+    if not callable(function):
+        raise TypeError(f"{function!r} cannot be called")
+    value = function(*args, **kwargs)
+    if hasattr(value, "__await__"):
+        import asyncio
+
+        value = asyncio.run(_awaited(value))
+    return value
+
+
+async def _awaited(value):
+    return await value
+
+
+def _done(value: object) -> Json:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        # It has run: a result that cannot be told is no reason to run it again.
+        return {"status": "done", "value": None, "unwritable": type(value).__name__}
+    return {"status": "done", "value": value}
+
+
+def _read(file: str) -> Json:
+    with open(file, encoding="utf-8") as stream:
+        return json.load(stream)
+
+
+def _write(file: str, content: Json) -> None:
+    """Writes a file in one step: whoever reads it sees all of it."""
+    beside = f"{file}.{os.getpid()}"
+    with open(beside, "w", encoding="utf-8") as stream:
+        json.dump(content, stream)
+    os.replace(beside, file)
+
+
+def _name(error: BaseException) -> str:
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _print(error: BaseException) -> None:
+    """The traceback without the frames of this file, which are the same each time."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+        frames = frames.tb_next
+    traceback.print_exception(type(error), error, frames or error.__traceback__)

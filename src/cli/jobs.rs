@@ -1,0 +1,105 @@
+//! `--job`, `--queue…`, `--state-dir`, and `lowmem-serve jobs`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+use clap::{Args, Subcommand};
+
+use super::operation::Named;
+use super::{job, values};
+use crate::jobs::Job;
+
+/// Options about work apart from requests.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Jobs")]
+pub struct Jobs {
+    /// Run a function or a command on a schedule or on demand, each run in a process that ends:
+    /// 'reindex=myapp.search:reindex every 6h' (docs/jobs.md has all settings)
+    #[arg(long = "job", value_name = "NAME=RUN …", value_parser = job::parse, env = "LOWMEM_JOB")]
+    #[arg(value_delimiter = '\n')]
+    pub jobs: Vec<Job>,
+    /// Serve no application, only run jobs and the queue
+    #[arg(long, env = "LOWMEM_JOBS_ONLY", value_parser = BoolishValueParser::new())]
+    pub jobs_only: bool,
+    /// Where jobs keep their times and results, and the queue its tasks [default:
+    /// $STATE_DIRECTORY, else lowmem-serve in $XDG_STATE_HOME or ~/.local/state]
+    #[arg(long, value_name = "DIRECTORY", env = "LOWMEM_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Run the tasks that lowmem_serve.jobs.enqueue() puts into the queue
+    #[arg(long, env = "LOWMEM_QUEUE", value_parser = BoolishValueParser::new())]
+    pub queue: bool,
+    /// Tasks that run at once
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = values::at_least(1usize))]
+    #[arg(env = "LOWMEM_QUEUE_CONCURRENT")]
+    pub queue_concurrent: usize,
+    /// Further attempts after a task that failed
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = values::number(0..=100u32))]
+    #[arg(env = "LOWMEM_QUEUE_RETRIES")]
+    pub queue_retries: u32,
+    /// End a task after this time
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = values::lifetime)]
+    #[arg(env = "LOWMEM_QUEUE_TIMEOUT")]
+    pub queue_timeout: Duration,
+    /// Kill a task whose own memory exceeds 300M, 1G [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = values::size, env = "LOWMEM_QUEUE_MAX_MEMORY")]
+    pub queue_max_memory: Option<u64>,
+}
+
+/// What is asked about jobs, or told.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct JobsCommand {
+    #[command(subcommand)]
+    #[expect(missing_docs)]
+    pub action: Option<JobsAction>,
+    #[command(flatten)]
+    #[expect(missing_docs)]
+    pub named: Named,
+    /// Write JSON (docs/jobs.md)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What is done with a job. Without one, all are listed.
+#[derive(Debug, Subcommand)]
+pub enum JobsAction {
+    /// Run a job now
+    Run {
+        /// Its name
+        name: String,
+        /// Wait for its end; the exit code is 5 if the run failed
+        #[arg(long)]
+        wait: bool,
+        #[command(flatten)]
+        #[expect(missing_docs)]
+        named: Named,
+    },
+    /// Show the last runs of a job
+    History {
+        /// Its name
+        name: String,
+        /// Write JSON (docs/jobs.md)
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        #[expect(missing_docs)]
+        named: Named,
+    },
+    /// End the run of a job, or a task by its id
+    Stop {
+        /// The job's name, or the task's id
+        name: String,
+        #[command(flatten)]
+        #[expect(missing_docs)]
+        named: Named,
+    },
+    /// Put a task that was given up into the queue again
+    Retry {
+        /// Its id
+        id: String,
+        #[command(flatten)]
+        #[expect(missing_docs)]
+        named: Named,
+    },
+}

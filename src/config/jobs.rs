@@ -1,0 +1,79 @@
+//! What is run apart from requests, and where its state is.
+
+use std::path::PathBuf;
+
+use super::Surroundings;
+use super::mistakes::Mistakes;
+use crate::cli::Jobs;
+use crate::jobs::{Limits, Queue, Settings};
+
+/// Names the directory of the queue: where tasks are written.
+const QUEUE_VARIABLE: &str = "LOWMEM_SERVE_QUEUE";
+
+/// The directory below `$XDG_STATE_HOME`.
+const DIRECTORY: &str = "lowmem-serve";
+
+pub(super) fn meant(typed: &Jobs, around: &Surroundings, mistakes: &mut Mistakes) -> Settings {
+    let mut names: Vec<_> = typed.jobs.iter().map(|job| job.name.as_str()).collect();
+    names.sort_unstable();
+    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        mistakes.add(
+            "--job",
+            format!("there are two jobs with the name {}", pair[0]),
+        );
+    }
+    let queue = typed.queue.then_some(Queue {
+        concurrent: typed.queue_concurrent,
+        retries: typed.queue_retries,
+        limits: Limits {
+            timeout: typed.queue_timeout,
+            max_memory: typed.queue_max_memory,
+            nice: 0,
+        },
+    });
+    let settings = Settings {
+        jobs: typed.jobs.clone(),
+        queue,
+        state: state(typed, around),
+        only: typed.jobs_only,
+    };
+    if typed.jobs_only && settings.is_empty() {
+        mistakes.add(
+            "--jobs-only",
+            "there is no job and no queue: name one with --job or --queue",
+        );
+    }
+    if !settings.is_empty() && settings.state.is_none() {
+        let why = "name a directory: neither $STATE_DIRECTORY, $XDG_STATE_HOME nor $HOME says where \
+                   jobs can keep their times and results";
+        mistakes.add("--state-dir", why);
+    }
+    settings
+}
+
+/// What workers and runs get, so that they find the queue.
+pub(super) fn variable(settings: &Settings) -> Option<(String, String)> {
+    let state = settings
+        .state
+        .as_deref()
+        .filter(|_| settings.queue.is_some())?;
+    let queue = state.join("queue").to_string_lossy().into_owned();
+    Some((QUEUE_VARIABLE.to_owned(), queue))
+}
+
+fn state(typed: &Jobs, around: &Surroundings) -> Option<PathBuf> {
+    if let Some(named) = &typed.state_dir {
+        return Some(around.directory.join(named));
+    }
+    let absolute = |name: &str| {
+        let value = around.variable(name)?;
+        // systemd writes several directories with colons between them.
+        let first = PathBuf::from(value.split(':').next()?);
+        Some(first).filter(|path| path.is_absolute())
+    };
+    let home = || Some(absolute("HOME")?.join(".local/state"));
+    absolute("STATE_DIRECTORY").or_else(|| {
+        let below = absolute("XDG_STATE_HOME").or_else(home)?;
+        Some(below.join(DIRECTORY))
+    })
+}

@@ -1,0 +1,185 @@
+//! A run's processes, from their start to the end of the last one.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use rustix::process::{Pid, Signal};
+use tracing::debug;
+
+use super::life::{Blow, Life};
+use super::output::Output;
+use super::policy::Now;
+use crate::control::{RunConfig, ToWorker};
+use crate::jobs::{Limits, Outcome, Record, Target, Why};
+use crate::launch::Launch;
+use crate::sys::process::Ending;
+use crate::sys::{session, weight};
+
+/// The first look at a run's memory; short runs are the rule.
+const FIRST_LOOK: Duration = Duration::from_millis(20);
+
+/// A look follows after so many times what the last one took, so that looking costs a hundredth.
+const LOOK_SHARE: u32 = 100;
+
+/// But at least so often: for the limit to hold, or for the figure of its peak.
+const LONGEST_LOOK_AT_LIMIT: Duration = Duration::from_millis(500);
+const LONGEST_LOOK: Duration = Duration::from_secs(2);
+const SHORTEST_LOOK: Duration = Duration::from_millis(50);
+
+/// What is to be run.
+pub(super) struct Order<'a> {
+    pub target: &'a Target,
+    pub limits: Limits,
+    /// The job's name, or the task's function: what log lines are marked with.
+    pub job: &'a str,
+    /// The run's number, or the task's id.
+    pub run: String,
+    pub attempt: u32,
+    pub due: Option<Timestamp>,
+    /// Without a target of its own: what the process is told.
+    pub config: RunConfig,
+}
+
+/// A live run.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub name: String,
+    pub target: String,
+    pub attempt: u32,
+    pub due: Option<Timestamp>,
+    pub pid: Pid,
+    pub began: Now,
+    pub peak: u64,
+    pub life: Life,
+    max_memory: Option<u64>,
+    look_at: Instant,
+    output: Output,
+    /// All of it ends when this is closed.
+    _lifeline: OwnedFd,
+}
+
+impl Run {
+    pub(super) fn start(launch: &Launch, order: Order<'_>, now: Now) -> io::Result<Self> {
+        let (output, writer) = Output::new(order.job, &order.run)?;
+        let (theirs, lifeline) = session::lifeline()?;
+        let variables = [
+            ("LOWMEM_SERVE_JOB", order.job.to_owned()),
+            ("LOWMEM_SERVE_RUN", order.run.clone()),
+            ("LOWMEM_SERVE_ATTEMPT", order.attempt.to_string()),
+        ];
+        let pid = match order.target {
+            Target::Command(words) => {
+                let directory = &order.config.worker.app_dir;
+                launch.start_program(words, directory, &variables, theirs, writer)?
+            }
+            Target::Function(_) => {
+                let (pid, control) = launch.start_run(&variables, theirs, writer)?;
+                // It is read though this end is closed.
+                if let Err(reason) = control.send(&ToWorker::Run(Box::new(order.config)), &[]) {
+                    session::signal(pid, Signal::KILL);
+                    return Err(reason);
+                }
+                pid
+            }
+        };
+        session::lower(pid, order.limits.nice);
+        Ok(Self {
+            name: order.run,
+            target: order.target.typed(),
+            attempt: order.attempt,
+            due: order.due,
+            pid,
+            began: now,
+            peak: 0,
+            life: Life::new(order.limits.timeout, now.steady),
+            max_memory: order.limits.max_memory,
+            look_at: now.steady + FIRST_LOOK,
+            output,
+            _lifeline: lifeline,
+        })
+    }
+
+    /// What has become due: log lines, the end of its time, a look at its memory.
+    pub(super) fn turn(&mut self, now: Instant) {
+        self.output.pass_on();
+        let blow = self.life.tick(now);
+        self.strike(blow);
+        if self.look_at <= now {
+            self.look();
+        }
+    }
+
+    /// Weighs all of its processes together.
+    fn look(&mut self) {
+        let began = Instant::now();
+        let members = session::members(self.pid);
+        let own = members.into_iter().filter_map(weight::own).sum();
+        self.peak = self.peak.max(own);
+        if self.max_memory.is_some_and(|most| own > most) {
+            let blow = self.life.kill(Why::Memory(own));
+            self.strike(blow);
+        }
+        let took = began.elapsed();
+        let longest = match self.max_memory {
+            Some(_) => LONGEST_LOOK_AT_LIMIT,
+            None => LONGEST_LOOK,
+        };
+        self.look_at = began + (took * LOOK_SHARE).clamp(SHORTEST_LOOK, longest);
+    }
+
+    pub(super) fn end(&mut self, why: Why, now: Instant) {
+        let blow = self.life.end(why, now);
+        self.strike(blow);
+    }
+
+    pub(super) fn end_within(&mut self, why: Why, patience: Duration, now: Instant) {
+        let blow = self.life.end_within(why, patience, now);
+        self.strike(blow);
+    }
+
+    pub(super) fn kill(&mut self, why: Why) {
+        let blow = self.life.kill(why);
+        self.strike(blow);
+    }
+
+    fn strike(&self, blow: Option<Blow>) {
+        match blow {
+            Some(Blow::Terminate) => session::signal(self.pid, Signal::TERM),
+            Some(Blow::Kill) => session::signal(self.pid, Signal::KILL),
+            None => {}
+        }
+    }
+
+    /// What is known of it once its first process has ended. The others end with it.
+    pub(super) fn finish(self, ending: Ending, now: Now) -> Record {
+        session::signal(self.pid, Signal::KILL);
+        let outcome = match (ending, self.life.why()) {
+            (Ending::Code(0), _) => Outcome::Done,
+            (_, Some(why)) => Outcome::Ended(why),
+            (Ending::Code(code), None) => Outcome::Code(code),
+            (Ending::Signal(number), None) => Outcome::Signal(number),
+        };
+        self.output.finish();
+        debug!("Run {} of {} {outcome}", self.name, self.target);
+        Record {
+            run: self.name,
+            due: self.due,
+            started: self.began.wall,
+            took: now.steady.duration_since(self.began.steady).as_secs_f64(),
+            peak: self.peak,
+            attempt: self.attempt,
+            outcome,
+        }
+    }
+
+    pub(super) fn source(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.output.source()
+    }
+
+    pub(super) fn next_deadline(&self) -> Instant {
+        let life = self.life.next_deadline();
+        life.map_or(self.look_at, |deadline| deadline.min(self.look_at))
+    }
+}
