@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from conftest import Start
 from harness import Response, Server
 from harness.websocket_client import WebSocketClient
 
@@ -77,8 +78,14 @@ def test_every_value_has_the_plain_type_of_the_specification(scopes: Server) -> 
     assert answer["scope_kind"] == "dict"
 
 
-def test_only_pathsend_is_advertised_for_http(scopes: Server) -> None:
-    assert scope_of(scopes.get("/")).get("extensions", {}) == {"http.response.pathsend": {}}
+def test_no_extension_is_advertised_unasked(scopes: Server) -> None:
+    """Frameworks act on what is announced, and an application that works below Uvicorn works here."""
+    assert scope_of(scopes.get("/")).get("extensions", {}) == {}
+
+
+def test_pathsend_is_advertised_where_it_is_asked_for(server: Start) -> None:
+    scope = scope_of(server("http_scope:app", "--pathsend").get("/"))
+    assert scope["extensions"] == {"http.response.pathsend": {}}
 
 
 @pytest.mark.parametrize(

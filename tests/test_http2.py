@@ -17,7 +17,7 @@ from hyperframe.frame import (
 
 from harness.http2_client import Http2Client
 from harness.http2_frames import CANCEL, INITIAL_WINDOW_SIZE, INTERNAL_ERROR
-from harness.replacing import lose_no_request
+from harness.replacing import lose_no_request, lose_nothing_sent_once
 from harness.scripted import Scripted, body, start
 
 STREAM_WINDOW = 256 * 1024
@@ -257,3 +257,7 @@ def test_h2load_gets_every_answer(server):
         ["h2load", "-n", "2000", "-c", "4", "-m", "32", url], capture_output=True, text=True
     )
     assert "2000 succeeded, 0 failed" in said.stdout, said.stdout
+
+
+def test_replacing_workers_loses_nothing_of_clients_that_do_not_repeat(server):
+    lose_nothing_sent_once(server("hello:app", "--no-access-log"))

@@ -5,7 +5,8 @@ import signal
 import socket
 import time
 
-from hyperframe.frame import DataFrame, GoAwayFrame
+import pytest
+from hyperframe.frame import DataFrame, GoAwayFrame, PingFrame
 
 from harness.http2_frames import NO_ERROR
 from harness.scripted import Scripted, body, start
@@ -25,7 +26,6 @@ def test_a_drain_lets_a_response_end_and_says_goaway_then(server, connect):
         scripted.server.stderr.wait_for_line("Shutting down")
         control.send(b"\r\n")
         assert client.response(number).body == b"begun ended"
-        assert client.goaways == []
         client.read_until_close()
     last = client.goaways[-1]
     assert (last.error_code, last.last_stream_id) == (NO_ERROR, number)
@@ -48,12 +48,60 @@ def test_a_connection_that_is_never_idle_hears_goaway_after_a_while(server, conn
     assert scripted.server.wait() == 0
 
 
-def test_an_idle_connection_is_told_to_go_after_its_time(server, connect):
-    client = connect(server("hello:app", "--timeout-keep-alive", "2"))
+def drain(started):
+    started.send_signal(signal.SIGTERM)
+
+
+def recycle(started):
+    started.send_signal(signal.SIGHUP)
+
+
+def wait(started):
+    """Until the connection has been idle for too long."""
+
+
+@pytest.mark.parametrize("end", [drain, recycle, wait])
+def test_an_idle_connection_is_told_to_go_in_two_steps(server, connect, end):
+    """RFC 9113 section 6.8: a request that is on its way is answered."""
+    started = server("hello:app", "--timeout-keep-alive", "1")
+    client = connect(started, answers_pings=False)
     assert client.get("/").status == 200
+    end(started)
+    warning = client.read_until(GoAwayFrame)
+    assert (warning.error_code, warning.last_stream_id) == (NO_ERROR, 2**31 - 1)
+    assert client.get("/").body == b"Hello, world!"
+    question = client.read_until(PingFrame)
+    assert client.get("/").body == b"Hello, world!"
+    client.send(PingFrame(opaque_data=question.opaque_data, flags=["ACK"]))
+    last = client.read_until(GoAwayFrame)
+    assert (last.error_code, last.last_stream_id) == (NO_ERROR, 5)
     client.read_until_close()
-    assert client.goaways[-1].error_code == NO_ERROR
-    assert client.goaways[-1].last_stream_id == 1
+
+
+def test_a_client_that_does_not_answer_is_left_all_the_same(server, connect):
+    started = server("hello:app")
+    client = connect(started, answers_pings=False)
+    assert client.get("/").status == 200
+    drain(started)
+    client.read_until_close()
+    assert [each.last_stream_id for each in client.goaways] == [2**31 - 1, 1]
+    assert started.wait() == 0
+
+
+def test_goaway_comes_with_the_last_response(server, connect):
+    """A client that sees it only afterwards may have sent another request."""
+    scripted = Scripted(server("http_script:app"))
+    script = scripted.script(start(200), body(b"begun ", more=True), ("wait", "go"), body(b"ended"))
+    client = connect(scripted.server)
+    with scripted.server.connect() as control:
+        client.request("GET", "/", list(script.headers.items()))
+        client.read_until(DataFrame)
+        control.send(f"GET /set/{script.headers['x-id']}-go HTTP/1.1\r\nhost: a\r\n".encode())
+        scripted.server.send_signal(signal.SIGTERM)
+        scripted.server.stderr.wait_for_line("Shutting down")
+        control.send(b"\r\n")
+        while b"\0\0\x08\x07" not in (seen := client.socket.recv(65536, socket.MSG_PEEK)):
+            assert b"ended" not in seen, "GOAWAY is to come with what the client waits for"
 
 
 def test_a_connection_in_use_is_not_idle(server, connect):

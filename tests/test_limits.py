@@ -1,6 +1,7 @@
 """What a client may cost: sizes, times and numbers, each with the answer that names it."""
 
 import socket
+import time
 from contextlib import ExitStack
 
 import pytest
@@ -252,3 +253,58 @@ def test_by_default_some_descriptors_are_left_to_the_application(server) -> None
         held, waiting = crowd(started, stack, 32)
         held[0].socket.shutdown(socket.SHUT_RDWR)
         assert waiting.read_response().status == 200
+
+
+def silent(started: Server, stack: ExitStack, count: int, beginning: bytes = b"GET / HT") -> list[RawClient]:
+    """Clients that connect and say nothing, and then one that begins to say something."""
+    clients = [stack.enter_context(started.connect(timeout=20)) for _ in range(count)]
+    clients[-1].send(beginning)
+    return clients
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_silent_connections_make_room_the_oldest_first(server, authority, encrypted: bool) -> None:
+    flags = authority.flags if encrypted else ()
+    tls = authority.trusting() if encrypted else None
+    started = server("mirror:app", "--limit-connections", "20", *flags)
+    with ExitStack() as stack:
+        clients = silent(started, stack, 20, b"\x16\x03\x01" if encrypted else b"GET / HT")
+        begun = time.monotonic()
+        new = stack.enter_context(started.connect(timeout=20, tls=tls))
+        assert new.get("/").status == 200
+        assert time.monotonic() - begun < 10, "a head may take 30 s"
+        assert clients[0].is_closed_by_server()
+        for other in (clients[1], clients[-1]):
+            other.socket.settimeout(0.1)
+            with pytest.raises(TimeoutError):
+                other.socket.recv(1)
+
+
+def test_half_heads_make_room_when_nothing_else_is_left(server) -> None:
+    started = server("mirror:app", "--limit-connections", "2")
+    with ExitStack() as stack:
+        clients = [stack.enter_context(started.connect()) for _ in range(2)]
+        for client in clients:
+            client.send(b"GET / HT")
+        assert stack.enter_context(started.connect(timeout=20)).get("/").status == 200
+        assert clients[0].is_closed_by_server()
+
+
+def test_idle_connections_of_http_2_make_room(server, connect) -> None:
+    started = server("mirror:app", "--limit-connections", "2", "--timeout-keep-alive", "60")
+    clients = [connect(started) for _ in range(2)]
+    for client in clients:
+        assert client.get("/").status == 200
+    assert started.get("/").status == 200
+    clients[0].read_until_close()
+    assert clients[0].goaways[-1].last_stream_id == 1
+
+
+def test_silent_connections_give_their_descriptors_to_new_ones(server) -> None:
+    flags = ("--limit-connections", "1000", "--no-access-log")
+    started = server("mirror:app", *flags, command=with_descriptors(64))
+    with ExitStack() as stack:
+        silent(started, stack, 80)
+        begun = time.monotonic()
+        assert stack.enter_context(started.connect(timeout=20)).get("/").status == 200
+        assert time.monotonic() - begun < 10, "a head may take 30 s"

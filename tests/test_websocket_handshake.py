@@ -173,3 +173,20 @@ def test_lines_about_a_websocket_are_uvicorns(scripted: Scripted) -> None:
     stderr.wait_for_line(r"connection rejected \(403 Forbidden\)")
     stderr.wait_for_line(r'INFO: +127\.0\.0\.1:\d+ - "WebSocket /" 403$')
     assert not scripted.server.stdout.matches("a%20b")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"code": 1008, "reason": [{"loc": ["q"], "msg": "not an int"}]},
+        {"code": "no"},
+        {"code": 5, "reason": 7},
+    ],
+)
+def test_before_accept_neither_code_nor_reason_matters(scripted: Scripted, message: dict[str, Any]) -> None:
+    """FastAPI's answer to a bad parameter has a list as its reason."""
+    refusal = {"type": "websocket.close", **message}
+    client, response, journal = asked(scripted, ("receive",), refusal, ("receive",))
+    with client:
+        assert (response.status, response.body) == (403, b"")
+    assert journal == [CONNECT, None, disconnected(1006)]

@@ -1,6 +1,7 @@
 //! Static files.
 
 use clap::ArgAction;
+use clap::builder::BoolishValueParser;
 
 /// Options about static files.
 #[derive(Debug, clap::Args)]
@@ -10,4 +11,7 @@ pub struct Files {
     #[arg(long = "static", value_name = "PATH=DIR", env = "LOWMEM_STATIC")]
     #[arg(action = ArgAction::Append)]
     pub mounts: Vec<String>,
+    /// Announce http.response.pathsend, by which an application has the server send a file
+    #[arg(long, env = "LOWMEM_PATHSEND", value_parser = BoolishValueParser::new())]
+    pub pathsend: bool,
 }

@@ -132,6 +132,7 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
         server_header: unless(http.no_server_header, http.server_header),
         date_header: unless(http.no_date_header, http.date_header),
         request_id: http.request_id,
+        pathsend: flags.files.pathsend,
         headers: headers(&http.headers, mistakes),
         keep_alive: http.timeout_keep_alive,
         header_read: http.timeout_header_read,

@@ -50,7 +50,8 @@ class Stream:
 
 
 class Http2Client(Connection):
-    """One connection. It answers SETTINGS and PING, and opens windows for what it has read."""
+    """One connection. It answers SETTINGS and, unless told otherwise, PING, and opens windows for what it
+    has read."""
 
     def __init__(
         self,
@@ -59,6 +60,7 @@ class Http2Client(Connection):
         tls: ssl.SSLContext | None = None,
         settings: dict[int, int] | None = None,
         opens_windows: bool = True,
+        answers_pings: bool = True,
     ) -> None:
         if tls:
             tls.set_alpn_protocols(["h2"])
@@ -70,6 +72,7 @@ class Http2Client(Connection):
         """What has been granted on top of the initial windows."""
         self.settings: dict[int, int] = {}
         self._opens_windows = opens_windows
+        self._answers_pings = answers_pings
         self._next_stream = 1
         self.socket.sendall(PREFACE + SettingsFrame(settings=settings or {}).serialize())
 
@@ -141,7 +144,7 @@ class Http2Client(Connection):
             case SettingsFrame() if "ACK" not in frame.flags:
                 self.settings.update(frame.settings)
                 self.send(SettingsFrame(flags=["ACK"]))
-            case PingFrame() if "ACK" not in frame.flags:
+            case PingFrame() if "ACK" not in frame.flags and self._answers_pings:
                 self.send(PingFrame(opaque_data=frame.opaque_data, flags=["ACK"]))
             case WindowUpdateFrame():
                 granted = self.windows.get(frame.stream_id, 0)

@@ -9,6 +9,7 @@
 //! works as it does with servers written in Python.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Poll, Wake, Waker};
 
 use pyo3::PyErrArguments;
@@ -74,6 +75,26 @@ impl From<Arc<dyn Source>> for Pending {
     }
 }
 
+/// A source that has what it has after a turn of the loop. Where a wait that is over at once comes
+/// again and again, nothing else would ever run.
+struct AfterTurn {
+    source: Arc<dyn Source>,
+    has_waited: AtomicBool,
+}
+
+impl Source for AfterTurn {
+    fn poll(&self, py: Python<'_>, waker: Option<&Waker>) -> Poll<PyResult<Py<PyAny>>> {
+        if self.has_waited.load(Ordering::Relaxed) {
+            return self.source.poll(py, waker);
+        }
+        if let Some(waker) = waker {
+            self.has_waited.store(true, Ordering::Relaxed);
+            waker.wake_by_ref();
+        }
+        Poll::Pending
+    }
+}
+
 /// An awaitable that asks its source each time the coroutine runs.
 #[pyclass(frozen, module = "lowmem_serve")]
 pub struct Pending {
@@ -86,6 +107,16 @@ impl Pending {
     ) -> Self {
         Self {
             source: Arc::new(source),
+        }
+    }
+
+    /// The same after a turn of the loop.
+    pub fn after_turn(source: Arc<dyn Source>) -> Self {
+        Self {
+            source: Arc::new(AfterTurn {
+                source,
+                has_waited: AtomicBool::new(false),
+            }),
         }
     }
 

@@ -14,7 +14,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PySequence, PyString, PyTuple};
 
 use lowmem_http::server::{
-    BadField, Body, Exchange, FilePiece, Piece, Received, Refused, ResponseHead,
+    BadField, Body, Exchange, FilePiece, Piece, Received, Refused, ResponseHead, RoomForMore,
 };
 
 use crate::awaitable::{Done, Pending, Source};
@@ -63,7 +63,12 @@ unsafe extern "C" fn send(cycle: *mut PyObject, message: *mut PyObject) -> *mut 
 
 impl HttpCycle {
     fn receive(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let pending = Pending::from(Arc::clone(&self.exchange) as Arc<dyn Source>);
+        let source = Arc::clone(&self.exchange) as Arc<dyn Source>;
+        let pending = if self.exchange.has_told_end() {
+            Pending::after_turn(source)
+        } else {
+            Pending::from(source)
+        };
         Ok(Py::new(py, pending)?.into_any())
     }
 
@@ -145,8 +150,10 @@ pub fn kind<'py>(message: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
 
 /// The awaitable of a `send()` of a piece of the body.
 pub fn sent(py: Python<'_>, exchange: &Arc<Exchange>) -> PyResult<Py<PyAny>> {
-    if exchange.has_room() {
-        return done(py);
+    match exchange.room_for_more() {
+        RoomForMore::Now => return done(py),
+        RoomForMore::NeverFull => return turn(py),
+        RoomForMore::Later => {}
     }
     let exchange = Arc::clone(exchange);
     let pending = Pending::new(move |py, waker| match waker {
@@ -155,6 +162,13 @@ pub fn sent(py: Python<'_>, exchange: &Arc<Exchange>) -> PyResult<Py<PyAny>> {
         None => Poll::Pending,
     });
     Ok(Py::new(py, pending)?.into_any())
+}
+
+/// The awaitable of a `send()` that leads nowhere: an application that sends without end, and awaits
+/// nothing else, must not keep everything else from running.
+fn turn(py: Python<'_>) -> PyResult<Py<PyAny>> {
+    let nothing = |py: Python<'_>, _: Option<&Waker>| Poll::Ready(Ok(py.None()));
+    Ok(Py::new(py, Pending::after_turn(Arc::new(nothing)))?.into_any())
 }
 
 /// Takes the message that starts a response.

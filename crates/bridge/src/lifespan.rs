@@ -203,8 +203,9 @@ impl Lifespan {
 impl WhenDone for Shared {
     fn done(&self, _py: Python<'_>, result: PyResult<Bound<'_, PyAny>>) {
         let watcher = {
+            let ended = Some(result.map(drop));
             let mut told = self.lock();
-            told.ended = Some(result.map(drop));
+            told.ended = ended;
             told.watcher.take()
         };
         if let Some(watcher) = watcher {
@@ -231,7 +232,10 @@ impl LifespanCycle {
         Pending::new(move |py, waker| {
             let mut told = shared.lock();
             let Some(kind) = told.due.take() else {
-                told.receiver = waker.cloned();
+                let before = std::mem::replace(&mut told.receiver, waker.cloned());
+                drop(told);
+                // A coroutine that gave up may end with its waker.
+                drop(before);
                 return Poll::Pending;
             };
             drop(told);

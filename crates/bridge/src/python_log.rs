@@ -96,7 +96,10 @@ fn configured(
 }
 
 fn set_event(event: Option<Py<PyAny>>) {
-    *EVENT.lock().unwrap_or_else(PoisonError::into_inner) = event;
+    let mut slot = EVENT.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = std::mem::replace(&mut *slot, event);
+    drop(slot);
+    drop(before);
 }
 
 /// The functions of the module.

@@ -1,7 +1,7 @@
 //! `receive` and `send` of a WebSocket.
 
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 use pyo3::create_exception;
@@ -59,11 +59,17 @@ pub fn callables(
 impl Receive {
     fn __call__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let conversation = Arc::clone(&self.conversation);
-        let pending = Pending::new(move |py, waker| {
+        let is_over = conversation.has_told_end();
+        let source = move |py: Python<'_>, waker: Option<&Waker>| {
             conversation
                 .poll_receive(waker)
                 .map(|received| message(py, received))
-        });
+        };
+        let pending = if is_over {
+            Pending::after_turn(Arc::new(source))
+        } else {
+            Pending::new(source)
+        };
         Ok(Py::new(py, pending)?.into_any())
     }
 }
@@ -137,6 +143,9 @@ impl Send {
 
     fn close(&self, message: &Bound<'_, PyDict>) -> PyResult<Told> {
         let py = message.py();
+        if self.conversation.reject() {
+            return Ok(Ok(http::done(py)));
+        }
         let code = match message.get_item(intern!(py, "code"))? {
             Some(code) if !code.is_none() => code.extract().map_err(|_| {
                 PyTypeError::new_err(format!("a close code must be an int, not {code:?}"))

@@ -51,6 +51,8 @@ pub struct WorkerConfig {
     pub headers: Vec<(String, String)>,
     /// Give each request a name.
     pub request_id: bool,
+    /// Announce the ASGI extension `http.response.pathsend`.
+    pub pathsend: bool,
     /// How long an idle keep-alive connection is held.
     pub keep_alive: Duration,
     /// How long a request head may take, from its first byte or from the connection's start.

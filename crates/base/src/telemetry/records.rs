@@ -20,7 +20,10 @@ static RECORDS: RwLock<Option<Arc<dyn Records>>> = RwLock::new(None);
 pub fn redirect(records: Option<Arc<dyn Records>>) {
     // Whoever writes has colours of their own.
     paint::enable(false);
-    *RECORDS.write().unwrap_or_else(PoisonError::into_inner) = records;
+    let mut slot = RECORDS.write().unwrap_or_else(PoisonError::into_inner);
+    let before = std::mem::replace(&mut *slot, records);
+    drop(slot);
+    drop(before);
 }
 
 /// A copy, so that nothing is locked while it writes.

@@ -116,15 +116,20 @@ impl Native {
         }
     }
 
+    fn set_capture(&self, capture: Capture) -> Capture {
+        std::mem::replace(&mut self.lock().capture, capture)
+    }
+
     /// Calls `make`, and keeps the first callback it gives to `call_soon`.
     pub fn capture<R>(&self, make: impl FnOnce() -> R) -> (R, Option<Py<Handle>>) {
         if self.debug.load(Ordering::Relaxed) {
             return (make(), None);
         }
-        self.lock().capture = Capture::Armed;
+        // Of an outer capture, if this is one within it.
+        let before = self.set_capture(Capture::Armed);
+        drop(before);
         let made = make();
-        let caught = std::mem::take(&mut self.lock().capture);
-        match caught {
+        match self.set_capture(Capture::Off) {
             Capture::Caught(handle) => (made, Some(handle)),
             Capture::Armed | Capture::Off => (made, None),
         }
@@ -255,10 +260,13 @@ impl Native {
         // Dropped without the lock: a destructor may call `call_soon`.
         let left = std::mem::take(&mut self.lock().ready);
         drop(left);
-        *self
+        let mut slot = self
             .event_loop
             .lock()
-            .unwrap_or_else(PoisonError::into_inner) = None;
+            .unwrap_or_else(PoisonError::into_inner);
+        let own = slot.take();
+        drop(slot);
+        drop(own);
         Ok(())
     }
 }

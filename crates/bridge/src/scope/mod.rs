@@ -10,6 +10,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
+use lowmem_base::config::WorkerConfig;
 use lowmem_http::asgi::http::Version;
 use lowmem_http::peers::{Peers, ServerAddress, TlsFacts};
 use lowmem_http::server::{Conversation, Forwarded, RequestHead, percent};
@@ -30,8 +31,8 @@ pub struct Scopes {
     methods: Vec<(&'static str, Py<PyString>)>,
     names: Names,
     state: Py<PyDict>,
-    /// The value of an extension that has nothing to say: one for all WebSockets.
-    nothing: Py<PyDict>,
+    /// The extensions of a WebSocket.
+    of_websockets: Py<PyDict>,
     /// What their handshakes have alike.
     shared: SharedFields,
     /// The last connection's `server`: it is that of most.
@@ -54,20 +55,26 @@ impl Scopes {
     pub fn new(
         py: Python<'_>,
         version: &str,
-        root_path: &str,
+        config: &WorkerConfig,
         state: Py<PyDict>,
     ) -> PyResult<Self> {
         let asgi = PyDict::new(py);
         asgi.set_item("version", version)?;
         asgi.set_item("spec_version", "2.3")?;
         let extensions = PyDict::new(py);
-        extensions.set_item("http.response.pathsend", PyDict::new(py))?;
+        // Frameworks use it where it is announced, and middleware between does not know the message.
+        if config.pathsend {
+            extensions.set_item("http.response.pathsend", PyDict::new(py))?;
+        }
+        let of_websockets = PyDict::new(py);
+        // Its value has nothing to say: one for all WebSockets.
+        of_websockets.set_item("websocket.http.response", PyDict::new(py))?;
         let methods = ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"];
         Ok(Self {
             asgi: asgi.unbind(),
             extensions: extensions.unbind(),
-            root_path: PyString::new(py, root_path).unbind(),
-            root: root_path.to_owned(),
+            root_path: PyString::new(py, &config.root_path).unbind(),
+            root: config.root_path.clone(),
             http11: PyString::new(py, "1.1").unbind(),
             http10: PyString::new(py, "1.0").unbind(),
             methods: methods
@@ -75,7 +82,7 @@ impl Scopes {
                 .into(),
             names: Names::new(py),
             state,
-            nothing: PyDict::new(py).unbind(),
+            of_websockets: of_websockets.unbind(),
             shared: SharedFields::new(py),
             server: RefCell::default(),
             client: RefCell::default(),
@@ -126,24 +133,26 @@ impl Scopes {
     }
 
     fn client(&self, py: Python<'_>, address: IpAddr) -> Py<PyString> {
-        let mut last = self.client.borrow_mut();
-        match &*last {
-            Some((same, text)) if *same == address => text.clone_ref(py),
-            _ => {
-                let text = PyString::new(py, &address.to_string()).unbind();
-                *last = Some((address, text.clone_ref(py)));
-                text
-            }
+        let last = self.client.borrow();
+        if let Some((same, text)) = &*last
+            && *same == address
+        {
+            return text.clone_ref(py);
         }
+        drop(last);
+        let text = PyString::new(py, &address.to_string()).unbind();
+        self.client.replace(Some((address, text.clone_ref(py))));
+        text
     }
 
     fn server(&self, py: Python<'_>, address: &ServerAddress) -> PyResult<Py<PyAny>> {
-        let mut last = self.server.borrow_mut();
+        let last = self.server.borrow();
         if let Some((same, pair)) = &*last
             && same == address
         {
             return Ok(pair.clone_ref(py));
         }
+        drop(last);
         let pair = match address {
             ServerAddress::Tcp(address) => {
                 (address.ip().to_string(), address.port()).into_pyobject(py)?
@@ -151,7 +160,8 @@ impl Scopes {
             ServerAddress::Unix(path) => (path, py.None()).into_pyobject(py)?,
         };
         let pair = pair.into_any().unbind();
-        *last = Some((address.clone(), pair.clone_ref(py)));
+        self.server
+            .replace(Some((address.clone(), pair.clone_ref(py))));
         Ok(pair)
     }
 
@@ -162,15 +172,18 @@ impl Scopes {
         template: &Template,
         head: &RequestHead<'_>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        self.filled(py, template, head, |value| PyBytes::new(py, value))
+        let value_of = |value: &[u8]| PyBytes::new(py, value);
+        self.filled(py, template, head, &self.extensions, value_of)
     }
 
-    /// The template with what a request says; `value_of` makes the values of its headers.
+    /// The template with what a request says: `extensions` are announced, and `value_of` makes the values
+    /// of its headers.
     fn filled<'py>(
         &self,
         py: Python<'py>,
         template: &Template,
         head: &RequestHead<'_>,
+        extensions: &Py<PyDict>,
         value_of: impl Fn(&[u8]) -> Bound<'py, PyBytes>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let mut previous = template.previous.borrow_mut();
@@ -181,7 +194,7 @@ impl Scopes {
         }
         let scope = template.scope.bind(py).copy()?;
         scope.set_item(intern!(py, "asgi"), self.asgi.bind(py).copy()?)?;
-        let extensions = self.extensions.bind(py).copy()?;
+        let extensions = extensions.bind(py).copy()?;
         if let Some(tls) = &template.tls {
             extensions.set_item(intern!(py, "tls"), tls.bind(py).copy()?)?;
         }
@@ -233,7 +246,8 @@ impl Scopes {
         head: &RequestHead<'_>,
         conversation: &Conversation,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let scope = self.filled(py, template, head, |value| self.names.value(py, value))?;
+        let value_of = |value: &[u8]| self.names.value(py, value);
+        let scope = self.filled(py, template, head, &self.of_websockets, value_of)?;
         scope.del_item(intern!(py, "method"))?;
         scope.set_item(intern!(py, "type"), intern!(py, "websocket"))?;
         let scheme = scope.get_item(intern!(py, "scheme"))?;
@@ -244,10 +258,6 @@ impl Scopes {
         scope.set_item(intern!(py, "scheme"), scheme)?;
         if let Some(asgi) = scope.get_item(intern!(py, "asgi"))? {
             asgi.set_item(intern!(py, "spec_version"), intern!(py, "2.4"))?;
-        }
-        if let Some(extensions) = scope.get_item(intern!(py, "extensions"))? {
-            extensions.del_item(intern!(py, "http.response.pathsend"))?;
-            extensions.set_item(intern!(py, "websocket.http.response"), &self.nothing)?;
         }
         if let Some(headers) = scope.get_item(intern!(py, "headers"))? {
             self.shared.share(headers.cast::<PyList>()?)?;

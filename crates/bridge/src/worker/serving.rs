@@ -279,7 +279,7 @@ async fn start(loaded: Loaded, config: &WorkerConfig) -> Option<(Hosted, Option<
     let made = Python::attach(|py| {
         let hosted = match (version, &lifespan) {
             (Some(version), Some(lifespan)) => {
-                let scopes = Scopes::new(py, version, &config.root_path, lifespan.state(py))?;
+                let scopes = Scopes::new(py, version, config, lifespan.state(py))?;
                 Hosted::Asgi(Box::new(Asgi::new(app, scopes)))
             }
             _ => Hosted::Wsgi(Wsgi::new(py, app, config)?),

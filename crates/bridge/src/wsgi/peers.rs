@@ -60,6 +60,16 @@ impl Peers {
 
     fn set_server(&self, environ: &Bound<'_, PyDict>, address: SocketAddr) -> PyResult<()> {
         let py = environ.py();
+        let (name, port) = self.server(py, address);
+        environ.set_item(intern!(py, "SERVER_NAME"), name)?;
+        environ.set_item(intern!(py, "SERVER_PORT"), port)
+    }
+
+    fn server<'py>(
+        &self,
+        py: Python<'py>,
+        address: SocketAddr,
+    ) -> (Bound<'py, PyString>, Bound<'py, PyString>) {
         let mut kept = self.server.lock().unwrap_or_else(PoisonError::into_inner);
         let texts = match &mut *kept {
             Some((before, texts)) if *before == address => texts,
@@ -71,8 +81,7 @@ impl Peers {
                 &mut other.insert((address, texts)).1
             }
         };
-        environ.set_item(intern!(py, "SERVER_NAME"), &texts.name)?;
-        environ.set_item(intern!(py, "SERVER_PORT"), &texts.port)
+        (texts.name.bind(py).clone(), texts.port.bind(py).clone())
     }
 
     fn client<'py>(&self, py: Python<'py>, address: IpAddr) -> Bound<'py, PyString> {

@@ -42,6 +42,33 @@ pub enum Flow {
     Stop,
 }
 
+/// What a call of `start_response` comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beginning {
+    Allowed,
+    /// It was called before, and this call brings no `exc_info`.
+    Twice,
+    /// The head is out: the error that the call brings is the application's again.
+    TooLate,
+}
+
+impl Beginning {
+    fn or_raise(self, exc_info: Option<&Bound<'_, PyTuple>>) -> PyResult<()> {
+        match (self, exc_info) {
+            (Self::Allowed, _) => Ok(()),
+            (Self::TooLate, Some(exc_info)) => {
+                let error = exc_info.get_item(1)?;
+                let with_traceback = intern!(exc_info.py(), "with_traceback");
+                error.call_method1(with_traceback, (exc_info.get_item(2)?,))?;
+                Err(PyErr::from_value(error))
+            }
+            (Self::Twice | Self::TooLate, _) => Err(PyRuntimeError::new_err(
+                "start_response() was called again without exc_info",
+            )),
+        }
+    }
+}
+
 impl Response {
     pub fn new(shared: Arc<Shared>, exchange: Arc<Exchange>) -> Self {
         Self {
@@ -140,19 +167,35 @@ impl Response {
     /// The application has no more pieces. One that never began has not answered.
     pub fn end(&self) -> PyResult<()> {
         let mut state = self.lock();
-        match *state {
-            State::Complete { excess: true } => tracing::error!(
-                "Response content longer than Content-Length: what was more is not sent"
-            ),
-            State::Awaited | State::Complete { excess: false } => {}
+        let excess = match *state {
+            State::Complete { excess } => excess,
+            State::Awaited => false,
             State::Started(_) | State::Sending(_) => {
                 self.begun(&mut state)?;
                 let waker = self.exchange.body_apart(Piece::Small(b""), false);
                 self.shared.tell(waker.map_err(refused)?);
                 *state = State::Complete { excess: false };
+                false
             }
+        };
+        drop(state);
+        // A line may be a record of Python's logging, whose handlers are the application's.
+        if excess {
+            tracing::error!(
+                "Response content longer than Content-Length: what was more is not sent"
+            );
         }
         Ok(())
+    }
+
+    /// What a call of `start_response` comes to, which is made `again` if it brings `exc_info`.
+    fn may_begin(&self, again: bool) -> Beginning {
+        match &*self.lock() {
+            State::Awaited => Beginning::Allowed,
+            State::Started(_) if again => Beginning::Allowed,
+            State::Sending(_) | State::Complete { .. } if again => Beginning::TooLate,
+            State::Started(_) | State::Sending(_) | State::Complete { .. } => Beginning::Twice,
+        }
     }
 
     fn head(
@@ -198,26 +241,12 @@ impl Response {
         exc_info: Option<&Bound<'py, PyTuple>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let this = slf.get();
-        let mut state = this.lock();
-        match (&*state, exc_info) {
-            (State::Awaited, _) | (State::Started(_), Some(_)) => {}
-            (State::Started(_) | State::Sending(_) | State::Complete { .. }, None) => {
-                return Err(PyRuntimeError::new_err(
-                    "start_response() was called again without exc_info",
-                ));
-            }
-            // Too late for another head: the error is the application's again.
-            (State::Sending(_) | State::Complete { .. }, Some(exc_info)) => {
-                let error = exc_info.get_item(1)?;
-                error.call_method1(
-                    intern!(slf.py(), "with_traceback"),
-                    (exc_info.get_item(2)?,),
-                )?;
-                return Err(PyErr::from_value(error));
-            }
-        }
-        *state = State::Started(this.head(status, headers)?);
-        drop(state);
+        this.may_begin(exc_info.is_some()).or_raise(exc_info)?;
+        // The headers may be an iterable of the application's: nothing is locked while it runs, and
+        // it may have called this, too.
+        let head = this.head(status, headers)?;
+        this.may_begin(exc_info.is_some()).or_raise(exc_info)?;
+        *this.lock() = State::Started(head);
         slf.getattr(intern!(slf.py(), "write"))
     }
 

@@ -134,6 +134,15 @@ impl std::fmt::Display for Refusal {
 }
 
 impl Response {
+    /// Whether what is sent of the body goes nowhere.
+    #[must_use]
+    pub fn is_bodiless(&self) -> bool {
+        let Self::Body { framing, .. } = self else {
+            return false;
+        };
+        matches!(framing, Framing::Bodiless(_))
+    }
+
     /// Takes `http.response.start`.
     ///
     /// # Errors

@@ -85,7 +85,7 @@ pub(super) async fn run<A: Application>(server: Rc<Server<A>>, listener: Listene
         match next {
             None => break,
             Some(Ok((socket, client))) => {
-                server.make_room();
+                server.make_room().await;
                 spawn(&server, &listener, socket, client);
                 accepted += 1;
                 if accepted % BATCH == 0 {
@@ -98,17 +98,37 @@ pub(super) async fn run<A: Application>(server: Rc<Server<A>>, listener: Listene
 }
 
 impl<A: Application> Server<A> {
-    /// Whether there are as many connections as there may be, and none of them is idle.
+    /// Whether there are as many connections as there may be, and none of them can be spared.
     fn is_crowded(&self) -> bool {
-        self.open_connections() >= self.shared.limits.connections && self.lot.len() == 0
+        let connections = &self.shared.connections;
+        self.is_at_limit() && self.lot.len() == 0 && !connections.has_spare(Instant::now())
     }
 
-    /// Closes an idle connection if another would be one too many. Clients expect that of idle
-    /// connections, and not of requests.
-    fn make_room(&self) {
-        if self.open_connections() >= self.shared.limits.connections {
-            self.lot.evict();
+    fn is_at_limit(&self) -> bool {
+        let shared = &self.shared;
+        self.open_connections() - shared.connections.leaving() >= shared.limits.connections
+    }
+
+    /// Closes a connection if another would be one too many. Clients expect that of idle connections,
+    /// and not of requests.
+    async fn make_room(&self) {
+        if self.is_at_limit() {
+            self.evict().await;
         }
+    }
+
+    /// Closes the connection that can best be spared: the one that has been idle for the longest time,
+    /// or else has said the least. Says whether there was one.
+    async fn evict(&self) -> bool {
+        if self.lot.evict() {
+            return true;
+        }
+        let evicted = self.shared.connections.evict(Instant::now());
+        if evicted {
+            // Its task closes it.
+            tokio::task::yield_now().await;
+        }
+        evicted
     }
 }
 
@@ -156,7 +176,7 @@ async fn on_error<A: Application>(
     let code = error.raw_os_error();
     if code.is_some_and(|code| exhausted.contains(&code)) {
         complaints.say(&format!("Cannot accept connections: {error}; trying again"));
-        if !server.lot.evict() {
+        if !server.evict().await {
             tokio::time::sleep(EXHAUSTED).await;
         }
     }

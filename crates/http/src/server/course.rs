@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::application::Application;
 use super::between_requests::Resting;
 use super::connection::{self, Left};
+use super::connections::Guard;
 use super::handshake::{self, Shook};
 use super::http2;
 use super::parking::Parked;
@@ -22,7 +23,8 @@ impl<A: Application> Server<A> {
     /// Serves a connection that was accepted, here or by the supervisor.
     pub(super) fn welcome(self: &Rc<Self>, socket: Socket, peers: Peers) {
         if preamble::is_due(self.preamble_from.as_ref(), &peers) {
-            tasks::spawn(see_through(Rc::clone(self), socket, peers));
+            let guard = self.shared.connections.add();
+            tasks::spawn(see_through(Rc::clone(self), guard, socket, peers));
         } else {
             self.begin(Resting::new(Stream::Plain(socket), peers));
         }
@@ -31,15 +33,17 @@ impl<A: Application> Server<A> {
     /// Serves a connection in a task of its own.
     pub(super) fn begin(self: &Rc<Self>, resting: Resting) {
         let server = Rc::clone(self);
+        // Counted from now on, and not only when its task has its first turn.
+        let guard = self.shared.connections.add();
         if self.shared.tls.is_some() || self.shared.versions == HttpVersions::Http2 {
-            tasks::spawn(server.serve(resting));
+            tasks::spawn(server.serve(guard, resting));
         } else {
-            tasks::spawn(server.serve_http1(resting));
+            tasks::spawn(server.serve_http1(guard, resting));
         }
     }
 
     /// Serves a connection, after a handshake if it should be encrypted and is not yet.
-    pub(super) async fn serve(self: Rc<Self>, resting: Resting) {
+    pub(super) async fn serve(self: Rc<Self>, guard: Guard, resting: Resting) {
         let shared = Rc::clone(&self.shared);
         match (shared.tls.clone(), resting) {
             (
@@ -49,25 +53,29 @@ impl<A: Application> Server<A> {
                     peers,
                     ..
                 },
-            ) => match handshake::shake(&shared, &terms, socket, peers).await {
-                Shook::Http1(resting) => self.serve_http1(resting).await,
-                Shook::Http2(resting) => http2::begin(shared, resting),
+            ) => match handshake::shake(&shared, &guard.entry, &terms, (socket, peers)).await {
+                Shook::Http1(resting) => self.serve_http1(guard, resting).await,
+                Shook::Http2(resting) => http2::begin(shared, guard, resting),
                 Shook::Untouched(resting) => self.rest(resting),
                 Shook::Nothing => {}
             },
             (_, resting) if shared.versions == HttpVersions::Http2 => {
-                http2::begin(shared, resting);
+                http2::begin(shared, guard, resting);
             }
-            (_, resting) => self.serve_http1(resting).await,
+            (_, resting) => self.serve_http1(guard, resting).await,
         }
     }
 
     /// Serves one connection of HTTP/1.1 until it ends, rests, or becomes another protocol's.
-    async fn serve_http1(self: Rc<Self>, resting: Resting) {
-        match connection::converse(&self.shared, resting).await {
+    async fn serve_http1(self: Rc<Self>, guard: Guard, resting: Resting) {
+        match connection::converse(&self.shared, guard, resting).await {
             Left::Nothing => {}
             Left::Rest(resting) => self.rest(resting),
-            Left::Http2(resting) => http2::begin(Rc::clone(&self.shared), resting),
+            Left::Http2(resting) => {
+                let shared = Rc::clone(&self.shared);
+                let guard = shared.connections.add();
+                http2::begin(shared, guard, resting);
+            }
             // A task of its own: it lasts longer than this one, and needs less.
             Left::WebSocket(session) => tasks::spawn(*session),
         }
@@ -115,9 +123,15 @@ impl<A: Application> Server<A> {
 }
 
 /// Serves a connection once its proxy has said whose it is.
-async fn see_through<A: Application>(server: Rc<Server<A>>, mut socket: Socket, peers: Peers) {
-    if let Some(peers) = preamble::read(&server.shared, &mut socket, peers).await {
+async fn see_through<A: Application>(
+    server: Rc<Server<A>>,
+    guard: Guard,
+    mut socket: Socket,
+    peers: Peers,
+) {
+    let read = preamble::read(&server.shared, &guard.entry, &mut socket, peers);
+    if let Some(peers) = read.await {
         let resting = Resting::new(Stream::Plain(socket), peers);
-        server.serve(resting).await;
+        server.serve(guard, resting).await;
     }
 }

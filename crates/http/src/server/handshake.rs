@@ -6,6 +6,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use super::between_requests::{LAST_CALL, Resting};
+use super::connections::{Entry, Waiting};
 use super::response;
 use super::shared::Shared;
 use super::socket::Socket;
@@ -38,9 +39,9 @@ enum Met {
 /// Shakes hands; says what there is to be served then.
 pub(super) async fn shake<A: Application>(
     server: &Shared<A>,
+    entry: &Entry,
     terms: &Terms,
-    socket: Socket,
-    peers: Peers,
+    (socket, peers): (Socket, Peers),
 ) -> Shook {
     // Keys that no session can be made with would have been refused with the files.
     let Ok(session) = Session::new(&terms.identity.config) else {
@@ -48,7 +49,7 @@ pub(super) async fn shake<A: Application>(
     };
     let mut stream = TlsStream::new(socket, session);
     let mut early = Vec::new();
-    match meet(server, terms, &mut stream, &mut early).await {
+    match meet(server, entry, (terms, &mut stream), &mut early).await {
         Met::Client => {
             let resting = Resting {
                 input: early,
@@ -79,13 +80,12 @@ pub(super) async fn shake<A: Application>(
 
 async fn meet<A: Application>(
     server: &Shared<A>,
-    terms: &Terms,
-    stream: &mut TlsStream,
+    entry: &Entry,
+    (terms, stream): (&Terms, &mut TlsStream),
     early: &mut Vec<u8>,
 ) -> Met {
-    let guard = server.connections.add();
-    let entry = &guard.entry;
-    entry.set_deadline(Some(Instant::now() + terms.timeout));
+    let since = Instant::now();
+    entry.set_deadline(Some(since + terms.timeout));
     poll_fn(|cx| {
         entry.set_waker(cx.waker());
         if entry.is_cut() {
@@ -97,6 +97,12 @@ async fn meet<A: Application>(
             Poll::Ready(Err(error)) => return Poll::Ready(Met::Failed(error)),
             Poll::Pending => {}
         }
+        let waiting = if stream.session().is_untouched() {
+            Waiting::Silent
+        } else {
+            Waiting::Begun
+        };
+        entry.set_waiting(Some((waiting, since)));
         if server.hands_over() && stream.session().is_untouched() {
             return Poll::Ready(Met::Nobody);
         }

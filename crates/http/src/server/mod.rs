@@ -45,7 +45,7 @@ use std::time::{Duration, Instant};
 
 pub use accept::Listener;
 pub use body::{BodyDecoder, BodyRefused};
-pub use exchange::{Body, Exchange, Finish, Received};
+pub use exchange::{Body, Exchange, Finish, Received, RoomForMore};
 pub use head::{BodyLength, HeadLimits, HeadScan, Refused as HeadRefused, RequestHead, parse};
 pub use idleness::Use;
 pub use proxy::{Client, Forwarded, is_proxy_field};

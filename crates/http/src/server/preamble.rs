@@ -9,7 +9,7 @@ use super::proxy::is_trusted;
 use super::proxy::protocol::{self, Ends, MAX_LENGTH};
 use crate::peers::{Peers, ServerAddress};
 use crate::server::application::Application;
-use crate::server::connections::Entry;
+use crate::server::connections::{Entry, Waiting};
 use crate::server::shared::Shared;
 use crate::server::socket::Socket;
 use lowmem_base::config::Trusted;
@@ -35,19 +35,25 @@ enum Missing {
 /// does not come in time; then the operator has been told.
 pub(super) async fn read<A: Application>(
     server: &Shared<A>,
+    entry: &Entry,
     socket: &mut Socket,
     peers: Peers,
 ) -> Option<Peers> {
-    let guard = server.connections.add();
-    let limit = Instant::now() + server.limits.header_read;
-    guard.entry.set_deadline(Some(limit));
+    let since = Instant::now();
+    let limit = since + server.limits.header_read;
+    entry.set_deadline(Some(limit));
+    entry.set_waiting(Some((Waiting::Silent, since)));
     let mut buffer = vec![0; MAX_LENGTH];
     let mut known = 0;
     let header = poll_fn(|cx| {
         if server.is_draining() {
-            guard.entry.bring_forward(Instant::now() + LAST_CALL);
+            entry.bring_forward(Instant::now() + LAST_CALL);
         }
-        poll_header(cx, &guard.entry, socket, &mut buffer, &mut known)
+        let polled = poll_header(cx, entry, socket, &mut buffer, &mut known);
+        if known > 0 {
+            entry.set_waiting(Some((Waiting::Begun, since)));
+        }
+        polled
     });
     match header.await {
         Ok(ends) => Some(seen_through(ends, peers)),

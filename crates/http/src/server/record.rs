@@ -1,6 +1,5 @@
 //! What the access log wants to know of a request.
 
-use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -34,7 +33,7 @@ pub(super) struct OwnedRecord {
 
 /// The access log, if there is one, and the lines about handshakes.
 #[derive(Debug)]
-pub(super) struct Records(Option<RefCell<AccessLog>>);
+pub(super) struct Records(Option<AccessLog>);
 
 impl Records {
     /// # Errors
@@ -44,13 +43,13 @@ impl Records {
             return Ok(Self(None));
         }
         let log = AccessLog::new(&config.access)?;
-        Ok(Self(Some(RefCell::new(log))))
+        Ok(Self(Some(log)))
     }
 
     /// Writes what the access log holds back.
     pub(super) fn flush(&self) {
         if let Some(access) = &self.0 {
-            access.borrow_mut().flush();
+            access.flush();
         }
     }
 
@@ -77,7 +76,7 @@ impl Records {
         }
         let shown = |name: &str| head.header(name).map(Box::from);
         let headers = match &self.0 {
-            Some(access) => access.borrow().format().headers().map(shown).collect(),
+            Some(access) => access.format().headers().map(shown).collect(),
             None => Vec::new(),
         };
         Some(Box::new(OwnedRecord {
@@ -102,10 +101,10 @@ impl Records {
         let (Some(record), Some(access)) = (noted.as_mut(), &self.0) else {
             return;
         };
-        if access.borrow().format().waits_for_end() {
+        if access.format().waits_for_end() {
             record.status = Some(status);
         } else if let Some(record) = noted.take() {
-            record.write(status, None, &mut access.borrow_mut());
+            record.write(status, None, access);
         }
     }
 
@@ -116,7 +115,7 @@ impl Records {
         };
         if let Some(status) = record.status {
             let bytes = exchange.body_length();
-            record.write(status, Some(bytes), &mut access.borrow_mut());
+            record.write(status, Some(bytes), access);
         }
     }
 }
@@ -148,7 +147,7 @@ impl OwnedRecord {
         }
     }
 
-    fn write(&self, status: u16, bytes: Option<u64>, access: &mut AccessLog) {
+    fn write(&self, status: u16, bytes: Option<u64>, access: &AccessLog) {
         access.record(&AccessLine {
             client: self.client(),
             method: &self.method,

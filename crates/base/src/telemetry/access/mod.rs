@@ -6,6 +6,7 @@
 mod phrase;
 mod template;
 
+use std::cell::RefCell;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
@@ -59,7 +60,8 @@ impl AccessLine<'_> {
 
 /// Formats access lines and writes them to stdout.
 pub struct AccessLog {
-    buffer: Vec<u8>,
+    /// Not borrowed while `records` are called: a handler of the application's may lead back here.
+    buffer: RefCell<Vec<u8>>,
     /// Who writes them instead.
     records: Option<Arc<dyn Records>>,
     format: AccessFormat,
@@ -70,7 +72,7 @@ pub struct AccessLog {
 
 impl fmt::Debug for AccessLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unwritten = self.buffer.len();
+        let unwritten = self.buffer.borrow().len();
         f.debug_struct("AccessLog")
             .field("unwritten", &unwritten)
             .finish_non_exhaustive()
@@ -85,7 +87,7 @@ impl AccessLog {
     pub fn new(settings: &AccessSettings) -> io::Result<Self> {
         let open = |path: &PathBuf| File::options().append(true).create(true).open(path);
         Ok(Self {
-            buffer: Vec::new(),
+            buffer: RefCell::default(),
             records: records::current(),
             format: settings.format.clone(),
             colors: settings.colors && settings.file.is_none(),
@@ -99,12 +101,13 @@ impl AccessLog {
     }
 
     /// Adds a line.
-    pub fn record(&mut self, line: &AccessLine<'_>) {
+    pub fn record(&self, line: &AccessLine<'_>) {
         if let Some(records) = &self.records {
             records.access(line);
             return;
         }
-        let out = &mut self.buffer;
+        let mut buffer = self.buffer.borrow_mut();
+        let out = &mut *buffer;
         match &self.format {
             AccessFormat::Uvicorn => human(out, line, self.colors),
             AccessFormat::Json => json(out, line, SystemTime::now()),
@@ -112,26 +115,30 @@ impl AccessLog {
                 template::write(out, pieces, line, SystemTime::now());
             }
         }
-        if self.buffer.len() >= FLUSH_AT {
-            self.flush();
+        if out.len() >= FLUSH_AT {
+            self.write_out(out);
         }
     }
 
     /// Whether there is anything to flush.
     pub fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
+        self.buffer.borrow().is_empty()
     }
 
     /// Writes what has gathered, in one call if stdout takes it.
-    pub fn flush(&mut self) {
-        if self.buffer.is_empty() {
-            return;
+    pub fn flush(&self) {
+        let mut buffer = self.buffer.borrow_mut();
+        if !buffer.is_empty() {
+            self.write_out(&mut buffer);
         }
+    }
+
+    fn write_out(&self, buffer: &mut Vec<u8>) {
         let stdout = io::stdout();
         let place = self.file.as_ref().map_or(stdout.as_fd(), AsFd::as_fd);
         // When it is closed or full there is nobody to read the lines, and no reason to stop serving.
-        let _ = write_all(place, &self.buffer);
-        self.buffer.clear();
+        let _ = write_all(place, buffer);
+        buffer.clear();
     }
 }
 

@@ -40,8 +40,11 @@ pub(super) enum Left {
 }
 
 /// Serves requests until the connection ends, or has nothing to do here.
-pub(super) async fn converse<A: Application>(server: &Rc<Shared<A>>, resting: Resting) -> Left {
-    let guard = server.connections.add();
+pub(super) async fn converse<A: Application>(
+    server: &Rc<Shared<A>>,
+    guard: Guard,
+    resting: Resting,
+) -> Left {
     let mut connection = Connection {
         server,
         entry: Rc::clone(&guard.entry),

@@ -9,6 +9,7 @@ use super::Connection;
 use crate::server::application::Application;
 use crate::server::between_requests::{LAST_CALL, MAX_INPUT};
 use crate::server::buffers;
+use crate::server::connections::Waiting;
 use crate::server::head::{self, HeadScan};
 use crate::server::tls::Session;
 
@@ -77,6 +78,7 @@ impl<A: Application> Connection<'_, A> {
         })
         .await;
         self.entry.set_idle(None);
+        self.entry.set_waiting(None);
         next
     }
 
@@ -105,6 +107,13 @@ impl<A: Application> Connection<'_, A> {
         } else if self.entry.rests() && session.is_none_or(Session::is_quiet) {
             return Poll::Ready(Next::Rest);
         }
+        let waiting = match (unread, self.fresh) {
+            (0, true) => Some(Waiting::Silent),
+            (0, false) => None,
+            _ => Some(Waiting::Begun),
+        };
+        self.entry
+            .set_waiting(waiting.map(|waiting| (waiting, self.since)));
         Poll::Pending
     }
 }

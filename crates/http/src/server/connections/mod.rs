@@ -5,6 +5,7 @@
 //! late by a quarter of the shortest limit at most.
 
 mod calls;
+mod eviction;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 pub(super) use calls::Call;
+pub(super) use eviction::Waiting;
 
 /// Between two sweeps.
 const MIN_INTERVAL: Duration = Duration::from_millis(25);
@@ -46,6 +48,8 @@ pub(super) struct Connections {
     added: Cell<usize>,
     /// Whether a crowd of them was idle at the last sweep.
     crowded: Cell<bool>,
+    /// How many were evicted and have not ended.
+    leaving: Cell<usize>,
     /// Brings the next sweep forward.
     crowd: Notify,
     /// Wakes the sweep, or whoever waits for the last connection to end.
@@ -70,6 +74,10 @@ pub(super) struct Entry {
     cut: Cell<bool>,
     /// What it should do about its requests, which it knows itself.
     call: Cell<Option<Call>>,
+    /// It was cut to make room for another.
+    evicted: Cell<bool>,
+    /// What it waits for, while nothing is being done for it.
+    waiting: Cell<Option<(Waiting, Instant)>>,
     /// Idle since then, between two requests.
     idle: Cell<Option<Instant>>,
     /// Idle for long enough to be parked.
@@ -122,6 +130,7 @@ impl Connections {
             peak: Cell::new(0),
             added: Cell::new(0),
             crowded: Cell::new(false),
+            leaving: Cell::new(0),
             crowd: Notify::new(),
             sweep: RefCell::default(),
             waiting: RefCell::default(),
@@ -159,6 +168,8 @@ impl Connections {
             expired: Cell::new(false),
             cut: Cell::new(false),
             call: Cell::new(None),
+            evicted: Cell::new(false),
+            waiting: Cell::new(None),
             idle: Cell::new(None),
             rests: Cell::new(false),
             in_flight: RefCell::default(),
@@ -291,6 +302,9 @@ impl Connections {
                 entry.wake();
             }
         }
+        if !self.full.borrow().is_empty() && self.has_spare(now) {
+            self.full.take().into_iter().for_each(Waker::wake);
+        }
     }
 }
 
@@ -352,7 +366,8 @@ impl Entry {
     }
 
     pub(super) fn set_in_flight(&self, in_flight: Option<InFlight>) {
-        *self.in_flight.borrow_mut() = in_flight;
+        // Dropped after the borrow: with the last hold on a request goes what its application sent.
+        drop(self.in_flight.replace(in_flight));
     }
 }
 
@@ -373,7 +388,13 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.connections.slots.borrow_mut()[self.slot] = None;
+        let entry = self.connections.slots.borrow_mut()[self.slot].take();
+        drop(entry);
+        if self.entry.is_evicted() {
+            self.connections
+                .leaving
+                .set(self.connections.leaving.get() - 1);
+        }
         self.connections.free.borrow_mut().push(self.slot);
         self.connections.open.set(self.connections.open.get() - 1);
         let streams = self.connections.streams.get();

@@ -1,9 +1,10 @@
 //! The application's half.
 
+use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
 
 use super::streaming::Streaming;
-use super::{Arrival, Ending, Exchange, Finish, MAX_RECEIVERS, Peer, Received, wake};
+use super::{Arrival, Ending, Exchange, Finish, MAX_RECEIVERS, Peer, Received, RoomForMore, wake};
 use crate::asgi::http::{Refusal, Response, Version};
 use crate::server::response::{Content, FilePiece, Piece, Refused, ResponseHead};
 
@@ -121,6 +122,25 @@ impl Exchange {
         self.lock().has_room()
     }
 
+    /// When the next `send()` may follow this one.
+    #[must_use]
+    pub fn room_for_more(&self) -> RoomForMore {
+        let state = self.lock();
+        if state.peer == Peer::Gone || state.response.is_bodiless() {
+            RoomForMore::NeverFull
+        } else if state.has_room() {
+            RoomForMore::Now
+        } else {
+            RoomForMore::Later
+        }
+    }
+
+    /// Whether `receive()` has brought the end, and brings nothing else.
+    #[must_use]
+    pub fn has_told_end(&self) -> bool {
+        self.told_end.load(Ordering::Relaxed)
+    }
+
     /// What `receive()` brings, if it is there.
     pub fn poll_receive(&self, waker: Option<&Waker>) -> Poll<Received> {
         let mut state = self.lock();
@@ -130,6 +150,7 @@ impl Exchange {
             return Poll::Ready(Received::Body { data, more: false });
         }
         if state.peer != Peer::Present || state.response.is_complete() {
+            self.told_end.store(true, Ordering::Relaxed);
             return Poll::Ready(Received::Disconnect);
         }
         if state.has_body() {

@@ -158,11 +158,13 @@ impl Exchange {
     pub fn disconnect(&self) {
         let mut state = self.lock();
         state.peer = Peer::Gone;
-        state.out = Outgoing::default();
+        // Let go without the lock: pieces may be objects of the application's, with a destructor.
+        let unsent = std::mem::take(&mut state.out);
         state.taken = 0;
         let senders = std::mem::take(&mut state.senders);
         let receivers = state.receivers_if(true);
         drop(state);
+        drop(unsent);
         receivers.into_iter().for_each(Waker::wake);
         senders.into_iter().for_each(Waker::wake);
     }

@@ -11,7 +11,7 @@ mod connection;
 pub(super) mod fields;
 mod streaming;
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -55,12 +55,25 @@ pub enum Body {
     Own(OwnBody),
 }
 
+/// When another `send()` may follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoomForMore {
+    /// At once.
+    Now,
+    /// When the client has taken more.
+    Later,
+    /// At once, and that does not change, however much is sent: nothing of it goes anywhere.
+    NeverFull,
+}
+
 /// One request and its response.
 #[derive(Debug)]
 pub struct Exchange {
     defaults: Arc<Defaults>,
     request: Request,
     keep_alive: bool,
+    /// `receive()` has brought `http.disconnect`.
+    told_end: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -182,6 +195,7 @@ impl Exchange {
             defaults,
             request,
             keep_alive,
+            told_end: AtomicBool::new(false),
             state: Mutex::new(State {
                 response: Response::Awaited,
                 head: None,
@@ -320,5 +334,59 @@ pub enum Finish {
 pub(super) fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
         waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Weak;
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+
+    /// A piece whose destructor asks the exchange that it was sent to, as an object of Python may.
+    struct Asking(Weak<Exchange>);
+
+    impl AsRef<[u8]> for Asking {
+        fn as_ref(&self) -> &[u8] {
+            b"piece"
+        }
+    }
+
+    impl Drop for Asking {
+        fn drop(&mut self) {
+            if let Some(exchange) = self.0.upgrade() {
+                assert!(exchange.is_gone());
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_client_leaves_behind_is_dropped_without_the_lock() {
+        let request = Request {
+            head: false,
+            version: Version::Http11,
+        };
+        let defaults = Arc::new(Defaults {
+            server: false,
+            date: false,
+            fields: Vec::new(),
+            closing: false.into(),
+        });
+        let exchange = Arc::new(Exchange::new(defaults, request, true, Vec::new()));
+        let head = ResponseHead::new(Vec::new(), 200);
+        exchange.start(head).unwrap();
+        let piece = Bytes::from_owner(Asking(Arc::downgrade(&exchange)));
+        exchange.body(Piece::Shared(piece), true).unwrap();
+        let (ended, wait) = mpsc::channel();
+        thread::spawn(move || {
+            exchange.disconnect();
+            ended.send(())
+        });
+        wait.recv_timeout(Duration::from_secs(20)).unwrap();
     }
 }

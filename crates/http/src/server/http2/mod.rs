@@ -26,9 +26,7 @@ use session::{Session, Step};
 
 /// Serves a connection in a task of its own until it ends. `resting.input` is what has been read of
 /// it.
-pub(super) fn begin<A: Application>(server: Rc<Shared<A>>, resting: Resting) {
-    // Added before the task that has found out ends: the connection is never uncounted.
-    let guard = server.connections.add();
+pub(super) fn begin<A: Application>(server: Rc<Shared<A>>, guard: Guard, resting: Resting) {
     tasks::spawn(serve(server, guard, resting));
 }
 

@@ -6,7 +6,7 @@ use super::frame::{self, MAX_PAYLOAD};
 use super::{CONNECTION_WINDOW, Code, FIRST_WINDOW, Protocol, Role, STREAM_WINDOW, Violation};
 use crate::server::hpack::encode;
 
-/// What the PING carries that follows a warning.
+/// What the PING carries that follows the first GOAWAY.
 pub(super) const QUESTION: &[u8; 8] = b"all seen";
 
 /// What a refused request costs of the patience: it has taken more than a small frame does.
@@ -158,10 +158,14 @@ impl Protocol {
         self.wire.frame(frame::WINDOW_UPDATE, 0, id, &payload);
     }
 
-    /// Tells the client to send no more requests, while those on their way are still taken, and asks
-    /// for a sign that it has heard it (section 6.8).
-    pub(in crate::server::http2) fn ask(&mut self) {
+    /// Tells the client to send no more requests, while those on their way are still taken
+    /// (section 6.8).
+    pub(in crate::server::http2) fn send_away(&mut self) {
         self.send_goaway(frame::MAX_31, Code::NoError);
+    }
+
+    /// Asks for a sign that it has heard that.
+    pub(in crate::server::http2) fn ask(&mut self) {
         self.wire.frame(frame::PING, 0, 0, QUESTION);
     }
 

@@ -9,12 +9,12 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::cycle::Cycle;
-use super::protocol::{Protocol, Terms};
+use super::protocol::{Code, Protocol, Terms};
 use super::tunnel::Tunnel;
 use crate::peers::Peers;
 use crate::server::application::Application;
 use crate::server::between_requests::Resting;
-use crate::server::connections::{Entry, InFlight};
+use crate::server::connections::{Entry, InFlight, Waiting};
 use crate::server::shared::Shared;
 use crate::server::stream::Stream;
 use crate::server::turn::{Place, Turn};
@@ -81,12 +81,21 @@ enum Stage {
     Open,
     /// The worker drains: the connection ends as soon as no request is open.
     Draining,
-    /// The client has been told to send no more requests; with `heard` it has acknowledged that.
-    Leaving {
-        heard: bool,
-    },
+    /// The client has been told to send no more requests. Those on their way are taken.
+    Leaving(Farewell),
     /// The connection ends with what is to be written.
     Ending,
+}
+
+/// How a client is told to go (RFC 9113 section 6.8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Farewell {
+    /// It has been sent GOAWAY, with the largest number that a stream can have.
+    Said,
+    /// A PING behind it asks whether it has heard that.
+    Asked,
+    /// It has, or its time for that is over: it knows the number of the last stream.
+    Heard,
 }
 
 /// What came of reading, driving and writing.
@@ -111,6 +120,7 @@ impl<A: Application> Session<A> {
             connect: server.websockets.is_some() && server.application.takes_websockets(),
         };
         entry.set_in_flight(Some(InFlight::Streams));
+        entry.set_waiting(Some((Waiting::Begun, now)));
         let due = Some(now + server.limits.header_read);
         entry.set_deadline(due);
         Self {
@@ -150,10 +160,18 @@ impl<A: Application> Session<A> {
     pub(super) fn poll<'a>(&mut self, cx: &mut Context<'_>, turn: &'a Turn) -> Poll<Step<'a>> {
         self.entry.set_waker(cx.waker());
         if self.entry.is_cut() {
+            if self.entry.is_evicted() {
+                self.protocol.go_away(Code::NoError);
+                // What the socket does not take is lost with it.
+                let _ = self.poll_write(cx);
+            }
             return Poll::Ready(Step::End);
         }
         if let Some(call) = self.entry.take_call() {
             self.cycles.iter().for_each(|cycle| cycle.on_call(call));
+        }
+        if self.stage == Stage::Open && self.server.is_draining() {
+            self.drain();
         }
         for _ in 0..TURNS {
             match self.turn(cx, turn) {
@@ -199,6 +217,9 @@ impl<A: Application> Session<A> {
             return Ok(Turned::For(Step::Hold(place)));
         }
         drop(place);
+        if driven || read {
+            self.leave_with_the_last();
+        }
         let written = self.poll_write(cx)?;
         Ok(if read || driven || written {
             Turned::Moved

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::task::Context;
 
-use super::{Session, Stage};
+use super::{Farewell, Session, Stage};
 use crate::server::application::Application;
 use crate::server::hpack::FieldList;
 use crate::server::http2::cycle::{Cycle, Turn};
@@ -50,8 +50,8 @@ impl<A: Application> Session<A> {
                     self.tunnels.remove(place).on_reset(&mut self.protocol);
                 }
             }
-            Event::Answer if self.stage == (Stage::Leaving { heard: false }) => self.part(),
-            Event::Farewell if self.stage != (Stage::Leaving { heard: true }) => self.part(),
+            Event::Answer if self.stage == Stage::Leaving(Farewell::Asked) => self.part(),
+            Event::Farewell if self.stage != Stage::Leaving(Farewell::Heard) => self.part(),
             Event::Answer | Event::Farewell => {}
         }
         Ok(())

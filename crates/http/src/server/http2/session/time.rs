@@ -2,13 +2,26 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Session, Stage};
+use super::{Farewell, Session, Stage};
 use crate::server::application::Application;
-use crate::server::between_requests::LAST_CALL;
+use crate::server::connections::Waiting;
 use crate::server::http2::protocol::{Code, Violation};
 
 /// How long a draining worker waits for a moment in which a client has no request open.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A client that asks again and again does so within this time: it hears GOAWAY with its next response.
+/// One that is quiet for longer hears it then.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// Between GOAWAY and the PING that asks for it. A client that takes a connection for over with the
+/// first GOAWAY (python-h2 does) stumbles over what comes behind it: it gets this time to read its
+/// last response and to leave.
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// How long a client has to answer that PING: some round trips of a slow line. One that reads only
+/// while it waits for a response does not answer.
+const ROUND_TRIP: Duration = Duration::from_secs(1);
 
 /// What follows when nothing can be moved.
 pub(super) enum Next {
@@ -26,12 +39,11 @@ impl<A: Application> Session<A> {
         self.note_idleness();
         let is_up = self.entry.is_expired() && self.is_stage_up();
         match self.stage {
-            Stage::Open if self.server.is_draining() => self.drain(),
             Stage::Open if is_up && !self.protocol.has_begun() => return Next::End,
-            Stage::Draining if self.idle && !self.fresh => self.leave(),
             Stage::Open | Stage::Draining if is_up => self.leave(),
-            Stage::Leaving { .. } if is_up => self.leave_now(Code::NoError),
-            Stage::Leaving { heard: true } if self.idle => self.end(),
+            Stage::Leaving(Farewell::Said) if is_up => self.ask(),
+            Stage::Leaving(Farewell::Asked) if is_up => self.part(),
+            Stage::Leaving(Farewell::Heard) if self.idle => self.end(),
             Stage::Ending if self.protocol.wire.is_empty() || is_up => return Next::End,
             _ => return Next::Nothing,
         }
@@ -64,22 +76,23 @@ impl<A: Application> Session<A> {
         self.idle = idle;
         let now = Instant::now();
         self.entry.set_idle(idle.then_some(now));
-        let time = match self.stage {
-            Stage::Open => self.server.limits.keep_alive,
-            Stage::Leaving { .. } => LAST_CALL,
-            Stage::Draining | Stage::Ending => return,
-        };
-        self.due = idle.then(|| now + time);
-        self.set_deadline();
+        self.entry.set_waiting(idle.then_some((Waiting::Idle, now)));
+        if self.stage == Stage::Open {
+            self.due = idle.then(|| now + self.server.limits.keep_alive);
+            self.set_deadline();
+        }
     }
 
     /// A request has come: whatever becomes of it, the connection is not idle meanwhile.
     pub(in crate::server::http2) fn note_request(&mut self) {
+        let was_idle = std::mem::replace(&mut self.idle, false);
         self.fresh = false;
-        self.idle = false;
         self.entry.set_idle(None);
-        if self.stage == Stage::Open {
-            self.due = None;
+        self.entry.set_waiting(None);
+        match self.stage {
+            Stage::Open => self.due = None,
+            Stage::Draining if was_idle => self.due = Some(Instant::now() + PATIENCE),
+            Stage::Draining | Stage::Leaving(_) | Stage::Ending => {}
         }
     }
 
@@ -87,28 +100,47 @@ impl<A: Application> Session<A> {
     /// that (python-h2, and httpx with it, does), so it hears it between two. One that always has
     /// requests open hears it after a while, and one that has sent none may still send one: that
     /// nothing of it was looked at is told by the number of the last stream, which 0 is not.
-    fn drain(&mut self) {
+    pub(super) fn drain(&mut self) {
         self.stage = Stage::Draining;
-        self.due = Some(Instant::now() + PATIENCE);
+        let is_quiet = self.idle && !self.fresh;
+        let time = if is_quiet { QUIET } else { PATIENCE };
+        self.due = Some(Instant::now() + time);
         self.set_deadline();
     }
 
-    /// Tells the client to go (RFC 9113 section 6.8). Where requests are open they are answered, and
-    /// so are those on their way; where none is, those on their way have not been looked at and
-    /// may be sent again elsewhere.
+    /// Tells the client to go (RFC 9113 section 6.8). Requests that are open are answered, and so are
+    /// those on their way, of which an idle connection may have some, too: proxies do not send them
+    /// again elsewhere.
     fn leave(&mut self) {
-        if self.idle || !self.protocol.has_begun() {
+        if !self.protocol.has_begun() {
             return self.leave_now(Code::NoError);
         }
-        self.stage = Stage::Leaving { heard: false };
-        self.protocol.ask();
-        self.due = None;
+        self.stage = Stage::Leaving(Farewell::Said);
+        self.due = Some(Instant::now() + PAUSE);
         self.set_deadline();
+        self.protocol.send_away();
+    }
+
+    /// The worker drains, and the last response is about to be written: GOAWAY is written with it,
+    /// so that no client has sent another request before it could know.
+    pub(super) fn leave_with_the_last(&mut self) {
+        let is_last = self.stage == Stage::Draining && !self.fresh && self.is_alone();
+        if is_last && self.protocol.streams() == 0 {
+            self.leave();
+        }
+    }
+
+    /// Asks whether the client has heard GOAWAY: what it sends after its answer is not on its way.
+    fn ask(&mut self) {
+        self.stage = Stage::Leaving(Farewell::Asked);
+        self.due = Some(Instant::now() + ROUND_TRIP);
+        self.set_deadline();
+        self.protocol.ask();
     }
 
     /// No more requests come: the connection ends with those that are open.
     pub(super) fn part(&mut self) {
-        self.stage = Stage::Leaving { heard: true };
+        self.stage = Stage::Leaving(Farewell::Heard);
         self.due = None;
         self.set_deadline();
         self.protocol.go_away(Code::NoError);

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
 
 use super::super::deflate;
@@ -140,24 +141,32 @@ impl Conversation {
         Ok(())
     }
 
-    /// Takes `websocket.close`: a close frame, or before the handshake is answered its rejection.
+    /// Takes `websocket.close` where the handshake is not answered: it is rejected, whatever code and
+    /// reason the message has. Says whether that was so.
+    #[must_use]
+    pub fn reject(&self) -> bool {
+        let mut state = self.lock();
+        if { state.session }.take(Message::Close) != Ok(Step::Reject) {
+            return false;
+        }
+        state.session = Session::Closed;
+        let opening = state.opening.take();
+        let receivers = state.end_with(Close::code(Close::ABNORMAL));
+        drop(state);
+        if let Some(opening) = opening {
+            opening.exchange.refuse(403, "");
+        }
+        receivers.into_iter().for_each(Waker::wake);
+        true
+    }
+
+    /// Takes `websocket.close` of an open WebSocket: a close frame.
     ///
     /// # Errors
     /// It is not legal now, or can't be sent.
     pub fn close(&self, code: i64, reason: String) -> Result<(), Refused> {
         let mut state = self.lock();
-        let step = { state.session }.take(Message::Close)?;
-        if step == Step::Reject {
-            state.session = Session::Closed;
-            let opening = state.opening.take();
-            let receivers = state.end_with(Close::code(Close::ABNORMAL));
-            drop(state);
-            if let Some(opening) = opening {
-                opening.exchange.refuse(403, "");
-            }
-            receivers.into_iter().for_each(Waker::wake);
-            return Ok(());
-        }
+        let _ = { state.session }.take(Message::Close)?;
         let close = Close::checked(code, reason).map_err(Refused::Close)?;
         state.session = Session::Closed;
         let wakers = state.say_close(close);
@@ -182,6 +191,12 @@ impl Conversation {
         self.lock().has_room_to_send()
     }
 
+    /// Whether `receive()` has brought the end, and brings nothing else.
+    #[must_use]
+    pub fn has_told_end(&self) -> bool {
+        self.told_end.load(Ordering::Relaxed)
+    }
+
     /// What `receive()` brings, if it is there.
     pub fn poll_receive(&self, waker: Option<&Waker>) -> Poll<Received> {
         let mut state = self.lock();
@@ -203,6 +218,7 @@ impl Conversation {
             return Poll::Ready(Received::Message(data));
         }
         if let Some(end) = &state.end {
+            self.told_end.store(true, Ordering::Relaxed);
             return Poll::Ready(Received::Disconnect((**end).clone()));
         }
         if let Some(waker) = waker {

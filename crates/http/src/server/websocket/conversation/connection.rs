@@ -99,10 +99,12 @@ impl Conversation {
     /// The connection is lost, or is about to be cut.
     pub(in crate::server) fn lost(&self) {
         let mut state = self.lock();
-        state.out = Outgoing::default();
+        // Let go without the lock: pieces may be objects of the application's, with a destructor.
+        let unsent = std::mem::take(&mut state.out);
         state.taken = 0;
         let wakers = state.ended(Close::code(Close::ABNORMAL));
         drop(state);
+        drop(unsent);
         wakers.wake();
     }
 

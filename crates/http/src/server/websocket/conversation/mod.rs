@@ -12,6 +12,7 @@ mod connection;
 mod state;
 mod waiting;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::handshake::Handshake;
@@ -66,6 +67,8 @@ pub struct Opening {
 pub struct Conversation {
     /// The window of what is compressed, if anything is.
     deflate: Option<u8>,
+    /// `receive()` has brought `websocket.disconnect`.
+    told_end: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -73,6 +76,7 @@ impl Conversation {
     pub(in crate::server) fn new(opening: Opening) -> Self {
         Self {
             deflate: opening.handshake.deflate.map(|agreement| agreement.sent),
+            told_end: AtomicBool::new(false),
             state: Mutex::new(State::new(opening)),
         }
     }

@@ -1,0 +1,21 @@
+"""An application that goes on although nobody listens, and awaits nothing but the server."""
+
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        raise NotImplementedError
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        while True:
+            await receive()
+    if scope["path"] == "/":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        return await send({"type": "http.response.body", "body": b"Hello, world!"})
+    if scope["path"] == "/receives":
+        print("in", flush=True)
+        while True:
+            await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    while True:
+        await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})

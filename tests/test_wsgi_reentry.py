@@ -1,0 +1,30 @@
+"""Code of the application that runs inside a call of the server, and calls the server again: nothing is locked then."""
+
+import json
+from pathlib import Path
+
+from conftest import Start
+
+
+def test_headers_may_call_start_response(server: Start) -> None:
+    running = server("wsgi_reentrant:app")
+    response = running.get("/headers")
+    assert response.header("x-inner") == "1" and response.header("x-outer") is None
+    assert response.text == "start_response() was called again without exc_info"
+    response = running.get("/headers-with-exc-info")
+    assert response.header("x-outer") == "1" and response.header("x-inner") is None
+
+
+def test_an_error_may_call_start_response_when_it_is_raised_again(server: Start) -> None:
+    running = server("wsgi_reentrant:app")
+    assert running.get("/late").text == "begun, and raised again"
+    assert "without exc_info" in running.get("/seen").text
+
+
+def test_a_log_handler_may_write_to_the_response_that_is_complained_of(server: Start, tmp_path: Path) -> None:
+    config = tmp_path / "log.json"
+    own = {"class": "wsgi_reentrant.Handler"}
+    config.write_text(json.dumps({"version": 1, "handlers": {"own": own}, "root": {"handlers": ["own"]}}))
+    running = server("wsgi_reentrant:app", "--log-config", str(config))
+    assert running.get("/longer").text == "four"
+    assert "written" in running.get("/seen").text
