@@ -5,6 +5,9 @@ import os
 import re
 import select
 import socket
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -170,7 +173,67 @@ def test_a_page_says_what_it_shows(server) -> None:
     assert "\x1b" not in page, "colours only on a terminal"
 
 
+NATIVE = """
+import ctypes
+
+kept = []
+
+
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    if scope["path"] == "/native":
+        libc = ctypes.CDLL(None)
+        libc.malloc.restype = ctypes.c_void_p
+        for _ in range(20_000):
+            kept.append(libc.malloc(1000))
+            ctypes.memset(kept[-1], 1, 1000)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+"""
+
+
+def test_what_python_does_not_know_is_told_apart(server, tmp_path: Path) -> None:
+    (tmp_path / "native.py").write_text(NATIVE)
+    started = server("native:app", "--growth", cwd=tmp_path)
+    started.get("/")
+    growth(str(started.pid))
+    started.get("/native")
+    (worker,) = growth_as_json(str(started.pid))
+    gained = worker["gained"]
+    outside = gained["own"] - gained["python"] - gained["free"]
+    assert outside == pytest.approx(20 << 20, rel=0.2)
+    assert gained["python"] < 4 << 20
+    page = growth("--since", "start", str(started.pid))
+    assert re.search(r"gained in the last .*: \+\d+\.\d MB of its own; objects .*, neither \+\d+\.\d MB", page)
+
+
 # --- who can't be asked
+
+
+def test_what_is_said_too_slowly_or_by_too_many_is_not_waited_for(server) -> None:
+    started = server("leaking:app", "--growth")
+    (worker,) = started.worker_pids()
+    with ExitStack() as stack:
+        silent = [stack.enter_context(asking(worker)) for _ in range(20)]
+        said = [each.recv(4096) for each in silent]
+    # Those that may ask and say nothing are hung up on; the others hear why at once.
+    refused = [json.loads(text)["error"] for text in said if text]
+    assert refused == ["too many ask at once"] * (20 - 8)
+    assert growth_as_json(str(started.pid))
+
+
+def test_another_user_is_refused_before_a_word(server) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    started = server("leaking:app", "--growth")
+    (worker,) = started.worker_pids()
+    program = (
+        "import os, socket; os.setuid(65534); asked = socket.socket(socket.AF_UNIX); asked.settimeout(10);"
+        f"asked.connect('\\0lowmem-serve/growth/{worker}'); print(asked.recv(4096).decode(), asked.recv(1))"
+    )
+    answer = subprocess.run(["/usr/bin/python3", "-c", program], capture_output=True, text=True).stdout
+    assert "its own user and root" in answer
+    assert answer.rstrip().endswith("b''")
 
 
 def test_a_server_without_the_switch_says_how_to_start_it(server) -> None:

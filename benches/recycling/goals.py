@@ -26,6 +26,9 @@ for a CPU that the machine gave to others."""
 MAX_PAUSE_SECONDS = 0.1
 """Beyond the time that a start takes, for requests that have to wait for one."""
 
+MAX_OPEN_SECONDS = 2.5
+"""The same where something without an end is open: it has 2 s to end, and half a second to clean up."""
+
 RESTART = 1012
 """The close code "service restart": clients know that they may come back at once."""
 
@@ -67,6 +70,8 @@ def missed_by_clients(tally: Tally, style: Style, start_seconds: float) -> Itera
     limit = MAX_STALL_SECONDS + tally.excused(stall)
     if style is Style.SEQUENTIAL:
         limit = start_seconds + MAX_PAUSE_SECONDS + tally.excused(stall)
+    if style is Style.SEQUENTIAL_OPEN:
+        limit = start_seconds + MAX_OPEN_SECONDS + tally.excused(stall)
     if stall > limit:
         yield f"stall of {stall:.3f} s ({kind}), at most {limit:.3f} s"
     if others := {code: n for code, n in tally.websocket_ends.items() if code != str(RESTART)}:
@@ -90,7 +95,7 @@ def _missed(trial: Trial) -> Iterator[str]:
 def _missed_by_processes(trial: Trial) -> Iterator[str]:
     if trial.not_shut_down:
         yield f"no lifespan shutdown in {len(trial.not_shut_down)} of {len(trial.tally.workers)} workers"
-    if trial.scenario.style is Style.SEQUENTIAL:
+    if trial.scenario.style in (Style.SEQUENTIAL, Style.SEQUENTIAL_OPEN):
         peak = trial.memory.peak_dirty_kib / max(1, trial.memory.usual_dirty_kib)
         if peak > SEQUENTIAL_PEAK:
             yield f"peak private dirty memory {peak:.2f}×, at most {SEQUENTIAL_PEAK}×"

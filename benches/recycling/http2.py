@@ -199,7 +199,8 @@ class Connection(asyncio.Protocol):
 class Client:
     """One connection at a time, and another one after GOAWAY."""
 
-    def __init__(self, field: Field, kind: Kind) -> None:
+    def __init__(self, field: Field, kind: Kind, mix: Mix) -> None:
+        self._sends_again = mix.sends_again
         self._field = field
         self._kind = kind
         self._connection: Connection | None = None
@@ -217,6 +218,8 @@ class Client:
             try:
                 body = await answer.whole()
             except Unprocessed:
+                if not self._sends_again:
+                    raise Failed(Failure.UNANSWERED, "not looked at") from None
                 self._field.tally.sent_again += 1
                 continue
             # The lines of a stream say nothing of who answers.
@@ -253,42 +256,42 @@ class Client:
         self._connection, self._left = None, []
 
 
-async def keep_alive(field: Field, longest_pause: float, at_once: int) -> None:
+async def keep_alive(field: Field, mix: Mix, longest_pause: float, at_once: int) -> None:
     """Ask on one connection again and again, so many times at once."""
-    client = Client(field, Kind.KEEP_ALIVE)
+    client = Client(field, Kind.KEEP_ALIVE, mix)
     while field.open:
         await asyncio.gather(*(client.get() for _ in range(at_once)))
         await asyncio.sleep(random.uniform(0, longest_pause))
     client.close()
 
 
-async def idle(field: Field, hold: float) -> None:
+async def idle(field: Field, mix: Mix, hold: float) -> None:
     """Ask on one connection, hold it idle for about so long (s), and ask again."""
-    client = Client(field, Kind.IDLE)
+    client = Client(field, Kind.IDLE, mix)
     await ask_now_and_then(client, field, hold)
     client.close()
 
 
-async def per_request(field: Field, pause: float) -> None:
+async def per_request(field: Field, mix: Mix, pause: float) -> None:
     """Open a connection for each request."""
     while field.open:
-        client = Client(field, Kind.PER_REQUEST)
+        client = Client(field, Kind.PER_REQUEST, mix)
         await client.get()
         client.close()
         await asyncio.sleep(pause)
 
 
-async def stream(field: Field, seconds: float) -> None:
+async def stream(field: Field, mix: Mix, seconds: float) -> None:
     """Read responses that take so long."""
-    client = Client(field, Kind.STREAM)
+    client = Client(field, Kind.STREAM, mix)
     while field.open:
         await client.get(f"/stream?{LINES},{seconds / LINES}")
     client.close()
 
 
-async def events(field: Field) -> None:
+async def events(field: Field, mix: Mix) -> None:
     """Follow an event stream; when it has ended, another one."""
-    client = Client(field, Kind.EVENTS)
+    client = Client(field, Kind.EVENTS, mix)
     while field.open:
         await field.attempt(Kind.EVENTS, client.events(f"/events?{EVENT_SECONDS}"), field.remaining + 20)
     client.close()
@@ -299,9 +302,9 @@ def all_clients(field: Field, mix: Mix, pause: float) -> list[Coroutine[Any, Any
     chosen = []
     for number in range(mix.keep_alive):
         busy = number % 2
-        chosen.append(keep_alive(field, BUSY_PAUSE if busy else CALM_PAUSE, 4 if busy else 1))
-    chosen += [per_request(field, pause) for _ in range(mix.per_request)]
-    chosen += [idle(field, mix.idle_seconds) for _ in range(mix.idle)]
-    chosen += [stream(field, mix.stream_seconds) for _ in range(mix.streams)]
-    chosen += [events(field) for _ in range(mix.events)]
+        chosen.append(keep_alive(field, mix, BUSY_PAUSE if busy else CALM_PAUSE, 4 if busy else 1))
+    chosen += [per_request(field, mix, pause) for _ in range(mix.per_request)]
+    chosen += [idle(field, mix, mix.idle_seconds) for _ in range(mix.idle)]
+    chosen += [stream(field, mix, mix.stream_seconds) for _ in range(mix.streams)]
+    chosen += [events(field, mix) for _ in range(mix.events)]
     return chosen

@@ -42,6 +42,8 @@ class Mix:
     """Of 32 KiB: 2 MiB."""
     upload_seconds: float = 1.5
     leak_kib_per_second: int = 0
+    sends_again: bool = True
+    """Whether HTTP/2 clients send a request again that the server says it has not looked at."""
 
 
 FULL = Mix()

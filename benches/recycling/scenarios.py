@@ -38,6 +38,8 @@ class Style(Enum):
     """Nobody waits."""
     SEQUENTIAL = auto()
     """Requests wait while the successor starts."""
+    SEQUENTIAL_OPEN = auto()
+    """The same, and while what is open without an end is ended."""
     CRASH = auto()
     """What the worker held is lost, and the rest waits."""
 
@@ -151,6 +153,16 @@ SCENARIOS = (
         mix=SHORT,
     ),
     Scenario(
+        name="sequential-open",
+        about="the same with uploads, streams, WebSockets and an event stream without an end",
+        drive=Drive.ITSELF,
+        period=4.0,
+        flags={OURS: ("--ttl", "3s", "--recycle", "sequential")},
+        style=Style.SEQUENTIAL_OPEN,
+        mix=replace(FULL, stream_seconds=1.0, upload_seconds=1.0),
+        quick_seconds=16.0,
+    ),
+    Scenario(
         name="failing-successor",
         about="successors whose import raises, whose startup fails, whose startup hangs; then a good one",
         drive=Drive.FAULTS,
@@ -191,6 +203,14 @@ SCENARIOS = (
         about="HTTP/2 with prior knowledge; connections cannot move, and hear GOAWAY",
         transport=Transport.H2C,
         flags={OURS: (), "granian": ()},
+    ),
+    replace(
+        SIGHUP,
+        name="http2-once",
+        about="HTTP/2 by clients that send nothing again, though they may",
+        transport=Transport.HTTP2,
+        mix=replace(FULL, sends_again=False),
+        flags={name: flags for name, flags in ENCRYPTED.items() if name in (OURS, "granian")},
     ),
     Scenario(
         name="endurance",

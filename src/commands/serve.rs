@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::launch::Launch;
 use crate::net::Listeners;
 use crate::supervisor::{Member, Work};
-use crate::sys::process;
+use crate::sys::{process, title};
 use crate::{supervisor, telemetry, tls};
 
 /// Points at another shared object than the installed one, for working on lowmem-serve itself.
@@ -106,6 +106,7 @@ fn start(
             listeners,
         }]
     };
+    title::set(&format!("lowmem-serve: supervisor {}", config.worker.app));
     Ok(supervisor::run(members, work, reread)?)
 }
 

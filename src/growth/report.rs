@@ -55,6 +55,15 @@ fn page(out: &mut String, answer: &Answer, style: Style) -> fmt::Result {
         )?;
     }
     let since = Age(Duration::from_secs_f64(answer.since.max(0.0)));
+    let gained = answer.gained;
+    writeln!(
+        out,
+        "gained in the last {since}: {:+} of its own; objects {:+}, free heap {:+}, neither {:+}",
+        Bytes(gained.own),
+        Bytes(gained.python),
+        Bytes(gained.free),
+        Bytes(gained.rest())
+    )?;
     let title = format!("grown in the last {since}, by type");
     table(out, &title, &answer.types, style, |out, growth| {
         writeln!(out, "{}", growth.name)

@@ -217,6 +217,7 @@ impl<'a> Application<'a> {
                     return Some(Event::NotStarted(id));
                 }
             }
+            Action::GiveBack(id) => self.workforce.tell(id, &ToWorker::GiveBack),
             Action::WindDown(id, within) => {
                 self.workforce.tell(id, &ToWorker::WindDown(within));
             }

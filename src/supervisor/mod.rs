@@ -41,6 +41,10 @@ use crate::launch::Launch;
 use crate::net::Listeners;
 use crate::sys::process::{self, Ending};
 use crate::sys::startup;
+use crate::sys::want::Want;
+
+/// How a worker ends that was killed by nobody in particular.
+const KILLED: Ending = Ending::Signal(libc::SIGKILL);
 
 pub use self::follower::Reread;
 
@@ -79,6 +83,7 @@ pub fn run(members: Vec<Member>, work: Work, reread: &Reread<'_>) -> io::Result<
         signals: Signals::install()?,
         parent,
         is_announced: false,
+        want: Want::watch(),
         operator: Operator::open(config.operator.as_ref())?,
         jobs: Jobs::open(&config.jobs, worker, &launch)?.map(Box::new),
         grace: config.worker.graceful_shutdown,
@@ -94,6 +99,8 @@ struct Supervisor<'a> {
     parent: Parent,
     /// The parent's own line has been written.
     is_announced: bool,
+    /// Whether the kernel kills for want of memory.
+    want: Want,
     /// Where operators ask, if they may.
     operator: Option<Operator>,
     /// What runs apart from requests, if anything does.
@@ -199,6 +206,10 @@ impl Supervisor<'_> {
 
     /// Handles the end of a process.
     fn reaped(&mut self, pid: Pid, ending: Ending) {
+        let ending = match ending {
+            KILLED if self.want.has_killed() => Ending::NoMemory(self.want.limit()),
+            ending => ending,
+        };
         for application in &mut self.applications {
             if application.reaped(pid, ending) {
                 return;

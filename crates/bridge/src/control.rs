@@ -29,6 +29,8 @@ pub struct Control {
 pub enum Order {
     /// Take over the connections of the worker at the other end.
     Adopt(HandOver),
+    /// Give freed memory back.
+    GiveBack,
     /// Prepare for a drain, within this time.
     WindDown(Duration),
     /// Stop serving if there is nothing to do; connections go to the supervisor.
@@ -158,6 +160,7 @@ impl Control {
                 (ToWorker::Drain(drain), successor) => {
                     return Order::Stop(Stop::Drain(drain, successor));
                 }
+                (ToWorker::GiveBack, _) => return Order::GiveBack,
                 (ToWorker::WindDown(within), _) => return Order::WindDown(within),
                 (ToWorker::Adopt, Some(predecessor)) => return Order::Adopt(predecessor),
                 (ToWorker::Sleep(drain), Some(supervisor)) => {

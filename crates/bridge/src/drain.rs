@@ -14,6 +14,7 @@ use lowmem_http::server::Server;
 
 use crate::control::{Control, Haste, Stop};
 use crate::hosted::Hosted;
+use crate::signals;
 use crate::tasks;
 use crate::wsgi;
 
@@ -43,6 +44,8 @@ pub async fn wind_down(server: &Server<Hosted>, within: Duration) {
 pub async fn run(server: &Rc<Server<Hosted>>, control: &Control, stop: Stop) -> bool {
     let stop = after_delay(server, control, stop).await;
     tracing::info!("Shutting down");
+    let interrupted = matches!(&stop, Stop::Drain(drain, _) if drain.interrupted);
+    Python::attach(|py| signals::draining(py, interrupted));
     let (mut waited, clean_up) = match stop {
         Stop::Now(haste) => {
             server.drain(None);

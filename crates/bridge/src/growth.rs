@@ -4,12 +4,15 @@
 //! two of its steps every other task of the worker has its turn. What the worker keeps are two
 //! tables of totals, and the samples of its own memory.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{self as unix, SocketAddr};
 use std::path::Path;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyStopIteration;
@@ -19,7 +22,8 @@ use tokio::net::{UnixListener, UnixStream};
 
 use lowmem_base::config::Growth;
 use lowmem_base::growth::{
-    Answer, Counts, History, Look, Question, Sample, Since, compare, may_ask, socket_name,
+    Answer, Counts, History, Look, Parts, Question, Sample, Since, compare, may_ask, socket_name,
+    total,
 };
 use lowmem_http::alarm::Alarm;
 use lowmem_http::tasks;
@@ -32,6 +36,15 @@ const BETWEEN_SLICES: Duration = Duration::from_micros(200);
 
 /// Between two attempts to look while another look is under way.
 const BUSY: Duration = Duration::from_millis(20);
+
+/// How long a question, and the reading of its answer, may take.
+const SLOWEST: Duration = Duration::from_secs(5);
+
+/// How many may ask at once.
+const MOST_ASKING: usize = 8;
+
+/// Between two attempts to accept where no descriptor is left.
+const EXHAUSTED: Duration = Duration::from_millis(100);
 
 /// The longest question.
 const QUESTION: u64 = 4_096;
@@ -74,8 +87,10 @@ pub async fn start(package: Option<&Path>, asked: Growth) -> PyResult<()> {
         history: RefCell::default(),
         looks: RefCell::new(None),
     });
+    let types = looker.count("by_type", &mut Pace::default()).await?;
     let mut first = Look {
-        types: looker.count("by_type", &mut Pace::default()).await?,
+        parts: Parts::of_this_process(total(&types)),
+        types,
         ..Look::default()
     };
     if let Some(frames) = asked.trace_frames {
@@ -111,30 +126,58 @@ async fn sample(looker: Rc<Looker>) {
     }
 }
 
+/// Answers whoever may ask. Anybody on the machine can connect to a name: a stranger is refused before
+/// a byte of it is read, and nobody holds more than a few descriptors, or one for long.
 async fn accept(listener: UnixListener, looker: Rc<Looker>) {
+    let alarm = match Alarm::new() {
+        Ok(alarm) => alarm,
+        Err(error) => return tracing::error!("Cannot be asked for growth: {error}"),
+    };
+    let asking = Rc::new(Cell::new(0));
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let looker = Rc::clone(&looker);
-                tasks::spawn(async move {
-                    // Who asked is gone: nobody else needs to know.
-                    let _ = serve(stream, &looker).await;
-                });
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // No descriptor is left, for now.
+                tracing::debug!("Cannot be asked for growth: {error}");
+                if alarm.after(EXHAUSTED).await.is_err() {
+                    return;
+                }
+                continue;
             }
-            Err(error) => return tracing::error!("Cannot be asked for growth any more: {error}"),
+        };
+        if !stream.peer_cred().is_ok_and(|peer| may_ask(peer.uid())) {
+            refuse(&stream, "it answers its own user and root");
+            continue;
         }
+        if asking.get() >= MOST_ASKING {
+            refuse(&stream, "too many ask at once");
+            continue;
+        }
+        asking.set(asking.get() + 1);
+        let (looker, asking) = (Rc::clone(&looker), Rc::clone(&asking));
+        tasks::spawn(async move {
+            // Who asked is gone, or too slow: nobody else needs to know.
+            let _ = serve(stream, &looker).await;
+            asking.set(asking.get() - 1);
+        });
     }
+}
+
+/// Says why there is no answer, if there is room to say it.
+fn refuse(stream: &UnixStream, why: &str) {
+    let text = serde_json::json!({ "error": why }).to_string();
+    // A socket that is new has room.
+    let _ = stream.try_write(text.as_bytes());
 }
 
 /// One question and its answer.
 async fn serve(stream: UnixStream, looker: &Looker) -> io::Result<()> {
-    let is_allowed = may_ask(stream.peer_cred()?.uid());
     let (reader, mut writer) = stream.into_split();
     let mut asked = String::new();
     let mut reader = BufReader::new(reader.take(QUESTION));
-    reader.read_line(&mut asked).await?;
+    within(SLOWEST, reader.read_line(&mut asked)).await?;
     let answer = match serde_json::from_str::<Question>(&asked) {
-        _ if !is_allowed => Err("it answers its own user and root".to_owned()),
         Err(error) => Err(format!("it does not understand the question: {error}")),
         Ok(question) => looker.answer(question).await,
     };
@@ -142,7 +185,22 @@ async fn serve(stream: UnixStream, looker: &Looker) -> io::Result<()> {
         Ok(answer) => serde_json::to_vec(&answer)?,
         Err(why) => serde_json::to_vec(&serde_json::json!({ "error": why }))?,
     };
-    writer.write_all(&text).await
+    within(SLOWEST, writer.write_all(&text)).await
+}
+
+/// What `wait` comes to, unless it takes too long. Tokio's own timers are not heard on every loop.
+async fn within<T>(time: Duration, wait: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let alarm = Alarm::new()?;
+    let mut wait = pin!(wait);
+    let mut over = pin!(alarm.after(time));
+    poll_fn(|cx| match wait.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(done),
+        Poll::Pending => over.as_mut().poll(cx).map(|over| {
+            over?;
+            Err(io::ErrorKind::TimedOut.into())
+        }),
+    })
+    .await
 }
 
 impl Looker {
@@ -184,6 +242,8 @@ impl Looker {
             pid: std::process::id(),
             age: now.at.as_secs_f64(),
             since: now.at.saturating_sub(before.at).as_secs_f64(),
+            memory: now.parts,
+            gained: now.parts.gained(before.parts),
             types: compare(&before.types, &now.types),
             lines: lines.map(|(before, now)| compare(before, now)),
             history: self.history.borrow().samples().to_vec(),
@@ -199,11 +259,18 @@ impl Looker {
         let at = self.ready.elapsed();
         let mut pace = Pace::default();
         let types = self.count("by_type", &mut pace).await?;
+        let parts = Parts::of_this_process(total(&types));
         let lines = match self.traces_lines {
             true => Some(self.count("by_line", &mut pace).await?),
             false => None,
         };
-        Ok((Look { at, types, lines }, pace))
+        let look = Look {
+            at,
+            parts,
+            types,
+            lines,
+        };
+        Ok((look, pace))
     }
 
     /// Turns one of the module's generators to its end.

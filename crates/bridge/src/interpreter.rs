@@ -239,10 +239,15 @@ pub fn leave(py: Python<'_>, code: i32) -> ! {
     if let Err(error) = ran {
         report::exception(py, "Exception in an atexit function", &error);
     }
+    flush(py);
+    process::leave(code)
+}
+
+/// Writes what has been printed.
+pub fn flush(py: Python<'_>) {
     for stream in ["stdout", "stderr"] {
         let stream = py.import("sys").and_then(|sys| sys.getattr(stream));
         // A stream that is closed or broken has nowhere to tell it.
         let _ = stream.and_then(|stream| stream.call_method0("flush"));
     }
-    process::leave(code)
 }

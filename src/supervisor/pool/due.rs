@@ -11,9 +11,10 @@ use crate::control::Account;
 /// process's memory map takes a millisecond or less.
 const WEIGH_EVERY: Duration = Duration::from_secs(1);
 
-/// So many samples in a row make a worker too heavy. One may be the peak of a single request; a
-/// longer peak costs a swap, which nobody notices.
-const SAMPLES_OVER: u8 = 2;
+/// So many samples in a row make a worker too heavy. One may be the peak of a single request, and
+/// after each but the last the worker gives back what was freed; a longer peak costs a swap, which
+/// nobody notices.
+const SAMPLES_OVER: u8 = 3;
 
 /// The fraction of the golden ratio, times 2⁶⁴.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -117,6 +118,7 @@ impl Pool {
         };
         match worker.watch {
             Watch::Over(times) if times >= SAMPLES_OVER => worker.make_due(Reason::MaxRss),
+            Watch::Over(1..) if worker.is_ready() => self.actions.push(Action::GiveBack(id)),
             Watch::Exempt if !has_warned => {
                 self.due.has_warned = true;
                 self.say(Notice::HeavyFromTheStart(id, weight));

@@ -95,6 +95,8 @@ pub enum Action {
     Refuse(Duration),
     /// End the template, if there is one.
     DropTemplate,
+    /// Send `GiveBack`.
+    GiveBack(WorkerId),
     /// See how much memory it has.
     Weigh(WorkerId),
     /// Log it.

@@ -36,6 +36,8 @@ pub enum ToWorker {
     Run(Box<RunConfig>),
     /// To a template: fork a worker, whose end of its control socket is attached.
     Fork,
+    /// Give freed memory back: it is about to be weighed again.
+    GiveBack,
     /// Serve on, and say when little would be lost by a drain: long requests have ended, or this time
     /// is over; then event streams and WebSockets are told to end.
     WindDown(Duration),

@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::sys::{memory, weight};
+
 pub use history::{History, Sample};
 
 /// How every worker's socket is called, before its pid.
@@ -52,11 +54,60 @@ pub enum Since {
 /// How much of something there is: objects, and bytes.
 pub type Counts = HashMap<String, (i64, i64)>;
 
+/// Where a worker's own memory is, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parts {
+    /// All of it: what the process has written to and shares with nobody.
+    pub own: i64,
+    /// The objects that Python knows.
+    pub python: i64,
+    /// What the C library holds free.
+    pub free: i64,
+}
+
+impl Parts {
+    /// This process's, whose objects take so much.
+    #[must_use]
+    pub fn of_this_process(python: i64) -> Self {
+        let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        Self {
+            own: weight::own(rustix::process::getpid()).map_or(0, bytes),
+            python,
+            free: bytes(memory::heap().free),
+        }
+    }
+
+    /// What has been gained since `before`.
+    #[must_use]
+    pub fn gained(self, before: Self) -> Self {
+        Self {
+            own: self.own - before.own,
+            python: self.python - before.python,
+            free: self.free - before.free,
+        }
+    }
+
+    /// What is neither an object of Python's nor free: memory of extension modules and libraries, and
+    /// pages of Python's own allocator that are partly used.
+    #[must_use]
+    pub fn rest(self) -> i64 {
+        self.own - self.python - self.free
+    }
+}
+
+/// The bytes of all types.
+#[must_use]
+pub fn total(types: &Counts) -> i64 {
+    types.values().map(|(_, bytes)| bytes).sum()
+}
+
 /// One count of a worker's heap.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Look {
     /// When, since the worker was ready.
     pub at: Duration,
+    /// Where its memory was.
+    pub parts: Parts,
     /// By type.
     pub types: Counts,
     /// By the line that allocated it, where that is traced.
@@ -72,6 +123,10 @@ pub struct Answer {
     pub age: f64,
     /// How long ago the look was that this one is compared with.
     pub since: f64,
+    /// Where its memory is.
+    pub memory: Parts,
+    /// What of it has been gained since then.
+    pub gained: Parts,
     /// By type, what has grown most first.
     pub types: Vec<Growth>,
     /// By line; none where allocations are not traced.

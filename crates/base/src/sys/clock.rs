@@ -15,6 +15,17 @@ pub fn monotonic() -> Duration {
     )
 }
 
+/// The processor time that this process has used, all threads together.
+#[must_use]
+pub fn of_process() -> Duration {
+    let used = clock_gettime(ClockId::ProcessCPUTime);
+    // Neither is ever negative.
+    Duration::new(
+        used.tv_sec.unsigned_abs(),
+        u32::try_from(used.tv_nsec).unwrap_or(0),
+    )
+}
+
 /// Whole seconds since 1970. Late by a tick of the kernel at most (4 ms, or 10), for a fraction of the
 /// cost: the coarse clock reads no counter.
 #[must_use]

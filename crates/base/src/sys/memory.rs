@@ -9,6 +9,64 @@ pub fn trim() {
     }
 }
 
+/// What the process has in memory, and what of it the C library holds free.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Heap {
+    /// Bytes that are in memory and do not come from files.
+    pub resident: u64,
+    /// Bytes that were allocated once and are free. Some may have been given back already.
+    pub free: u64,
+}
+
+/// What is resident now and does not come from files, in bytes; 0 where it cannot be read. Pages of
+/// files come and go by themselves.
+pub fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let mut fields = statm.split_ascii_whitespace().skip(1);
+    let mut pages = || fields.next()?.parse::<u64>().ok();
+    let (all, from_files) = (pages().unwrap_or(0), pages().unwrap_or(0));
+    all.saturating_sub(from_files) * rustix::param::page_size() as u64
+}
+
+/// Takes stock. The C library looks at every free piece for it: a millisecond or more where there
+/// are many.
+pub fn heap() -> Heap {
+    Heap {
+        resident: resident(),
+        free: free(),
+    }
+}
+
+/// Returns freed memory, and says how many bytes of resident memory that was.
+pub fn give_back() -> u64 {
+    let before = resident();
+    trim();
+    before.saturating_sub(resident())
+}
+
+/// `mallinfo2` is found at run time: it came with version 2.33 of the C library, and an older one, for
+/// which this may have been built, has `mallinfo`, whose numbers wrap at 4 GiB.
+#[cfg(target_env = "gnu")]
+fn free() -> u64 {
+    type MallInfo2 = unsafe extern "C" fn() -> libc::mallinfo2;
+    // SAFETY: a name that ends with NUL; the result is null or that function.
+    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"mallinfo2".as_ptr()) };
+    if found.is_null() {
+        // SAFETY: no preconditions.
+        let info = unsafe { libc::mallinfo() };
+        return u64::from(info.fordblks.cast_unsigned());
+    }
+    // SAFETY: the function of that name has this type, and no preconditions.
+    let info = unsafe { std::mem::transmute::<*mut libc::c_void, MallInfo2>(found)() };
+    info.fordblks as u64
+}
+
+/// musl's allocator returns what is free by itself, and has nothing to ask.
+#[cfg(not(target_env = "gnu"))]
+fn free() -> u64 {
+    0
+}
+
 /// Has all threads allocate from one heap.
 ///
 /// The C library gives each thread one of its own, so that none waits for another; under CPython's

@@ -13,5 +13,7 @@ pub mod process;
 pub mod session;
 pub mod startup;
 pub mod stop_signals;
+pub mod title;
+pub mod want;
 pub mod watch;
 pub mod weight;

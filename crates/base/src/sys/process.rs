@@ -20,6 +20,8 @@ pub enum Ending {
     Code(i32),
     /// A signal with this number killed it.
     Signal(i32),
+    /// The kernel killed it, because there was no memory left within this limit, or at all.
+    NoMemory(Option<u64>),
 }
 
 impl fmt::Display for Ending {
@@ -30,6 +32,14 @@ impl fmt::Display for Ending {
                 Some(name) => write!(f, "was killed by {name}"),
                 None => write!(f, "was killed by signal {number}"),
             },
+            Ending::NoMemory(limit) => {
+                f.write_str("was killed by the kernel for want of memory (")?;
+                match limit {
+                    Some(limit) => write!(f, "limit {} MB", limit >> 20)?,
+                    None => f.write_str("the machine's")?,
+                }
+                f.write_str("; see --max-rss)")
+            }
         }
     }
 }

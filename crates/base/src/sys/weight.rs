@@ -67,7 +67,7 @@ pub fn room() -> Option<u64> {
 
 /// Where the memory groups of a process are, from its own to the root: a limit of an outer one
 /// holds for what is inside. In a container the path may be the host's, and its own is the root.
-fn group_directories(mount: &Path, groups: &str) -> Vec<PathBuf> {
+pub(super) fn group_directories(mount: &Path, groups: &str) -> Vec<PathBuf> {
     let mut directories = Vec::new();
     for line in groups.lines() {
         let mut fields = line.splitn(3, ':').skip(1);

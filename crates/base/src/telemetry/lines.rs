@@ -24,7 +24,7 @@ const PREFIX_WIDTH: usize = 10;
 const CRITICAL: &str = "critical";
 
 /// The targets of this server. What libraries say below INFO is of no use to its operator.
-const OWN_TARGETS: [&str; 2] = ["lowmem_serve", "_core"];
+const OWN_TARGETS: [&str; 2] = ["lowmem_", "_core"];
 
 pub(super) struct Lines {
     level: LevelFilter,

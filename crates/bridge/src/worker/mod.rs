@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 
 use lowmem_base::config::WorkerConfig;
 use lowmem_base::control::{FromWorker, ToImport, ToWorker, WorkerEnd};
-use lowmem_base::sys::{limits, startup, stop_signals};
+use lowmem_base::sys::{limits, startup, stop_signals, title};
 use lowmem_base::telemetry::{self, paint};
 
 use crate::compiling;
@@ -20,6 +20,7 @@ use crate::lazy_imports;
 use crate::package;
 use crate::python_log::{self, Redirected};
 use crate::report;
+use crate::signals;
 use crate::template;
 use crate::warm;
 use serving::work;
@@ -57,7 +58,7 @@ fn start_serving(
     config: WorkerConfig,
     descriptors: Vec<OwnedFd>,
 ) -> PyResult<i32> {
-    let stop = begin()?;
+    let stop = begin(py, &config)?;
     match import(py, &config)? {
         Ok(loaded) => work(py, (control, stop), config, descriptors, loaded),
         Err(code) => Ok(code),
@@ -75,6 +76,7 @@ fn warm_up(
     let Ok(_redirected) = prepare(py, config)? else {
         return Ok(CANNOT_SERVE);
     };
+    title::set(&format!("lowmem-serve: template {}", config.app));
     let _stop = stop_signals::install()?;
     if let Err(code) = make_lazy(py, config) {
         return Ok(code);
@@ -108,6 +110,7 @@ fn preload(py: Python<'_>, control: WorkerEnd, config: &WorkerConfig) -> PyResul
     let Ok(_redirected) = prepare(py, config)? else {
         return Ok(CANNOT_SERVE);
     };
+    title::set(&format!("lowmem-serve: template {}", config.app));
     // Ctrl-C reaches the whole group; the template ends with its supervisor.
     let _stop = stop_signals::install()?;
     if let Err(code) = make_lazy(py, config) {
@@ -131,7 +134,7 @@ fn preload(py: Python<'_>, control: WorkerEnd, config: &WorkerConfig) -> PyResul
     let Some((ToWorker::Start(config), descriptors)) = py.detach(|| control.wait())? else {
         return Err(out_of_place());
     };
-    let stop = begin()?;
+    let stop = begin(py, &config)?;
     work(py, (control, stop), *config, descriptors, loaded)
 }
 
@@ -153,13 +156,16 @@ fn prepare(
 }
 
 /// A worker's first line, and what is its own from then on.
-fn begin() -> PyResult<OwnedFd> {
+fn begin(py: Python<'_>, config: &WorkerConfig) -> PyResult<OwnedFd> {
+    title::set(&format!("lowmem-serve: worker {}", config.app));
     tracing::info!(
         "Started server process [{}]",
         paint::cyan(std::process::id())
     );
     limits::raise_descriptors();
-    Ok(stop_signals::install()?)
+    let stop = stop_signals::install()?;
+    signals::install(py)?;
+    Ok(stop)
 }
 
 /// The application, or the exit code after the reason has been logged.

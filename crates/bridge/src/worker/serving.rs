@@ -34,9 +34,11 @@ use crate::interpreter::{self, Loaded};
 use crate::lazy_imports;
 use crate::lifespan::Lifespan;
 use crate::light;
+use crate::overdue;
 use crate::report;
 use crate::runtime;
 use crate::scope::Scopes;
+use crate::signals;
 use crate::warm;
 use crate::wsgi::{self, Wsgi};
 
@@ -70,6 +72,7 @@ pub(super) fn work(
     let serving = serving(loaded, config, identity, control, listeners);
     let main = Box::pin(async move {
         result.set(serving.await);
+        overdue::watch(result.get());
         if let Err(error) = event_loop::end_all().await {
             Python::attach(|py| report::exception(py, "Cannot end what still runs", &error));
         }
@@ -183,6 +186,9 @@ async fn serve(
     {
         Python::attach(|py| report::exception(py, "Cannot be asked for growth", &error));
     }
+    if let Err(error) = signals::take_back() {
+        Python::attach(|py| report::exception(py, "Cannot watch for signals", &error));
+    }
     // Who accepts a connection has to answer on it; another worker will.
     if control.is_over() {
         end(lifespan).await;
@@ -207,6 +213,7 @@ async fn serve(
     let stop = loop {
         match control.order().await {
             Order::Adopt(predecessor) => server.adopt(predecessor),
+            Order::GiveBack => server.give_back(),
             Order::WindDown(within) => {
                 tasks::spawn(wind_down(Rc::clone(&server), Rc::clone(&control), within));
             }
@@ -239,7 +246,7 @@ fn attend(server: &Rc<Server<Hosted>>) {
     }));
     let timed = Rc::clone(server);
     event_loop::tick_while(Rc::new(move || {
-        timed.open_connections() > 0 || timed.is_draining()
+        timed.open_connections() > 0 || timed.is_draining() || timed.is_unsettled()
     }));
 }
 

@@ -26,6 +26,7 @@ mod parking;
 pub mod percent;
 mod preamble;
 mod proxy;
+mod reclaim;
 mod record;
 mod request_id;
 mod response;
@@ -59,8 +60,10 @@ use crate::tasks;
 use crate::tls::Identity;
 use application::Application;
 use lowmem_base::config::WorkerConfig;
-use lowmem_base::sys::memory;
+use lowmem_base::figures::Megabytes;
+use lowmem_base::sys::{clock, memory};
 use parking::{Lot, Parked};
+use reclaim::Sample;
 use shared::Shared;
 
 /// A request that has been open for so long may go on for longer than it can be waited for.
@@ -86,12 +89,14 @@ impl<A: Application> Server<A> {
             preamble_from: proxies.protocol.then(|| proxies.trusted.clone()),
             lot: Lot::new()?,
             outbox: RefCell::default(),
+            reclaim: RefCell::default(),
             handed_over: Cell::new(0),
         }))
     }
 
     /// Accepts connections from `listeners` until the server drains.
     pub fn accept(self: &Rc<Self>, listeners: Vec<Listener>) {
+        self.reclaim(Instant::now());
         for listener in listeners {
             tasks::spawn(accept::run(Rc::clone(self), listener));
         }
@@ -102,10 +107,8 @@ impl<A: Application> Server<A> {
     /// Ends connections whose time is up, for as long as the worker lives.
     async fn sweep(self: Rc<Self>) {
         loop {
-            self.shared
-                .connections
-                .next_sweep(|| self.lot.len() > 0)
-                .await;
+            let needed = || self.lot.len() > 0 || self.is_unsettled();
+            self.shared.connections.next_sweep(needed).await;
             let now = Instant::now();
             self.shared.connections.sweep(now);
             self.lot.expired(now).into_iter().for_each(Parked::close);
@@ -114,7 +117,40 @@ impl<A: Application> Server<A> {
             if self.shared.connections.has_calmed_down(TRIM_FROM) {
                 memory::trim();
             }
+            self.reclaim(now);
         }
+    }
+
+    /// Gives freed memory back if that is worth it and disturbs nobody.
+    fn reclaim(&self, now: Instant) {
+        let mut reclaim = self.reclaim.borrow_mut();
+        if !reclaim.is_due(now) {
+            return;
+        }
+        let sample = Sample {
+            now,
+            cpu: clock::of_process(),
+            served: self.shared.served(),
+            resident: memory::resident(),
+        };
+        if reclaim.look(sample) && reclaim.is_worth_it(memory::heap()) {
+            let bytes = memory::give_back();
+            tracing::debug!("Gave {} MB back", Megabytes(bytes));
+            reclaim.given_back(memory::resident());
+        }
+    }
+
+    /// Gives freed memory back at once.
+    pub fn give_back(&self) {
+        let bytes = memory::give_back();
+        tracing::debug!("Gave {} MB back, as asked", Megabytes(bytes));
+        self.reclaim.borrow_mut().given_back(memory::resident());
+    }
+
+    /// Whether the server has something to do by and by, though no connection is open.
+    #[must_use]
+    pub fn is_unsettled(&self) -> bool {
+        self.reclaim.borrow().is_unsettled(Instant::now())
     }
 
     /// Tells the applications of all open requests that their client is gone, so that streams end.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::handover::Outbox;
 use super::parking::Lot;
+use super::reclaim::Reclaim;
 use super::shared::Shared;
 use lowmem_base::config::Trusted;
 
@@ -17,6 +18,8 @@ pub struct Server<A> {
     pub(super) lot: Lot,
     /// Where connections go when they have nothing to do here, while the server drains.
     pub(super) outbox: RefCell<Option<Rc<Outbox>>>,
+    /// When freed memory is given back.
+    pub(super) reclaim: RefCell<Reclaim>,
     /// Connections that the successor has got.
     pub(super) handed_over: Cell<u64>,
 }

@@ -164,6 +164,9 @@ impl World {
             assert!(self.exit.is_none(), "{action:?} after the end");
             match action {
                 Action::Spawn(worker) => actions.extend(self.spawn(worker)),
+                Action::GiveBack(worker) => {
+                    self.process(worker);
+                }
                 Action::WindDown(worker, _) => self.process(worker).winds_down = true,
                 Action::Drain(worker, _) | Action::Quit(worker) | Action::Leave(worker) => {
                     self.process(worker).is_told = true;

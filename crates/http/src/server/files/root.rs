@@ -4,9 +4,10 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat, openat2};
+use rustix::fs::{Mode, OFlags, ResolveFlags, Stat, fstat, open, openat, openat2, stat};
 use rustix::io::Errno;
 
 /// Descriptors that no process inherits; opening never waits for a FIFO's other end.
@@ -27,18 +28,58 @@ pub(super) enum Patience {
     Disk,
 }
 
-/// An opened directory. What it is renamed to, or replaced by, is seen by the next worker.
+/// An opened directory. One that takes its place is found once something is missing in this one.
 #[derive(Debug)]
-pub(super) struct Root(OwnedFd);
+pub(super) struct Root {
+    path: PathBuf,
+    opened: RwLock<OwnedFd>,
+}
 
 impl Root {
     pub(super) fn open(directory: &Path) -> io::Result<Self> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self(open(directory, flags, Mode::empty())?))
+        Ok(Self {
+            path: directory.to_owned(),
+            opened: RwLock::new(opened(directory)?),
+        })
     }
 
     /// Opens a relative path, following symbolic links only while they stay beneath.
     pub(super) fn find(&self, path: &Path, patience: Patience) -> io::Result<File> {
+        match self.look_up(path, patience) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match patience {
+                Patience::None if self.is_outdated() => Err(io::ErrorKind::WouldBlock.into()),
+                Patience::Disk if self.is_outdated() => {
+                    self.reopen()?;
+                    self.look_up(path, patience)
+                }
+                _ => Err(error),
+            },
+            found => found,
+        }
+    }
+
+    /// Whether another directory has this one's path by now: a build that removes its output and makes
+    /// it anew, a deployment that moves one in.
+    fn is_outdated(&self) -> bool {
+        let identity = |stat: Stat| (stat.st_dev, stat.st_ino);
+        match (stat(&self.path), fstat(&*self.current())) {
+            (Ok(there), Ok(opened)) => identity(there) != identity(opened),
+            // It is gone, and nothing is in its place yet.
+            _ => false,
+        }
+    }
+
+    fn reopen(&self) -> io::Result<()> {
+        let new = opened(&self.path)?;
+        *self.opened.write().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(())
+    }
+
+    fn current(&self) -> RwLockReadGuard<'_, OwnedFd> {
+        self.opened.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look_up(&self, path: &Path, patience: Patience) -> io::Result<File> {
         let path = if path.as_os_str().is_empty() {
             Path::new(".")
         } else {
@@ -50,7 +91,7 @@ impl Root {
             Patience::Disk => beneath,
         };
         for _ in 0..TRIES {
-            let opened = openat2(&self.0, path, FLAGS, Mode::empty(), resolve);
+            let opened = openat2(&*self.current(), path, FLAGS, Mode::empty(), resolve);
             match (opened, patience) {
                 (Ok(file), _) => return Ok(file.into()),
                 (Err(Errno::AGAIN), Patience::Disk) => {}
@@ -69,6 +110,7 @@ impl Root {
     /// The same without openat2: segment by segment, following no symbolic link at all.
     fn walk(&self, path: &Path) -> io::Result<File> {
         let mut names = path.components().peekable();
+        let top = self.current();
         let mut directory = None;
         while let Some(component) = names.next() {
             let name = match component {
@@ -80,21 +122,24 @@ impl Root {
                 Some(_) => OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
                 None => FLAGS,
             };
-            let from = directory.as_ref().unwrap_or(&self.0);
+            let from = directory.as_ref().unwrap_or(&*top);
             directory = Some(openat(from, name, flags | OFlags::NOFOLLOW, Mode::empty())?);
         }
         directory.map(File::from).ok_or_else(|| Errno::NOENT.into())
     }
 }
 
+fn opened(directory: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(open(directory, flags, Mode::empty())?)
+}
+
 #[cfg(test)]
 mod tests {
+    use super::*;
     use std::fs;
     use std::io::Read;
     use std::os::unix::fs::symlink;
-    use std::path::PathBuf;
-
-    use super::*;
 
     fn tree(name: &str) -> PathBuf {
         let top = std::env::temp_dir().join(format!("lowmem-serve-{name}-{}", std::process::id()));
@@ -136,6 +181,24 @@ mod tests {
         ] {
             assert_eq!(find(path), None, "{path}");
         }
+        fs::remove_dir_all(top).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_is_made_anew_is_found_again() {
+        let top = tree("anew");
+        let public = top.join("public");
+        let root = Root::open(&public).unwrap();
+        let find = |path: &str| read(root.find(Path::new(path), Patience::Disk));
+        fs::remove_dir_all(&public).unwrap();
+        assert_eq!(find("a"), None);
+        fs::create_dir(&public).unwrap();
+        fs::write(public.join("a"), "new").unwrap();
+        assert_eq!(find("a"), Some("new".into()));
+        fs::rename(&public, top.join("old")).unwrap();
+        fs::create_dir(&public).unwrap();
+        fs::write(public.join("c"), "newer").unwrap();
+        assert_eq!((find("c"), find("a")), (Some("newer".into()), None));
         fs::remove_dir_all(top).unwrap();
     }
 

@@ -65,10 +65,17 @@ const LIGHT: Recycle = Recycle {
 };
 
 #[test]
-fn a_worker_is_too_heavy_when_it_is_so_twice_in_a_row() {
+fn a_worker_is_too_heavy_when_it_is_so_three_times_in_a_row_and_has_given_back() {
     let mut story = serving_with(1, LIGHT);
-    for (own, is_replaced) in [(101, false), (99, false), (101, false), (101, true)] {
+    for (own, gives_back, is_replaced) in [
+        (101, true, false),
+        (99, false, false),
+        (101, true, false),
+        (101, true, false),
+        (101, false, true),
+    ] {
         let actions = story.weigh(own * MB);
+        assert_eq!(actions.contains(&Action::GiveBack(id(0))), gives_back);
         assert_eq!(
             actions.contains(&Action::Spawn(id(1))),
             is_replaced,
