@@ -204,7 +204,9 @@ def test_what_python_does_not_know_is_told_apart(server, tmp_path: Path) -> None
     assert outside == pytest.approx(20 << 20, rel=0.2)
     assert gained["python"] < 4 << 20
     page = growth("--since", "start", str(started.pid))
-    assert re.search(r"gained in the last .*: \+\d+\.\d MB of its own; objects .*, neither \+\d+\.\d MB", page)
+    assert re.search(
+        r"gained in the last .*: \+\d+\.\d MB of its own; objects .*, neither \+\d+\.\d MB", page
+    )
 
 
 # --- who can't be asked

@@ -219,7 +219,9 @@ def test_a_worker_that_the_kernel_kills_for_want_of_memory_is_told_so(serve) -> 
             (before / "cgroup.procs").write_text(str(os.getpid()))
         with pytest.raises((OSError, EOFError)):
             started.get("/eat")
-        started.stderr.wait_for_line(r"killed by the kernel for want of memory \(limit 100 MB; see --max-rss\)")
+        started.stderr.wait_for_line(
+            r"killed by the kernel for want of memory \(limit 100 MB; see --max-rss\)"
+        )
         assert started.get("/").body == b"served"
         assert started.terminate() == 0
     finally:
