@@ -25,7 +25,7 @@ async def app(scope, receive, send):
         await receive()
         await send({"type": "websocket.accept"})
         while (message := await receive())["type"] == "websocket.receive":
-            await send({"type": "websocket.send", "bytes": message["bytes"]})
+            await send({"type": "websocket.send", "bytes": message.pop("bytes")})
         return
     assert scope["type"] == "http"
     body = b"light"
