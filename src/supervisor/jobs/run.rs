@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rustix::process::{Pid, Signal};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::life::{Blow, Life};
 use super::output::Output;
@@ -160,6 +160,10 @@ impl Run {
             (_, Some(why)) => Outcome::Ended(why),
             (Ending::Code(code), None) => Outcome::Code(code),
             (Ending::Signal(number), None) => Outcome::Signal(number),
+            (Ending::NoMemory(_), None) => {
+                warn!("Run {} of {} {ending}", self.name, self.target);
+                Outcome::Signal(libc::SIGKILL)
+            }
         };
         self.output.finish();
         debug!("Run {} of {} {outcome}", self.name, self.target);
