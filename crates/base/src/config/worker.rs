@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{AccessFormat, Mount, Tls, Trusted, WebSockets};
 
-/// Everything a worker is told, sent as the first message on its control socket.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Everything a worker is told, sent as the first message on its control socket. By default no time and
+/// no size is allowed for anything: its maker says what is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerConfig {
     /// `module:attribute[.attribute…]`, as typed; the worker checks and imports it.
     pub app: String,
@@ -111,10 +112,11 @@ impl WorkerConfig {
 }
 
 /// `--http`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HttpVersions {
     /// What each client chooses, by ALPN or by how it begins.
+    #[default]
     Auto,
     /// HTTP/1.1 and HTTP/1.0.
     Http1,
@@ -181,10 +183,11 @@ pub enum ForwardedField {
 }
 
 /// `--loop`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Loop {
     /// asyncio with its hot queue in Rust, turned by the worker itself.
+    #[default]
     Auto,
     /// The standard library's loop, unchanged.
     Asyncio,
@@ -195,10 +198,11 @@ pub enum Loop {
 }
 
 /// `--interface`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Interface {
     /// Found out from the application's parameters.
+    #[default]
     Auto,
     /// One call with `scope`, `receive` and `send`.
     Asgi3,
@@ -221,10 +225,11 @@ impl fmt::Display for Loop {
 }
 
 /// `--lifespan`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Lifespan {
     /// Speak it; an application that raises does not support it.
+    #[default]
     Auto,
     /// Speak it; an exception during startup is fatal.
     On,
@@ -233,7 +238,7 @@ pub enum Lifespan {
 }
 
 /// How log lines look and which are written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogSettings {
     /// The least severe level that is written.
     pub level: LogLevel,
@@ -244,7 +249,7 @@ pub struct LogSettings {
 }
 
 /// The access log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessSettings {
     /// What a line is made of.
     pub format: AccessFormat,
@@ -264,23 +269,25 @@ pub struct LogConfig {
 }
 
 /// Uvicorn's level names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs)]
 pub enum LogLevel {
     Critical,
     Error,
     Warning,
+    #[default]
     Info,
     Debug,
     Trace,
 }
 
 /// `--log-format`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
     /// `INFO:     Started server process [123]`, as Uvicorn writes.
+    #[default]
     Human,
     /// One JSON object a line.
     Json,
