@@ -1,6 +1,6 @@
-"""Names for Django's settings: `lowmem_serve.django.Cache`."""
+"""Names for Django's settings: `lowmem_serve.django.Cache`, `lowmem_serve.django.TaskBackend`."""
 
-_PLACES = {"Cache": "lowmem_serve.django_cache"}
+_PLACES = {"Cache": "lowmem_serve.django_cache", "TaskBackend": "lowmem_serve.django_tasks"}
 
 
 def __getattr__(name):

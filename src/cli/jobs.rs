@@ -44,6 +44,11 @@ pub struct Jobs {
     /// Kill a task whose own memory exceeds 300M, 1G [default: no limit]
     #[arg(long, value_name = "SIZE", value_parser = values::size, env = "LOWMEM_QUEUE_MAX_MEMORY")]
     pub queue_max_memory: Option<u64>,
+    /// Isolated calls of a worker (lowmem_serve.isolated) that run at once; others wait [default: as
+    /// many as there are processors]
+    #[arg(long, value_name = "N", value_parser = values::at_least(1usize))]
+    #[arg(env = "LOWMEM_ISOLATED_CONCURRENT")]
+    pub isolated_concurrent: Option<usize>,
 }
 
 /// What is asked about jobs, or told.

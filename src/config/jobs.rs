@@ -10,6 +10,9 @@ use crate::jobs::{Limits, Queue, Settings};
 /// Names the directory of the queue: where tasks are written.
 const QUEUE_VARIABLE: &str = "LOWMEM_SERVE_QUEUE";
 
+/// The number of isolated calls.
+const CONCURRENT_VARIABLE: &str = "LOWMEM_SERVE_ISOLATED";
+
 /// The directory below `$XDG_STATE_HOME`.
 const DIRECTORY: &str = "lowmem-serve";
 
@@ -59,6 +62,12 @@ pub(super) fn variable(settings: &Settings) -> Option<(String, String)> {
         .filter(|_| settings.queue.is_some())?;
     let queue = state.join("queue").to_string_lossy().into_owned();
     Some((QUEUE_VARIABLE.to_owned(), queue))
+}
+
+/// What a worker gets, so that it knows how many isolated calls may run.
+pub(super) fn concurrent(typed: &Jobs) -> Option<(String, String)> {
+    let count = typed.isolated_concurrent?;
+    Some((CONCURRENT_VARIABLE.to_owned(), count.to_string()))
 }
 
 fn state(typed: &Jobs, around: &Surroundings) -> Option<PathBuf> {

@@ -1,0 +1,164 @@
+"""The process of a call: it runs one function, sends what comes of it, and ends.
+
+It is started by a caller (`process.py`) with a socket and a lifeline, a pipe whose other end the caller holds: the
+kernel kills the process group when that end is closed, so that a caller that goes away, in whatever way, leaves
+nothing behind.
+"""
+
+import contextvars
+import fcntl
+import importlib
+import os
+import pickle
+import signal
+import socket
+import sys
+import traceback
+
+from lowmem_serve.isolated import wire
+
+HELLO, CALL, MORE = b"H", b"C", b"M"
+"""From the caller: where modules are; what to call; room for another item."""
+
+RETURNED, RAISED, ITEM, END = b"R", b"X", b"I", b"E"
+"""To the caller."""
+
+WINDOW = 4
+"""Items of a stream that are under way at most."""
+
+
+def main() -> None:
+    """For `python -c`: the descriptors are the arguments."""
+    connection, lifeline = (int(word) for word in sys.argv[1:])
+    tie(lifeline)
+    serve(socket.socket(fileno=connection))
+
+
+def tie(lifeline: int) -> None:
+    """Has the kernel kill this process group when the other end of the lifeline is closed."""
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+    os.set_inheritable(lifeline, False)
+
+
+def serve(connection: socket.socket) -> None:
+    """Runs the call that comes over the socket."""
+    connection.set_inheritable(False)
+    reader = wire.Reader(connection)
+    hello = _next(reader, HELLO)
+    if hello is None:
+        return
+    sys.path[:] = hello["path"]
+    sys.argv[:] = hello["argv"]
+    try:
+        call = _next(reader, CALL)
+        if call is None:
+            return
+        function = resolve(call["module"], call["name"])
+        context = _context(call["context"])
+        if call["streams"]:
+            context.run(_stream, reader, function, call)
+        else:
+            value = context.run(_run, function, call["args"], call["kwargs"])
+            _answer(connection, RETURNED, value)
+    except BaseException as error:
+        _answer(connection, RAISED, raised(error))
+
+
+def _next(reader: wire.Reader, wanted: bytes) -> object:
+    while (message := reader.take()) is None:
+        if not reader.read():
+            # The caller has gone before it has called.
+            return None
+    kind, content = message
+    if kind != wanted:
+        raise RuntimeError(f"the caller sent {kind!r} out of place")
+    return content
+
+
+def resolve(module: str, name: str) -> object:
+    """A function by its name; of one that is always isolated (`isolated.function`), what it calls."""
+    found: object = importlib.import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return getattr(found, "__isolated__", found)
+
+
+def _run(function, args, kwargs):
+    value = function(*args, **kwargs)
+    if hasattr(value, "__await__"):
+        import asyncio
+
+        async def awaited():
+            return await value
+
+        return asyncio.run(awaited())
+    return value
+
+
+def _stream(reader: wire.Reader, function, call) -> None:
+    items = function(*call["args"], **call["kwargs"])
+    if hasattr(items, "__aiter__"):
+        import asyncio
+
+        async def every():
+            sent = 0
+            async for item in items:
+                sent = _pass(reader, item, sent)
+
+        asyncio.run(every())
+    else:
+        sent = 0
+        for item in items:
+            sent = _pass(reader, item, sent)
+    wire.send(reader.connection, END, None)
+
+
+def _pass(reader: wire.Reader, item: object, under_way: int) -> int:
+    """Sends an item once there is room for it; how many are under way then."""
+    while under_way >= WINDOW:
+        while (message := reader.take()) is None:
+            if not reader.read():
+                raise SystemExit
+        under_way -= message[0] == MORE
+    wire.send(reader.connection, ITEM, item)
+    return under_way + 1
+
+
+def _answer(connection: socket.socket, kind: bytes, content: object) -> None:
+    try:
+        wire.send(connection, kind, content)
+    except OSError:
+        # The caller has gone.
+        return
+    except Exception as error:
+        # What the function returned, or raised, cannot be pickled.
+        wire.send(connection, RAISED, raised(error))
+
+
+def raised(error: BaseException) -> dict[str, object]:
+    """An exception, if it survives pickling, and what can be told of it in any case."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+        frames = frames.tb_next
+    text = "".join(traceback.format_exception(type(error), error, frames))
+    told = {"type": type(error).__qualname__, "message": str(error), "traceback": text, "error": None}
+    try:
+        pickled = pickle.dumps(error)
+        pickle.loads(pickled)
+        told["error"] = pickled
+    except Exception:
+        # An exception whose arguments are not those of its class, or are unpicklable: the texts are left.
+        pass
+    return told
+
+
+def _context(values: dict[tuple[str, str], bytes]) -> contextvars.Context:
+    """A context with the caller's variables, as far as the function's module knows them."""
+    context = contextvars.copy_context()
+    for (module, name), pickled in values.items():
+        variable = vars(sys.modules[module]).get(name) if module in sys.modules else None
+        if isinstance(variable, contextvars.ContextVar):
+            context.run(variable.set, pickle.loads(pickled))
+    return context

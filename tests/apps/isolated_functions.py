@@ -1,0 +1,111 @@
+"""Functions that the tests of isolated calls have run."""
+
+import asyncio
+import contextvars
+import os
+import subprocess
+import sys
+import time
+
+from lowmem_serve import isolated
+
+language: contextvars.ContextVar[str] = contextvars.ContextVar("language")
+
+
+class Odd(Exception):
+    """Its arguments are not those of its class: it does not survive pickling."""
+
+    def __init__(self, a, b):
+        super().__init__(f"{a} {b}")
+
+
+def add(a, b=1):
+    return a + b
+
+
+async def add_later(a, b=1):
+    await asyncio.sleep(0.01)
+    return a + b
+
+
+def raise_key_error(key):
+    raise KeyError(key)
+
+
+def raise_odd():
+    raise Odd(1, 2)
+
+
+def large(count):
+    return bytearray(b"x" * count)
+
+
+def echo(value):
+    return value
+
+
+def unpicklable():
+    return lambda: None
+
+
+def sleep(seconds):
+    time.sleep(seconds)
+    return seconds
+
+
+def end_by(signal):
+    os.kill(os.getpid(), signal)
+
+
+def leave(code):
+    os._exit(code)
+
+
+def grow(count):
+    kept = bytearray(b"x" * count)
+    time.sleep(30)
+    return kept
+
+
+def brood():
+    """A child that outlives it, unless somebody sees to it."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    print(child.pid, flush=True)
+    time.sleep(60)
+
+
+def rows(count, note=None):
+    for number in range(count):
+        if note:
+            with open(note, "w") as file:
+                file.write(str(number))
+        yield number
+
+
+async def rows_later(count):
+    for number in range(count):
+        await asyncio.sleep(0)
+        yield bytes([number]) * 2_000_000
+
+
+def failing_rows():
+    yield 1
+    raise ValueError("on purpose")
+
+
+def spoken():
+    return language.get("none")
+
+
+def modules():
+    return sorted(sys.modules), sys.path, os.getpid()
+
+
+@isolated.function(timeout=20, concurrent=1)
+def doubled(value, timeout=0):
+    return value * 2, os.getpid(), timeout
+
+
+@isolated.function()
+def counted(count):
+    yield from range(count)
