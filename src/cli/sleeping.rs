@@ -16,6 +16,30 @@ pub struct Sleeping {
     #[arg(long, value_name = "S", default_value = "30", value_parser = values::some_seconds)]
     #[arg(env = "LOWMEM_WAKE_TIMEOUT")]
     pub wake_timeout: Duration,
+    /// Hours in which the application does not sleep, and is woken when they begin: "Mon-Fri 07:00-19:00",
+    /// several with commas between
+    #[arg(long, value_name = "HOURS", env = "LOWMEM_AWAKE")]
+    pub awake: Option<String>,
+    /// The time zone of these hours, like Europe/Berlin
+    #[arg(
+        long,
+        value_name = "ZONE",
+        default_value = "UTC",
+        env = "LOWMEM_TIMEZONE"
+    )]
+    pub timezone: String,
+    /// How long a process that workers are forked from outlives the last worker. Without --preload, keep
+    /// one that has imported what the application used of others' modules [default with --preload: 1h]
+    #[arg(long, value_name = "TIME", value_parser = values::lifetime, env = "LOWMEM_KEEP_TEMPLATE")]
+    pub keep_template: Option<Duration>,
+    /// Have each worker request this path of itself before it is ready; may be given several times
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "LOWMEM_WARM_UP",
+        value_delimiter = ' '
+    )]
+    pub warm_up: Vec<String>,
     /// Answer GET and HEAD for this path with 200, asleep and awake; such requests neither wake the
     /// application nor keep it awake
     #[arg(long, value_name = "PATH", env = "LOWMEM_HEALTH_PATH")]

@@ -8,8 +8,8 @@ use super::lazy_imports;
 use super::mistakes::{Mistake, Mistakes};
 use super::{
     Config, HttpVersions, Interface, Lifespan, LimitSettings, Loop, ProxySettings, Recycle,
-    RecycleMode, Surroundings, WorkerConfig, environment, header, jobs, limits, listen, logging,
-    mounts, proxies, reload, sleeping, tls, websockets,
+    RecycleMode, Surroundings, TellsImports, WorkerConfig, environment, header, jobs, limits,
+    listen, logging, mounts, proxies, reload, sleeping, tls, websockets,
 };
 use crate::cli::{
     self, Application, Compatibility, Flags, Http, InterfaceWord, LifespanWord, RecycleWord,
@@ -43,6 +43,7 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
         limits,
         proxies,
         health_path: sleeping::health_path(&flags.sleeping, &mut mistakes),
+        warm_up: sleeping::warm_up(&flags.sleeping, &mut mistakes),
         http: versions(&flags.http, &mut notices, &mut mistakes),
         tls: tls::meant(&flags.tls, &mut notices, &mut mistakes),
         websockets: websockets::meant(&flags.websocket, &mut notices, &mut mistakes),
@@ -61,7 +62,12 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
         worker_startup: flags.processes.timeout_worker_startup,
         preload: flags.processes.preload,
         recycle: recycle(&flags.recycling, flags.processes.timeout_graceful_shutdown),
-        sleep: sleeping::meant(&flags.sleeping),
+        sleep: sleeping::meant(
+            &flags.sleeping,
+            &flags.processes,
+            &mut notices,
+            &mut mistakes,
+        ),
         jobs,
         reload,
         operator: super::operator::meant(&flags.operation, around),
@@ -153,7 +159,8 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
         http2_max_streams: http.http2_max_streams,
         tls: None,
         lazy_imports: lazy_imports(&flags.application.lazy_imports, mistakes),
-        tells_imports: false,
+        warm_up: Vec::new(),
+        tells_imports: TellsImports::Never,
         package: None,
         listeners: Vec::new(),
     }

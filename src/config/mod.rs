@@ -5,6 +5,7 @@ mod env_file;
 mod environment;
 mod growth;
 mod header;
+mod hours;
 mod jobs;
 mod lazy_imports;
 mod limits;
@@ -27,10 +28,11 @@ use std::time::Duration;
 
 use crate::operator::OperatorSocket;
 
+pub use hours::Hours;
 pub use lowmem_base::config::{
     AccessFormat, AccessSettings, BoundListener, ClientCertificates, Field, ForwardedField, Growth,
     HttpVersions, Interface, Lifespan, LimitSettings, LogConfig, LogFormat, LogLevel, LogSettings,
-    Loop, Mount, Piece, ProxySettings, Tls, Trusted, WebSockets, WorkerConfig,
+    Loop, Mount, Piece, ProxySettings, TellsImports, Tls, Trusted, WebSockets, WorkerConfig,
 };
 pub use meaning::meant;
 pub use mistakes::Mistake;

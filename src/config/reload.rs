@@ -55,6 +55,21 @@ struct Name {
 }
 
 impl Reload {
+    /// The rules by which an application's own files are told from others', where none are watched.
+    #[must_use]
+    pub fn of_application(directory: &Path) -> Self {
+        let directory = real(directory.to_owned());
+        Self {
+            directories: vec![directory.clone()],
+            base: directory,
+            delay: Duration::ZERO,
+            settings: Vec::new(),
+            includes: Vec::new(),
+            excludes: EXCLUDED.iter().flat_map(|text| Name::new(text)).collect(),
+            excluded_directories: Vec::new(),
+        }
+    }
+
     /// Whether a change of this file counts.
     #[must_use]
     pub fn takes(&self, file: &Path) -> bool {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Hours;
 use super::mistakes::Mistakes;
 use crate::cli;
 
@@ -13,35 +14,75 @@ pub struct Sleep {
     /// How long requests wait for the worker.
     pub wake_timeout: Duration,
     /// How long a template outlives its last worker.
-    pub keep_template: Option<Duration>,
+    pub keep_template: Duration,
+    /// A template is made, though the application is not imported for all workers.
+    pub makes_template: bool,
+    /// When it does not sleep.
+    pub awake: Option<Hours>,
 }
 
 /// How long a template is kept where it was not said: visitors of the same hour wait for no import, and
 /// what nobody visits for a day takes no memory.
 const KEEP_TEMPLATE: Duration = Duration::from_secs(3_600);
 
-pub(super) fn meant(typed: &cli::Sleeping) -> Sleep {
+pub(super) fn meant(
+    typed: &cli::Sleeping,
+    processes: &cli::Processes,
+    notices: &mut Vec<String>,
+    mistakes: &mut Mistakes,
+) -> Sleep {
+    let hours = typed.awake.as_deref();
+    let hours = hours.map(|text| Hours::parse(text, &typed.timezone));
+    let awake = match hours.transpose() {
+        Ok(awake) => awake,
+        Err(why) => {
+            mistakes.add("--awake", why);
+            None
+        }
+    };
+    if typed.sleep_after.is_none() {
+        let given = [
+            ("--awake", typed.awake.is_some()),
+            ("--keep-template", typed.keep_template.is_some()),
+        ];
+        for (option, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
+            notices.push(format!(
+                "{option} is ignored: without --sleep-after the application never sleeps"
+            ));
+        }
+    }
+    let sleeps = typed.sleep_after.is_some();
     Sleep {
         after: typed.sleep_after,
         wake_timeout: typed.wake_timeout,
-        keep_template: Some(KEEP_TEMPLATE),
+        keep_template: typed.keep_template.unwrap_or(KEEP_TEMPLATE),
+        makes_template: sleeps && typed.keep_template.is_some() && !processes.preload,
+        awake: awake.filter(|_| sleeps),
     }
 }
 
 /// `--health-path`, as it is in a request line.
 pub(super) fn health_path(typed: &cli::Sleeping, mistakes: &mut Mistakes) -> Option<String> {
     let path = typed.health_path.clone()?;
-    if let Err(why) = check_path(&path) {
+    if !is_target(&path) || path.contains('?') {
+        let why = format!("{path:?} is not a path like /healthz");
         mistakes.add("--health-path", why);
     }
     Some(path)
 }
 
-fn check_path(path: &str) -> Result<(), String> {
-    let fits = |byte: u8| byte.is_ascii_graphic() && !b"?#".contains(&byte);
-    if path.starts_with('/') && path.bytes().all(fits) {
-        Ok(())
-    } else {
-        Err(format!("{path:?} is not a path like /healthz"))
+/// `--warm-up`; what is in a request line.
+pub(super) fn warm_up(typed: &cli::Sleeping, mistakes: &mut Mistakes) -> Vec<String> {
+    for path in &typed.warm_up {
+        if !is_target(path) {
+            let why = format!("{path:?} is not a path like /start?warm");
+            mistakes.add("--warm-up", why);
+        }
     }
+    typed.warm_up.clone()
+}
+
+fn is_target(path: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
+    path.starts_with('/') && path.bytes().all(fits)
 }

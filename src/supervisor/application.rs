@@ -13,12 +13,13 @@ use tracing::error;
 use super::Member;
 use super::changes::Changes;
 use super::follower::{Follower, Reread};
+use super::hours::Clock;
 use super::keeping::Keeper;
 use super::notice::{self, Banner};
 use super::pool::{Action, Event, Notice, Pool, Settings, WorkerId};
 use super::warm::Warm;
 use super::workforce::{Source, Workforce};
-use crate::config::{Config, WorkerConfig};
+use crate::config::{Config, Reload, TellsImports, WorkerConfig};
 use crate::control::{FromWorker, ToWorker};
 use crate::exit::Exit;
 use crate::launch::Launch;
@@ -32,12 +33,16 @@ pub(super) struct Application<'a> {
     banner: Banner,
     /// What follows changes, with `--reload`.
     follower: Option<Box<Follower<'a>>>,
+    /// When it should be awake, with `--awake`.
+    clock: Option<Clock>,
     /// What keeps its connections while it sleeps.
     pub(super) keeper: Option<Box<Keeper>>,
     /// A worker has been ready.
     is_running: bool,
     /// Something out of the ordinary has just been done.
     pub(super) is_unsettled: bool,
+    /// It has been told to sleep before.
+    pub(super) has_slept: bool,
     /// How it ended.
     exit: Option<Exit>,
 }
@@ -47,7 +52,12 @@ pub(super) fn told(config: &Config, launch: &Launch, listeners: &Listeners) -> W
     WorkerConfig {
         listeners: listeners.kinds(),
         package: launch.package.clone(),
-        tells_imports: config.reload.is_some() && !config.preload && launch.package.is_some(),
+        tells_imports: match &config.reload {
+            _ if config.preload || launch.package.is_none() => TellsImports::Never,
+            Some(_) => TellsImports::WhenReady,
+            None if config.sleep.makes_template => TellsImports::BeforeSleep,
+            None => TellsImports::Never,
+        },
         ..config.worker.clone()
     }
 }
@@ -63,8 +73,12 @@ impl<'a> Application<'a> {
         let worker = told(&config, &launch, &listeners);
         let source = match &config.reload {
             _ if config.preload => Source::Preload,
-            Some(reload) if worker.tells_imports => {
-                Source::Reload(Box::new(Warm::of(reload, &worker)))
+            Some(reload) if worker.tells_imports == TellsImports::WhenReady => {
+                Source::Learned(Box::new(Warm::of(reload, &worker)))
+            }
+            None if worker.tells_imports == TellsImports::BeforeSleep => {
+                let own = Reload::of_application(&worker.app_dir);
+                Source::Learned(Box::new(Warm::of(&own, &worker)))
             }
             _ => Source::Start,
         };
@@ -76,8 +90,10 @@ impl<'a> Application<'a> {
             pool: Pool::new(settings(&config)),
             banner: Banner::of(&config, &launch, &listeners),
             workforce: Workforce::new(launch, listeners, worker, source)?,
+            clock: config.sleep.awake.clone().map(Clock::new),
             follower: changes.map(|changes| Box::new(Follower::new(changes, config, reread))),
             keeper: None,
+            has_slept: false,
             is_running: false,
             is_unsettled: false,
             exit: None,
@@ -184,6 +200,10 @@ impl<'a> Application<'a> {
             self.on(Event::Changed);
         }
         self.hear_keeper();
+        let clock = self.clock.as_mut();
+        if let Some(is_awake) = clock.and_then(|clock| clock.take(Instant::now())) {
+            self.on(Event::Hours(is_awake));
+        }
         self.on(Event::Tick);
     }
 
@@ -252,7 +272,8 @@ impl<'a> Application<'a> {
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let follower = self.follower.as_deref().and_then(Follower::due);
         let keeper = self.keeper.as_deref().and_then(Keeper::next_deadline);
-        [self.pool.next_deadline(), follower, keeper]
+        let clock = self.clock.as_ref().map(Clock::deadline);
+        [self.pool.next_deadline(), follower, keeper, clock]
             .into_iter()
             .flatten()
             .min()
@@ -268,7 +289,8 @@ fn settings(config: &Config) -> Settings {
         recycle: config.recycle,
         follows_changes: config.reload.is_some(),
         wake_timeout: config.sleep.wake_timeout,
-        keep_template: config.sleep.keep_template,
+        keep_template: (config.preload || config.sleep.makes_template)
+            .then_some(config.sleep.keep_template),
         // Another number in each process: what keeps hash maps unpredictable.
         seed: RandomState::new().hash_one(()),
     }

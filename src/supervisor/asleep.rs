@@ -9,7 +9,7 @@ use tracing::error;
 use super::application::Application;
 use super::keeping::{Keeper, Terms};
 use super::pool::{Event, WorkerId};
-use crate::control::{Drain, ToWorker, socket_pair};
+use crate::control::{Drain, SleepOrder, ToWorker, socket_pair};
 
 impl Application<'_> {
     /// Tells a worker to sleep, and keeps what it has. Without descriptors for that it goes on.
@@ -30,10 +30,14 @@ impl Application<'_> {
             }
         };
         keeper.accept_again(listeners)?;
+        let order = SleepOrder {
+            drain,
+            is_first: !std::mem::replace(&mut self.has_slept, true),
+        };
         let (olds, news) = socket_pair()?;
         keeper.take_in(news)?;
         self.workforce
-            .tell_with(id, &ToWorker::Sleep(drain), &[olds.as_fd()]);
+            .tell_with(id, &ToWorker::Sleep(order), &[olds.as_fd()]);
         Ok(())
     }
 

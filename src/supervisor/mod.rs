@@ -10,6 +10,7 @@ mod application;
 mod asleep;
 mod changes;
 mod follower;
+mod hours;
 mod jobs;
 mod keeping;
 mod notice;

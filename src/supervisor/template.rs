@@ -1,4 +1,5 @@
-//! The template, seen from outside: where workers come from with `--preload` and `--reload`.
+//! The template, seen from outside: where workers come from with `--preload`, `--reload` and
+//! `--keep-template`.
 //!
 //! It is a process like a worker's, started in the same way, with a control socket of its own; the
 //! supervisor stays without Python. A worker that is wanted waits here until the template has
@@ -11,7 +12,7 @@
 //! later is started again: at once if it had lived for a while, else when the next worker is wanted.
 //! Serving workers do not need it. SIGHUP renews it, since what it has imported may be outdated.
 //!
-//! That of `--reload` ([`super::warm`]) is no more than a quicker start: nobody waits for it to be
+//! One that is learned ([`super::warm`]) is no more than a quicker start: nobody waits for it to be
 //! ready, and a worker that it does not fork is started without it.
 
 use std::collections::VecDeque;
@@ -48,7 +49,7 @@ pub(super) enum Purpose {
     /// Every worker is forked by it.
     Preload,
     /// A worker is forked by it if it is ready.
-    Reload,
+    Learned,
 }
 
 #[derive(Debug)]
@@ -78,7 +79,7 @@ impl Purpose {
     fn lost(self, id: WorkerId, ending: Ending) -> Outcome {
         match self {
             Self::Preload => Outcome::Lost(id, ending),
-            Self::Reload => Outcome::Declined(id),
+            Self::Learned => Outcome::Declined(id),
         }
     }
 }

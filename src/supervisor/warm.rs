@@ -1,6 +1,9 @@
-//! What the template of `--reload` is made of: what the application imports of others' modules.
+//! What the template of `--reload` or `--keep-template` is made of: what the application imports of
+//! others' modules.
 //!
-//! A worker that is ready says what it has imported. What of it comes from directories that are
+//! A worker that is ready, or goes to sleep, says what it has imported: in the second case with what it
+//! has imported while it served, so that the next template has that, too. No process that has served is
+//! ever forked. What of it comes from directories that are
 //! not watched, nor the application's, a template imports too, and the next worker is forked from
 //! it with only the application's own modules left to import. Whatever cannot be forked, or not be
 //! imported without the application, is left out, with what is imported after it of the same package;
@@ -65,7 +68,7 @@ impl Warm {
             debug!("Left out of the template: {module} ({})", unfit.why);
         } else {
             let why = &unfit.why;
-            info!("Each reload imports everything: there can be no template ({module}: {why})");
+            info!("Each start imports everything: there can be no template ({module}: {why})");
         }
         self.next()
     }

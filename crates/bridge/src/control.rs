@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
 
-use lowmem_base::control::{Drain, FromWorker, HandOver, Received, ToWorker, WorkerEnd};
+use lowmem_base::control::{
+    Drain, FromWorker, HandOver, Received, SleepOrder, ToWorker, WorkerEnd,
+};
 use lowmem_base::sys::watch;
 
 /// The worker's end of the control socket.
@@ -34,7 +36,7 @@ pub enum Order {
     /// Prepare for a drain, within this time.
     WindDown(Duration),
     /// Stop serving if there is nothing to do; connections go to the supervisor.
-    Sleep(Drain, HandOver),
+    Sleep(SleepOrder, HandOver),
     /// Stop serving.
     Stop(Stop),
 }
@@ -163,8 +165,8 @@ impl Control {
                 (ToWorker::GiveBack, _) => return Order::GiveBack,
                 (ToWorker::WindDown(within), _) => return Order::WindDown(within),
                 (ToWorker::Adopt, Some(predecessor)) => return Order::Adopt(predecessor),
-                (ToWorker::Sleep(drain), Some(supervisor)) => {
-                    return Order::Sleep(drain, supervisor);
+                (ToWorker::Sleep(order), Some(supervisor)) => {
+                    return Order::Sleep(order, supervisor);
                 }
                 (ToWorker::Quit, _) => return Order::Stop(Stop::Now(Haste::Quit)),
                 (ToWorker::Leave, _) => return Order::Stop(Stop::Now(Haste::Leave)),

@@ -4,8 +4,12 @@
 //! server counts anyway.
 
 use std::cell::Cell;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+use pyo3::types::PyList;
 
 use lowmem_base::control::FromWorker;
 use lowmem_http::alarm::Alarm;
@@ -13,6 +17,7 @@ use lowmem_http::server::{Server, Use};
 
 use crate::control::Control;
 use crate::hosted::Hosted;
+use crate::package;
 use crate::tasks;
 use crate::wsgi;
 
@@ -43,7 +48,7 @@ impl Idleness {
     }
 
     fn is_quiet(&self, used: Use) -> bool {
-        used.websockets == 0 && tasks::running() + wsgi::unfinished() == 0
+        used.websockets == 0 && tasks::running() + wsgi::unfinished() == 0 && !stays_awake()
     }
 
     /// Says that the worker has something to do, and does not sleep.
@@ -88,5 +93,38 @@ impl Idleness {
         if let Err(error) = self.control.send(message) {
             tracing::error!("Cannot reach the supervisor: {error}");
         }
+    }
+}
+
+/// Whether the application has entered a block of `stay_awake`.
+fn stays_awake() -> bool {
+    let holders = Python::attach(|py| -> PyResult<u64> {
+        let modules = py.import("sys")?.getattr("modules")?;
+        // Without the application's own import there is no such block.
+        let module = modules.call_method1("get", ("lowmem_serve.awake",))?;
+        if module.is_none() {
+            return Ok(0);
+        }
+        module.getattr("holders")?.extract()
+    });
+    holders.unwrap_or(0) > 0
+}
+
+/// Says what ends with this worker though no request needs it, and where it should be instead.
+pub fn name_what_ends(package: Option<&Path>) {
+    let named = Python::attach(|py| -> PyResult<Vec<String>> {
+        let own = PyList::new(py, tasks::all(py))?;
+        package::import(py, package, "ending")?
+            .call_method1("endings", (own,))?
+            .extract()
+    });
+    match named {
+        Ok(named) if named.is_empty() => {}
+        Ok(named) => tracing::warn!(
+            "The application goes to sleep, and with it ends what it runs by itself: {}. Work that \
+             should go on is for a job (docs/jobs.md), or for stay_awake (docs/sleep.md).",
+            named.join(", ")
+        ),
+        Err(error) => tracing::debug!("Cannot tell what ends with the worker: {error}"),
     }
 }

@@ -299,6 +299,14 @@ pub fn forget_light(light: &Light) {
     }
 }
 
+/// The tasks of requests, and of the lifespan.
+pub fn all(py: Python<'_>) -> Vec<Py<PyAny>> {
+    RUNNING.with_borrow(|running| {
+        let tasks = running.tasks.values();
+        tasks.map(|kept| kept.task.clone_ref(py)).collect()
+    })
+}
+
 /// Tasks that a drain waits for.
 pub fn running() -> usize {
     RUNNING.with_borrow(|running| running.awaited)

@@ -89,7 +89,7 @@ impl Workforce {
             return;
         };
         self.retire_template();
-        let mut template = Template::new(first, Purpose::Reload);
+        let mut template = Template::new(first, Purpose::Learned);
         match template.start(&self.launch) {
             Ok(()) => self.template = Some(template),
             Err(reason) => error!("Cannot start a template: {reason}"),

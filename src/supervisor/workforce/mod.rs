@@ -42,7 +42,7 @@ pub(super) struct Workforce {
     waiting: Vec<OwnedFd>,
     /// Where workers are forked from, if they are.
     template: Option<Template>,
-    /// What it is made of, with `--reload`.
+    /// What it is made of, where that is learned from workers.
     warm: Option<Box<Warm>>,
     /// Workers that came to nothing before they had a process.
     lost: VecDeque<(WorkerId, Ending)>,
@@ -57,7 +57,7 @@ pub(super) struct Workforce {
 pub(super) enum Source {
     Start,
     Preload,
-    Reload(Box<Warm>),
+    Learned(Box<Warm>),
 }
 
 impl Workforce {
@@ -75,7 +75,7 @@ impl Workforce {
                 let first = ToWorker::Preload(worker.clone());
                 template = Some(Template::new(first, Purpose::Preload));
             }
-            Source::Reload(own) => warm = Some(own),
+            Source::Learned(own) => warm = Some(own),
         }
         if template.is_some() || warm.is_some() {
             fork::take_orphans_in()?;

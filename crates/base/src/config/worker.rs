@@ -90,8 +90,10 @@ pub struct WorkerConfig {
     pub tls: Option<Tls>,
     /// Whose imports wait for their first use: the words of `--lazy-imports`, none for `off`.
     pub lazy_imports: Vec<String>,
-    /// Say what has been imported when the worker is ready.
-    pub tells_imports: bool,
+    /// Requests that a worker makes to itself before it is ready.
+    pub warm_up: Vec<String>,
+    /// Say what has been imported.
+    pub tells_imports: TellsImports,
     /// The directory of our Python package, if it was found; filled in like the listeners.
     pub package: Option<PathBuf>,
     /// What each received listener is, in the order of the descriptors.
@@ -134,6 +136,18 @@ impl HttpVersions {
             Self::Http2 => &["h2"],
         }
     }
+}
+
+/// When a worker says what it has imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TellsImports {
+    /// Nobody wants to know.
+    Never,
+    /// When it is ready.
+    WhenReady,
+    /// When it is told to sleep: with what was imported while it served.
+    BeforeSleep,
 }
 
 /// An inherited listening socket, as the worker must know it.

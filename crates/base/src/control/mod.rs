@@ -46,7 +46,7 @@ pub enum ToWorker {
     Drain(Drain),
     /// Drain as for a successor, into the attached descriptor, if there is nothing to do; else answer
     /// `Busy` and go on.
-    Sleep(Drain),
+    Sleep(SleepOrder),
     /// Take over the connections that come through the attached descriptor, whose other end is the
     /// predecessor's.
     Adopt,
@@ -54,6 +54,15 @@ pub enum ToWorker {
     Quit,
     /// Stop now, and do not run lifespan shutdown either.
     Leave,
+}
+
+/// How a worker goes to sleep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SleepOrder {
+    /// How it drains.
+    pub drain: Drain,
+    /// The application has not slept before: what ends with the worker is named.
+    pub is_first: bool,
 }
 
 /// From the worker.

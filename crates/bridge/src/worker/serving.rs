@@ -13,11 +13,12 @@ use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use tokio::net::{TcpListener, UnixListener};
 
-use lowmem_base::config::{BoundListener, Loop, WorkerConfig};
+use lowmem_base::config::{BoundListener, Loop, TellsImports, WorkerConfig};
 use lowmem_base::control::{Account, Drain, FromWorker, WorkerEnd};
 use lowmem_base::sys::{memory, startup};
 use lowmem_base::telemetry::paint;
 use lowmem_http::interface::Protocol;
+use lowmem_http::peers::ServerAddress;
 use lowmem_http::server::{Listener, Server};
 use lowmem_http::tasks;
 use lowmem_http::tls::{self, Identity};
@@ -29,7 +30,7 @@ use crate::drain;
 use crate::event_loop;
 use crate::growth;
 use crate::hosted::Hosted;
-use crate::idleness::Idleness;
+use crate::idleness::{self, Idleness};
 use crate::interpreter::{self, Loaded};
 use crate::lazy_imports;
 use crate::lifespan::Lifespan;
@@ -41,6 +42,9 @@ use crate::scope::Scopes;
 use crate::signals;
 use crate::warm;
 use crate::wsgi::{self, Wsgi};
+
+/// How long one request of `--warm-up` may take before the worker is ready without it.
+const WARM_UP: Duration = Duration::from_secs(30);
 
 /// Serves the application.
 pub(super) fn work(
@@ -189,6 +193,7 @@ async fn serve(
     if let Err(error) = signals::take_back() {
         Python::attach(|py| report::exception(py, "Cannot watch for signals", &error));
     }
+    warm_up(&server, &config, &listeners).await;
     // Who accepts a connection has to answer on it; another worker will.
     if control.is_over() {
         end(lifespan).await;
@@ -200,7 +205,7 @@ async fn serve(
         tracing::error!("Cannot reach the supervisor: {error}");
         return CANNOT_SERVE;
     }
-    if config.tells_imports {
+    if config.tells_imports == TellsImports::WhenReady {
         tell_of_imports(&config, &control);
     }
     tasks::spawn(forget_start());
@@ -217,8 +222,9 @@ async fn serve(
             Order::WindDown(within) => {
                 tasks::spawn(wind_down(Rc::clone(&server), Rc::clone(&control), within));
             }
-            Order::Sleep(drain, keeper) if idleness.is_free() => {
-                break Stop::Drain(drain, Some(keeper));
+            Order::Sleep(order, keeper) if idleness.is_free() => {
+                before_sleep(&config, &control, order.is_first);
+                break Stop::Drain(order.drain, Some(keeper));
             }
             Order::Sleep(..) => idleness.refuse(),
             Order::Stop(stop) => break stop,
@@ -326,6 +332,35 @@ async fn wind_down(server: Rc<Server<Hosted>>, control: Rc<Control>, within: Dur
     drain::wind_down(&server, within).await;
     if let Err(error) = control.send(&FromWorker::WoundDown) {
         tracing::error!("Cannot reach the supervisor: {error}");
+    }
+}
+
+/// Has the application do, before the first client comes, what it does at its first requests.
+async fn warm_up(server: &Rc<Server<Hosted>>, config: &WorkerConfig, listeners: &[Listener]) {
+    if config.warm_up.is_empty() {
+        return;
+    }
+    for path in &config.warm_up {
+        let address = listeners.first().and_then(Listener::address);
+        let address = address.unwrap_or_else(|| ServerAddress::Unix(String::new()));
+        if let Err(why) = server.warm_up(path, address, WARM_UP).await {
+            tracing::warn!("--warm-up {path}: {why}");
+        }
+    }
+    if config.gc_freeze
+        && let Err(error) = Python::attach(freeze_heap)
+    {
+        Python::attach(|py| report::exception(py, "Cannot freeze the heap", &error));
+    }
+}
+
+/// What the supervisor and the operator should know of a worker that goes to sleep.
+fn before_sleep(config: &WorkerConfig, control: &Control, is_first: bool) {
+    if config.tells_imports == TellsImports::BeforeSleep {
+        tell_of_imports(config, control);
+    }
+    if is_first {
+        idleness::name_what_ends(config.package.as_deref());
     }
 }
 

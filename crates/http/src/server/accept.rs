@@ -48,6 +48,15 @@ impl Listener {
         }
     }
 
+    /// What it is bound to, where a client could connect.
+    #[must_use]
+    pub fn address(&self) -> Option<ServerAddress> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok().map(ServerAddress::Tcp),
+            Self::Unix(_, path) => Some(ServerAddress::Unix(path.clone())),
+        }
+    }
+
     fn peers(&self, socket: &Socket, client: Option<SocketAddr>) -> io::Result<Peers> {
         let server = match (self, socket) {
             (Self::Unix(_, path), _) => ServerAddress::Unix(path.clone()),

@@ -67,7 +67,7 @@ impl<A: Application> Server<A> {
     }
 
     /// Serves one connection of HTTP/1.1 until it ends, rests, or becomes another protocol's.
-    async fn serve_http1(self: Rc<Self>, guard: Guard, resting: Resting) {
+    pub(super) async fn serve_http1(self: Rc<Self>, guard: Guard, resting: Resting) {
         match connection::converse(&self.shared, guard, resting).await {
             Left::Nothing => {}
             Left::Rest(resting) => self.rest(resting),

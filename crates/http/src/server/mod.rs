@@ -37,6 +37,7 @@ mod state;
 mod stream;
 mod tls;
 mod turn;
+mod warming;
 mod websocket;
 
 use std::cell::{Cell, RefCell};

@@ -1,5 +1,6 @@
 //! What the access log wants to know of a request.
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -33,29 +34,44 @@ pub(super) struct OwnedRecord {
 
 /// The access log, if there is one, and the lines about handshakes.
 #[derive(Debug)]
-pub(super) struct Records(Option<AccessLog>);
+pub(super) struct Records {
+    log: Option<AccessLog>,
+    /// The server makes requests to itself, which are in no log.
+    is_muted: Cell<bool>,
+}
 
 impl Records {
     /// # Errors
     /// The log's file cannot be opened.
     pub(super) fn new(config: &WorkerConfig) -> io::Result<Self> {
         if !config.access_log {
-            return Ok(Self(None));
+            return Ok(Self {
+                log: None,
+                is_muted: Cell::new(false),
+            });
         }
         let log = AccessLog::new(&config.access)?;
-        Ok(Self(Some(log)))
+        Ok(Self {
+            log: Some(log),
+            is_muted: Cell::new(false),
+        })
+    }
+
+    /// From now on nothing is written, or something is again.
+    pub(super) fn mute(&self, is_muted: bool) {
+        self.is_muted.set(is_muted);
     }
 
     /// Writes what the access log holds back.
     pub(super) fn flush(&self) {
-        if let Some(access) = &self.0 {
+        if let Some(access) = &self.log {
             access.flush();
         }
     }
 
     /// When a request began, if the access log wants to know.
     pub(super) fn clock(&self) -> Option<Instant> {
-        self.0.as_ref().map(|_| Instant::now())
+        self.log.as_ref().map(|_| Instant::now())
     }
 
     /// Keeps what the log will want of a request that began at `started`.
@@ -66,7 +82,7 @@ impl Records {
         started: Option<Instant>,
         handshake: bool,
     ) -> Option<Box<OwnedRecord>> {
-        if self.0.is_none() && !handshake {
+        if (self.log.is_none() && !handshake) || self.is_muted.get() {
             return None;
         }
         let mut target = head.path.to_vec();
@@ -75,7 +91,7 @@ impl Records {
             target.extend_from_slice(head.query);
         }
         let shown = |name: &str| head.header(name).map(Box::from);
-        let headers = match &self.0 {
+        let headers = match &self.log {
             Some(access) => access.format().headers().map(shown).collect(),
             None => Vec::new(),
         };
@@ -98,7 +114,7 @@ impl Records {
         if let Some(handshake) = noted.take_if(|record| record.handshake) {
             return handshake.log(status);
         }
-        let (Some(record), Some(access)) = (noted.as_mut(), &self.0) else {
+        let (Some(record), Some(access)) = (noted.as_mut(), &self.log) else {
             return;
         };
         if access.format().waits_for_end() {
@@ -110,7 +126,7 @@ impl Records {
 
     /// The response has ended, whether it is whole or not.
     pub(super) fn log_end(&self, noted: Option<Box<OwnedRecord>>, exchange: &Exchange) {
-        let (Some(record), Some(access)) = (noted, &self.0) else {
+        let (Some(record), Some(access)) = (noted, &self.log) else {
             return;
         };
         if let Some(status) = record.status {

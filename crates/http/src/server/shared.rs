@@ -180,6 +180,11 @@ impl<A: Application> Shared<A> {
         self.served.get()
     }
 
+    /// Requests that the server made to itself are not counted.
+    pub(super) fn forget_served(&self) {
+        self.served.set(0);
+    }
+
     /// What has been used so far.
     pub(super) fn use_so_far(&self) -> Use {
         let open = self.in_flight.get();

@@ -1,0 +1,430 @@
+"""What sleep costs and what it gives: the rows of docs/sleep.md.
+
+    python benches/sleep.py requests --count 100000     requests with gaps around the time, and what goes wrong
+    python benches/sleep.py weight --connections 10000  one application asleep, and what a kept connection takes
+    python benches/sleep.py latency                     the first byte after sleep, cold and from a template
+    python benches/sleep.py day --svg docs/sleep.svg    the memory of a day, in a minute
+
+`requests` has many clients at once, each with pauses drawn around --sleep-after. They keep their connections or
+open new ones, upload, read streams and talk over WebSockets; meanwhile the worker is recycled by --ttl, SIGHUP is
+sent, and the worker is killed. Kills may fail what was in flight; anything else that fails is a fault.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+APPS = ROOT / "tests" / "apps"
+RUNNING = re.compile(r"running on http://([\d.]+):(\d+)")
+TIMEOUT = 30.0
+IN_FLIGHT = 1.0
+"""Seconds around a kill in which a failure may be of what was in flight."""
+
+
+class Served:
+    """A server with its log."""
+
+    def __init__(
+        self, binary: str, app: str, *flags: str, cwd: Path = APPS, env: dict[str, str] | None = None
+    ) -> None:
+        command = [binary, app, "--port", "0", "--python", sys.executable, "--no-access-log", *flags]
+        self.process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "LOWMEM_SERVE_PACKAGE": str(ROOT / "python" / "lowmem_serve"), **(env or {})},
+        )
+        self.pid = self.process.pid
+        self.lines: list[str] = []
+        assert self.process.stderr
+        for line in self.process.stderr:
+            self.lines.append(line)
+            if found := RUNNING.search(line):
+                self.address = (found[1], int(found[2]))
+                break
+        else:
+            raise SystemExit("".join(self.lines))
+        os.set_blocking(self.process.stderr.fileno(), False)
+
+    def read(self) -> list[str]:
+        """Its log so far."""
+        assert self.process.stderr
+        while line := self.process.stderr.readline():
+            self.lines.append(line)
+        return self.lines
+
+    def count(self, text: str) -> int:
+        return sum(text in line for line in self.read())
+
+    def wait_for(self, text: str, times: int, patience: float = 60) -> None:
+        end = time.monotonic() + patience
+        while self.count(text) < times:
+            if time.monotonic() > end:
+                raise SystemExit(f"{text} did not come:\n" + "".join(self.lines[-30:]))
+            time.sleep(0.005)
+
+    def workers(self) -> list[int]:
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(60)
+
+
+def weight(*pids: int) -> tuple[float, float]:
+    """PSS and private dirty memory, in MB."""
+    pss = dirty = 0
+    for pid in pids:
+        try:
+            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        pss += int(re.search(r"^Pss:\s+(\d+)", rollup, re.M)[1])  # type: ignore[index]
+        dirty += int(re.search(r"^Private_Dirty:\s+(\d+)", rollup, re.M)[1])  # type: ignore[index]
+    return pss / 1000, dirty / 1000
+
+
+# --- requests
+
+
+@dataclass
+class Tally:
+    done: Counter[str] = field(default_factory=Counter)
+    failed: list[str] = field(default_factory=list)
+    excused: int = 0
+    closed: int = 0
+    slowest: float = 0.0
+    kills: list[float] = field(default_factory=list)
+
+    @property
+    def requests(self) -> int:
+        return sum(self.done.values())
+
+
+class Client:
+    """One client: a connection that is kept, or not."""
+
+    def __init__(self, address: tuple[str, int], tally: Tally, chance: random.Random) -> None:
+        self.address = address
+        self.tally = tally
+        self.chance = chance
+        self.streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self.opened = 0.0
+
+    async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self.streams is None:
+            self.streams = await asyncio.open_connection(*self.address)
+            self.opened = time.monotonic()
+        return self.streams
+
+    async def close(self) -> None:
+        if self.streams:
+            self.streams[1].close()
+            self.streams = None
+
+    def was_closed(self) -> bool:
+        """Whether the server has closed a connection that was idle."""
+        return self.streams is not None and self.streams[0].at_eof()
+
+    async def ask(self, head: str, body: bytes = b"") -> bytes:
+        reader, writer = await self.open()
+        writer.write(head.encode() + b"\r\n\r\n" + body)
+        answer = await reader.readuntil(b"\r\n\r\n")
+        if not answer.startswith(b"HTTP/1.1 200"):
+            raise ValueError(answer[:40].decode())
+        if length := re.search(rb"content-length: (\d+)", answer):
+            text = await reader.readexactly(int(length[1]))
+        else:
+            text = b""
+            while (size := int((await reader.readline()).strip(), 16)) > 0:
+                text += (await reader.readexactly(size + 2))[:-2]
+            await reader.readline()
+        if b"connection: close" in answer:
+            await self.close()
+        return text
+
+    async def get(self) -> None:
+        await self.ask("GET / HTTP/1.1\r\nhost: a")
+
+    async def upload(self) -> None:
+        body = os.urandom(self.chance.randrange(1, 200_000))
+        text = await self.ask(f"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {len(body)}", body)
+        if int(text.split()[1]) != len(body):
+            raise ValueError("the upload is not whole")
+
+    async def stream(self) -> None:
+        text = await self.ask("GET /stream?3 HTTP/1.1\r\nhost: a")
+        if text.count(b"\n") != 3:
+            raise ValueError("the stream is not whole")
+
+    async def websocket(self) -> None:
+        await self.close()
+        reader, writer = await self.open()
+        writer.write(
+            b"GET /ws HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+            b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        answer = await reader.readuntil(b"\r\n\r\n")
+        if not answer.startswith(b"HTTP/1.1 101"):
+            raise ValueError(answer[:40].decode())
+        for _ in range(2):
+            writer.write(b"\x81\x82\0\0\0\0hi")
+            if await reader.readexactly(4) != b"\x81\x02hi":
+                raise ValueError("no echo")
+            await asyncio.sleep(self.chance.uniform(0, 0.2))
+        writer.write(b"\x88\x82\0\0\0\0\x03\xe8")
+        await reader.readexactly(4)
+        await self.close()
+
+
+async def client(address: tuple[str, int], tally: Tally, seed: int, count: int, gap: float) -> None:
+    chance = random.Random(seed)
+    one = Client(address, tally, chance)
+    kinds: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+        ("get", one.get), ("upload", one.upload), ("stream", one.stream), ("websocket", one.websocket)
+    ]  # fmt: skip
+    while tally.requests < count:
+        name, exchange = chance.choices(kinds, weights=(90, 6, 2, 2))[0]
+        if one.was_closed():
+            excuse_or(tally, one.opened, "an idle connection was closed", closed=True)
+            await one.close()
+        began = time.monotonic()
+        try:
+            await asyncio.wait_for(exchange(), TIMEOUT)
+            tally.done[name] += 1
+            tally.slowest = max(tally.slowest, time.monotonic() - began)
+        except Exception as error:
+            excuse_or(tally, began, f"{name}: {error!r}")
+            await one.close()
+        if chance.random() < 0.3:
+            await one.close()
+        # All clients pause together now and then: otherwise some would always be in use.
+        await asyncio.sleep(pause(chance, gap))
+    await one.close()
+
+
+def excuse_or(tally: Tally, began: float, what: str, closed: bool = False) -> None:
+    now = time.monotonic()
+    if any(began - IN_FLIGHT < kill < now for kill in tally.kills):
+        tally.excused += 1
+    else:
+        tally.failed.append(what)
+        tally.closed += closed
+
+
+def pause(chance: random.Random, gap: float) -> float:
+    """Until the next burst, which all clients take part in, and a little more, or less, than that."""
+    now = time.monotonic()
+    period = gap * 1.35
+    until = period - now % period
+    return (
+        until + chance.gauss(gap * 0.15, gap * 0.1)
+        if chance.random() < 0.55
+        else chance.uniform(0, gap * 0.02)
+    )
+
+
+async def disturb(served: Served, tally: Tally, until: asyncio.Event) -> None:
+    """SIGHUP now and then, and a kill of the worker, if there is one."""
+    chance = random.Random(7)
+    while not until.is_set():
+        await asyncio.sleep(chance.uniform(4, 8))
+        if chance.random() < 0.6:
+            served.process.send_signal(signal.SIGHUP)
+        elif workers := served.workers():
+            tally.kills.append(time.monotonic())
+            try:
+                os.kill(workers[0], signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+
+async def requests(binary: str, count: int, clients: int, after: int) -> bool:
+    flags = ["--sleep-after", f"{after}s", "--timeout-keep-alive", "120", "--ttl", "20s"]
+    served = Served(binary, "sleeping:app", *flags)
+    tally, until = Tally(), asyncio.Event()
+    began = time.monotonic()
+    disturbing = asyncio.create_task(disturb(served, tally, until))
+    try:
+        running = [client(served.address, tally, seed, count, after) for seed in range(clients)]
+        await asyncio.gather(*running)
+        until.set()
+    finally:
+        disturbing.cancel()
+        served.stop()
+    took = time.monotonic() - began
+    sleeps, wakes = served.count("Asleep ("), served.count("Awake (")
+    recycled, killed = served.count("Recycled worker"), len(tally.kills)
+    print(f"{tally.requests} requests in {took:.0f} s: {dict(tally.done)}")
+    print(f"{sleeps} sleeps, {wakes} wakes, {recycled} recycled, {killed} killed")
+    print(
+        f"failed {len(tally.failed)}, idle connections closed {tally.closed}, in flight at a kill {tally.excused}"
+    )
+    print(f"slowest {tally.slowest * 1000:.0f} ms")
+    for text, times in Counter(tally.failed).most_common(10):
+        print(f"  {times} x {text}")
+    return not tally.failed
+
+
+# --- the other rows
+
+
+def weigh(binary: str, connections: int) -> None:
+    import resource
+    import socket
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    served = Served(binary, "sleeping:app", "--sleep-after", "1s", "--timeout-keep-alive", "600")
+    try:
+        served.wait_for("Asleep (", 1)
+        time.sleep(0.5)
+        pss, dirty = weight(served.pid)
+        print(f"asleep: {pss:.2f} MB PSS, {dirty:.2f} MB private dirty")
+        clients = [socket.create_connection(served.address) for _ in range(connections)]
+        for each in clients:
+            each.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        for each in clients:
+            assert each.recv(4096).startswith(b"HTTP/1.1 200")
+        served.wait_for("Asleep (", 2)
+        time.sleep(0.5)
+        _, more = weight(served.pid)
+        print(f"{connections} kept: {(more - dirty) * 1000 / connections:.3f} KB each")
+        print(served.read()[-1].strip())
+        began = time.monotonic()
+        clients[-1].sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert clients[-1].recv(4096).startswith(b"HTTP/1.1 200")
+        print(f"first answer with {connections} kept: {(time.monotonic() - began) * 1000:.0f} ms")
+        for each in clients:
+            each.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+            assert each.recv(4096).startswith(b"HTTP/1.1 200")
+        print("all of them are answered")
+    finally:
+        served.stop()
+
+
+def latency(binary: str, rounds: int) -> None:
+    import http.client
+
+    quart = ROOT / "examples" / "quart_app"
+    for name, flags in [
+        ("cold", []),
+        ("--preload", ["--preload"]),
+        ("--keep-template", ["--keep-template", "1h"]),
+    ]:
+        served = Served(binary, "app:app", "--sleep-after", "1s", *flags, cwd=quart)
+        taken = []
+        try:
+            for number in range(1, rounds + 2):
+                served.wait_for("Asleep (", number)
+                time.sleep(1.5)
+                began = time.monotonic()
+                connection = http.client.HTTPConnection(*served.address)
+                connection.request("GET", "/")
+                connection.getresponse().read()
+                taken.append((time.monotonic() - began) * 1000)
+        finally:
+            served.stop()
+        # The first one made the template.
+        print(f"Quart, {name}: {statistics.median(taken[1:]):.0f} ms, best {min(taken):.0f} ms")
+
+
+def day(binary: str, svg: str) -> None:
+    """A day of an office's application, an hour a second and a half."""
+    import http.client
+    import threading
+
+    import matplotlib
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+
+    hour = 1.5
+    busy = [0] * 7 + [1, 4, 6, 6, 4, 1, 5, 6, 5, 3, 1] + [0] * 2 + [1] + [0] * 3
+    quart = ROOT / "examples" / "quart_app"
+    curves = {}
+    for name, flags in [("always awake", []), ("--sleep-after", ["--sleep-after", "1s"])]:
+        served = Served(binary, "app:app", *flags, cwd=quart)
+        samples: list[tuple[float, float]] = []
+        over = threading.Event()
+        began = time.monotonic()
+
+        def sample(
+            served: Served = served,
+            samples: list = samples,
+            over: threading.Event = over,
+            began: float = began,
+        ) -> None:
+            while not over.wait(0.1):
+                samples.append(((time.monotonic() - began) / hour, weight(served.pid, *served.workers())[0]))
+
+        thread = threading.Thread(target=sample)
+        thread.start()
+        try:
+            for number, visits in enumerate(busy):
+                for _ in range(visits):
+                    connection = http.client.HTTPConnection(*served.address)
+                    connection.request("GET", "/")
+                    connection.getresponse().read()
+                    connection.close()
+                    time.sleep(hour / max(visits, 1) / 2)
+                time.sleep(max(0, began + (number + 1) * hour - time.monotonic()))
+        finally:
+            over.set()
+            thread.join()
+            served.stop()
+        curves[name] = samples
+        mean = statistics.mean(value for _, value in samples)
+        print(f"{name}: {mean:.1f} MB PSS on average")
+    figure, axes = plt.subplots(figsize=(8, 3))
+    for name, samples in curves.items():
+        axes.plot(*zip(*samples, strict=True), label=name)
+    axes.set(xlabel="hour of the day", ylabel="MB PSS", xlim=(0, 24), ylim=(0, None), xticks=range(0, 25, 3))
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(svg)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--binary", default=os.environ.get("LOWMEM_SERVE_BIN", str(ROOT / "target/release/lowmem-serve"))
+    )
+    rows = parser.add_subparsers(dest="row", required=True)
+    row = rows.add_parser("requests")
+    row.add_argument("--count", type=int, default=100_000)
+    row.add_argument("--clients", type=int, default=200)
+    row.add_argument("--sleep-after", type=int, default=1)
+    rows.add_parser("weight").add_argument("--connections", type=int, default=10_000)
+    rows.add_parser("latency").add_argument("--rounds", type=int, default=5)
+    rows.add_parser("day").add_argument("--svg", required=True)
+    arguments = parser.parse_args()
+    match arguments.row:
+        case "requests":
+            running = requests(arguments.binary, arguments.count, arguments.clients, arguments.sleep_after)
+            return 0 if asyncio.run(running) else 1
+        case "weight":
+            weigh(arguments.binary, arguments.connections)
+        case "latency":
+            latency(arguments.binary, arguments.rounds)
+        case "day":
+            day(arguments.binary, arguments.svg)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
