@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
-from harness import Server, processes
+from harness import REPOSITORY, Server, processes, run
 from harness.authority import Authority
 
 PATIENCE = 40
@@ -403,3 +403,159 @@ def test_one_that_never_sleeps_holds_nothing_for_it(server) -> None:
     assert not any("eventpoll" in kind for kind in kinds), kinds
     assert len(list(Path(f"/proc/{serving.pid}/task").iterdir())) == 1
     assert processes.children(serving.pid) == serving.worker_pids()
+
+
+# --- hours, vetoes, templates, warm-up
+
+
+def test_in_the_hours_of_awake_it_does_not_sleep(server) -> None:
+    serving = server("sleeping:app", *FLAGS, "--awake", "00:00-24:00", "--timezone", "Europe/Berlin")
+    serving.get("/")
+    time.sleep(2.5)
+    assert sleeps(serving) == 0
+
+
+@pytest.mark.parametrize(
+    "flags", [("--awake", "Mon"), ("--awake", "7:00-8:00", "--timezone", "Europe/Berlyn")]
+)
+def test_hours_that_are_none_are_a_mistake(flags: tuple[str, ...]) -> None:
+    refused = run("sleeping:app", *FLAGS, *flags)
+    assert refused.returncode == 2
+    assert "--awake" in refused.stderr
+
+
+AWAKE = """
+import asyncio
+from lowmem_serve import stay_awake
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        return await send({"type": "lifespan.startup.complete"})
+    asyncio.get_running_loop().create_task(work(), name="work")
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
+
+async def work():
+    async with stay_awake():
+        with stay_awake():
+            pass
+        await asyncio.sleep(3)
+"""
+
+
+def test_a_block_of_stay_awake_keeps_it_awake(server, tmp_path: Path) -> None:
+    (tmp_path / "vetoing.py").write_text(AWAKE)
+    package = {"PYTHONPATH": str(REPOSITORY / "python")}
+    serving = server("vetoing:app", *FLAGS, cwd=tmp_path, env=package)
+    began = time.monotonic()
+    serving.get("/")
+    asleep(serving)
+    assert time.monotonic() - began > 3
+
+
+OWN_WORK = """
+import asyncio, subprocess, threading, time
+
+async def poll():
+    await asyncio.sleep(3600)
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        app.polls = asyncio.create_task(poll())
+        threading.Thread(target=time.sleep, args=(3600,), daemon=True, name="watcher").start()
+        app.child = subprocess.Popen(["sleep", "3600"])
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        app.child.kill()
+        app.child.wait()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"ok"})
+"""
+
+
+def test_what_ends_with_the_worker_is_named_once(server, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN_WORK)
+    serving = server("own:app", *FLAGS, cwd=tmp_path)
+    line = serving.stderr.wait_for_line("ends what it runs by itself: (.*)", PATIENCE)
+    assert "1 asyncio task (poll)" in line[1]
+    assert "1 thread (watcher)" in line[1]
+    assert "1 child process (sleep " in line[1]
+    asleep(serving)
+    serving.get("/")
+    asleep(serving, times=2)
+    assert len(serving.stderr.matches("ends what it runs by itself")) == 1
+
+
+LEARNED = """
+import sys, importlib
+
+AT_IMPORT = sorted({"xml.dom.minidom", "difflib"} & sys.modules.keys())
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        return await send({"type": "lifespan.startup.complete"})
+    if scope["path"] == "/use":
+        import xml.dom.minidom
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": repr(AT_IMPORT).encode()})
+"""
+
+
+def test_a_template_learns_what_is_imported_while_serving(server, tmp_path: Path) -> None:
+    (tmp_path / "learning.py").write_text(LEARNED)
+    serving = server("learning:app", *FLAGS, "--keep-template", "1h", "--log-level", "debug", cwd=tmp_path)
+    assert serving.get("/use").text == "[]"
+    serving.stderr.wait_for_line(r"Asleep \(", PATIENCE)
+    serving.stderr.wait_for_line("Imported what the application uses of others", PATIENCE)
+    assert serving.get("/").text == "['xml.dom.minidom']"
+
+
+def test_a_template_ends_when_its_time_is_over(server) -> None:
+    serving = server("sleeping:app", *FLAGS, "--preload", "--keep-template", "1s")
+    serving.stderr.wait_for_line(r"Asleep \(", PATIENCE)
+    deadline = time.monotonic() + PATIENCE
+    while serving.worker_pids():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert serving.get("/").status == 200
+
+
+WARMED = """
+asked = []
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        return await send({"type": "lifespan.startup.complete"})
+    if scope["path"] == "/broken":
+        raise RuntimeError("not warm")
+    asked.append(scope["path"])
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": repr(asked).encode()})
+"""
+
+
+def test_a_worker_requests_paths_of_itself_before_it_is_ready(server, tmp_path: Path) -> None:
+    (tmp_path / "warmed.py").write_text(WARMED)
+    serving = server(
+        "warmed:app",
+        *FLAGS,
+        "--warm-up",
+        "/one?x=1",
+        "--warm-up",
+        "/two",
+        "--warm-up",
+        "/broken",
+        cwd=tmp_path,
+    )
+    serving.stderr.wait_for_line("--warm-up /broken: it was answered with 500")
+    assert serving.get("/").text == "['/one', '/two', '/']"
+    serving.stdout.wait_for_line('"GET / HTTP/1.1" 200')
+    assert "/one" not in serving.stdout.text
+    asleep(serving)
+    assert serving.get("/").text == "['/one', '/two', '/']"

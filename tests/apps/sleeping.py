@@ -27,7 +27,7 @@ async def app(scope, receive, send):
     if scope["type"] == "websocket":
         return await echo(receive, send)
     if scope["path"] == "/stream":
-        return await stream(send)
+        return await stream(send, int(scope["query_string"] or 30))
     if scope["path"] == "/background":
         await answer(send, b"ok")
         return await asyncio.sleep(2.5)
@@ -46,10 +46,10 @@ async def answer(send, body):
     await send({"type": "http.response.body", "body": body})
 
 
-async def stream(send):
-    """An event every tenth of a second, for three seconds."""
+async def stream(send, count):
+    """An event every tenth of a second, for three seconds if nothing else is said."""
     await send({"type": "http.response.start", "status": 200, "headers": []})
-    for _ in range(30):
+    for _ in range(count):
         await send({"type": "http.response.body", "body": f"{os.getpid()}\n".encode(), "more_body": True})
         await asyncio.sleep(0.1)
     await send({"type": "http.response.body", "body": b""})
