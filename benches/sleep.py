@@ -190,7 +190,7 @@ class Client:
         await self.close()
 
 
-async def client(address: tuple[str, int], tally: Tally, seed: int, count: int, gap: float) -> None:
+async def client(address: tuple[str, int], tally: Tally, seed: int, count: int, tides: Tides) -> None:
     chance = random.Random(seed)
     one = Client(address, tally, chance)
     kinds: list[tuple[str, Callable[[], Awaitable[None]]]] = [
@@ -212,7 +212,7 @@ async def client(address: tuple[str, int], tally: Tally, seed: int, count: int, 
         if chance.random() < 0.3:
             await one.close()
         # All clients pause together now and then: otherwise some would always be in use.
-        await asyncio.sleep(pause(chance, gap))
+        await asyncio.sleep(tides.pause(chance))
     await one.close()
 
 
@@ -225,16 +225,22 @@ def excuse_or(tally: Tally, began: float, what: str, closed: bool = False) -> No
         tally.closed += closed
 
 
-def pause(chance: random.Random, gap: float) -> float:
-    """Until the next burst, which all clients take part in, and a little more, or less, than that."""
-    now = time.monotonic()
-    period = gap * 1.35
-    until = period - now % period
-    return (
-        until + chance.gauss(gap * 0.15, gap * 0.1)
-        if chance.random() < 0.55
-        else chance.uniform(0, gap * 0.02)
-    )
+class Tides:
+    """When all clients come back: apart by times around the one after which the application sleeps."""
+
+    def __init__(self, gap: float) -> None:
+        self.gap = gap
+        self.chance = random.Random(11)
+        self.next = time.monotonic()
+
+    def pause(self, chance: random.Random) -> float:
+        """Until the next tide, or almost none in the middle of one."""
+        if chance.random() < 0.45:
+            return chance.uniform(0, self.gap * 0.02)
+        now = time.monotonic()
+        while self.next <= now:
+            self.next += self.chance.uniform(1.2, 2.6) * self.gap
+        return self.next - now + chance.uniform(0, self.gap * 0.1)
 
 
 async def disturb(served: Served, tally: Tally, until: asyncio.Event) -> None:
@@ -258,8 +264,9 @@ async def requests(binary: str, count: int, clients: int, after: int) -> bool:
     tally, until = Tally(), asyncio.Event()
     began = time.monotonic()
     disturbing = asyncio.create_task(disturb(served, tally, until))
+    tides = Tides(after)
     try:
-        running = [client(served.address, tally, seed, count, after) for seed in range(clients)]
+        running = [client(served.address, tally, seed, count, tides) for seed in range(clients)]
         await asyncio.gather(*running)
         until.set()
     finally:
