@@ -190,6 +190,24 @@ class Client:
         await self.close()
 
 
+class Tides:
+    """When all clients come back: apart by times around the one after which the application sleeps."""
+
+    def __init__(self, gap: float) -> None:
+        self.gap = gap
+        self.chance = random.Random(11)
+        self.next = time.monotonic()
+
+    def pause(self, chance: random.Random) -> float:
+        """Until the next tide, or almost none in the middle of one."""
+        if chance.random() < 0.45:
+            return chance.uniform(0, self.gap * 0.02)
+        now = time.monotonic()
+        while self.next <= now:
+            self.next += self.chance.uniform(1.2, 2.6) * self.gap
+        return self.next - now + chance.uniform(0, self.gap * 0.1)
+
+
 async def client(address: tuple[str, int], tally: Tally, seed: int, count: int, tides: Tides) -> None:
     chance = random.Random(seed)
     one = Client(address, tally, chance)
@@ -223,24 +241,6 @@ def excuse_or(tally: Tally, began: float, what: str, closed: bool = False) -> No
     else:
         tally.failed.append(what)
         tally.closed += closed
-
-
-class Tides:
-    """When all clients come back: apart by times around the one after which the application sleeps."""
-
-    def __init__(self, gap: float) -> None:
-        self.gap = gap
-        self.chance = random.Random(11)
-        self.next = time.monotonic()
-
-    def pause(self, chance: random.Random) -> float:
-        """Until the next tide, or almost none in the middle of one."""
-        if chance.random() < 0.45:
-            return chance.uniform(0, self.gap * 0.02)
-        now = time.monotonic()
-        while self.next <= now:
-            self.next += self.chance.uniform(1.2, 2.6) * self.gap
-        return self.next - now + chance.uniform(0, self.gap * 0.1)
 
 
 async def disturb(served: Served, tally: Tally, until: asyncio.Event) -> None:

@@ -139,10 +139,11 @@ impl HttpVersions {
 }
 
 /// When a worker says what it has imported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TellsImports {
-    /// Nobody wants to know.
+    /// It does not.
+    #[default]
     Never,
     /// When it is ready.
     WhenReady,
