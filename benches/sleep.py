@@ -106,6 +106,7 @@ class Tally:
     failed: list[str] = field(default_factory=list)
     excused: int = 0
     closed: int = 0
+    restarted: int = 0
     slowest: float = 0.0
     kills: list[float] = field(default_factory=list)
 
@@ -182,8 +183,13 @@ class Client:
             raise ValueError(answer[:40].decode())
         for _ in range(2):
             writer.write(b"\x81\x82\0\0\0\0hi")
-            if await reader.readexactly(4) != b"\x81\x02hi":
-                raise ValueError("no echo")
+            answer = await reader.readexactly(4)
+            if answer[0] == 0x88 and answer[2:] == b"\x03\xf4":
+                # 1012: its worker is recycled, and the client should come back.
+                self.tally.restarted += 1
+                return await self.close()
+            if answer != b"\x81\x02hi":
+                raise ValueError(f"no echo: {answer!r}")
             await asyncio.sleep(self.chance.uniform(0, 0.2))
         writer.write(b"\x88\x82\0\0\0\0\x03\xe8")
         await reader.readexactly(4)
@@ -280,6 +286,7 @@ async def requests(binary: str, count: int, clients: int, after: int) -> bool:
     print(
         f"failed {len(tally.failed)}, idle connections closed {tally.closed}, in flight at a kill {tally.excused}"
     )
+    print(f"WebSockets told to come back (1012) by a recycled worker: {tally.restarted}")
     print(f"slowest {tally.slowest * 1000:.0f} ms")
     for text, times in Counter(tally.failed).most_common(10):
         print(f"  {times} x {text}")
@@ -300,11 +307,13 @@ def weigh(binary: str, connections: int) -> None:
         time.sleep(0.5)
         pss, dirty = weight(served.pid)
         print(f"asleep: {pss:.2f} MB PSS, {dirty:.2f} MB private dirty")
-        clients = [socket.create_connection(served.address) for _ in range(connections)]
-        for each in clients:
+        # Not all before the first request: of silent connections only some are held.
+        clients = []
+        for _ in range(connections):
+            each = socket.create_connection(served.address)
             each.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-        for each in clients:
             assert each.recv(4096).startswith(b"HTTP/1.1 200")
+            clients.append(each)
         served.wait_for("Asleep (", 2)
         time.sleep(0.5)
         _, more = weight(served.pid)
