@@ -44,6 +44,11 @@ for file in lowmem_serve/_core.abi3.so lowmem_serve-"$version".data/scripts/lowm
     sections=$(readelf -S "$work/contents/$file")
     ! grep -qE '\.(symtab|debug_info)' <<<"$sections" || fail "$file is not stripped"
 done
+# The C functions outside the stable ABI (private_names.rs names them) are looked up at load time, so that none is
+# left to be found here.
+"$venv/bin/python" -m venv "$work/audit"
+"$work/audit/bin/python" -m pip install --quiet --disable-pip-version-check abi3audit
+"$work/audit/bin/abi3audit" --strict "$wheel" || fail "the wheel needs more than the stable ABI: see above"
 say "${wheel##*/}: $(du -k "$wheel" | cut -f1) KB"
 
 # interpreters: one of each that is on PATH, pyenv's, and Debian's; or those of $PYTHONS.

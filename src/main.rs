@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     let flags = &typed.cli.flags;
     let search = Search::from(flags.application.python.clone(), &surroundings);
     if typed.cli.version {
-        return version(&search).into();
+        return version(&search, typed.cli.verbose).into();
     }
     let exit = match config::meant(flags, &surroundings) {
         Ok(config) => {
@@ -66,17 +66,24 @@ fn refused(error: &clap::Error) -> Exit {
     }
 }
 
-fn version(search: &Search) -> Exit {
+/// One line, as Uvicorn's; `verbose` adds which Python it is, or why there is none.
+fn version(search: &Search, verbose: bool) -> Exit {
     let version = env!("CARGO_PKG_VERSION");
-    let text = match search.find() {
+    let (mut text, more) = match search.find() {
         Ok(environment) => {
             let python = environment.full_version();
-            format!(
-                "Running lowmem-serve {version} with CPython {python} on Linux\n{environment}\n"
-            )
+            let line = format!("Running lowmem-serve {version} with CPython {python} on Linux\n");
+            (line, environment.to_string())
         }
-        Err(reason) => format!("lowmem-serve {version}\n{reason}\n"),
+        Err(reason) => (
+            format!("lowmem-serve {version}, without a Python to run (-v says more)\n"),
+            reason.to_string(),
+        ),
     };
+    if verbose {
+        text.push_str(&more);
+        text.push('\n');
+    }
     commands::write(text.as_bytes())
 }
 

@@ -163,7 +163,20 @@ def test_version_names_the_server_and_its_python() -> None:
     said = run("--version")
     assert said.returncode == 0
     version = re.escape(".".join(map(str, sys.version_info[:3])))
-    assert re.search(rf"lowmem-serve \d+\.\d+\.\d+ with CPython {version}\b.* on Linux", said.stdout)
+    line = rf"Running lowmem-serve \d+\.\d+\.\d+ with CPython {version}\S* on Linux\n"
+    assert re.fullmatch(line, said.stdout)
+    more = run("--version", "-v")
+    assert more.stdout.startswith(said.stdout)
+    assert sys.executable in more.stdout
+
+
+def test_a_version_without_a_python_is_a_line_too(tmp_path: Path) -> None:
+    nowhere = {"LOWMEM_PYTHON": str(tmp_path / "python")}
+    said = run("--version", env=nowhere)
+    assert re.fullmatch(
+        r"lowmem-serve \d+\.\d+\.\d+, without a Python to run \(-v says more\)\n", said.stdout
+    )
+    assert str(tmp_path / "python") in run("-Vv", env=nowhere).stdout
 
 
 @pytest.mark.parametrize("asked", ["--version", "man", "config"])
@@ -177,7 +190,7 @@ def test_an_answer_that_cannot_be_written_is_no_crash(asked: str) -> None:
 @pytest.mark.parametrize(
     "flag",
     "host port uds workers app-dir factory loop lifespan root-path log-level access-log backlog"
-    " timeout-keep-alive timeout-graceful-shutdown limit-concurrency env-file python version help".split(),
+    " timeout-keep-alive timeout-graceful-shutdown limit-concurrency limit-max-requests env-file python version help".split(),
 )
 def test_help_shows_the_flag(flag: str, help_text: str) -> None:
     assert f"--{flag}" in help_text

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,53 @@ def test_what_requests_call_is_used_and_what_they_do_not_call_is_not() -> None:
     assert modules["part_of_heavy"]["is_used"] is None, "it has nothing to be called"
     modules = by_name(measured("app:app", "--request", "/heavy"))
     assert modules["heavy"]["is_used"] is True
+
+
+def test_the_use_of_modules_is_seen_in_each_thread_of_a_wsgi_application(tmp_path: Path) -> None:
+    (tmp_path / "late.py").write_text("def work(): return b'late'\n")
+    for name in ("called", "threaded", "quiet"):
+        (tmp_path / f"{name}.py").write_text(f"def work(): return b'{name}'\n")
+    (tmp_path / "views.py").write_text(
+        "import called, quiet, threaded\n"
+        "def app(environ, start_response):\n"
+        "    import threading\n"
+        "    own = threading.Thread(target=threaded.work)\n"
+        "    own.start(), own.join()\n"
+        "    start_response('200 OK', [])\n"
+        "    return [called.work()]\n"
+    )
+    modules = by_name(measured("views:app", "--count", "2", cwd=tmp_path))
+    used = {name: modules[name]["is_used"] for name in ("views", "called", "threaded", "quiet")}
+    assert used == {"views": True, "called": True, "threaded": True, "quiet": False}
+
+
+def test_a_package_of_which_only_a_module_is_called_is_not_unused(tmp_path: Path) -> None:
+    package = tmp_path / "parts"
+    package.mkdir()
+    ballast = "BALLAST = bytearray(b'x' * 3_000_000)\ndef work(): return b'done'\n"
+    (package / "__init__.py").write_text(ballast + "from parts import one, other\n")
+    for name in ("one", "other"):
+        (package / f"{name}.py").write_text(ballast)
+    source = (APPS / "hello.py").read_text()
+    (tmp_path / "app.py").write_text(
+        "from parts import one\n" + source.replace("    if", "    one.work()\n    if", 1)
+    )
+    page = imports("app:app", cwd=tmp_path).stdout
+    assert re.search(r"parts\n", page) and re.search(r"─ parts.other  \(unused\)", page), page
+    assert "parts (2 of 3 modules)" in page
+
+
+def test_a_trial_ends_though_a_forked_helper_holds_its_output(tmp_path: Path) -> None:
+    helper = "import os, time\nif not os.fork():\n    time.sleep(8)\n    os._exit(0)\n"
+    (tmp_path / "app.py").write_text(helper + (APPS / "hello.py").read_text())
+    began = time.monotonic()
+    finished = imports("app:app", cwd=tmp_path)
+    assert finished.returncode == 0, finished
+    # Two starts; each would have been waited for until its helper ends.
+    assert time.monotonic() - began < 30
+    (tmp_path / "app.py").write_text(helper + "raise SystemExit('no')\n")
+    finished = imports("app:app", cwd=tmp_path)
+    assert finished.returncode == CANNOT, finished
 
 
 def test_imports_that_fail_or_come_late_are_told_as_such() -> None:

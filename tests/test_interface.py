@@ -10,13 +10,15 @@ from harness import run
 
 ASGI3 = (
     "asgi3", "plain_asgi3", "asgi3_object", "asgi3_method", "Asgi3Class", "asgi3_partial", "asgi3_async_partial",
-    "asgi3_wrapped", "asgi3_wrapped_async", "asgi3_proxy",
+    "asgi3_wrapped", "asgi3_wrapped_async", "asgi3_proxy", "asgi3_slotted", "asgi3_slotted_partial",
+    "asgi3_slotted_object", "asgi3_static_call",
 )  # fmt: skip
 WSGI = (
     "wsgi", "wsgi_generator", "wsgi_object", "wsgi_method", "class_method", "static_method", "WsgiClass",
     "wsgi_partial", "wsgi_partial_of_partial", "wsgi_wrapped", "wsgi_wrapped_twice", "wsgi_proxy", "create_app",
+    "wsgi_slotted", "wsgi_property", "wsgi_class_call",
 )  # fmt: skip
-ASGI2 = ("asgi2", "Asgi2Class", "asgi2_wrapped")
+ASGI2 = ("asgi2", "Asgi2Class", "asgi2_wrapped", "asgi2_slotted")
 SHAPES = {
     **dict.fromkeys(ASGI3, "asgi 3.0"),
     **dict.fromkeys(WSGI, "wsgi"),

@@ -370,6 +370,7 @@ def test_lookups_are_plain_again_when_nothing_waits(run_lazily: LazyScript) -> N
     import app
     before = {type(key).__name__ for key in vars(app)}
     for _ in range(3): app.use()
+    lazy.settle()
     after = {type(key).__name__ for key in vars(app)}
     plain = dict.fromkeys(str(key) for key in vars(app))
     show([sorted(before), sorted(after), sys.getsizeof(vars(app)) <= sys.getsizeof(plain) + 600])

@@ -33,6 +33,39 @@ def test_a_recycled_worker_begins_without_them_again(server: Start) -> None:
     assert json.loads(served.get("/").body) == [False, False]
 
 
+def test_an_exception_says_which_imports_of_its_module_wait(server: Start, tmp_path: Path) -> None:
+    (tmp_path / "failing.py").write_text(
+        "import colorsys, wave\n"
+        "def use(): return colorsys, wave\n"
+        "async def app(scope, receive, send):\n"
+        "    if scope['type'] == 'http' and scope['path'] == '/':\n"
+        "        {}['registered by an import']\n"
+        "    use()\n"
+        "    raise ValueError('no import waits any more')\n"
+    )
+    started = server("failing:app", "--lazy-imports", "failing", "--lifespan", "off", cwd=tmp_path)
+    assert started.get("/").status == 500
+    note = "--lazy-imports: these imports wait in failing still: colorsys, wave. The word -failing "
+    started.stderr.wait_for_line(note)
+    assert started.get("/use").status == 500
+    started.stderr.wait_for_line("no import waits any more")
+    assert len(started.stderr.matches("these imports wait")) == 1
+
+
+def test_where_nothing_can_be_kept_it_is_told_once(server: Start, tmp_path: Path) -> None:
+    lazy = ("lazy_report:app", "--lazy-imports", "lazy_report")
+    cold = {"PYTHONPYCACHEPREFIX": str(tmp_path / "cold")}
+    silent = server(*lazy, env=cold)
+    assert "cannot be kept" not in silent.stderr.text
+    told = server(*lazy, env={"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": str(tmp_path / "other")})
+    told.get("/use")
+    line = r"WARNING: .*transformed modules cannot be kept, because .*\(PYTHONDONTWRITEBYTECODE\); .*PYTHONPYCACHEPREFIX"
+    assert len(told.stderr.matches(line)) == 1
+    (tmp_path / "file").write_text("")
+    told = server(*lazy, env={"PYTHONPYCACHEPREFIX": str(tmp_path / "file" / "below")})
+    assert len(told.stderr.matches(r"because /.*file.* cannot be written \(Not a directory\)")) == 1
+
+
 def test_words_without_meaning_are_wrong_usage() -> None:
     finished = run("hello:app", "--lazy-imports", "auto,no-such", "--workers", "0")
     assert finished.returncode == 2

@@ -86,6 +86,40 @@ def test_what_is_saved_is_served(watched, source: Path, way) -> None:
         wait_for(started, edition)
 
 
+def test_a_touched_file_is_a_change(watched, source: Path) -> None:
+    started = watched()
+    os.utime(source)
+    wait_for_reload(started)
+    assert reloads(started) == ["'edited.py'"]
+
+
+def test_packages_of_other_languages_are_not_watched(watched, source: Path) -> None:
+    below = source.parent / "front" / "node_modules" / "gyp"
+    below.mkdir(parents=True)
+    started = watched()
+    (below / "gyp.py").write_text("made = 1\n")
+    source.write_text(source.read_text() + "\n")
+    wait_for_reload(started)
+    assert reloads(started) == ["'edited.py'"]
+
+
+@pytest.mark.parametrize("way", ["flag", "variable of watchfiles"])
+def test_polled_directories_are_followed(watched, source: Path, way: str) -> None:
+    if way == "flag":
+        started = watched("--reload-polling", "on")
+    else:
+        started = watched(env={"WATCHFILES_FORCE_POLLING": "true"})
+    assert started.stderr.matches(r"'.*' is polled for changes")
+    for number, change in enumerate(
+        (lambda: source.write_text(source.read_text() + "\n"), lambda: os.utime(source))
+    ):
+        change()
+        wait_for_reload(started, times=number + 1)
+    (source.parent / "made.py").write_text("made = 1\n")
+    wait_for_reload(started, times=3)
+    assert reloads(started) == ["'edited.py'", "'edited.py'", "'made.py'"]
+
+
 def test_two_saves_that_look_alike_are_told_apart(watched, source: Path) -> None:
     started = watched()
     now = int(time.time())

@@ -62,6 +62,8 @@ class Probe:
         # Imports nest for each thread apart.
         self._under_way: dict[int, list[int]] = {}
         self._watched_by = ""
+        # What each thread is watched with, where the interpreter cannot watch all of them.
+        self._profile: Callable[[FrameType, str, Any], None] | None = None
 
     def importing(self, find_and_load: Callable[..., Any]) -> Callable[..., Any]:
         """The import system's own function, measured."""
@@ -84,6 +86,8 @@ class Probe:
                 size_after, clock_after = self.scales.read()
                 one.bytes, one.nanoseconds = size_after - size, clock_after - clock
                 under_way.pop()
+                if name == "threading" and self._profile is not None:
+                    self._watch_threads()
 
         return measured
 
@@ -92,9 +96,9 @@ class Probe:
         monitoring = getattr(sys, "monitoring", None)
         if monitoring is None:
             self._watched_by = "setprofile"
-            sys.setprofile(self._called)
-            if threading := sys.modules.get("threading"):
-                threading.setprofile(self._called)
+            self._profile = self._called
+            self.watch_thread()
+            self._watch_threads()
             return
         tools = (tool for tool in range(6) if monitoring.get_tool(tool) is None)
         tool = next(tools, None)
@@ -105,6 +109,16 @@ class Probe:
         for event in (monitoring.events.PY_START, monitoring.events.PY_RESUME):
             monitoring.register_callback(tool, event, self._started)
         monitoring.set_events(tool, monitoring.events.PY_START | monitoring.events.PY_RESUME)
+
+    def watch_thread(self) -> None:
+        """This thread, which the server has started, is watched, too."""
+        if self._profile is not None:
+            sys.setprofile(self._profile)
+
+    def _watch_threads(self) -> None:
+        """Threads that Python starts from now on are watched."""
+        if threading := sys.modules.get("threading"):
+            threading.setprofile(self._profile)
 
     def _called(self, frame: FrameType, event: str, _: Any) -> None:
         if event == "call":

@@ -88,9 +88,13 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// Show the version and the Python that would be used
+    /// Show the version and that of the Python that would be used
     #[arg(long, short = 'V')]
     pub version: bool,
+
+    /// With --version: where that Python is, and how it was found
+    #[arg(long, short = 'v', requires = "version")]
+    pub verbose: bool,
 
     #[command(flatten)]
     #[expect(missing_docs)]

@@ -19,12 +19,12 @@ pub struct Recycling {
     pub ttl_jitter: u8,
     /// Replace a worker that has answered N requests [default: never]
     #[arg(long, value_name = "N", value_parser = values::at_least(1u64))]
-    #[arg(alias = "limit-max-requests", env = "LOWMEM_MAX_REQUESTS")]
+    #[arg(visible_alias = "limit-max-requests", env = "LOWMEM_MAX_REQUESTS")]
     pub max_requests: Option<u64>,
     /// Add up to N requests to that, another number for each worker
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = values::at_least(0u64))]
     #[arg(
-        alias = "limit-max-requests-jitter",
+        visible_alias = "limit-max-requests-jitter",
         env = "LOWMEM_MAX_REQUESTS_JITTER"
     )]
     pub max_requests_jitter: u64,

@@ -7,6 +7,7 @@ use clap::ArgAction;
 use clap::builder::BoolishValueParser;
 
 use super::values;
+use crate::config::Polling;
 
 /// Options about following changes of the source, for development.
 #[derive(Debug, clap::Args)]
@@ -31,4 +32,13 @@ pub struct Reload {
     #[arg(long, value_name = "S", default_value = "0.25", value_parser = values::seconds)]
     #[arg(env = "LOWMEM_RELOAD_DELAY")]
     pub reload_delay: Duration,
+    /// Look through directories for changes: where the filesystem tells of none (auto), always, never
+    #[arg(
+        long,
+        value_name = "auto|on|off",
+        value_enum,
+        hide_possible_values = true
+    )]
+    #[arg(env = "LOWMEM_RELOAD_POLLING")]
+    pub reload_polling: Option<Polling>,
 }

@@ -36,7 +36,7 @@ pub use lowmem_base::config::{
 };
 pub use meaning::meant;
 pub use mistakes::Mistake;
-pub use reload::Reload;
+pub use reload::{Polling, Reload};
 pub use sleeping::Sleep;
 pub use surroundings::Surroundings;
 

@@ -15,8 +15,12 @@ use crate::cli;
 const INCLUDED: [&str; 1] = ["*.py"];
 const EXCLUDED: [&str; 4] = [".*", ".py[cod]", ".sw.*", "~*"];
 
-/// Python writes there what it has compiled, whenever it imports.
-const BYTECODE: &str = "__pycache__";
+/// Directories that are never looked into: of bytecode, which Python writes whenever it imports, and of
+/// packages, which installers write.
+const LEFT_OUT: [&str; 3] = ["__pycache__", "node_modules", "site-packages"];
+
+/// watchfiles' variable, which Uvicorn's users know.
+const FORCE_POLLING: &str = "WATCHFILES_FORCE_POLLING";
 
 /// Marks a virtual environment, whatever its name: nobody edits what is in it.
 const ENVIRONMENT: &str = "pyvenv.cfg";
@@ -40,11 +44,24 @@ pub struct Reload {
     pub base: PathBuf,
     /// For how long changes that follow each other are one.
     pub delay: Duration,
+    /// Whether directories are polled.
+    pub polling: Polling,
     /// Where settings are or could be: they are watched, too.
     pub settings: Vec<PathBuf>,
     includes: Vec<Name>,
     excludes: Vec<Name>,
     excluded_directories: Vec<PathBuf>,
+}
+
+/// Whether directories are looked through every now and then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Polling {
+    /// Where their filesystems tell inotify nothing.
+    Auto,
+    /// All of them.
+    On,
+    /// None.
+    Off,
 }
 
 /// A pattern, which a path matches with its last components.
@@ -92,7 +109,7 @@ impl Reload {
     #[must_use]
     pub fn enters(&self, directory: &Path) -> bool {
         !self.excludes_file(directory)
-            && directory.file_name().is_none_or(|name| name != BYTECODE)
+            && !LEFT_OUT.iter().any(|name| directory.ends_with(name))
             && !directory.join(ENVIRONMENT).exists()
     }
 
@@ -147,6 +164,7 @@ pub(super) fn meant(
         directories: outermost(directories),
         base: base.clone(),
         delay: typed.reload_delay,
+        polling: polling(typed, around),
         settings: settings.into_iter().map(real_file).collect(),
         includes: names(
             "--reload-include",
@@ -160,6 +178,23 @@ pub(super) fn meant(
         ),
         excluded_directories,
     })
+}
+
+/// The flag, else watchfiles' variable.
+fn polling(typed: &cli::Reload, around: &Surroundings) -> Polling {
+    typed
+        .reload_polling
+        .unwrap_or_else(|| match around.variable(FORCE_POLLING).as_deref() {
+            None => Polling::Auto,
+            Some(value) if is_no(value) => Polling::Off,
+            Some(_) => Polling::On,
+        })
+}
+
+/// Whether watchfiles takes a value for no.
+fn is_no(value: &str) -> bool {
+    let no = ["false", "disable", "disabled"];
+    no.iter().any(|word| value.eq_ignore_ascii_case(word))
 }
 
 /// Those of `--reload-dir` that are directories.
@@ -252,6 +287,7 @@ mod tests {
             reload_includes: owned(includes),
             reload_excludes: owned(excludes),
             reload_delay: Duration::ZERO,
+            reload_polling: None,
         }
     }
 
@@ -307,6 +343,8 @@ mod tests {
             ("/srv/package", true),
             ("/srv/.git", false),
             ("/srv/package/__pycache__", false),
+            ("/srv/package/node_modules", false),
+            ("/srv/lib/python3.13/site-packages", false),
             ("/srv/build", false),
             ("/proc", false),
             ("/proc/sys", false),
@@ -314,6 +352,32 @@ mod tests {
             assert_eq!(reload.enters(Path::new(path)), enters, "{path}");
         }
         assert!(!reload.takes(Path::new("/proc/sys/a.py")));
+    }
+
+    #[test]
+    fn the_flag_wins_over_watchfiles_variable() {
+        for (value, polling) in [
+            ("true", Polling::On),
+            ("1", Polling::On),
+            ("False", Polling::Off),
+            ("disabled", Polling::Off),
+            ("", Polling::Auto),
+        ] {
+            let around = Surroundings {
+                variables: [(FORCE_POLLING.into(), value.into())].into(),
+                ..Surroundings::default()
+            };
+            assert_eq!(
+                super::polling(&typed(&[], &[]), &around),
+                polling,
+                "{value}"
+            );
+            let asked = cli::Reload {
+                reload_polling: Some(Polling::Auto),
+                ..typed(&[], &[])
+            };
+            assert_eq!(super::polling(&asked, &around), Polling::Auto);
+        }
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl Page<'_> {
                 is_there: false, ..
             } => "  (failed)",
             Module { is_late: true, .. } => "  (after the import)",
-            module if module.is_unused() => "  (unused)",
+            module if module.is_unused() && !self.tree.is_used_below(at) => "  (unused)",
             _ => "",
         };
         let room = self
@@ -194,8 +194,14 @@ impl Page<'_> {
         )?;
         for (package, (bytes, count)) in packages.iter().take(UNUSED) {
             let bytes = megabytes(*bytes);
-            let modules = if *count == 1 { "module" } else { "modules" };
-            writeln!(self.out, "{bytes:>8} MB   {package} ({count} {modules})")?;
+            let all = self.tree.modules_of(package);
+            let modules = if all == 1 { "module" } else { "modules" };
+            let part = if *count == all {
+                format!("{count} {modules}")
+            } else {
+                format!("{count} of {all} {modules}")
+            };
+            writeln!(self.out, "{bytes:>8} MB   {package} ({part})")?;
         }
         match packages.len().saturating_sub(UNUSED) {
             0 => Ok(()),

@@ -55,6 +55,25 @@ impl<'a> Tree<'a> {
         self.module(at).bytes - imported
     }
 
+    /// Whether a module of a package was used, though perhaps none of the package's own functions.
+    pub(super) fn is_used_below(&self, at: usize) -> bool {
+        let package = &self.module(at).name;
+        let is_below = |name: &str| {
+            let rest = name.strip_prefix(package.as_str());
+            rest.is_some_and(|rest| rest.starts_with('.'))
+        };
+        let mut modules = self.modules.iter();
+        modules.any(|module| module.is_used == Some(true) && is_below(&module.name))
+    }
+
+    /// How many modules there are of a package, itself among them.
+    pub(super) fn modules_of(&self, package: &str) -> usize {
+        let names = self.modules.iter().filter(|module| module.is_there);
+        names
+            .filter(|module| module.name.split('.').next() == Some(package))
+            .count()
+    }
+
     /// How many modules are below and including one.
     pub(super) fn count(&self, at: usize) -> usize {
         1 + self.children[at]
@@ -83,6 +102,25 @@ pub(super) mod tests {
             is_used: *is_used,
         };
         all.iter().map(module).collect()
+    }
+
+    #[test]
+    fn a_package_of_which_a_module_is_used_is_used() {
+        let modules = modules(&[
+            ("pandas", None, 100, Some(false)),
+            ("pandas.core", Some(0), 20, Some(true)),
+            ("pandas.plotting", Some(0), 20, Some(false)),
+            ("pandas_other", None, 20, Some(false)),
+        ]);
+        let tree = Tree::new(&modules);
+        assert_eq!(
+            [0, 1, 2, 3].map(|at| tree.is_used_below(at)),
+            [true, false, false, false]
+        );
+        assert_eq!(
+            (tree.modules_of("pandas"), tree.modules_of("pandas_other")),
+            (3, 1)
+        );
     }
 
     #[test]

@@ -205,6 +205,9 @@ impl<'a> Application<'a> {
             self.on(Event::Hours(is_awake));
         }
         self.on(Event::Tick);
+        for notice in self.pool.slow_starts(Instant::now()) {
+            notice::say(notice, &self.banner, &self.workforce);
+        }
     }
 
     fn ended(&mut self, id: WorkerId, ending: Ending) {
@@ -273,7 +276,8 @@ impl<'a> Application<'a> {
         let follower = self.follower.as_deref().and_then(Follower::due);
         let keeper = self.keeper.as_deref().and_then(Keeper::next_deadline);
         let clock = self.clock.as_ref().map(Clock::deadline);
-        [self.pool.next_deadline(), follower, keeper, clock]
+        let slow_start = self.pool.next_slow_start();
+        [self.pool.next_deadline(), slow_start, follower, keeper, clock]
             .into_iter()
             .flatten()
             .min()

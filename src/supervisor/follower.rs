@@ -44,8 +44,8 @@ impl<'a> Follower<'a> {
             return false;
         }
         warn!(
-            "inotify detected changes in {}. Reloading...",
-            changed.files
+            "{} detected changes in {}. Reloading...",
+            changed.by, changed.files
         );
         true
     }

@@ -1,5 +1,7 @@
 //! What the operator reads: the pool's notices as log lines.
 
+use std::time::Duration;
+
 use tracing::{error, info, warn};
 
 use super::Member;
@@ -9,8 +11,11 @@ use crate::config::Config;
 use crate::figures::{Age, Grouped, Megabytes};
 use crate::launch::Launch;
 use crate::net::Listeners;
-use crate::sys::process::Ending;
+use crate::sys::process::{self, Ending};
 use crate::telemetry::paint::{bold, cyan};
+
+/// A start that has used less than one part in so many of its time waits.
+const WAITING: u32 = 10;
 
 /// What the running line says.
 #[derive(Debug)]
@@ -138,6 +143,7 @@ pub(super) fn say(notice: Notice, banner: &Banner, workforce: &Workforce) {
             pid(id)
         ),
         Notice::Reloaded(took) => info!("Reloaded in {:.2} s.", took.as_secs_f32()),
+        Notice::StillStarting(id, time) => warn!("{}", still_starting(pid(id), time)),
         Notice::TooSlow(id, limit) => error!(
             "Worker (pid {}) was not ready after {} (--timeout-worker-startup); killing it.",
             pid(id),
@@ -235,6 +241,21 @@ fn cause_name(cause: Cause) -> &'static str {
         Cause::Hours => "the clock",
         Cause::Operator => "an operator",
     }
+}
+
+/// What a start that takes long is busy with, as far as the processor's time tells.
+fn still_starting(pid: i32, time: Duration) -> String {
+    let begin = format!("Worker (pid {pid}) is not ready after {}", Age(time));
+    let Some(used) = process::processor_time(pid) else {
+        return format!("{begin}.");
+    };
+    let busy = used.as_secs_f32();
+    let what = if used * WAITING < time {
+        "the import of the application or its lifespan startup waits for something"
+    } else {
+        "it still imports the application or runs its lifespan startup"
+    };
+    format!("{begin}, with {busy:.1} s of the processor: {what}.")
 }
 
 fn never_ready(pid: i32, ending: Ending) {

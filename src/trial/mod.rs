@@ -27,7 +27,10 @@ const STARTUP: Duration = Duration::from_secs(120);
 /// For a server to stop by itself. Beyond it the whole of it is killed.
 const STOP: Duration = Duration::from_secs(30);
 
-/// Between two looks whether a server that does not say so has begun to listen.
+/// For the output of an ended server to be read. What it has forked may hold the pipe open for longer.
+const LAST_LINES: Duration = Duration::from_millis(200);
+
+/// Between two looks at a server that does not say so: whether it listens, or has ended.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// A server that is ready.
@@ -130,17 +133,21 @@ impl Trial {
     /// The process is not there any more.
     pub fn stop(mut self) -> io::Result<(ExitStatus, String)> {
         process::terminate(self.child.id());
-        if self.output.wait_for_end(STOP) == Woken::NotYet {
+        // The process, and not its output: what the application has forked may hold that open.
+        if !process::ends_within(&self.child, STOP) && self.child.try_wait()?.is_none() {
             self.child.kill()?;
         }
-        Ok((self.child.wait()?, self.output.text()))
+        let status = self.child.wait()?;
+        // The last lines, which a thread reads.
+        self.output.wait_for_end(LAST_LINES);
+        Ok((status, self.output.text()))
     }
 
     fn wait_until_ready(&mut self, readiness: Readiness) -> Result<SocketAddr, Failed> {
         let deadline = Instant::now() + STARTUP;
         while Instant::now() < deadline {
             let woken = match readiness {
-                Readiness::Line => self.output.wait_for_address(STARTUP),
+                Readiness::Line => self.output.wait_for_address(LOOK),
                 Readiness::Port(port) => {
                     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
                     if TcpStream::connect(address).is_ok() {
@@ -152,11 +159,18 @@ impl Trial {
             match woken {
                 Woken::Address(address) => return Ok(address),
                 Woken::Elsewhere => return Err(Failed::NotPlain),
-                Woken::NotYet => {}
-                Woken::Ended => {
-                    let status = self.child.wait().map_err(Failed::Start)?;
-                    return Err(Failed::Ended(status, self.output.text()));
-                }
+                Woken::NotYet | Woken::Ended => {}
+            }
+            // Without a writer left there is nothing to wait for but the process itself.
+            let time = if woken == Woken::Ended {
+                LOOK
+            } else {
+                Duration::ZERO
+            };
+            if process::ends_within(&self.child, time) {
+                let status = self.child.wait().map_err(Failed::Start)?;
+                self.output.wait_for_end(LAST_LINES);
+                return Err(Failed::Ended(status, self.output.text()));
             }
         }
         Err(Failed::TooLate(self.output.text()))

@@ -147,3 +147,40 @@ def either(first, second, third=None):
 
 def create_app(settings=None):
     return wsgi
+
+
+class Slotted:
+    """As sentry's ASGI middleware is made."""
+
+    __slots__ = ("__call__",)
+
+    def __init__(self, call):
+        self.__call__ = call
+
+
+class ByProperty:
+    @property
+    def __call__(self):
+        return wsgi
+
+
+class Static:
+    @staticmethod
+    async def __call__(scope, receive, send):
+        await asgi3(scope, receive, send)
+
+
+class OfClass:
+    @classmethod
+    def __call__(cls, environ, start_response):
+        return wsgi(environ, start_response)
+
+
+asgi3_slotted = Slotted(Methods().asgi3)
+asgi3_slotted_partial = Slotted(functools.partial(asgi3))
+asgi3_slotted_object = Slotted(Asgi3())
+asgi3_static_call = Static()
+wsgi_slotted = Slotted(wsgi)
+wsgi_property = ByProperty()
+wsgi_class_call = OfClass()
+asgi2_slotted = Slotted(asgi2)

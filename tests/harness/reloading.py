@@ -13,7 +13,8 @@ def workers(server: Server) -> list[int]:
 
 def reloads(server: Server) -> list[str]:
     return [
-        found[1] for found in server.stderr.matches(r"inotify detected changes in (.*)\. Reloading\.\.\.")
+        found[1]
+        for found in server.stderr.matches(r"(?:inotify|polling) detected changes in (.*)\. Reloading\.\.\.")
     ]
 
 

@@ -6,6 +6,7 @@
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::ffi::CStr;
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3::PyClass;
@@ -13,15 +14,7 @@ use pyo3::ffi;
 use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 
-// Part of the stable ABI since 3.12 and exported with the same meaning since 3.9.
-unsafe extern "C" {
-    fn PyObject_Vectorcall(
-        callable: *mut ffi::PyObject,
-        arguments: *const *mut ffi::PyObject,
-        count: usize,
-        names: *mut ffi::PyObject,
-    ) -> *mut ffi::PyObject;
-}
+use crate::private_names::functions;
 
 /// The callee may use the place before the first argument for its own.
 const ARGUMENTS_OFFSET: usize = 1 << (usize::BITS - 1);
@@ -34,18 +27,18 @@ pub fn call<'py>(
     callable: &Bound<'py, PyAny>,
     [first, second, third]: [&Bound<'py, PyAny>; 3],
 ) -> PyResult<Bound<'py, PyAny>> {
-    let arguments = [
+    let mut arguments = [
         std::ptr::null_mut(),
         first.as_ptr(),
         second.as_ptr(),
         third.as_ptr(),
     ];
-    // SAFETY: attached; everything is alive for the call, there is a place before the arguments, and
-    // the result is a new reference, or null with an exception set.
+    // SAFETY: attached; everything is alive for the call, there is a place before the arguments that the
+    // callee may write to, and the result is a new reference, or null with an exception set.
     unsafe {
-        let result = PyObject_Vectorcall(
+        let result = (functions().vectorcall)(
             callable.as_ptr(),
-            arguments.as_ptr().add(1),
+            arguments.as_mut_ptr().add(1),
             3 | ARGUMENTS_OFFSET,
             std::ptr::null_mut(),
         );
@@ -54,45 +47,59 @@ pub fn call<'py>(
 }
 
 /// A method that [`bind`](Self::bind) makes a callable of.
-pub struct Method(UnsafeCell<ffi::PyMethodDef>);
+pub struct Method<T> {
+    definition: UnsafeCell<ffi::PyMethodDef>,
+    owner: PhantomData<fn(T)>,
+}
 
-// SAFETY: nobody writes to it; CPython takes a pointer to mutable memory and reads.
-unsafe impl Sync for Method {}
+// SAFETY: nothing writes to it; CPython takes a pointer to mutable memory and reads.
+unsafe impl<T> Sync for Method<T> {}
 
 /// The types of functions that CPython calls as methods.
 pub type Function =
     unsafe extern "C" fn(*mut ffi::PyObject, *mut ffi::PyObject) -> *mut ffi::PyObject;
 
-impl Method {
+impl<T> Method<T> {
     /// A method without arguments.
-    pub const fn without_arguments(name: &'static CStr, function: Function) -> Self {
+    ///
+    /// # Safety
+    /// The function may be called with any `T` as its first argument.
+    pub const unsafe fn without_arguments(name: &'static CStr, function: Function) -> Self {
         Self::new(name, function, ffi::METH_NOARGS)
     }
 
     /// A method of one positional argument.
-    pub const fn of_one_argument(name: &'static CStr, function: Function) -> Self {
+    ///
+    /// # Safety
+    /// The function may be called with any `T` as its first argument, and any object as its second.
+    pub const unsafe fn of_one_argument(name: &'static CStr, function: Function) -> Self {
         Self::new(name, function, ffi::METH_O)
     }
 
     const fn new(name: &'static CStr, function: Function, ml_flags: i32) -> Self {
-        Self(UnsafeCell::new(ffi::PyMethodDef {
-            ml_name: name.as_ptr(),
-            ml_meth: ffi::PyMethodDefPointer {
-                PyCFunction: function,
-            },
-            ml_flags,
-            ml_doc: std::ptr::null(),
-        }))
+        Self {
+            definition: UnsafeCell::new(ffi::PyMethodDef {
+                ml_name: name.as_ptr(),
+                ml_meth: ffi::PyMethodDefPointer {
+                    PyCFunction: function,
+                },
+                ml_flags,
+                ml_doc: std::ptr::null(),
+            }),
+            owner: PhantomData,
+        }
     }
 
     /// The method of this object.
     ///
     /// # Errors
     /// No memory.
-    pub fn bind<'py, T>(&'static self, owner: &Bound<'py, T>) -> PyResult<Bound<'py, PyAny>> {
-        // SAFETY: attached; the definition lives for ever and the callable keeps its owner alive.
+    pub fn bind<'py>(&'static self, owner: &Bound<'py, T>) -> PyResult<Bound<'py, PyAny>> {
+        // SAFETY: attached; the definition lives for ever, the callable keeps its owner alive, which is
+        // of the type that the function was promised for.
         unsafe {
-            let made = ffi::PyCFunction_NewEx(self.0.get(), owner.as_ptr(), std::ptr::null_mut());
+            let made =
+                ffi::PyCFunction_NewEx(self.definition.get(), owner.as_ptr(), std::ptr::null_mut());
             Bound::from_owned_ptr_or_err(owner.py(), made)
         }
     }

@@ -31,8 +31,10 @@ struct HttpCycle {
     exchange: Arc<Exchange>,
 }
 
-static RECEIVE: Method = Method::without_arguments(c"receive", receive);
-static SEND: Method = Method::of_one_argument(c"send", send);
+// SAFETY: it takes cycles.
+static RECEIVE: Method<HttpCycle> = unsafe { Method::without_arguments(c"receive", receive) };
+// SAFETY: it takes cycles, and any message.
+static SEND: Method<HttpCycle> = unsafe { Method::of_one_argument(c"send", send) };
 
 /// `receive` and `send` of a request.
 ///

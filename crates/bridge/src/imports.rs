@@ -1,10 +1,14 @@
 //! Measuring what the application's imports cost, when `lowmem-serve imports` has started the worker.
 
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 
 use lowmem_base::config::WorkerConfig;
 
 use crate::package;
+
+/// What measures this worker's imports.
+static PROBE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// Calls `import`; if the worker is to report its imports, they are measured, and what they bring is
 /// watched from then on. The report is written by Python when the interpreter ends.
@@ -22,6 +26,18 @@ pub fn measured<T>(
     let module = package::import(py, config.package.as_deref(), "imports")?;
     let probe = module.call_method1("install", (report.to_string_lossy(),))?;
     let imported = import();
-    module.call_method1("loaded", (probe,))?;
+    module.call_method1("loaded", (&probe,))?;
+    // Only one is made in a process.
+    let _ = PROBE.set(py, probe.unbind());
     Ok(imported)
+}
+
+/// Has this thread watched, which runs code of the application, if that is measured: before 3.12 the
+/// interpreter watches each thread for itself.
+pub fn watch_thread(py: Python<'_>) {
+    if let Some(probe) = PROBE.get(py)
+        && let Err(error) = probe.call_method0(py, "watch_thread")
+    {
+        error.write_unraisable(py, None);
+    }
 }

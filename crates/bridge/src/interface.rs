@@ -4,7 +4,8 @@
 //!
 //! * a function, or a method: its code object says how many parameters it has and whether a call
 //!   makes a coroutine; `self` and what a `functools.partial` gives do not count;
-//! * an object: the `__call__` of its type; a class: its `__init__`, or else its `__new__`;
+//! * an object: the `__call__` of its type, or what a call leads to where that is no method (a slot, a
+//!   property, a static method); a class: its `__init__`, or else its `__new__`;
 //! * a wrapper that takes anything (`*args`), or that is not written in Python: what its
 //!   `__wrapped__` is, if it says so (`functools.wraps`, wrapt).
 //!
@@ -119,9 +120,7 @@ fn parameters(callable: &Bound<'_, PyAny>, unwrap: bool, layers: usize) -> Optio
     } else if let Some(function) = of_function(callable) {
         Some(function)
     } else {
-        let call = attribute(callable.get_type().as_any(), "__call__");
-        call.and_then(|call| of_function(&call))
-            .map(|function| function.after(1))
+        of_object(callable, unwrap, layers)
     };
     let silent = own
         .as_ref()
@@ -133,6 +132,19 @@ fn parameters(callable: &Bound<'_, PyAny>, unwrap: bool, layers: usize) -> Optio
         return parameters(&wrapped, unwrap, layers).or(own);
     }
     own
+}
+
+/// The parameters of an object that is called by the `__call__` of its type.
+fn of_object(object: &Bound<'_, PyAny>, unwrap: bool, layers: usize) -> Option<Parameters> {
+    let call = attribute(object.get_type().as_any(), "__call__")?;
+    let own = attribute(object, "__call__");
+    let is_static = own.as_ref().is_some_and(|own| own.is(&call));
+    match of_function(&call) {
+        Some(function) if is_static => Some(function),
+        Some(method) => Some(method.after(1)),
+        // A descriptor: a slot that the object has filled, a property.
+        None => parameters(&own?, unwrap, layers),
+    }
 }
 
 fn as_partial(callable: &Bound<'_, PyAny>, unwrap: bool, layers: usize) -> Option<Parameters> {

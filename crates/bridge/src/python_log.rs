@@ -1,20 +1,56 @@
-//! `--log-config`: log lines and access lines as records of Python's logging.
+//! Log lines and access lines as records of Python's logging: with `--log-config`, and where the
+//! application asks for one of Uvicorn's loggers.
+//!
+//! Many applications set a filter on `uvicorn.access` or write to `uvicorn.error`. Under Uvicorn these
+//! loggers are configured before the application is imported. Here that is done when it first asks for
+//! one of them, so that an application that does not pays nothing: `logging.getLogger` of such a name is
+//! noticed by a function in front of the manager's own ([`Front`]), which goes with it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyString};
 
 use lowmem_base::config::{LogLevel, WorkerConfig};
 use lowmem_base::telemetry::{self, AccessLine, Records};
 
+use crate::import_watch::{self, Watch};
 use crate::package;
 use crate::report;
 
 /// `event` of the module, while Python's logging is in use.
 static EVENT: Mutex<Option<Py<PyAny>>> = Mutex::new(None);
+
+/// What configuring Uvicorn's loggers takes.
+static ASKED: Mutex<Option<Asked>> = Mutex::new(None);
+
+/// The application has asked for the access logger.
+static ACCESS_ASKED: AtomicBool = AtomicBool::new(false);
+
+const ROOT: &str = "uvicorn";
+
+const ACCESS: &str = "uvicorn.access";
+
+/// The loggers that Uvicorn configures.
+const LOGGERS: [&str; 3] = [ROOT, "uvicorn.error", ACCESS];
+
+const LOGGING: Watch = Watch {
+    module: "logging",
+    askers: &[],
+    imported: stand_in_front,
+};
+
+/// The settings that have a part in Uvicorn's loggers.
+#[derive(Clone)]
+struct Asked {
+    package: Option<PathBuf>,
+    level: LogLevel,
+    access_log: bool,
+    colors: (bool, bool),
+}
 
 /// Why Python's logging could not be configured; it has been logged.
 #[derive(Debug)]
@@ -31,13 +67,14 @@ impl Drop for Redirected {
     }
 }
 
-/// Configures Python's logging, if a file is given, and sends it everything from now on.
+/// Configures Python's logging, if a file is given, and sends it everything from now on. Otherwise has
+/// the application's asking for Uvicorn's loggers noticed.
 ///
 /// # Errors
 /// The file cannot be used.
 pub fn install(py: Python<'_>, config: &WorkerConfig) -> Result<Option<Redirected>, Unusable> {
     let Some(log_config) = &config.log_config else {
-        return Ok(None);
+        return Ok(watched(py, config));
     };
     let file = &log_config.file;
     match configured(py, config, file, log_config.level) {
@@ -75,6 +112,114 @@ pub fn exception(py: Python<'_>, what: &str, error: &PyErr) -> bool {
     true
 }
 
+/// Has the application's asking for Uvicorn's loggers noticed. Without it they are as any others.
+fn watched(py: Python<'_>, config: &WorkerConfig) -> Option<Redirected> {
+    config.package.as_ref()?;
+    let asked = Asked {
+        package: config.package.clone(),
+        level: config.log.level,
+        access_log: config.access_log,
+        colors: (config.log.stderr_colors, config.access.colors),
+    };
+    *ASKED.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
+    let modules = py.import("sys").and_then(|sys| sys.getattr("modules"));
+    let is_loaded = modules.and_then(|modules| modules.contains(LOGGING.module));
+    let noticed = match is_loaded {
+        Ok(true) => stand_in_front(py),
+        _ => import_watch::install(py, &LOGGING),
+    };
+    if let Err(error) = noticed {
+        tracing::debug!("Uvicorn's loggers have no effect: {error}");
+    }
+    Some(Redirected(()))
+}
+
+/// Puts [`Front`] in the place of the manager's `getLogger`, and placeholders of the names where others
+/// look through all loggers.
+fn stand_in_front(py: Python<'_>) -> PyResult<()> {
+    let logging = py.import("logging")?;
+    let manager = logging.getattr("root")?.getattr("manager")?;
+    let loggers = manager.getattr("loggerDict")?;
+    for name in LOGGERS {
+        if loggers.contains(name)? {
+            return ask(py, name);
+        }
+    }
+    for name in LOGGERS {
+        let placeholder = logging.getattr("PlaceHolder")?.call1((py.None(),))?;
+        placeholder.getattr("loggerMap")?.call_method0("clear")?;
+        loggers.set_item(name, placeholder)?;
+    }
+    let front = Front {
+        inherited: manager.getattr("getLogger")?.unbind(),
+    };
+    manager.setattr("getLogger", Py::new(py, front)?)
+}
+
+/// In front of `logging.Manager.getLogger` until the application has asked for the access logger.
+#[pyclass(frozen, module = "lowmem_serve")]
+struct Front {
+    inherited: Py<PyAny>,
+}
+
+#[pymethods]
+impl Front {
+    fn __call__(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        if let Ok(text) = name.cast::<PyString>()
+            && let Ok(text) = text.to_str()
+            && LOGGERS.contains(&text)
+            && let Err(error) = ask(py, text)
+        {
+            report::exception(py, "Cannot configure Uvicorn's loggers", &error);
+        }
+        self.inherited.call1(py, (name,))
+    }
+}
+
+/// The application wants this logger.
+fn ask(py: Python<'_>, name: &str) -> PyResult<()> {
+    // What follows asks for loggers, too.
+    let asked = {
+        let mut slot = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.take()
+    };
+    if let Some(asked) = asked {
+        let module = package::import(py, asked.package.as_deref(), "uvicorn_loggers")?;
+        let write = wrap_pyfunction!(write_line, py)?;
+        let (stderr, stdout) = asked.colors;
+        let level = number(asked.level);
+        module.call_method1(
+            "configure",
+            (level, asked.access_log, stderr, stdout, write),
+        )?;
+        let records = PythonRecords::of(&module)?;
+        set_event(Some(records.event.clone_ref(py)));
+        telemetry::redirect(Some(Arc::new(records)));
+    }
+    if name == ACCESS && !ACCESS_ASKED.swap(true, Ordering::Relaxed) {
+        let manager = py.import("logging")?.getattr("root")?.getattr("manager")?;
+        let own = manager.getattr("__dict__")?;
+        if own.contains("getLogger")? {
+            manager.delattr("getLogger")?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a record that nothing has changed the form of, as without Python's logging.
+#[pyfunction]
+fn write_line(py: Python<'_>, level: i64, text: &str) {
+    let level = match level {
+        50.. => LogLevel::Critical,
+        40.. => LogLevel::Error,
+        30.. => LogLevel::Warning,
+        20.. => LogLevel::Info,
+        10.. => LogLevel::Debug,
+        _ => LogLevel::Trace,
+    };
+    py.detach(|| telemetry::write_line(level, text));
+}
+
 fn configured(
     py: Python<'_>,
     config: &WorkerConfig,
@@ -89,10 +234,8 @@ fn configured(
         (file.to_string_lossy(), level.map(number)),
         Some(&options),
     )?;
-    Ok(PythonRecords {
-        event: module.getattr("event")?.unbind(),
-        access: module.getattr("access")?.unbind(),
-    })
+    ACCESS_ASKED.store(true, Ordering::Relaxed);
+    PythonRecords::of(&module)
 }
 
 fn set_event(event: Option<Py<PyAny>>) {
@@ -108,26 +251,43 @@ struct PythonRecords {
     access: Py<PyAny>,
 }
 
+impl PythonRecords {
+    fn of(module: &Bound<'_, PyModule>) -> PyResult<Self> {
+        Ok(Self {
+            event: module.getattr("event")?.unbind(),
+            access: module.getattr("access")?.unbind(),
+        })
+    }
+}
+
 impl Records for PythonRecords {
     fn event(&self, level: LogLevel, message: &str) {
         // Where Python takes no calls any more there is nobody to write it.
-        Python::try_attach(|py| written(py, self.event.call1(py, (number(level), message))));
+        Python::try_attach(|py| {
+            written(py, self.event.call1(py, (number(level), message)));
+        });
     }
 
-    fn access(&self, line: &AccessLine<'_>) {
-        Python::try_attach(|py| {
+    fn access(&self, line: &AccessLine<'_>) -> bool {
+        // A logger that nothing was set on writes what is written without it.
+        if !ACCESS_ASKED.load(Ordering::Relaxed) {
+            return false;
+        }
+        let done = Python::try_attach(|py| {
             let client = line.client.to_string();
             let arguments = (client, line.method, line.path(), line.version, line.status);
-            written(py, self.access.call1(py, arguments));
+            let done = written(py, self.access.call1(py, arguments));
+            done.is_none_or(|done| done.extract(py).unwrap_or(true))
         });
+        done.unwrap_or(true)
     }
 }
 
 /// Handlers deal with their own errors; what is raised nevertheless must not end a request.
-fn written(py: Python<'_>, result: PyResult<Py<PyAny>>) {
-    if let Err(error) = result {
-        error.write_unraisable(py, Some(intern!(py, "--log-config").as_any()));
-    }
+fn written(py: Python<'_>, result: PyResult<Py<PyAny>>) -> Option<Py<PyAny>> {
+    result
+        .map_err(|error| error.write_unraisable(py, Some(intern!(py, "logging").as_any())))
+        .ok()
 }
 
 /// The level's number in Python's logging; Uvicorn's for trace.

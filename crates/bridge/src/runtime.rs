@@ -68,15 +68,18 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 
 /// The same with the interpreter let go: what needs Python attaches.
 ///
+/// # Safety
+/// The future holds nothing that is bound to an attached thread, and reaches nothing of the kind.
+///
 /// # Panics
 /// Before [`build`], or from within a turn.
-pub fn block_on_detached<F: Future>(py: Python<'_>, future: F) -> F::Output
+pub unsafe fn block_on_detached<F: Future>(py: Python<'_>, future: F) -> F::Output
 where
     F::Output: Send,
 {
     struct Here<T>(T);
-    // SAFETY: `detach` asks for `Send` to keep what is bound to an attached thread out of the call;
-    // it calls on this thread. A future that outlives no attachment holds nothing of the kind.
+    // SAFETY: `detach` asks for `Send` to keep what is bound to an attached thread out of the call,
+    // which the caller promises; it calls on this thread.
     unsafe impl<T> Send for Here<T> {}
     let here = Here(future);
     DETACHED.set(true);

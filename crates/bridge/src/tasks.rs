@@ -70,7 +70,8 @@ impl Maker {
     fn new(py: Python<'_>) -> PyResult<Self> {
         let arguments = PyDict::new(py);
         arguments.set_item("loop", event_loop::current(py)?)?;
-        let by_capture = py.version_info() < (3, 12);
+        // A task that nests the loop must not be started within a turn of Tokio's.
+        let by_capture = py.version_info() < (3, 12) || event_loop::may_nest(py)?;
         if by_capture {
             // Given a name, the task does not format one.
             arguments.set_item("name", "request")?;

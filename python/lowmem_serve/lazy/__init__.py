@@ -7,15 +7,14 @@ the module's namespace for the first lookup (names.py, submodules.py).
 
 import sys
 
-# What has to be done once the application is loaded.
-_at_the_end = []
 
-
-def install(words, application, directory, apart=False):
+def install(words, application, directory, apart=None, turns=None):
     """Make the imports lazy that `words` choose (see choice.Choice); before the application is imported.
 
-    `application` is the module that will be imported, `directory` where it is looked for. `apart` has
-    modules that are not in the cache transformed in another process, until `settle`.
+    `application` is the module that will be imported, `directory` where it is looked for.
+    `apart(source, arguments)` is `finder.transformed_source` in another process, for modules that are not
+    in the cache; None from it means that it cannot, or that the source has an error. `turns` are the
+    server's part of `names.serve_with`.
     """
     from lowmem_serve.lazy.choice import Choice
 
@@ -26,17 +25,23 @@ def install(words, application, directory, apart=False):
         install_filter(choice)
         return
     from lowmem_serve.lazy import names
-    from lowmem_serve.lazy.finder import Finder, transformed, transformed_apart
+    from lowmem_serve.lazy.finder import Finder
 
-    make, end = transformed_apart() if apart else (transformed, lambda: None)
-    _at_the_end.extend((names.settle, end))
-    sys.meta_path.insert(_first_that_reads_files(), Finder(choice, make))
+    if turns:
+        names.serve_with(*turns)
+    sys.meta_path.insert(_first_that_reads_files(), Finder(choice, apart))
 
 
 def settle():
-    """The application is loaded: what was only needed for that goes, lookups become fast."""
-    while _at_the_end:
-        _at_the_end.pop()()
+    """Make lookups fast: the application is loaded."""
+    if "lowmem_serve.lazy.names" in sys.modules:
+        sys.modules["lowmem_serve.lazy.names"].tidy()
+
+
+def uncached():
+    """Return why transformed code could not be kept, if it could not."""
+    cache = sys.modules.get("lowmem_serve.lazy.cache")
+    return cache and cache.not_kept
 
 
 def _first_that_reads_files():

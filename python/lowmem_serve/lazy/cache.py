@@ -7,11 +7,14 @@ transformed again at the next start; that costs time and memory, and nothing els
 """
 
 import sys
-from _frozen_importlib_external import MAGIC_NUMBER, _write_atomic, cache_from_source
+from _frozen_importlib_external import MAGIC_NUMBER, _path_split, _write_atomic, cache_from_source
 from marshal import dumps, loads
 
 # Grows with every change to what transform.py makes.
 FORMAT = 1
+
+# Why something was not kept.
+not_kept = None
 
 
 def load(loader, path, mark, make):
@@ -26,9 +29,22 @@ def load(loader, path, mark, make):
     if kept is not None:
         return kept
     made = make(loader.get_data(path))
-    if file is not None and not sys.dont_write_bytecode:
-        _write(file, header + dumps(made), path)
+    _keep(file, header, made, path)
     return made
+
+
+def _keep(file, header, made, path):
+    global not_kept
+    if file is None:
+        return
+    if sys.dont_write_bytecode:
+        not_kept = "Python is told not to write bytecode (PYTHONDONTWRITEBYTECODE)"
+        return
+    try:
+        _write(file, header + dumps(made), path)
+    except OSError as error:
+        # A read-only directory, or no room.
+        not_kept = f"{_path_split(file)[0]} cannot be written ({error.strerror})"
 
 
 def _header(stats):
@@ -62,25 +78,21 @@ def _read(loader, file, header):
 
 
 def _write(file, data, source):
-    from _frozen_importlib_external import _calc_mode, _path_split, _path_stat
+    from _frozen_importlib_external import _calc_mode, _path_stat
 
     directory, _ = _path_split(file)
     missing = []
-    try:
-        while directory and not _is_there(directory, _path_stat):
-            missing.append(directory)
-            directory, _ = _path_split(directory)
-        import posix
+    while directory and not _is_there(directory, _path_stat):
+        missing.append(directory)
+        directory, _ = _path_split(directory)
+    import posix
 
-        for each in reversed(missing):
-            try:
-                posix.mkdir(each)
-            except FileExistsError:
-                pass
-        _write_atomic(file, data, _calc_mode(source))
-    except OSError:
-        # A read-only directory, or no room.
-        return
+    for each in reversed(missing):
+        try:
+            posix.mkdir(each)
+        except FileExistsError:
+            pass
+    _write_atomic(file, data, _calc_mode(source))
 
 
 def _is_there(directory, stat):

@@ -11,10 +11,10 @@ from lowmem_serve.lazy.choice import Rule
 class Finder:
     """Has source modules of the chosen packages loaded by `Loader`, whoever finds them (PEP 451)."""
 
-    def __init__(self, choice, make):
+    def __init__(self, choice, apart=None):
         self.choice = choice
-        # Transforms a module's source.
-        self.make = make
+        # Does `transformed_source` in another process.
+        self.apart = apart
 
     def find_spec(self, name, path=None, target=None):
         if not self.choice.may_concern(name):
@@ -25,7 +25,7 @@ class Finder:
             return spec
         rule = self.choice.rule(name, spec.origin)
         if rule is not None:
-            spec.loader = Loader(name, spec.origin, rule, self.make)
+            spec.loader = Loader(name, spec.origin, rule, self.apart)
         return spec
 
     def _found_by_others(self, name, path, target):
@@ -45,10 +45,10 @@ class Loader(SourceFileLoader):
     `get_code` stays that of the source: whoever executes code elsewhere (runpy) has no waiting names.
     """
 
-    def __init__(self, name, path, rule, make):
+    def __init__(self, name, path, rule, apart):
         super().__init__(name, path)
         self.rule = rule
-        self.make = make
+        self.apart = apart
 
     def exec_module(self, module):
         namespace = module.__dict__
@@ -59,7 +59,7 @@ class Loader(SourceFileLoader):
             self,
             self.path,
             self.rule.mark,
-            lambda data: self.make(data, self.path, self.rule, spec.parent, directory),
+            lambda data: self._transformed(data, spec.parent, directory),
         )
         waiting = names.defer(namespace, self.path, table)
         submodules.reach(namespace, table, is_package and self.rule.targets is None)
@@ -67,26 +67,20 @@ class Loader(SourceFileLoader):
         submodules.keep_reach(namespace)
         names.settle(waiting)
 
+    def _transformed(self, data, package, directory):
+        """Return (code, table) for the source; `directory` is that of a package, else None."""
+        arguments = (self.path, self.rule.facts(), package, directory)
+        made = self.apart and self.apart(data, arguments)
+        # An error in the source is raised here, with the module's own import below it.
+        return made or transformed_source(data, *arguments)
 
-def transformed(data, path, rule, package, directory):
-    """Return (code, table) for a source file's bytes; `directory` is that of a package, else None."""
+
+def transformed_source(data, path, facts, package, directory):
+    """Transform a file's bytes by the rule that has these facts."""
     from lowmem_serve.lazy.transform import transform
 
     is_submodule = None if directory is None else lambda name: submodules.lies_in(directory, name)
-    return transform(data, path, rule, package, is_submodule)
-
-
-def transformed_apart():
-    """Return `transformed` done in another process, and a function that ends it."""
-    from lowmem_serve.lazy.apart import Apart
-
-    apart = Apart(lambda data, path, rule, *rest: transformed(data, path, Rule.of(rule), *rest))
-
-    def make(data, path, rule, package, directory):
-        made = apart(data, path, rule.facts(), package, directory)
-        return transformed(data, path, rule, package, directory) if made is None else made
-
-    return make, apart.end
+    return transform(data, path, Rule.of(facts), package, is_submodule)
 
 
 # Python leaves the frames of importlib's files out of tracebacks; this one is of their kind.

@@ -15,13 +15,14 @@ use tracing::warn;
 
 use crate::config::Reload;
 
-/// Files that were written and closed, moved in or out, made or removed. Not each write: half a file
-/// is nothing to import.
+/// Files that were written and closed, touched, moved in or out, made or removed. Not each write: half a
+/// file is nothing to import.
 const WATCHED: WatchFlags = WatchFlags::CLOSE_WRITE
     .union(WatchFlags::MOVED_TO)
     .union(WatchFlags::MOVED_FROM)
     .union(WatchFlags::CREATE)
     .union(WatchFlags::DELETE)
+    .union(WatchFlags::ATTRIB)
     .union(WatchFlags::ONLYDIR);
 
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(super) struct Tree {
     inotify: OwnedFd,
     /// By their watch. A directory has one watch, whatever paths lead to it.
     directories: HashMap<i32, Directory>,
+    /// Directories that are polled.
+    left_out: Vec<PathBuf>,
     has_warned: bool,
 }
 
@@ -51,10 +54,12 @@ enum Seen {
 }
 
 impl Tree {
-    pub(super) fn new() -> io::Result<Self> {
+    /// Nothing is watched yet, and directories that are left out never are.
+    pub(super) fn new(left_out: Vec<PathBuf>) -> io::Result<Self> {
         Ok(Self {
             inotify: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?,
             directories: HashMap::new(),
+            left_out,
             has_warned: false,
         })
     }
@@ -64,6 +69,9 @@ impl Tree {
         let (mut files, mut seen) = (Vec::new(), HashSet::new());
         let mut left = vec![root.to_owned()];
         while let Some(directory) = left.pop() {
+            if self.left_out.contains(&directory) {
+                continue;
+            }
             let watch = match inotify::add_watch(&self.inotify, &directory, WATCHED) {
                 Ok(watch) => watch,
                 Err(error) => {

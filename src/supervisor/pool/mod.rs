@@ -149,6 +149,26 @@ impl Pool {
         deadlines.chain([recycling, sleeping]).flatten().min()
     }
 
+    /// When [`Self::slow_starts`] may have something to say.
+    pub fn next_slow_start(&self) -> Option<Instant> {
+        self.workers.iter().filter_map(Worker::tells).min()
+    }
+
+    /// What the operator should know of starts that take long.
+    #[must_use]
+    pub fn slow_starts(&mut self, now: Instant) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        for worker in &mut self.workers {
+            if let State::Starting { since, .. } = worker.state
+                && worker.tells().is_some_and(|due| due <= now)
+            {
+                worker.has_told(now);
+                notices.push(Notice::StillStarting(worker.id, now - since));
+            }
+        }
+        notices
+    }
+
     fn ready(&mut self, id: WorkerId, now: Instant) {
         let Some(State::Starting { since: began, .. }) = self.worker(id).map(|worker| worker.state)
         else {

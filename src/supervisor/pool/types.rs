@@ -124,6 +124,8 @@ pub enum Notice {
     AwaitsChange(WorkerId, Ending),
     /// The changed source is served, after this time.
     Reloaded(Duration),
+    /// It is not ready after this time.
+    StillStarting(WorkerId, Duration),
     /// It was not ready after this time and is killed.
     TooSlow(WorkerId, Duration),
     /// It did not stop in time and is killed.

@@ -1,10 +1,14 @@
 //! One worker's state.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Reason, WorkerId};
 use crate::control::Account;
 use crate::supervisor::restart::Restart;
+
+/// The time after which a start is told of that has not ended; then after three times as long, and so on.
+/// Most applications start within a second, and the heaviest within several.
+const SLOW_START: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Worker {
@@ -21,6 +25,8 @@ pub(super) struct Worker {
     pub account: Option<Account>,
     /// How those before it in its place have died.
     pub restart: Restart,
+    /// How long its start may take before the operator is told that it still starts.
+    pub patience: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +80,15 @@ impl Worker {
             idle: false,
             account: None,
             restart: Restart::default(),
+            patience: SLOW_START,
+        }
+    }
+
+    /// When the operator should be told that it still starts.
+    pub fn tells(&self) -> Option<Instant> {
+        match self.state {
+            State::Starting { since, .. } => Some(since + self.patience),
+            _ => None,
         }
     }
 
@@ -95,6 +110,13 @@ impl Worker {
             | State::Draining { .. }
             | State::Dozing { .. }
             | State::Quitting { .. } => false,
+        }
+    }
+
+    /// Has the next telling come later.
+    pub fn has_told(&mut self, now: Instant) {
+        while self.tells().is_some_and(|due| due <= now) {
+            self.patience *= 3;
         }
     }
 

@@ -36,7 +36,10 @@ pub fn take_orphans_in() -> io::Result<()> {
 pub fn sibling() -> io::Result<Side> {
     let parent = getppid();
     let (mut reader, mut writer) = io::pipe()?;
-    // SAFETY: no other thread holds a lock. The process in between only forks, writes and leaves.
+    // SAFETY: fork has no precondition. Should an application's import have started threads in spite of
+    // the rule above, what they have locked stays locked in the new process, as after `os.fork`: it may
+    // hang, which the time for a worker's start bounds, and nothing else. The process in between only
+    // forks, writes and leaves.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {

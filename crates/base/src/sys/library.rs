@@ -1,10 +1,11 @@
 //! Becoming Python: the target environment's libpython, loaded into this process.
 
 use std::convert::Infallible;
-use std::ffi::{CStr, CString, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::ptr::NonNull;
 
 type BytesMain = unsafe extern "C" fn(c_int, *mut *mut c_char) -> c_int;
 
@@ -37,6 +38,12 @@ pub fn run_python(library: &Path, argv: Vec<CString>) -> io::Result<Infallible> 
     // SAFETY: `count` strings that are never freed and a terminating null, as for a C main.
     let code = unsafe { bytes_main(count, pointers.as_mut_ptr()) };
     std::process::exit(code)
+}
+
+/// The address of a function that this process has loaded, its own or a library's.
+pub fn symbol(name: &CStr) -> Option<NonNull<c_void>> {
+    // SAFETY: a NUL-terminated name, and a handle that stands for all global symbols.
+    NonNull::new(unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) })
 }
 
 /// Rust's runtime catches faults to report overflows of its own threads' stacks. In Python's process

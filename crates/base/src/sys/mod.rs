@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 pub mod clock;
+pub mod companion;
 pub mod descriptor;
 pub mod fork;
 pub mod inventory;

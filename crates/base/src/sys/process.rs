@@ -5,12 +5,14 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::Command;
+use std::process::{Child, Command};
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::process::{
-    Pid, Signal, WaitOptions, getpid, getppid, kill_process, set_parent_process_death_signal, wait,
-    waitpid,
+    Pid, PidfdFlags, Signal, WaitOptions, getpid, getppid, kill_process, pidfd_open,
+    set_parent_process_death_signal, wait, waitpid,
 };
 
 /// How a process ended.
@@ -94,8 +96,8 @@ pub fn start(mut command: Command, control: OwnedFd) -> io::Result<Pid> {
 /// Only for a process with one thread.
 pub fn apart(work: impl FnOnce() -> String) -> io::Result<String> {
     let (mut reader, mut writer) = io::pipe()?;
-    // SAFETY: there is no other thread, so no lock is held for ever in the copy, and the copy
-    // leaves by `_exit`: nothing of what this process is in the middle of happens twice.
+    // SAFETY: fork has no precondition. With one thread no lock is held for ever in the copy, and the
+    // copy leaves by `_exit`: nothing of what this process is in the middle of happens twice.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
@@ -146,6 +148,35 @@ pub fn reap_one(child: Pid) -> Option<Ending> {
 pub fn kill(pid: Pid) {
     // ESRCH cannot happen to an unreaped child, and there is nothing else to be done about it.
     let _ = kill_process(pid, Signal::KILL);
+}
+
+/// Waits until a child that has not been reaped ends, for a time at most; whether it has ended.
+pub fn ends_within(child: &Child, time: Duration) -> bool {
+    // A time too long for the kernel is as good as none.
+    let time = Timespec::try_from(time).ok();
+    match pidfd_open(Pid::from_child(child), PidfdFlags::empty()) {
+        Ok(ended) => {
+            let mut sources = [PollFd::new(&ended, PollFlags::IN)];
+            poll(&mut sources, time.as_ref()).is_ok_and(|ready| ready > 0)
+        }
+        // A kernel without them: the time passes.
+        Err(_) => {
+            let _ = poll(&mut [], time.as_ref());
+            false
+        }
+    }
+}
+
+/// The time of the processor that a process has used so far.
+pub fn processor_time(pid: i32) -> Option<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command between the parentheses may itself hold spaces and parentheses.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    let used = ticks()? + ticks()?;
+    let per_second = rustix::param::clock_ticks_per_second();
+    Some(Duration::from_secs_f64(used as f64 / per_second as f64))
 }
 
 /// Ends this process at once: no destructors, no `atexit` of the C library.

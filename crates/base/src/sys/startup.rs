@@ -14,14 +14,18 @@ use super::memory;
 pub fn forget() {
     memory::trim();
     forget_stack();
-    forget_all_code();
+    if !is_traced() {
+        forget_all_code();
+    }
 }
 
 /// The same for a process that only has the code of this executable to give back.
 pub fn forget_own() {
     memory::trim();
     forget_stack();
-    forget_own_code();
+    if !is_traced() {
+        forget_own_code();
+    }
 }
 
 /// Unmaps the pages of this executable's code and constants that have been touched so far.
@@ -40,6 +44,15 @@ fn forget_own_code() {
 fn forget_all_code() {
     // SAFETY: as above.
     unsafe { libc::dl_iterate_phdr(Some(forget_each), ptr::null_mut()) };
+}
+
+/// Whether a debugger is attached: its breakpoints are written to code pages, and would be lost.
+fn is_traced() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let tracer = status
+        .lines()
+        .find_map(|line| line.strip_prefix("TracerPid:"));
+    tracer.is_some_and(|pid| pid.trim() != "0")
 }
 
 /// Called with the executable first; its result ends the iteration there.
@@ -105,8 +118,11 @@ fn forget_segments(object: *mut dl_phdr_info) {
         let start = (base + segment.p_vaddr) as usize;
         let first = start / page * page;
         let length = start - first + segment.p_memsz as usize;
-        // SAFETY: a private mapping of a file that cannot be written to, so what is dropped here is
-        // read again unchanged. A refusal costs memory and nothing else.
+        // SAFETY: a private mapping of a file, without write permission: nothing in this process has
+        // written to it, and no debugger that is attached, so what is dropped here is read again
+        // unchanged. The exception is a file that is overwritten in place, whose pages that were not
+        // touched yet would change, too; installers put a new file in its place. A refusal costs memory
+        // and nothing else.
         let _ = unsafe {
             madvise(
                 ptr::with_exposed_provenance_mut(first),

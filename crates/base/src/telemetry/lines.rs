@@ -61,6 +61,28 @@ impl Lines {
     }
 }
 
+impl Lines {
+    /// Writes a line of this text.
+    pub(super) fn write(&self, severity: LogLevel, text: &str) {
+        let critical = severity == LogLevel::Critical;
+        let level = match severity {
+            LogLevel::Critical | LogLevel::Error => Level::ERROR,
+            LogLevel::Warning => Level::WARN,
+            LogLevel::Info => Level::INFO,
+            LogLevel::Debug => Level::DEBUG,
+            LogLevel::Trace => Level::TRACE,
+        };
+        let said = Said {
+            message: text.to_owned(),
+            critical,
+            ..Said::default()
+        };
+        let line = self.line(level, &said, SystemTime::now());
+        // There is nowhere to report that stderr is closed.
+        let _ = std::io::stderr().write_all(&line);
+    }
+}
+
 impl Subscriber for Lines {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         let level = *metadata.level();

@@ -13,7 +13,7 @@ mod time;
 
 use tracing::subscriber::SetGlobalDefaultError;
 
-use crate::config::{LogFormat, LogSettings};
+use crate::config::{LogFormat, LogLevel, LogSettings};
 
 pub use access::{AccessLine, AccessLog, printable};
 pub use records::{Records, redirect};
@@ -22,4 +22,13 @@ pub use records::{Records, redirect};
 pub fn init(settings: &LogSettings) -> Result<(), SetGlobalDefaultError> {
     paint::enable(settings.stderr_colors && settings.format == LogFormat::Human);
     tracing::subscriber::set_global_default(lines::Lines::new(settings))
+}
+
+/// Writes a log line whatever [`redirect`] says: for records that come back from where lines were sent.
+pub fn write_line(level: LogLevel, text: &str) {
+    tracing::dispatcher::get_default(|dispatch| {
+        if let Some(lines) = dispatch.downcast_ref::<lines::Lines>() {
+            lines.write(level, text);
+        }
+    });
 }

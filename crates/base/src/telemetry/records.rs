@@ -1,5 +1,7 @@
-//! Somebody else who writes what is said here: Python's logging, in a worker that has `--log-config`.
+//! Another writer of what is said here: Python's logging, in a worker that has `--log-config` or whose
+//! application has asked for Uvicorn's loggers.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{AccessLine, paint};
@@ -10,9 +12,12 @@ pub trait Records: Send + Sync {
     /// A log line, without its prefix. May be called on any thread.
     fn event(&self, level: LogLevel, message: &str);
 
-    /// One response.
-    fn access(&self, line: &AccessLine<'_>);
+    /// One response. Returns whether it is done: otherwise the line is to be written here.
+    fn access(&self, line: &AccessLine<'_>) -> bool;
 }
+
+/// Whether there are any: looked at for each response.
+static REDIRECTED: AtomicBool = AtomicBool::new(false);
 
 static RECORDS: RwLock<Option<Arc<dyn Records>>> = RwLock::new(None);
 
@@ -20,6 +25,7 @@ static RECORDS: RwLock<Option<Arc<dyn Records>>> = RwLock::new(None);
 pub fn redirect(records: Option<Arc<dyn Records>>) {
     // Whoever writes has colours of their own.
     paint::enable(false);
+    REDIRECTED.store(records.is_some(), Ordering::Relaxed);
     let mut slot = RECORDS.write().unwrap_or_else(PoisonError::into_inner);
     let before = std::mem::replace(&mut *slot, records);
     drop(slot);
@@ -28,6 +34,9 @@ pub fn redirect(records: Option<Arc<dyn Records>>) {
 
 /// A copy, so that nothing is locked while it writes.
 pub(super) fn current() -> Option<Arc<dyn Records>> {
+    if !REDIRECTED.load(Ordering::Relaxed) {
+        return None;
+    }
     RECORDS
         .read()
         .unwrap_or_else(PoisonError::into_inner)

@@ -1,6 +1,6 @@
 //! A callback in the queue, and how it is run.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -11,8 +11,14 @@ use super::context;
 /// What `call_soon` returns: `asyncio.Handle` without its cost.
 #[pyclass(frozen, weakref, module = "lowmem_serve")]
 pub struct Handle {
-    /// Taken when it runs or is cancelled, so that references end with their use.
-    call: Mutex<Option<Call>>,
+    /// Left when it runs or is cancelled, so that references end with their use.
+    state: Mutex<State>,
+}
+
+enum State {
+    Due(Call),
+    Run,
+    Cancelled,
 }
 
 struct Call {
@@ -37,15 +43,32 @@ impl Handle {
             context: context.unbind(),
         };
         Ok(Self {
-            call: Mutex::new(Some(call)),
+            state: Mutex::new(State::Due(call)),
         })
     }
 
-    fn take(&self) -> Option<Call> {
-        self.call
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends its being due, if it is.
+    fn leave(&self, next: State) -> Option<Call> {
+        let mut state = self.lock();
+        if !matches!(*state, State::Due(_)) {
+            return None;
+        }
+        match std::mem::replace(&mut *state, next) {
+            State::Due(call) => Some(call),
+            State::Run | State::Cancelled => None,
+        }
+    }
+
+    /// Part of the call, while it is due.
+    fn part<T>(&self, of: impl FnOnce(&Call) -> T) -> Option<T> {
+        match &*self.lock() {
+            State::Due(call) => Some(of(call)),
+            State::Run | State::Cancelled => None,
+        }
     }
 
     /// Runs the callback, unless it was cancelled; `Err` is what it raised, and what it was.
@@ -54,7 +77,7 @@ impl Handle {
             callback,
             args,
             context,
-        }) = self.take()
+        }) = self.leave(State::Run)
         else {
             return Ok(());
         };
@@ -68,27 +91,57 @@ impl Handle {
 #[pymethods]
 impl Handle {
     fn cancel(&self) {
-        drop(self.take());
+        drop(self.leave(State::Cancelled));
     }
 
     fn cancelled(&self) -> bool {
-        self.call
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_none()
+        matches!(*self.lock(), State::Cancelled)
     }
 
     fn get_context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        let call = self.call.lock().unwrap_or_else(PoisonError::into_inner);
-        call.as_ref().map(|call| call.context.clone_ref(py))
+        self.part(|call| call.context.clone_ref(py))
+    }
+
+    // What others know of asyncio's own, such as nest_asyncio, which runs callbacks itself.
+
+    #[getter]
+    fn _cancelled(&self) -> bool {
+        self.cancelled()
+    }
+
+    #[getter]
+    fn _callback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.part(|call| call.callback.clone_ref(py))
+    }
+
+    #[getter]
+    fn _args(&self, py: Python<'_>) -> Option<Py<PyTuple>> {
+        self.part(|call| call.args.clone_ref(py))
+    }
+
+    #[getter]
+    fn _context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.get_context(py)
+    }
+
+    #[getter]
+    fn _loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        super::current(py)
+    }
+
+    #[getter]
+    fn _source_traceback(&self) -> Option<Py<PyAny>> {
+        None
+    }
+
+    /// Runs the callback, and tells the loop's exception handler what it raises.
+    fn _run(slf: &Bound<'_, Self>) -> PyResult<()> {
+        super::run_handle(slf)
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
-        let callback = {
-            let call = self.call.lock().unwrap_or_else(PoisonError::into_inner);
-            call.as_ref().map(|call| call.callback.clone_ref(py))
-        };
-        match callback {
+        // Without the lock: the text of an object is code of others.
+        match self._callback(py) {
             Some(callback) => format!("<Handle {}>", callback.bind(py)),
             None => "<Handle cancelled or run>".to_owned(),
         }

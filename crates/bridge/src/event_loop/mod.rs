@@ -12,9 +12,9 @@ mod guest;
 mod handle;
 mod native;
 mod timers;
-mod watch;
 
 use std::ffi::{c_int, c_void};
+use std::panic::catch_unwind;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -26,7 +26,8 @@ use pyo3::sync::PyOnceLock;
 
 use lowmem_base::config::Loop;
 
-use crate::{light, runtime};
+use crate::import_watch::{self, Watch};
+use crate::{light, private_names, runtime};
 pub use ending::end_all;
 use handle::Handle;
 use native::Native;
@@ -48,13 +49,16 @@ static DUE: AtomicBool = AtomicBool::new(false);
 /// What importing or calling the loop's factory raised.
 pub fn install(py: Python<'_>, kind: &Loop) -> PyResult<()> {
     let event_loop = match kind {
+        Loop::Auto if !is_loaded(py, "asyncio")? && !private_names::is_untried(py) => {
+            return import_watch::install(py, &WATCH);
+        }
         Loop::Auto => {
-            let modules = py.import("sys")?.getattr("modules")?;
-            return if modules.contains("asyncio")? {
-                attach(py)
-            } else {
-                watch::imports(py)
-            };
+            let event_loop = py.import("asyncio")?.call_method0("SelectorEventLoop")?;
+            match unfit_for_native(py, &event_loop)? {
+                None => return attach_to(py, event_loop),
+                Some(why) => tracing::warn!("{why}: serving with --loop asyncio"),
+            }
+            event_loop
         }
         Loop::Asyncio => py.import("asyncio")?.call_method0("SelectorEventLoop")?,
         Loop::Uvloop => py.import("uvloop")?.call_method0("new_event_loop")?,
@@ -71,6 +75,51 @@ pub fn install(py: Python<'_>, kind: &Loop) -> PyResult<()> {
         },
     );
     Ok(())
+}
+
+/// asyncio, and libraries that ask `sys.modules` which loop runs, and would find none.
+const WATCH: Watch = Watch {
+    module: "asyncio",
+    askers: &["sniffio", "anyio"],
+    imported: on_import,
+};
+
+/// Runs the loop within itself, which ours cannot: Tokio's turns do not nest.
+const NESTING: [&str; 2] = ["nest_asyncio", "nest_asyncio2"];
+
+fn is_loaded(py: Python<'_>, module: &str) -> PyResult<bool> {
+    py.import("sys")?.getattr("modules")?.contains(module)
+}
+
+/// Whether the application may run the loop within a callback of it: tasks are then started by the loop
+/// and not within a turn of Tokio's.
+///
+/// # Errors
+/// There is no `sys.modules`.
+pub fn may_nest(py: Python<'_>) -> PyResult<bool> {
+    for module in NESTING {
+        if is_loaded(py, module)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Why asyncio's own loop has to turn itself here, if it has to.
+fn unfit_for_native(py: Python<'_>, event_loop: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    if may_nest(py)? {
+        return Ok(Some(
+            "nest_asyncio, which runs the event loop within itself, is loaded".to_owned(),
+        ));
+    }
+    let missing = private_names::missing_for_loop(py, event_loop)?;
+    Ok(missing.map(|name| {
+        let version = py.version_info();
+        format!(
+            "CPython {}.{} has no {name}, which --loop auto needs",
+            version.major, version.minor
+        )
+    }))
 }
 
 fn call_factory<'py>(py: Python<'py>, path: &str) -> PyResult<Bound<'py, PyAny>> {
@@ -93,8 +142,13 @@ fn remember(py: Python<'_>, installed: Installed) {
 
 /// Makes our loop and has it run from now on.
 fn attach(py: Python<'_>) -> PyResult<()> {
+    let event_loop = py.import("asyncio")?.call_method0("SelectorEventLoop")?;
+    attach_to(py, event_loop)
+}
+
+fn attach_to(py: Python<'_>, event_loop: Bound<'_, PyAny>) -> PyResult<()> {
     DUE.store(false, Ordering::Relaxed);
-    let (event_loop, native) = native::create(py)?;
+    let native = native::create(&event_loop)?;
     py.import("asyncio")?
         .call_method1("set_event_loop", (&event_loop,))?;
     Native::attach(&event_loop)?;
@@ -126,14 +180,18 @@ fn on_import(py: Python<'_>) -> PyResult<()> {
 
 /// Called by the interpreter on its main thread, which is the worker's, with the GIL held.
 extern "C" fn on_worker_thread(_: *mut c_void) -> c_int {
-    Python::attach(|py| {
-        if DUE.load(Ordering::Relaxed)
-            && runtime::is_built()
-            && let Err(error) = attach(py).and_then(|()| light::adopt_current(py))
-        {
-            error.write_unraisable(py, None);
-        }
-    });
+    let made = || {
+        Python::attach(|py| {
+            if DUE.load(Ordering::Relaxed)
+                && runtime::is_built()
+                && let Err(error) = attach(py).and_then(|()| light::adopt_current(py))
+            {
+                error.write_unraisable(py, None);
+            }
+        });
+    };
+    // A panic has been reported by its hook, and must not unwind into C.
+    let _ = catch_unwind(made);
     0
 }
 
@@ -186,6 +244,15 @@ impl FirstStep {
             (Some(native), Some(handle)) => native.get().run_own(py, &handle),
             _ => Ok(()),
         }
+    }
+}
+
+/// Runs a callback of ours as asyncio's loop would, for others that do what it does.
+fn run_handle(handle: &Bound<'_, Handle>) -> PyResult<()> {
+    let py = handle.py();
+    match &installed(py)?.native {
+        Some(native) => native.get().run_own(py, handle.as_unbound()),
+        None => Ok(()),
     }
 }
 

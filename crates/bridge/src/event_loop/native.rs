@@ -56,12 +56,12 @@ enum Capture {
     Caught(Py<Handle>),
 }
 
-/// Creates the loop and our half of it.
+/// Creates our half of a loop.
 ///
 /// # Errors
 /// What the library raised, or no descriptor was left.
-pub fn create(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Bound<'_, Native>)> {
-    let event_loop = py.import("asyncio")?.call_method0("SelectorEventLoop")?;
+pub fn create<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Native>> {
+    let py = event_loop.py();
     let debug = event_loop.call_method0("get_debug")?.is_truthy()?;
     let native = Bound::new(
         py,
@@ -71,12 +71,12 @@ pub fn create(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Bound<'_, Native>)>
             event_loop: Mutex::new(Some(event_loop.clone().unbind())),
         },
     )?;
-    driver::prepare(&event_loop)?;
+    driver::prepare(event_loop)?;
     for name in ["call_soon", "stop", "set_debug"] {
         event_loop.setattr(name, native.getattr(name)?)?;
     }
     event_loop.setattr("_ready", &native)?;
-    Ok((event_loop, native))
+    Ok(native)
 }
 
 impl Native {

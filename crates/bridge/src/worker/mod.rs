@@ -18,6 +18,7 @@ use crate::compiling;
 use crate::interpreter::{self, Loaded};
 use crate::lazy_imports;
 use crate::package;
+use crate::private_names;
 use crate::python_log::{self, Redirected};
 use crate::report;
 use crate::signals;
@@ -81,7 +82,7 @@ fn warm_up(
     if let Err(code) = make_lazy(py, config) {
         return Ok(code);
     }
-    if let Some(unfit) = compiling::apart(py, || warm::prepare(py, config, imports))?? {
+    if let Some(unfit) = compiling::apart(py, config, || warm::prepare(py, config, imports))?? {
         // Without a supervisor nobody needs to know.
         let _ = control.send(&FromWorker::Unfit(unfit), &[]);
         return Ok(0);
@@ -148,6 +149,10 @@ fn prepare(
     config: &WorkerConfig,
 ) -> PyResult<Result<Option<Redirected>, python_log::Unusable>> {
     telemetry::init(&config.log).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+    if let Err(missing) = private_names::load() {
+        tracing::error!("{missing}");
+        return Ok(Err(python_log::Unusable));
+    }
     interpreter::prepare(py, config)?;
     if let Some(directory) = &config.package {
         package::offer(py, directory)?;
@@ -173,7 +178,7 @@ fn begin(py: Python<'_>, config: &WorkerConfig) -> PyResult<OwnedFd> {
 /// Before there is a loop, as Uvicorn has it: applications call `asyncio.run` and Django's
 /// synchronous parts while they are imported.
 fn import(py: Python<'_>, config: &WorkerConfig) -> PyResult<Result<Loaded, i32>> {
-    let loaded = compiling::apart(py, || interpreter::load(py, config))?;
+    let loaded = compiling::apart(py, config, || interpreter::load(py, config))?;
     Ok(loaded.map_err(|error| error.report(py)))
 }
 

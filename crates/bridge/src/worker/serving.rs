@@ -82,7 +82,8 @@ pub(super) fn work(
         }
     });
     let ended = if is_wsgi {
-        wsgi::run(py, main)
+        // SAFETY: it was made without a token; what of it needs Python attaches.
+        unsafe { wsgi::run(py, main) }
     } else {
         event_loop::run(py, main)
     };
@@ -248,6 +249,7 @@ fn attend(server: &Rc<Server<Hosted>>) {
     runtime::before_wait(Rc::new(move || {
         flushed.flush_logs();
         wsgi::before_wait();
+        lazy_imports::before_wait();
         wsgi::let_go_of_written();
     }));
     let timed = Rc::clone(server);

@@ -41,6 +41,7 @@ use lowmem_http::threads::{Next, Threads};
 
 use crate::event_loop::context;
 use crate::http;
+use crate::imports;
 use environ::Environs;
 pub use request::Link;
 use request::Request;
@@ -190,6 +191,7 @@ fn serve(shared: &Arc<Shared>) {
         return;
     }
     Python::attach(|py| {
+        imports::watch_thread(py);
         loop {
             // A job that is there is taken without letting go of the interpreter: others would only
             // take turns.

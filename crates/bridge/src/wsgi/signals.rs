@@ -21,9 +21,12 @@ use crate::runtime;
 
 /// Runs `main` to its end, or until a signal handler raises.
 ///
+/// # Safety
+/// `main` holds nothing that is bound to an attached thread.
+///
 /// # Errors
 /// What the handler raised.
-pub fn run(py: Python<'_>, main: impl Future<Output = ()>) -> PyResult<()> {
+pub unsafe fn run(py: Python<'_>, main: impl Future<Output = ()>) -> PyResult<()> {
     let (told, tells) = UnixStream::pair()?;
     tells.set_nonblocking(true)?;
     told.set_nonblocking(true)?;
@@ -33,7 +36,7 @@ pub fn run(py: Python<'_>, main: impl Future<Output = ()>) -> PyResult<()> {
     quietly.set_item("warn_on_full_buffer", false)?;
     let set = py.import("_signal")?.getattr("set_wakeup_fd")?;
     set.call((tells.as_raw_fd(),), Some(&quietly))?;
-    let ended = runtime::block_on_detached(py, async {
+    let turned = async {
         let mut main = pin!(main);
         let mut raised = pin!(handlers(&told, &bytes));
         poll_fn(|cx| {
@@ -43,7 +46,9 @@ pub fn run(py: Python<'_>, main: impl Future<Output = ()>) -> PyResult<()> {
             main.as_mut().poll(cx).map(Ok)
         })
         .await
-    });
+    };
+    // SAFETY: `main` is the caller's promise; the rest holds descriptors, and attaches for itself.
+    let ended = unsafe { runtime::block_on_detached(py, turned) };
     set.call((-1,), Some(&quietly))?;
     ended
 }

@@ -329,6 +329,17 @@ fn a_worker_that_is_not_ready_in_time_counts_as_failed() {
     let (mut story, _) = story(1);
     let limit = Duration::from_secs(60);
     let slow = Action::Say(Notice::TooSlow(id(0), limit));
+    assert!(story.pool.next_slow_start().is_some());
+    let early = story.now + Duration::from_secs(9);
+    assert_eq!(story.pool.slow_starts(early), []);
+    let late = story.now + Duration::from_secs(31);
+    let told = Notice::StillStarting(id(0), Duration::from_secs(31));
+    assert_eq!(story.pool.slow_starts(late), [told]);
+    assert_eq!(
+        story.pool.slow_starts(late),
+        [],
+        "not before three times as long"
+    );
     assert_eq!(story.wait(), (limit, vec![slow, Action::Kill(id(0))]));
     let said = Action::Say(Notice::NeverReady(id(0), KILLED));
     let end = Action::Exit(Exit::CouldNotStart);

@@ -12,7 +12,6 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -22,7 +21,7 @@ use self::phrase::phrase;
 use super::json::Object;
 use super::lines;
 use super::paint::RESET;
-use super::records::{self, Records};
+use super::records;
 use super::time::Rfc3339;
 use crate::config::{AccessFormat, AccessSettings};
 
@@ -60,10 +59,8 @@ impl AccessLine<'_> {
 
 /// Formats access lines and writes them to stdout.
 pub struct AccessLog {
-    /// Not borrowed while `records` are called: a handler of the application's may lead back here.
+    /// Not borrowed while records are written: a handler of the application's may lead back here.
     buffer: RefCell<Vec<u8>>,
-    /// Who writes them instead.
-    records: Option<Arc<dyn Records>>,
     format: AccessFormat,
     colors: bool,
     /// Where it goes, unless to stdout.
@@ -88,7 +85,6 @@ impl AccessLog {
         let open = |path: &PathBuf| File::options().append(true).create(true).open(path);
         Ok(Self {
             buffer: RefCell::default(),
-            records: records::current(),
             format: settings.format.clone(),
             colors: settings.colors && settings.file.is_none(),
             file: settings.file.as_ref().map(open).transpose()?,
@@ -102,8 +98,7 @@ impl AccessLog {
 
     /// Adds a line.
     pub fn record(&self, line: &AccessLine<'_>) {
-        if let Some(records) = &self.records {
-            records.access(line);
+        if records::current().is_some_and(|records| records.access(line)) {
             return;
         }
         let mut buffer = self.buffer.borrow_mut();

@@ -1,29 +1,32 @@
-//! Noticing the import of asyncio.
+//! Noticing the import of a module: asyncio, logging.
 
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
-use super::on_import;
+/// Which import, and what follows from it.
+#[derive(Clone, Copy)]
+pub struct Watch {
+    pub module: &'static str,
+    /// Modules that look for it in `sys.modules`: it is imported before them.
+    pub askers: &'static [&'static str],
+    /// Called on whichever thread has imported it.
+    pub imported: fn(Python<'_>) -> PyResult<()>,
+}
 
-/// Has [`on_import`] called when asyncio has been imported.
+/// Has a module's import noticed, which has not been imported yet.
 ///
 /// # Errors
 /// `sys.meta_path` is not as expected.
-pub fn imports(py: Python<'_>) -> PyResult<()> {
-    let meta_path = py
-        .import("sys")?
-        .getattr("meta_path")?
-        .cast_into::<PyList>()?;
-    meta_path.insert(0, Py::new(py, Finder)?)
+pub fn install(py: Python<'_>, watch: &Watch) -> PyResult<()> {
+    meta_path(py)?.insert(0, Py::new(py, Finder { watch: *watch })?)
 }
 
-/// Libraries that ask `sys.modules` which loop runs, and would find none.
-const ASKERS: [&str; 2] = ["sniffio", "anyio"];
-
-/// A meta-path finder (PEP 302) that finds nothing itself, but stands in front of asyncio's loader.
+/// A meta-path finder (PEP 302) that finds nothing itself, but stands in front of the module's loader.
 #[pyclass(frozen, module = "lowmem_serve")]
-struct Finder;
+struct Finder {
+    watch: Watch,
+}
 
 #[pymethods]
 impl Finder {
@@ -35,10 +38,11 @@ impl Finder {
         target: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = slf.py();
-        if ASKERS.contains(&name) {
-            py.import("asyncio")?;
+        let watch = slf.get().watch;
+        if watch.askers.contains(&name) {
+            py.import(watch.module)?;
         }
-        if name != "asyncio" {
+        if name != watch.module {
             return Ok(None);
         }
         for finder in meta_path(py)?.iter() {
@@ -65,7 +69,7 @@ fn meta_path(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
         .cast_into::<PyList>()?)
 }
 
-/// asyncio's loader, with a word to us when it has run.
+/// The module's loader, with a word to us when it has run.
 #[pyclass(frozen, module = "lowmem_serve")]
 struct Loader {
     inner: Py<PyAny>,
@@ -78,14 +82,14 @@ impl Loader {
         self.inner.call_method1(spec.py(), "create_module", (spec,))
     }
 
-    /// Whoever only looks for asyncio sees its own loader.
+    /// A look for the module that does not import it shows its own loader.
     fn __getattr__(&self, py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<Py<PyAny>> {
         self.inner.getattr(py, name)
     }
 
     fn exec_module(&self, module: Bound<'_, PyAny>) -> PyResult<()> {
         let py = module.py();
-        // Nobody shall see that we stood there.
+        // The module shows no trace of it.
         module.setattr(intern!(py, "__loader__"), &self.inner)?;
         module
             .getattr(intern!(py, "__spec__"))?
@@ -95,7 +99,7 @@ impl Loader {
         let finders = meta_path(py)?;
         if finders.contains(&self.finder)? {
             finders.call_method1("remove", (&self.finder,))?;
-            on_import(py)?;
+            (self.finder.get().watch.imported)(py)?;
         }
         Ok(())
     }
