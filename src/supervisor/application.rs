@@ -277,10 +277,16 @@ impl<'a> Application<'a> {
         let keeper = self.keeper.as_deref().and_then(Keeper::next_deadline);
         let clock = self.clock.as_ref().map(Clock::deadline);
         let slow_start = self.pool.next_slow_start();
-        [self.pool.next_deadline(), slow_start, follower, keeper, clock]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.pool.next_deadline(),
+            slow_start,
+            follower,
+            keeper,
+            clock,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 }
 
