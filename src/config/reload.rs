@@ -77,6 +77,7 @@ impl Reload {
     pub fn of_application(directory: &Path) -> Self {
         let directory = real(directory.to_owned());
         Self {
+            polling: Polling::Off,
             directories: vec![directory.clone()],
             base: directory,
             delay: Duration::ZERO,
