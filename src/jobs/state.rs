@@ -3,7 +3,7 @@
 //! ```text
 //! lock            held by the server that uses the directory
 //! jobs/NAME.json  a job's next time and last runs
-//! queue/          the tasks, which `python/lowmem_serve/jobs.py` writes, too: see [`crate::supervisor`]
+//! queue/          the tasks, which `python/lowmem_serve/jobs.py` writes, too
 //! ```
 //! A file is written beside its place and renamed, so that a reader never sees half of one.
 
