@@ -77,8 +77,8 @@ def test_an_event_stream_is_told_to_end_and_ends_in_order(serve) -> None:
         assert stop(started) < 4
         while client.read_chunk():
             pass
-    assert "told to end" in started.stdout
-    assert "shutdown runs" in started.stdout
+    assert "told to end" in started.stdout.wait_for_end()
+    assert "shutdown runs" in started.stdout.wait_for_end()
 
 
 def test_what_takes_longer_is_cut_and_lifespan_shutdown_runs_before_docker_kills(serve) -> None:
@@ -87,8 +87,8 @@ def test_what_takes_longer_is_cut_and_lifespan_shutdown_runs_before_docker_kills
         endless.read_head()
         started.stdout.wait_for_line("begun")
         assert stop(started) < DOCKER_STOP
-    assert "shutdown runs" in started.stdout
-    assert "Cancel 1 running task(s)" in started.stderr
+    assert "shutdown runs" in started.stdout.wait_for_end()
+    assert "Cancel 1 running task(s)" in started.stderr.wait_for_end()
 
 
 def test_a_request_that_ends_in_time_is_answered(serve) -> None:
@@ -104,7 +104,7 @@ def test_an_unread_stream_of_lines_ends_with_an_explicit_grace_period(serve) -> 
     with begin(started, "/lines") as client:
         client.read_head()
         assert stop(started) < 4
-    assert "shutdown runs" in started.stdout
+    assert "shutdown runs" in started.stdout.wait_for_end()
 
 
 def test_a_delay_keeps_serving_and_says_close(serve) -> None:
@@ -118,13 +118,13 @@ def test_a_delay_keeps_serving_and_says_close(serve) -> None:
     assert started.get("/").body == b"hello"
     assert started.wait() == 0
     assert time.monotonic() - began >= 2
-    assert "shutdown runs" in started.stdout
+    assert "shutdown runs" in started.stdout.wait_for_end()
 
 
 def test_a_person_does_not_wait_for_the_delay(serve) -> None:
     started = serve("--drain-delay", "60")
     assert stop(started, signal.SIGINT) < 5
-    assert "shutdown runs" in started.stdout
+    assert "shutdown runs" in started.stdout.wait_for_end()
 
 
 def test_a_second_signal_ends_the_delay(serve) -> None:

@@ -112,8 +112,8 @@ def test_a_handler_of_the_application_is_called_and_the_worker_ends_in_order(
     assert started.get("/").body == b"served"
     started.send_signal(number)
     assert started.wait() == 0
-    assert f"told of {number.name}" in started.stdout
-    assert "shutdown runs" in started.stdout
+    assert f"told of {number.name}" in started.stdout.wait_for_end()
+    assert "shutdown runs" in started.stdout.wait_for_end()
 
 
 def test_a_handler_does_not_keep_the_worker_from_being_told_directly(serve) -> None:
@@ -129,7 +129,7 @@ def test_a_handler_from_a_preloaded_application_is_called(serve) -> None:
     started = serve(AT_IMPORT, "--preload")
     assert started.get("/").body == b"served"
     assert started.terminate() == 0
-    assert "told of SIGTERM" in started.stdout
+    assert "told of SIGTERM" in started.stdout.wait_for_end()
 
 
 def test_the_object_that_streams_look_for_ends_them_at_once(serve) -> None:
@@ -168,7 +168,8 @@ def test_what_outlasts_the_shutdown_has_five_seconds_and_is_named(
     began = time.monotonic()
     assert started.terminate() == 0
     assert 4 < time.monotonic() - began < 15
-    (line,) = [line for line in started.stderr if "has not ended 5 s after its shutdown" in line]
+    said = started.stderr.wait_for_end().splitlines()
+    (line,) = [line for line in said if "has not ended 5 s after its shutdown" in line]
     assert named in line
     assert "signalled.py" in line
     assert "(work)" in line
