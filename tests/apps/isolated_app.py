@@ -3,7 +3,6 @@
 from urllib.parse import parse_qsl
 
 import isolated_functions as functions
-
 from lowmem_serve import isolated
 
 
