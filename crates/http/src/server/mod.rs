@@ -13,6 +13,7 @@ mod buffers;
 mod byte_stream;
 mod connection;
 mod connections;
+mod counted;
 mod course;
 mod exchange;
 mod files;

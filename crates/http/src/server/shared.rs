@@ -56,7 +56,7 @@ pub(super) struct Shared<A> {
     /// Orders the connections' writes.
     pub(super) turn: Turn,
     /// Requests being answered now.
-    pub(super) in_flight: Cell<usize>,
+    pub(super) in_flight: Rc<Cell<usize>>,
     draining: Cell<bool>,
     handing_over: Cell<bool>,
     /// Requests answered since the start.
@@ -140,7 +140,7 @@ impl<A: Application> Shared<A> {
             request_ids: config.request_id.then(RequestIds::default),
             access: Records::new(config)?,
             turn: Turn::new(Instant::now),
-            in_flight: Cell::new(0),
+            in_flight: Rc::default(),
             draining: Cell::new(false),
             handing_over: Cell::new(false),
             served: Cell::new(0),

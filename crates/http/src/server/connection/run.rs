@@ -9,6 +9,7 @@ use super::Connection;
 use crate::server::application::Application;
 use crate::server::body::{BodyDecoder, BodyRefused};
 use crate::server::connections::InFlight;
+use crate::server::counted::Counted;
 use crate::server::exchange::{Ending, Exchange, View};
 use crate::server::record::OwnedRecord;
 use crate::server::response::{Outgoing, Piece};
@@ -19,6 +20,7 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// A request while it is answered.
 pub(super) struct Run {
     pub(super) exchange: Arc<Exchange>,
+    counted: Counted,
     /// The request is a WebSocket's handshake, be it a good one or not.
     pub(super) handshake: bool,
     /// The WebSocket that it opens.
@@ -36,9 +38,10 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(exchange: Arc<Exchange>, expects: bool) -> Self {
+    pub(super) fn new(exchange: Arc<Exchange>, counted: Counted, expects: bool) -> Self {
         Self {
             exchange,
+            counted,
             handshake: false,
             conversation: None,
             body: BodyDecoder::Done,
@@ -124,7 +127,7 @@ impl<A: Application> Connection<'_, A> {
         if ending == Ending::Cut || run.gone {
             run.disconnect();
         }
-        self.server.in_flight.set(self.server.in_flight.get() - 1);
+        drop(run.counted);
         self.server.count();
         self.server.buffers.give(run.out.into_buffer());
         self.upgraded = run.conversation;

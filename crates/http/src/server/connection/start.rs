@@ -11,6 +11,7 @@ use super::{Connection, own};
 use crate::peers::Peers;
 use crate::server::application::Application;
 use crate::server::body::{BodyDecoder, BodyRefused};
+use crate::server::counted::Counted;
 use crate::server::head::{self, RequestHead};
 use crate::server::request_id;
 use crate::server::shared::Shared;
@@ -98,8 +99,8 @@ impl<A: Application> Beginning<'_, A> {
         behind: &[u8],
     ) -> Begun {
         let server = self.server;
-        let mut run = Run::new(server.exchange(head, id), head.expects_continue);
-        server.in_flight.set(server.in_flight.get() + 1);
+        let counted = Counted::among(&server.in_flight);
+        let mut run = Run::new(server.exchange(head, id), counted, head.expects_continue);
         let consumed = match self.receive(cx, head, behind, &mut run) {
             Ok(consumed) => {
                 self.answer(head, &mut run);
