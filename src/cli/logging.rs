@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use clap::builder::BoolishValueParser;
+use clap::builder::{ArgPredicate, BoolishValueParser};
 
 /// Options about what is written.
 #[derive(Debug, clap::Args)]
@@ -24,9 +24,16 @@ pub struct Logging {
         env = "LOWMEM_LOG_FORMAT"
     )]
     pub log_format: FormatWord,
-    /// Write a line for each response (--no-access-log)
+    /// Write a line for each response (--no-access-log); by default not where --log-level is warning,
+    /// error or critical
     #[arg(long, env = "LOWMEM_ACCESS_LOG", overrides_with = "no_access_log")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true")]
+    #[arg(default_value_ifs = [
+        ("access_log_file", ArgPredicate::IsPresent, "true"),
+        ("log_level", "critical".into(), "false"),
+        ("log_level", "error".into(), "false"),
+        ("log_level", "warning".into(), "false"),
+    ])]
     #[arg(value_name = "BOOL", value_parser = BoolishValueParser::new())]
     pub access_log: Option<bool>,
     #[arg(long, hide = true, overrides_with = "access_log")]

@@ -131,7 +131,7 @@ impl Kind {
 /// What `receive()` waits for.
 impl Source for Exchange {
     fn poll(&self, py: Python<'_>, waker: Option<&Waker>) -> Poll<PyResult<Py<PyAny>>> {
-        self.poll_receive(waker)
+        self.poll_message(waker)
             .map(|received| message(py, received))
     }
 }

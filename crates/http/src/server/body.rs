@@ -31,7 +31,7 @@ pub enum Chunk {
     /// In the size, with this value after so many digits.
     Size(u64, u8),
     /// In a chunk extension.
-    Extension(u64),
+    Extension(u64, Extension),
     /// At the LF of the size line.
     SizeLf(u64),
     /// In the data, with so many bytes to come.
@@ -50,6 +50,54 @@ pub enum Chunk {
     TrailerLf,
     /// At the LF of the last line.
     EndLf,
+}
+
+/// A place in a chunk extension (RFC 9112 section 7.1.1): `;name`, `;name=token` or `;name="text"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extension {
+    /// Before the name.
+    Start,
+    /// In the name.
+    Name,
+    /// In the blanks behind the name.
+    Named,
+    /// Before the value.
+    Equals,
+    /// In a value without quotes.
+    Value,
+    /// In a value with quotes.
+    Quoted,
+    /// Behind a backslash within quotes.
+    Escaped,
+    /// Behind the value.
+    Valued,
+}
+
+impl Extension {
+    /// Whether the line may end here.
+    fn may_end(self) -> bool {
+        matches!(self, Self::Name | Self::Named | Self::Value | Self::Valued)
+    }
+
+    /// The place after `byte`, which may not end the line; `None` where it may not stand here.
+    fn step(self, byte: u8) -> Option<Self> {
+        let is_blank = matches!(byte, b' ' | b'\t');
+        let is_text = is_blank || byte.is_ascii_graphic() || byte >= 0x80;
+        match self {
+            Self::Start | Self::Equals if is_blank => Some(self),
+            Self::Start | Self::Name if is_token(byte) => Some(Self::Name),
+            Self::Name | Self::Named if is_blank => Some(Self::Named),
+            Self::Name | Self::Named if byte == b'=' => Some(Self::Equals),
+            Self::Equals | Self::Value if is_token(byte) => Some(Self::Value),
+            Self::Equals if byte == b'"' => Some(Self::Quoted),
+            Self::Quoted if byte == b'"' => Some(Self::Valued),
+            Self::Quoted if byte == b'\\' => Some(Self::Escaped),
+            Self::Quoted | Self::Escaped if is_text => Some(Self::Quoted),
+            Self::Value | Self::Valued if is_blank => Some(Self::Valued),
+            _ if self.may_end() && byte == b';' => Some(Self::Start),
+            _ => None,
+        }
+    }
 }
 
 /// Why a body is not read on. The connection can't be used again.
@@ -183,7 +231,10 @@ impl BodyDecoder {
 impl Chunk {
     /// Whether a byte here is dropped.
     fn is_overhead(self) -> bool {
-        matches!(self, Self::Extension(_) | Self::TrailerName | Self::Trailer)
+        matches!(
+            self,
+            Self::Extension(..) | Self::TrailerName | Self::Trailer
+        )
     }
 
     /// The place after `byte`, or `None` after the last one. Never called within data.
@@ -199,16 +250,19 @@ impl Chunk {
             }
             (Self::Size(_, 0), _) => return Err(BodyRefused::Malformed("a chunk size is missing")),
             (Self::Size(size, _), b'\r') => Self::SizeLf(size),
-            (Self::Size(size, _), b';') => Self::Extension(size),
+            (Self::Size(size, _), b';') => Self::Extension(size, Extension::Start),
             (Self::Size(..), _) => return Err(BodyRefused::Malformed("a chunk size is malformed")),
-            (Self::Extension(size), b'\r') => Self::SizeLf(size),
+            (Self::Extension(size, at), b'\r') if at.may_end() => Self::SizeLf(size),
             (
-                Self::Extension(_) | Self::Trailer | Self::TrailerName | Self::TrailerStart,
+                Self::Extension(..) | Self::Trailer | Self::TrailerName | Self::TrailerStart,
                 b'\n',
             ) => {
                 return Err(BodyRefused::Malformed("a line ends with a bare LF"));
             }
-            (Self::Extension(size), _) => Self::Extension(size),
+            (Self::Extension(size, at), _) => match at.step(byte) {
+                Some(at) => Self::Extension(size, at),
+                None => return Err(BodyRefused::Malformed("a chunk extension is malformed")),
+            },
             (Self::SizeLf(0), b'\n') => Self::TrailerStart,
             (Self::SizeLf(size), b'\n') => Self::Data(size),
             (Self::DataCr, b'\r') => Self::DataLf,
@@ -270,6 +324,42 @@ mod tests {
         assert_eq!(decoder.decode(b"cdeGET", &mut body, 100), Ok(3));
         assert!(decoder.is_done());
         assert_eq!(body, b"abcde");
+    }
+
+    #[test]
+    fn extensions_are_as_the_rfc_writes_them() {
+        let decoded = |extension: &str| {
+            let input = format!("1{extension}\r\na\r\n0\r\n\r\n");
+            let mut decoder = unlimited(BodyLength::Chunked);
+            decoder.decode(input.as_bytes(), &mut Vec::new(), usize::MAX)
+        };
+        let right = [
+            ";a",
+            "; a",
+            ";a;b=c ; d = e",
+            ";a=\"\"",
+            ";a=\"b;c\\\"\u{e9}\"",
+            ";a=\"b\";c",
+        ];
+        for extension in right {
+            assert!(decoded(extension).is_ok(), "{extension}");
+        }
+        let wrong = [
+            ";",
+            ";;a",
+            ";=a",
+            ";a=",
+            ";a=\"b",
+            ";a=\"b\\",
+            ";a=\"b\"c",
+            ";a\u{1}",
+            ";a=\"\u{7f}\"",
+            ";a b",
+        ];
+        for extension in wrong {
+            let malformed = BodyRefused::Malformed("a chunk extension is malformed");
+            assert_eq!(decoded(extension), Err(malformed), "{extension}");
+        }
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! The server's private key.
 
-use std::fs;
-
 use pkcs8::{EncryptedPrivateKeyInfoRef, SecretDocument};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::{self, PemObject};
@@ -18,7 +16,7 @@ pub(super) fn load(tls: &Tls) -> Result<Key, BadFile> {
         Some(path) => ("--ssl-keyfile", path),
         None => ("--ssl-certfile", &tls.certificate),
     };
-    let text = fs::read(path).map_err(|error| BadFile::new(option, path, error))?;
+    let text = super::read(path).map_err(|error| BadFile::new(option, path, error))?;
     match decode(&String::from_utf8_lossy(&text), tls.password.as_deref()) {
         Ok(key) => Ok(key),
         Err(NoKey::None) if tls.key.is_none() => {

@@ -9,6 +9,7 @@ mod roots;
 
 use std::fmt;
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -90,9 +91,20 @@ pub fn load(tls: &Tls, protocols: &[&str]) -> Result<Identity, Vec<BadFile>> {
     })
 }
 
+/// The text of a file in PEM, without the byte order mark that editors on Windows put before it.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = fs::read(path)?;
+    if text.starts_with(BYTE_ORDER_MARK) {
+        text.drain(..BYTE_ORDER_MARK.len());
+    }
+    Ok(text)
+}
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, BadFile> {
     let bad = |why: String| BadFile::new("--ssl-certfile", path, why);
-    let text = fs::read(path).map_err(|error| bad(error.to_string()))?;
+    let text = read(path).map_err(|error| bad(error.to_string()))?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     match certificates {
         Ok(certificates) if certificates.is_empty() => Err(bad(

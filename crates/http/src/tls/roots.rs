@@ -1,6 +1,5 @@
 //! Who may say who a client is.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,7 +35,7 @@ pub(super) fn verifier(tls: &Tls) -> Result<Arc<dyn ClientCertVerifier>, BadFile
 
 fn roots(path: &Path) -> Result<RootCertStore, BadFile> {
     let bad = |why: String| BadFile::new("--ssl-ca-certs", path, why);
-    let text = fs::read(path).map_err(|error| bad(error.to_string()))?;
+    let text = super::read(path).map_err(|error| bad(error.to_string()))?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&text) {
         let certificate = certificate.map_err(|error| bad(format!("is not PEM: {error}")))?;

@@ -34,8 +34,14 @@ fn field(out: &mut Vec<u8>, which: Field, line: &AccessLine<'_>, time: SystemTim
     let duration = line.duration.unwrap_or_default();
     // Writing into memory does not fail.
     let _ = match which {
-        Field::Host => out.write_all(host(&line.client.to_string()).as_bytes()),
-        Field::Client => out.write_all(or_nothing(line.client.to_string().as_bytes())),
+        Field::Host => {
+            address(out, host(&line.client.to_string()).as_bytes());
+            Ok(())
+        }
+        Field::Client => {
+            address(out, or_nothing(line.client.to_string().as_bytes()));
+            Ok(())
+        }
         Field::Nothing => out.write_all(NOTHING),
         Field::Date => write!(out, "{}", CommonDate(time)),
         Field::Time => write!(out, "{}", Rfc3339(time)),
@@ -71,6 +77,21 @@ fn field(out: &mut Vec<u8>, which: Field, line: &AccessLine<'_>, time: SystemTim
             Ok(())
         }
     };
+}
+
+/// An address, which may be what a client had a trusted proxy pass on: it ends at the next blank, so
+/// it has none, and no quotes.
+fn address(out: &mut Vec<u8>, address: &[u8]) {
+    for part in address.split_inclusive(|byte| *byte == b' ') {
+        let (text, blank) = match part.strip_suffix(b" ") {
+            Some(text) => (text, true),
+            None => (part, false),
+        };
+        escaped(out, text);
+        if blank {
+            out.extend_from_slice(b"\\x20");
+        }
+    }
 }
 
 /// An address without its port.
@@ -133,6 +154,13 @@ mod tests {
             written("combined", &headers),
             "::1 - - [01/Jan/1970:00:00:00 +0000] \"GET /a%22b?c=d HTTP/1.1\" 200 - \"-\" \"curl \\\"8\\\"\\x0a\"\n"
         );
+    }
+
+    #[test]
+    fn an_address_that_a_client_chose_forges_no_field() {
+        let mut out = Vec::new();
+        address(&mut out, b"evil - - \"x\"\n");
+        assert_eq!(out, b"evil\\x20-\\x20-\\x20\\\"x\\\"\\x0a");
     }
 
     #[test]

@@ -141,7 +141,17 @@ impl Exchange {
         self.told_end.load(Ordering::Relaxed)
     }
 
-    /// What `receive()` brings, if it is there.
+    /// What `receive()` of ASGI brings: after a complete response nothing but its end, though some of the
+    /// body may have arrived.
+    pub fn poll_message(&self, waker: Option<&Waker>) -> Poll<Received> {
+        if self.lock().response.is_complete() {
+            self.told_end.store(true, Ordering::Relaxed);
+            return Poll::Ready(Received::Disconnect);
+        }
+        self.poll_receive(waker)
+    }
+
+    /// What has arrived of the request's body, if it is there, or that no more will.
     pub fn poll_receive(&self, waker: Option<&Waker>) -> Poll<Received> {
         let mut state = self.lock();
         if state.arrival == Arrival::Arrived {

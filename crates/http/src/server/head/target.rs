@@ -13,6 +13,10 @@ pub(super) struct Target<'a> {
 impl<'a> Target<'a> {
     /// RFC 9112 section 3.2: origin-form, absolute-form, or `*` for OPTIONS.
     pub(super) fn parse(method: &str, target: &'a [u8]) -> Result<Self, Refused> {
+        // RFC 3986 section 2: what is not ASCII is percent-encoded.
+        if !target.is_ascii() {
+            return Err(Refused::Malformed("a request target that is not ASCII"));
+        }
         let (authority, rest) = match target {
             [b'/', ..] => (None, target),
             b"*" if method == "OPTIONS" => (None, target),

@@ -196,7 +196,7 @@ impl<'a> Control<'a> {
         }
         let path = self.path.unwrap_or_default();
         let is_origin_form = path.first() == Some(&b'/') || path == b"*" && method == "OPTIONS";
-        if !is_origin_form || path.iter().any(|byte| *byte <= b' ' || *byte == 0x7f) {
+        if !is_origin_form || path.iter().any(|byte| *byte <= b' ' || *byte >= 0x7f) {
             return Err(Bad::Malformed("no path"));
         }
         if path.len() > limits.target {
