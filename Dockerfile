@@ -43,7 +43,7 @@ CMD ["main:app"]
 FROM server AS example
 USER root
 COPY examples/requirements.txt /tmp/
-RUN grep -E '^(quart|aiosqlite)\b' /tmp/requirements.txt >/tmp/quart.txt \
+RUN grep -E '^(quart|aiosqlite|markdown)\b' /tmp/requirements.txt >/tmp/quart.txt \
     && python -m pip install --no-cache-dir -r /tmp/quart.txt \
     && rm /tmp/*.txt
 COPY examples/quart_app /app

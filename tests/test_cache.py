@@ -493,3 +493,16 @@ def test_the_examples_of_the_documents_run(tmp_path, monkeypatch):
     (tmp_path / "lowmem-serve.toml").write_text(settings)
     shown = run_command("config", "app:app", cwd=tmp_path)
     assert 'cache = ["pages=256M,1h", "thumbnails=2G"]' in shown.stdout, shown.stdout + shown.stderr
+
+
+def test_wrong_terms_in_the_settings_file_are_told_with_their_line(tmp_path):
+    settings = "[cache.a]\nsise = '1M'\n[cache.b]\nsize = 'much'\n[cache]\nc = 7\n"
+    (tmp_path / "lowmem-serve.toml").write_text(settings)
+    refused = run_command("config", "app:app", cwd=tmp_path)
+    assert refused.returncode == 2
+    for part in (
+        "toml:1: there is no setting cache.a.sise",
+        "toml:3: cache.b: ",
+        "toml:6: cache.c wants a table",
+    ):
+        assert part in refused.stderr, refused.stderr

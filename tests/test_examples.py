@@ -63,7 +63,9 @@ def database(imports: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def quart(imports: str, database: Path) -> Iterator[Server]:
-    with example("quart_app", QUART_DB=str(database), LOWMEM_LAZY_IMPORTS=imports) as server:
+    caches = str(database.parent / "caches")
+    changes = {"QUART_DB": str(database), "LOWMEM_LAZY_IMPORTS": imports, "LOWMEM_CACHE_DIR": caches}
+    with example("quart_app", **changes) as server:
         yield server
 
 
@@ -111,6 +113,14 @@ class TestQuart:
         answer = quart.post("/notes", form(author="Ada & Co", text="<b>first</b> ☕"), FORM)
         assert (answer.status, answer.header("location")) == (303, "/")
         assert "&lt;b&gt;first&lt;/b&gt; ☕" in quart.get("/").text
+
+    def test_a_note_is_a_page_whose_markdown_is_rendered_once(self, quart: Server) -> None:
+        text = "**bold** <b>no</b> [x](javascript:alert(1))"
+        added = quart.post("/api/notes", json.dumps({"author": "Eve", "text": text}).encode(), JSON)
+        where = f"/notes/{added.json()['number']}"
+        page = quart.get(where).text
+        assert "<strong>bold</strong> &lt;b&gt;no&lt;/b&gt;" in page and 'href="javascript' not in page
+        assert quart.get(where).text == page and quart.get("/notes/0").status == 404
 
     def test_an_empty_note_is_refused(self, quart: Server) -> None:
         assert quart.post("/notes", form(author=" ", text=""), FORM).status == 400

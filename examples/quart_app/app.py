@@ -79,6 +79,17 @@ async def add_note() -> tuple[dict[str, Any], int]:
     return note.as_json(), 201
 
 
+@app.get("/notes/<int:number>")
+async def note_page(number: int) -> str:
+    """A note as a page. Its Markdown is rendered once; the result is in a cache on disk (pages.py)."""
+    from pages import rendered
+
+    note = await store.find(number)
+    if note is None:
+        abort(404, "There is no such note.")
+    return await render_template("note.html", note=note, text=rendered(note.text))
+
+
 @app.delete("/api/notes/<int:number>")
 async def delete_note(number: int) -> tuple[str, int]:
     if not await store.delete(number):

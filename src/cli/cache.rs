@@ -33,7 +33,7 @@ pub struct CacheTerms {
     pub ttl: Option<Duration>,
 }
 
-fn parse(text: &str) -> Result<CacheTerms, String> {
+pub(super) fn parse(text: &str) -> Result<CacheTerms, String> {
     let form = || "a cache's terms are like pages=256M or pages=256M,1h".to_owned();
     let (name, terms) = text.split_once('=').ok_or_else(form)?;
     if name.is_empty() {

@@ -5,6 +5,7 @@
 //! in its image. Its settings become the options' default values, so that the environment and the
 //! command line win over them.
 
+mod caches;
 mod check;
 mod jobs;
 
@@ -95,12 +96,18 @@ fn read(path: &Path, text: &str) -> Result<Option<File>, String> {
     let mut entries = Vec::new();
     let mut wrong = Vec::new();
     for (key, value) in table {
-        if let Some(inner) = value
-            .get_ref()
-            .as_table()
-            .filter(|_| jobs::is_ours(key.get_ref()))
-        {
-            match jobs::entries(key.get_ref(), inner, key.span().start, text) {
+        let name = key.get_ref().as_ref();
+        let own = match value.get_ref().as_table() {
+            Some(inner) if jobs::is_ours(name) => {
+                Some(jobs::entries(name, inner, key.span().start, text))
+            }
+            Some(inner) if caches::is_ours(name) => {
+                Some(caches::entries(inner, key.span().start, text))
+            }
+            _ => None,
+        };
+        if let Some(own) = own {
+            match own {
                 Ok(own) => entries.extend(own),
                 Err(own) => wrong.extend(own),
             }
