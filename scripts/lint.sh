@@ -17,6 +17,8 @@ say "cargo fmt --check"
 cargo fmt --all --check
 say "cargo clippy"
 cargo clippy --workspace --all-targets --locked -- -D warnings
+say "rooms without circles"
+"$venv/bin/python" scripts/rooms.py
 say "ruff check"
 "$ruff" check .
 say "ruff format --check"

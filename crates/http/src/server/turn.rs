@@ -77,7 +77,7 @@ impl Turn {
 
     /// Whether the answers that are held should be written before another application is called;
     /// who comes later waits behind those who wait already.
-    pub(super) fn is_to_wait(&self) -> bool {
+    pub(super) fn should_wait(&self) -> bool {
         self.uncalled() > 0 || self.is_over()
     }
 
@@ -115,7 +115,7 @@ impl Turn {
 
 impl Place<'_> {
     /// The answer is there: whether it is to be held. Asked once.
-    pub(super) fn is_to_hold(&self) -> bool {
+    pub(super) fn should_hold(&self) -> bool {
         let now = Some(tasks::turns());
         self.0.answered.replace(now) == now
     }
@@ -214,13 +214,13 @@ mod tests {
         takes: Duration,
         answered: usize,
     ) {
-        if turn.is_to_wait() {
+        if turn.should_wait() {
             turn.wait().await;
         }
         let place = turn.enter();
         NOW.set(NOW.get() + takes);
         *log.borrow_mut() += &format!("a{number} ");
-        if number.is_multiple_of(answered) && place.is_to_hold() {
+        if number.is_multiple_of(answered) && place.should_hold() {
             place.hold().await;
         } else {
             drop(place);

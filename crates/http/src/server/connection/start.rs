@@ -22,13 +22,13 @@ impl<A: Application> Connection<'_, A> {
     /// Starts the application in its turn; an answer that is there at once may be written afterwards.
     pub(super) async fn begin(&mut self, range: Range<usize>) -> Result<Run, head::Refused> {
         let server = self.server;
-        if server.turn.is_to_wait() {
+        if server.turn.should_wait() {
             self.settle();
             server.turn.wait().await;
         }
         let place = server.turn.enter();
         let run = poll_fn(|cx| Poll::Ready(self.start(cx, range.clone()))).await?;
-        if run.exchange.is_complete() && place.is_to_hold() {
+        if run.exchange.is_complete() && place.should_hold() {
             self.settle();
             if server.buffers.is_empty() {
                 run.exchange.settle(&server.buffers);

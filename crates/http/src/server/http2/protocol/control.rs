@@ -27,7 +27,7 @@ impl Protocol {
             if !payload.is_empty() {
                 return Err(frame_size_error("an acknowledgement of SETTINGS is empty"));
             }
-            return self.put_up_with(1).map(|()| Event::None);
+            return self.charge_abuse(1).map(|()| Event::None);
         }
         let (settings, []) = payload.as_chunks::<6>() else {
             return Err(frame_size_error("SETTINGS has 6 bytes each"));
@@ -38,7 +38,7 @@ impl Protocol {
         if self.reading == Reading::Settings {
             self.reading = Reading::Frame;
         } else {
-            self.put_up_with(1)?;
+            self.charge_abuse(1)?;
         }
         self.wire.frame(frame::SETTINGS, frame::ACK, 0, &[]);
         Ok(Event::None)
@@ -84,7 +84,7 @@ impl Protocol {
         if payload.len() != 8 {
             return Err(frame_size_error("PING has 8 bytes"));
         }
-        self.put_up_with(1)?;
+        self.charge_abuse(1)?;
         if !head.has(frame::ACK) {
             self.wire.frame(frame::PING, frame::ACK, 0, payload);
         } else if payload == QUESTION {
@@ -103,7 +103,7 @@ impl Protocol {
             return Err(frame_size_error("WINDOW_UPDATE has 4 bytes"));
         }
         let increment = frame::number(payload) & MAX_31;
-        self.put_up_with(1)?;
+        self.charge_abuse(1)?;
         if head.stream == 0 {
             if increment == 0 {
                 return Err(protocol_error("an increment of 0"));
@@ -155,7 +155,7 @@ impl Protocol {
         let is_open = self.streams.get(head.stream).is_some();
         let error = match payload.len() {
             5 if frame::number(payload) & MAX_31 != head.stream => {
-                return self.put_up_with(1).map(|()| Event::None);
+                return self.charge_abuse(1).map(|()| Event::None);
             }
             // RFC 7540 section 5.3.1: a stream does not depend on itself.
             5 => Code::ProtocolError,

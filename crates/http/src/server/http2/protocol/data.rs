@@ -41,7 +41,7 @@ impl Protocol {
         }
         let ends = head.has(frame::END_STREAM);
         if left == 0 && !ends {
-            self.put_up_with(1)?;
+            self.charge_abuse(1)?;
         }
         let mut rest = Data {
             stream: Some(head.stream),

@@ -171,10 +171,10 @@ impl Protocol {
                     Err(protocol_error("RST_STREAM on an idle stream"))
                 }
                 Absent::Skipped => Err(protocol_error("RST_STREAM on an idle stream")),
-                _ => self.put_up_with(1).map(|()| Event::None),
+                _ => self.charge_abuse(1).map(|()| Event::None),
             };
         }
-        self.put_up_with(2)?;
+        self.charge_abuse(2)?;
         self.streams.note_reset(id, Role::Client);
         Ok(Event::Reset { stream: id })
     }

@@ -267,7 +267,7 @@ impl Protocol {
             frame::GOAWAY => self.on_goaway(head, payload),
             frame::PUSH_PROMISE => Err(protocol_error("PUSH_PROMISE from a client")),
             // Section 5.5: what is not known is ignored.
-            _ => self.put_up_with(1).map(|()| Event::None),
+            _ => self.charge_abuse(1).map(|()| Event::None),
         }
     }
 
@@ -275,7 +275,7 @@ impl Protocol {
     fn on_absent(&mut self, id: u32) -> Result<Event<'static>, Violation> {
         match self.streams.absent(id) {
             // It was on its way; or it is behind what we have said that we take.
-            Absent::Reset(Role::Server) => self.put_up_with(1).map(|()| Event::None),
+            Absent::Reset(Role::Server) => self.charge_abuse(1).map(|()| Event::None),
             Absent::Idle if id > self.last_taken => Ok(Event::None),
             Absent::Reset(Role::Client) => self.stream_error(id, Code::StreamClosed),
             Absent::Idle | Absent::Skipped => Err(protocol_error("a frame on an idle stream")),
@@ -288,13 +288,13 @@ impl Protocol {
 
     /// A stream error (section 5.4.2).
     fn stream_error(&mut self, id: u32, code: Code) -> Result<Event<'static>, Violation> {
-        self.put_up_with(2)?;
+        self.charge_abuse(2)?;
         self.reset(id, code);
         Ok(Event::Reset { stream: id })
     }
 
     /// Something has come that brings nothing.
-    fn put_up_with(&mut self, cost: u32) -> Result<(), Violation> {
+    fn charge_abuse(&mut self, cost: u32) -> Result<(), Violation> {
         let left = self.patience.checked_sub(cost);
         self.patience = left.ok_or(Violation {
             code: Code::EnhanceYourCalm,

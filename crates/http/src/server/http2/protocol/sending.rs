@@ -132,7 +132,7 @@ impl Protocol {
         code: Code,
     ) -> Result<(), Violation> {
         self.reset(id, code);
-        self.put_up_with(REFUSAL)
+        self.charge_abuse(REFUSAL)
     }
 
     /// So many bytes of what came on a stream have been used up.

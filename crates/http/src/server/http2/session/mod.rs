@@ -200,7 +200,7 @@ impl<A: Application> Session<A> {
             self.poll_write(cx)?;
         }
         let read = self.poll_read(cx)?;
-        if read && self.courtesy == Courtesy::None && self.is_alone() && turn.is_to_wait() {
+        if read && self.courtesy == Courtesy::None && self.is_alone() && turn.should_wait() {
             self.courtesy = Courtesy::Called;
             self.settle();
             return Ok(Turned::For(Step::Wait));
@@ -211,7 +211,7 @@ impl<A: Application> Session<A> {
             self.take_frames(cx);
         }
         let driven = self.drive(cx);
-        if read && self.is_alone() && self.protocol.wire.is_small() && place.is_to_hold() {
+        if read && self.is_alone() && self.protocol.wire.is_small() && place.should_hold() {
             self.courtesy = Courtesy::Held;
             self.settle();
             return Ok(Turned::For(Step::Hold(place)));
