@@ -3,12 +3,15 @@
 import json
 import re
 import signal
+import socket
 import textwrap
 from pathlib import Path
 
 import pytest
+from hyperframe.frame import RstStreamFrame
 
-from harness import run
+from harness import RawClient, run
+from harness.scripted import Scripted, body, start
 
 APP = """
     import asyncio
@@ -24,6 +27,22 @@ APP = """
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b",".join(seen), "more_body": True})
         await send({"type": "http.response.body", "body": b"end"})
+"""
+
+
+WSGI = """
+    import threading
+
+    go = threading.Event()
+
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/goes":
+            go.set()
+        else:
+            print("in", flush=True)
+            go.wait(10)
+        start_response("200 OK", [("content-length", "4")])
+        return [b"done"]
 """
 
 
@@ -135,3 +154,62 @@ def test_an_answer_of_the_servers_own_has_the_name(echo) -> None:
 def test_without_the_flag_nothing_is_named(echo) -> None:
     answered = echo().get("/", {"x-request-id": "abc"})
     assert (answered.text, answered.header("x-request-id")) == ("abcend", None)
+
+
+LEAVE = {"close": RawClient.close, "reset": RawClient.cut}
+
+
+@pytest.mark.parametrize("format", ["uvicorn", "json", "%(s)s %(B)s"])
+@pytest.mark.parametrize("leave", LEAVE)
+def test_a_client_that_left_before_its_response_was_not_answered_200(server, leave: str, format: str) -> None:
+    scripted = Scripted(server("http_script:app", "--access-log-format", format))
+    script = scripted.script(("receive",), ("receive",), start(), body(b"done"))
+    with scripted.server.connect() as client:
+        client.send(script.encode())
+        script.reached(1)
+        LEAVE[leave](client)
+    script.journal()
+    assert any(is_of_one_that_left(format, line) for line in lines(scripted.server))
+
+
+@pytest.mark.parametrize("leave", ["close", "cancel"])
+def test_a_client_of_http2_that_left_was_not_answered_200(server, connect, leave: str) -> None:
+    scripted = Scripted(server("http_script:app", "--access-log-format", "%(s)s %(B)s"))
+    script = scripted.script(("receive",), ("receive",), start(), body(b"done"))
+    client = connect(scripted.server)
+    number = client.request("GET", "/", list(script.headers.items()))
+    script.reached(1)
+    if leave == "close":
+        client.close()
+    else:
+        client.send(RstStreamFrame(number, error_code=8))
+    script.journal()
+    assert "499 0" in lines(scripted.server)
+
+
+def test_a_client_that_left_a_wsgi_application_was_not_answered_200(server, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(textwrap.dedent(WSGI))
+    started = server("mine:app", "--interface", "wsgi", "--access-log-format", "%(s)s %(B)s", cwd=tmp_path)
+    with started.connect() as client:
+        client.send(b"GET /waits HTTP/1.1\r\nhost: a\r\n\r\n")
+        started.stdout.wait_for_line("in")
+    started.get("/goes")
+    assert "499 0" in lines(started)
+
+
+def test_a_client_that_has_ended_its_side_and_reads_was_answered(server) -> None:
+    scripted = Scripted(server("http_script:app", "--access-log-format", "%(s)s %(B)s"))
+    script = scripted.script(("receive",), ("receive",), start(), body(b"done"))
+    with scripted.server.connect() as client:
+        client.send(script.encode())
+        script.reached(1)
+        client.socket.shutdown(socket.SHUT_WR)
+        assert client.read_response().body == b"done"
+    told = lines(scripted.server)
+    assert "200 4" in told and "499 0" not in told
+
+
+def is_of_one_that_left(format: str, line: str) -> bool:
+    if format == "json":
+        return json.loads(line).items() >= {"status": 499, "bytes": 0}.items()
+    return line.endswith('HTTP/1.1" 499 Client Closed Request' if format == "uvicorn" else "499 0")

@@ -14,6 +14,12 @@ def leave_a_stream(running: Server) -> None:
         client.cut()
 
 
+def leave_one_that_sends_nothing(running: Server) -> None:
+    with running.connect() as client:
+        client.send(b"GET /sends-nothing HTTP/1.1\r\nhost: a\r\n\r\n")
+        client.read_head()
+
+
 def leave_what_has_no_body(running: Server) -> None:
     """Nothing of it is written, so nothing of it ever waits."""
     with running.connect() as client:
@@ -33,7 +39,13 @@ def leave_a_websocket(running: Server) -> None:
         client.cut()
 
 
-LEAVE = [leave_a_stream, leave_what_has_no_body, leave_one_that_receives, leave_a_websocket]
+LEAVE = [
+    leave_a_stream,
+    leave_one_that_sends_nothing,
+    leave_what_has_no_body,
+    leave_one_that_receives,
+    leave_a_websocket,
+]
 
 
 @pytest.mark.parametrize("loop", ["auto", "asyncio"])

@@ -17,5 +17,8 @@ async def app(scope, receive, send):
         while True:
             await receive()
     await send({"type": "http.response.start", "status": 200, "headers": []})
+    if scope["path"] == "/sends-nothing":
+        await send({"type": "http.response.body", "body": b"x", "more_body": True})
+    piece = b"" if scope["path"] == "/sends-nothing" else b"x" * 65536
     while True:
-        await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+        await send({"type": "http.response.body", "body": piece, "more_body": True})

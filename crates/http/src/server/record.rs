@@ -14,6 +14,10 @@ use lowmem_base::config::WorkerConfig;
 use lowmem_base::status::reason_phrase;
 use lowmem_base::telemetry::{self, AccessLine, AccessLog};
 
+/// The status of a request whose client left before any of its response was sent; nginx's, which log
+/// analysers know.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
 /// The part of an access record that outlives the read buffer.
 pub(super) struct OwnedRecord {
     client: Option<SocketAddr>,
@@ -121,6 +125,14 @@ impl Records {
             record.status = Some(status);
         } else if let Some(record) = noted.take() {
             record.write(status, None, access);
+        }
+    }
+
+    /// The client has left before any of its response was sent.
+    pub(super) fn log_left(&self, noted: Option<Box<OwnedRecord>>) {
+        let requests = noted.filter(|record| !record.handshake);
+        if let (Some(record), Some(access)) = (requests, &self.log) {
+            record.write(CLIENT_CLOSED_REQUEST, Some(0), access);
         }
     }
 

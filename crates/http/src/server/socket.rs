@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::BufMut;
 use rustix::fs::sendfile;
 use rustix::io::{ioctl_fionread, retry_on_intr};
+use rustix::net::sockopt::socket_error;
 use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -176,6 +177,11 @@ impl Socket {
             Self::Tcp(stream) => stream.try_write(bytes),
             Self::Unix(stream) => stream.try_write(bytes),
         };
+    }
+
+    /// Whether the peer's system has refused what was written. Forgets it.
+    pub(super) fn is_broken(&self) -> bool {
+        !matches!(socket_error(self), Ok(Ok(())))
     }
 
     /// Ends the sending side.

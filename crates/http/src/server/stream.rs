@@ -43,6 +43,14 @@ impl Stream {
         }
     }
 
+    /// Whether the peer's system has refused what was written.
+    pub(super) fn is_broken(&self) -> bool {
+        match self {
+            Self::Plain(socket) => socket.is_broken(),
+            Self::Tls(stream) => stream.socket().is_broken(),
+        }
+    }
+
     /// The session, if it is encrypted.
     pub(super) fn session(&self) -> Option<&Session> {
         match self {

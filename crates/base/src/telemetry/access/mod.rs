@@ -157,14 +157,9 @@ fn human(out: &mut Vec<u8>, line: &AccessLine<'_>, colors: bool) {
     let style = |code: &'static str| if colors { code } else { "" };
     let reset = style(RESET);
     lines::prefix(out, "INFO", colors.then_some("\x1b[32m"));
+    client(out, line.client);
     // Writing into memory does not fail.
-    let _ = write!(
-        out,
-        "{} - \"{}{} ",
-        line.client,
-        style("\x1b[1m"),
-        line.method
-    );
+    let _ = write!(out, " - \"{}{} ", style("\x1b[1m"), line.method);
     target(out, line.target);
     let status_color = style(color_of(line.status));
     let _ = write!(out, " HTTP/{}{reset}\" {status_color}", line.version);
@@ -198,6 +193,18 @@ fn json(out: &mut Vec<u8>, line: &AccessLine<'_>, time: SystemTime) {
     }
     object.bare("pid", std::process::id());
     object.end();
+}
+
+/// Writes an address, which may be what a client had a trusted proxy pass on.
+fn client(out: &mut Vec<u8>, client: &dyn fmt::Display) {
+    let start = out.len();
+    // Writing into memory does not fail.
+    let _ = write!(out, "{client}");
+    let is_plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+    if !out[start..].iter().all(is_plain) {
+        let forged = out.split_off(start);
+        template::address(out, &forged);
+    }
 }
 
 /// Writes a request target, percent-encoding what could forge a line or move a terminal's cursor.
@@ -284,6 +291,23 @@ mod tests {
     fn a_target_cannot_forge_a_line() {
         let text = human_text(b"/\"\n\x1b[2J\xff", 200, false);
         assert!(text.contains("/%22%0A%1B[2J%FF"));
+    }
+
+    #[test]
+    fn an_address_that_a_client_chose_forges_no_line() {
+        let socket = client();
+        let forged = AccessLine {
+            client: &"evil - \"GET / HTTP/1.1\" 200 OK\n",
+            ..line(&socket, b"/", 404)
+        };
+        let mut out = Vec::new();
+        human(&mut out, &forged, false);
+        let text = String::from_utf8(out).unwrap();
+        let client = "evil\\x20-\\x20\\\"GET\\x20/\\x20HTTP/1.1\\\"\\x20200\\x20OK\\x0a";
+        assert_eq!(
+            text,
+            format!("INFO:     {client} - \"GET / HTTP/1.1\" 404 Not Found\n")
+        );
     }
 
     #[test]

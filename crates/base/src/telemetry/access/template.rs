@@ -81,7 +81,7 @@ fn field(out: &mut Vec<u8>, which: Field, line: &AccessLine<'_>, time: SystemTim
 
 /// An address, which may be what a client had a trusted proxy pass on: it ends at the next blank, so
 /// it has none, and no quotes.
-fn address(out: &mut Vec<u8>, address: &[u8]) {
+pub(super) fn address(out: &mut Vec<u8>, address: &[u8]) {
     for part in address.split_inclusive(|byte| *byte == b' ') {
         let (text, blank) = match part.strip_suffix(b" ") {
             Some(text) => (text, true),

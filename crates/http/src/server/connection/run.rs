@@ -11,7 +11,7 @@ use crate::server::body::{BodyDecoder, BodyRefused};
 use crate::server::connections::InFlight;
 use crate::server::counted::Counted;
 use crate::server::exchange::{Ending, Exchange, View};
-use crate::server::record::OwnedRecord;
+use crate::server::record::{OwnedRecord, Records};
 use crate::server::response::{Outgoing, Piece};
 use crate::server::websocket::Conversation;
 
@@ -33,6 +33,10 @@ pub(super) struct Run {
     pub(super) expects: bool,
     /// What the access log wants to know, where the response did not start at once.
     pub(super) record: Option<Box<OwnedRecord>>,
+    /// The response's status, until the access log knows it.
+    status: Option<u16>,
+    /// The access log knows that the response has begun.
+    is_logged: bool,
     /// The client went away.
     pub(super) gone: bool,
 }
@@ -49,6 +53,8 @@ impl Run {
             is_due: false,
             expects,
             record: None,
+            status: None,
+            is_logged: false,
             gone: false,
         }
     }
@@ -73,6 +79,14 @@ impl Run {
         self.exchange.half_close();
         if let Some(conversation) = &self.conversation {
             conversation.lost();
+        }
+    }
+
+    /// Some of the response has been sent, or all that will be.
+    fn log(&mut self, access: &Records) {
+        if let Some(status) = self.status.take() {
+            self.is_logged = true;
+            access.log(&mut self.record, status);
         }
     }
 
@@ -123,7 +137,7 @@ impl<A: Application> Connection<'_, A> {
         if is_known {
             self.entry.set_in_flight(None);
         }
-        self.server.access.log_end(run.record.take(), &run.exchange);
+        self.log_end(&mut run);
         if ending == Ending::Cut || run.gone {
             run.disconnect();
         }
@@ -138,6 +152,21 @@ impl<A: Application> Connection<'_, A> {
         }
     }
 
+    /// The access line of a client that has ended its side waits until here: whether it still reads is
+    /// known when something was written to it.
+    fn log_end(&self, run: &mut Run) {
+        let access = &self.server.access;
+        let may_have_left = !run.is_logged && run.record.is_some();
+        let has_left = |run: &Run| {
+            run.gone || self.input.ended && (run.status.is_none() || self.stream.is_broken())
+        };
+        if may_have_left && has_left(run) {
+            return access.log_left(run.record.take());
+        }
+        run.log(access);
+        access.log_end(run.record.take(), &run.exchange);
+    }
+
     /// Moves bytes between the socket and the exchange until the response is written.
     fn poll_run(&mut self, cx: &mut Context<'_>, run: &mut Run) -> Poll<Ending> {
         self.entry.set_waker(cx.waker());
@@ -146,13 +175,15 @@ impl<A: Application> Connection<'_, A> {
         }
         loop {
             let view = run.exchange.look(&mut run.out, Some(cx.waker()));
-            if let Some(status) = view.status {
-                self.server.access.log(&mut run.record, status);
-            }
+            run.status = view.status.or(run.status);
             run.send_continue(&view);
             let mut progress = false;
             if !run.out.is_empty() {
-                match self.poll_write(cx, &mut run.out) {
+                let written = self.poll_write(cx, &mut run.out);
+                if written == Poll::Ready(true) && !self.input.ended {
+                    run.log(&self.server.access);
+                }
+                match written {
                     Poll::Ready(true) if run.out.is_empty() && view.is_over() => {
                         return Poll::Ready(view.ending);
                     }

@@ -95,6 +95,7 @@ impl Exchange {
             }
             self.write_head(&mut state, framing, head);
         }
+        state.was_empty = step.head.is_none() && content.len() == 0;
         if !self.request.head {
             state.body_length += content.len();
         }
@@ -126,7 +127,7 @@ impl Exchange {
     #[must_use]
     pub fn room_for_more(&self) -> RoomForMore {
         let state = self.lock();
-        if state.peer == Peer::Gone || state.response.is_bodiless() {
+        if state.peer == Peer::Gone || state.response.is_bodiless() || state.was_empty {
             RoomForMore::NeverFull
         } else if state.has_room() {
             RoomForMore::Now

@@ -115,6 +115,8 @@ struct State {
     connection: Option<Waker>,
     /// The application has returned or raised.
     finished: bool,
+    /// The last message of the body brought nothing to send.
+    was_empty: bool,
     /// The response is sent in pieces.
     streaming: Option<Streaming>,
     /// Its application was told to end it.
@@ -215,6 +217,7 @@ impl Exchange {
                 senders: Vec::new(),
                 connection: None,
                 finished: false,
+                was_empty: false,
                 streaming: None,
                 is_dismissed: false,
             }),

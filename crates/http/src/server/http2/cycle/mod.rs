@@ -184,6 +184,14 @@ impl<A: Application> Cycle<A> {
         self.stage = Stage::Abandoned;
     }
 
+    /// The client has reset the stream, or left.
+    pub(super) fn leave(&mut self, protocol: &mut Protocol) {
+        if self.stage == Stage::Answering && !self.has_head {
+            self.server.access.log_left(self.record.take());
+        }
+        self.abandon(protocol);
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.stage == Stage::Over
     }

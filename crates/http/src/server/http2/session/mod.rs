@@ -178,7 +178,11 @@ impl<A: Application> Session<A> {
                 Ok(Turned::For(step)) => return Poll::Ready(step),
                 Ok(Turned::Moved) => continue,
                 Ok(Turned::Idle) => {}
-                Err(Gone) => return Poll::Ready(Step::End),
+                Err(Gone) => {
+                    let cycles = self.cycles.iter_mut();
+                    cycles.for_each(|cycle| cycle.leave(&mut self.protocol));
+                    return Poll::Ready(Step::End);
+                }
             }
             match self.look_at_the_time() {
                 Next::Nothing => {

@@ -45,7 +45,7 @@ impl<A: Application> Session<A> {
             }
             Event::Reset { stream } => {
                 if let Some(cycle) = find(&mut self.cycles, stream) {
-                    cycle.abandon(&mut self.protocol);
+                    cycle.leave(&mut self.protocol);
                 } else if let Some(place) = self.tunnel(stream) {
                     self.tunnels.remove(place).on_reset(&mut self.protocol);
                 }
