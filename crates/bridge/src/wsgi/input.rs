@@ -99,7 +99,7 @@ impl Input {
             }
             drop(unread);
             let more = |waker: &Waker| self.exchange.poll_receive(Some(waker));
-            match wait::until_ready(py, &self.shared, more) {
+            match wait::until_ready(py, &self.shared, more)? {
                 Received::Body { data, more } => {
                     let mut unread = self.lock();
                     // There is no memory of the application's own: the server's thread, which

@@ -11,11 +11,14 @@
 //! for several at once; the connection wakes a thread by unparking it. Nobody holds the
 //! exchange's lock while waiting or waking, and the server's thread waits for no lock of Python's.
 //!
+//! An application that gevent has patched has its views on one thread instead ([`hub`]).
+//!
 //! asyncio plays no part: no loop is made, nothing is imported for one.
 
 mod answer;
 mod environ;
 mod file_wrapper;
+mod hub;
 mod input;
 mod peers;
 mod request;
@@ -43,6 +46,7 @@ use crate::event_loop::context;
 use crate::http;
 use crate::imports;
 use environ::Environs;
+use hub::Hub;
 pub use request::Link;
 use request::Request;
 pub use signals::run;
@@ -68,6 +72,8 @@ pub struct Shared {
     /// What each request runs in a copy of: the context that the application was imported in.
     context: Py<PyAny>,
     threads: Threads<Request>,
+    /// What views are greenlets of, if the application has patched the standard library.
+    hub: Option<Arc<Hub>>,
 }
 
 impl Shared {
@@ -96,6 +102,7 @@ impl Wsgi {
             environs: Environs::new(py, config)?,
             context: context::copy_current(py)?.unbind(),
             threads: Threads::new(config.wsgi_threads, switch_interval(py)?),
+            hub: Hub::if_patched(py)?,
         });
         SERVED.set(Some(Arc::clone(&shared)));
         Ok(Self {
@@ -199,8 +206,13 @@ fn serve(shared: &Arc<Shared>) {
                 if next == Next::Start {
                     start(shared);
                 }
-                answer::answer(py, shared, &request);
-                drop(request);
+                match &shared.hub {
+                    Some(hub) => py.detach(|| hub.answer(shared, request)),
+                    None => {
+                        answer::answer(py, shared, &request);
+                        drop(request);
+                    }
+                }
                 seat.done();
             }
             if !py.detach(|| seat.wait()) {
@@ -232,6 +244,11 @@ pub fn end() {
     let stuck = shared.threads.close(Instant::now() + ENDING);
     if stuck > 0 {
         tracing::error!("{stuck} WSGI request(s) did not end in time, and are given up");
+        STUCK.set(true);
+    }
+    if let Some(hub) = &shared.hub
+        && !hub.end(ENDING)
+    {
         STUCK.set(true);
     }
 }

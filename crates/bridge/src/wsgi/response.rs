@@ -99,7 +99,7 @@ impl Response {
         // Nothing follows the last piece that would have to wait for it.
         if !matches!(*self.lock(), State::Complete { .. }) {
             let room = |waker: &Waker| self.exchange.poll_sent(waker);
-            wait::until_ready(data.py(), &self.shared, room);
+            wait::until_ready(data.py(), &self.shared, room)?;
         }
         Ok(if self.exchange.is_gone() {
             Flow::Stop

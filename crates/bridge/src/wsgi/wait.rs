@@ -6,7 +6,7 @@ use std::thread::{self, Thread};
 
 use pyo3::prelude::*;
 
-use super::Shared;
+use super::{Shared, hub};
 
 thread_local! {
     static WAKER: Waker = Waker::from(Arc::new(Unpark(thread::current())));
@@ -26,15 +26,21 @@ impl Wake for Unpark {
 
 /// Asks `poll` until it is ready; while it is not, other threads run Python, and the server's thread
 /// is to do its part.
+///
+/// # Errors
+/// What another greenlet has thrown into this one, if it is one.
 pub fn until_ready<T>(
     py: Python<'_>,
     shared: &Shared,
     mut poll: impl FnMut(&Waker) -> Poll<T>,
-) -> T {
+) -> PyResult<T> {
+    if let Some(hub) = shared.hub.as_ref().filter(|_| hub::is_here()) {
+        return hub.until_ready(py, shared, poll);
+    }
     WAKER.with(|waker| {
         loop {
             match poll(waker) {
-                Poll::Ready(value) => return value,
+                Poll::Ready(value) => return Ok(value),
                 // Woken for nothing, also by what woke the last wait too late: it asks again.
                 Poll::Pending => py.detach(|| shared.threads.await_owner(thread::park)),
             }
