@@ -76,7 +76,7 @@ pub fn note(py: Python<'_>, error: &PyErr) {
         modules.and_then(|modules| modules.call_method1("get", ("lowmem_serve.lazy.names",)));
     if let Ok(names) = names
         && !names.is_none()
-        && let Err(failed) = names.call_method1("note", (error.value(py),))
+        && let Err(failed) = names.call_method1("note", (error.value(py), error.traceback(py)))
     {
         failed.write_unraisable(py, None);
     }

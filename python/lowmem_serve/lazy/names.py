@@ -294,9 +294,8 @@ def pending():
     return found
 
 
-def note(error):
+def note(error, trace):
     """Say in an exception that imports of the module that raised it wait still: their side effects are to come."""
-    trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     namespace = trace and trace.tb_frame.f_globals
