@@ -64,7 +64,7 @@ pub use operation::{Asked, Control, Named, Operation};
 pub use processes::Processes;
 pub use proxies::{ForwardedWord, Proxies};
 pub use recycling::{RecycleWord, Recycling};
-pub use reload::Reload;
+pub use reload::{PollingWord, Reload};
 pub use settings::{Origin, Setting, Value};
 pub use sleeping::Sleeping;
 pub use tls::{CertReqsWord, Tls};

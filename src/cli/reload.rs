@@ -7,7 +7,6 @@ use clap::ArgAction;
 use clap::builder::BoolishValueParser;
 
 use super::values;
-use crate::config::Polling;
 
 /// Options about following changes of the source, for development.
 #[derive(Debug, clap::Args)]
@@ -40,5 +39,14 @@ pub struct Reload {
         hide_possible_values = true
     )]
     #[arg(env = "LOWMEM_RELOAD_POLLING")]
-    pub reload_polling: Option<Polling>,
+    pub reload_polling: Option<PollingWord>,
+}
+
+/// Whether directories are looked through every now and then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[expect(missing_docs)]
+pub enum PollingWord {
+    Auto,
+    On,
+    Off,
 }

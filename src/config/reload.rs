@@ -10,7 +10,7 @@ use glob::{MatchOptions, Pattern, glob_with};
 
 use super::Surroundings;
 use super::mistakes::Mistakes;
-use crate::cli;
+use crate::cli::{self, PollingWord};
 
 const INCLUDED: [&str; 1] = ["*.py"];
 const EXCLUDED: [&str; 4] = [".*", ".py[cod]", ".sw.*", "~*"];
@@ -54,7 +54,7 @@ pub struct Reload {
 }
 
 /// Whether directories are looked through every now and then.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Polling {
     /// Where their filesystems tell inotify nothing.
     Auto,
@@ -183,13 +183,16 @@ pub(super) fn meant(
 
 /// The flag, else watchfiles' variable.
 fn polling(typed: &cli::Reload, around: &Surroundings) -> Polling {
-    typed
-        .reload_polling
-        .unwrap_or_else(|| match around.variable(FORCE_POLLING).as_deref() {
+    match typed.reload_polling {
+        Some(PollingWord::Auto) => Polling::Auto,
+        Some(PollingWord::On) => Polling::On,
+        Some(PollingWord::Off) => Polling::Off,
+        None => match around.variable(FORCE_POLLING).as_deref() {
             None => Polling::Auto,
             Some(value) if is_no(value) => Polling::Off,
             Some(_) => Polling::On,
-        })
+        },
+    }
 }
 
 /// Whether watchfiles takes a value for no.
@@ -374,7 +377,7 @@ mod tests {
                 "{value}"
             );
             let asked = cli::Reload {
-                reload_polling: Some(Polling::Auto),
+                reload_polling: Some(PollingWord::Auto),
                 ..typed(&[], &[])
             };
             assert_eq!(super::polling(&asked, &around), Polling::Auto);
