@@ -19,6 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Ends the process with this code if it has not ended in time.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a process that ends in time ends this thread with it: there is no event to wait for"
+)]
 pub fn watch(code: i32) {
     // A thread: by then there is no loop, and the interpreter's own thread waits.
     let started = thread::Builder::new()
@@ -32,6 +36,10 @@ pub fn watch(code: i32) {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a process that ends in time ends this thread with it: there is no event to wait for"
+)]
 fn end(code: i32) -> ! {
     // Log lines may go through Python's logging, which may never answer by now.
     let last = thread::Builder::new().spawn(move || {
