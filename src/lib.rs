@@ -13,11 +13,12 @@ pub mod growth;
 pub mod imports;
 pub mod jobs;
 pub mod launch;
+pub mod monitor;
 pub mod net;
 pub mod operator;
 pub mod supervisor;
 pub mod trial;
 pub mod weighing;
 
-pub use lowmem_base::{control, figures, import_string, sys, telemetry};
+pub use lowmem_base::{control, counters, figures, import_string, sys, telemetry};
 pub use lowmem_http::tls;

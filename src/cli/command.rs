@@ -2,7 +2,7 @@
 
 use clap::{Subcommand, ValueEnum};
 
-use super::{Asked, CacheCommand, Control, Flags, Growth, Imports, JobsCommand, Weigh};
+use super::{Asked, CacheCommand, Control, Flags, Growth, Imports, JobsCommand, Named, Top, Weigh};
 
 /// A first word that is no application.
 #[derive(Debug, Subcommand)]
@@ -19,6 +19,10 @@ pub enum Command {
     Growth(Growth),
     /// Show running servers: their applications, workers and memory
     Status(Asked),
+    /// Exit with 0 if running servers serve all of their applications, for a container's health check
+    Health(Named),
+    /// Watch running servers in the terminal
+    Top(Top),
     /// Tell a running server what to do
     #[command(subcommand)]
     Ctl(Control),

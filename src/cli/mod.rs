@@ -60,7 +60,7 @@ pub use jobs::{Jobs, JobsAction, JobsCommand};
 pub use limits::Limits;
 pub use listening::Listening;
 pub use logging::{FormatWord, LevelWord, Logging};
-pub use operation::{Asked, Control, Named, Operation};
+pub use operation::{Asked, Control, Named, Operation, StallWord, Top};
 pub use processes::Processes;
 pub use proxies::{ForwardedWord, Proxies};
 pub use recycling::{RecycleWord, Recycling};

@@ -1,9 +1,11 @@
 //! `--operator-socket`, `lowmem-serve status` and `lowmem-serve ctl`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
+use super::values;
 use crate::operator::find::Target;
 
 /// Options about what runs.
@@ -14,6 +16,34 @@ pub struct Operation {
     /// lowmem-serve/PID.sock in $RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR, /run, or in /tmp/lowmem-serve-UID]
     #[arg(long, value_name = "PATH|off", env = "LOWMEM_OPERATOR_SOCKET")]
     pub operator_socket: Option<PathBuf>,
+    /// Serve metrics, probes and a page at HOST:PORT or unix:PATH
+    #[arg(long, value_name = "PLACE", env = "LOWMEM_STATUS_BIND")]
+    pub status_bind: Option<String>,
+    /// Let the page recycle, add and remove workers for those who have the token in this file
+    #[arg(long, value_name = "FILE", env = "LOWMEM_STATUS_CONTROL")]
+    pub status_control: Option<PathBuf>,
+    /// Seconds after which a worker whose event loop, or whose threads, do not come round is stalled:
+    /// the stacks of its threads are logged [default: none]
+    #[arg(long, value_name = "S", value_parser = values::seconds)]
+    #[arg(env = "LOWMEM_TIMEOUT_WORKER_STALL")]
+    pub timeout_worker_stall: Option<Duration>,
+    /// What is done about a stalled worker
+    #[arg(
+        long,
+        value_name = "ACTION",
+        default_value = "tell",
+        env = "LOWMEM_STALL_ACTION"
+    )]
+    pub stall_action: StallWord,
+}
+
+/// What is done about a worker that does not come round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StallWord {
+    /// Log the stacks of its threads
+    Tell,
+    /// Replace it, too
+    Recycle,
 }
 
 /// Which server.
@@ -34,6 +64,20 @@ pub struct Asked {
     /// Write JSON (docs/status.md)
     #[arg(long)]
     pub json: bool,
+}
+
+/// Which servers, and how often they are looked at.
+#[derive(Debug, Args)]
+pub struct Top {
+    #[command(flatten)]
+    #[expect(missing_docs)]
+    pub named: Named,
+    /// Seconds between two looks
+    #[arg(long, short = 'd', value_name = "S", default_value = "1", value_parser = values::seconds)]
+    pub delay: Duration,
+    /// Look twice and write the second to stdout, which needs no terminal
+    #[arg(long)]
+    pub once: bool,
 }
 
 /// What a server is told.

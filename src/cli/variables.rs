@@ -73,11 +73,14 @@ pub(super) fn blamed(mut error: clap::Error, definition: &Command) -> clap::Erro
 /// Variables that only working on lowmem-serve itself takes.
 const INTERNAL: &str = "LOWMEM_SERVE_";
 
+/// What a worker's own environment has: a server that an application starts inherits it.
+const SLOT: &str = "LOWMEM_WORKER_SLOT";
+
 /// What to tell about variables of ours that no option reads: a slip in a name would go unnoticed.
 pub fn unknown<'a>(set: impl Iterator<Item = &'a OsString>) -> Vec<String> {
     let ours = set
         .filter_map(|name| name.to_str())
-        .filter(|name| name.starts_with("LOWMEM_") && !name.starts_with(INTERNAL));
+        .filter(|name| name.starts_with("LOWMEM_") && !name.starts_with(INTERNAL) && *name != SLOT);
     let ours: Vec<_> = ours.collect();
     if ours.is_empty() {
         return Vec::new();

@@ -8,11 +8,13 @@ mod completions;
 mod config;
 mod ctl;
 mod growth;
+mod health;
 mod imports;
 mod jobs;
 mod man;
 pub mod serve;
 mod status;
+mod top;
 mod trial;
 mod weigh;
 
@@ -31,6 +33,8 @@ pub fn run(command: &Command, settings: &[Setting], around: &Surroundings) -> Ex
         Command::Imports(asked) => imports::run(asked, around),
         Command::Growth(asked) => growth::run(asked, around),
         Command::Status(asked) => status::run(asked, around),
+        Command::Health(named) => health::run(named, around),
+        Command::Top(asked) => top::run(asked, around),
         Command::Ctl(control) => ctl::run(control, around),
         Command::Cache(asked) => cache::run(asked, around),
         Command::Completions { shell } => write(&completions::script(*shell)),

@@ -70,6 +70,8 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
         ),
         jobs,
         reload,
+        stall: super::status::stall(&flags.operation, &mut mistakes),
+        status: super::status::meant(flags, around, &mut mistakes),
         operator: super::operator::meant(&flags.operation, around),
         environment,
         env_file: flags.application.env_file.clone(),
@@ -163,6 +165,9 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
         tells_imports: TellsImports::Never,
         package: None,
         listeners: Vec::new(),
+        tells_stacks: flags.operation.timeout_worker_stall.is_some(),
+        slot: 0,
+        counts: false,
     }
 }
 

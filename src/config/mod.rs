@@ -18,6 +18,7 @@ mod operator;
 mod proxies;
 mod reload;
 mod sleeping;
+mod status;
 mod surroundings;
 mod tls;
 mod websockets;
@@ -26,6 +27,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::monitor;
 use crate::operator::OperatorSocket;
 
 pub use hours::Hours;
@@ -63,6 +65,10 @@ pub struct Config {
     pub sleep: Sleep,
     /// Which changes of source files replace the worker.
     pub reload: Option<Reload>,
+    /// Which workers are stalled.
+    pub stall: Option<Stall>,
+    /// Where it is seen over HTTP.
+    pub status: Option<monitor::Settings>,
     /// Where operators reach the server.
     pub operator: Option<OperatorSocket>,
     /// Variables that the workers get on top of the supervisor's own.
@@ -99,6 +105,15 @@ pub enum Listen {
     Unix(PathBuf),
     /// On the listening socket that this process inherited under a number.
     Inherited(i32),
+}
+
+/// `--timeout-worker-stall`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stall {
+    /// How long a worker may take to come round.
+    pub after: Duration,
+    /// One that takes longer is replaced.
+    pub recycles: bool,
 }
 
 /// When and how a healthy worker is replaced.

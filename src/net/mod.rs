@@ -19,6 +19,9 @@ use crate::sys::descriptor;
 
 pub use unix::UnixPath;
 
+/// A worker is sent them all in one message, with the page that it counts in.
+const MOST_LISTENERS: usize = MAX_DESCRIPTORS - 1;
+
 /// Everything the server listens on.
 #[derive(Debug)]
 pub struct Listeners {
@@ -75,7 +78,7 @@ impl Listeners {
             listeners.add(place, mode, backlog)?;
         }
         match listeners.sockets.len() {
-            0..=MAX_DESCRIPTORS => Ok(listeners),
+            0..=MOST_LISTENERS => Ok(listeners),
             count => Err(BindError::TooMany(count)),
         }
     }
@@ -199,7 +202,7 @@ impl fmt::Display for BindError {
             BindError::TooMany(count) => {
                 write!(
                     f,
-                    "{count} sockets to listen on, more than {MAX_DESCRIPTORS}"
+                    "{count} sockets to listen on, more than {MOST_LISTENERS}"
                 )
             }
         }

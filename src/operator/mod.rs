@@ -17,7 +17,7 @@ use crate::jobs::Record;
 use crate::jobs::report::Overview;
 
 pub use place::OperatorSocket;
-pub use status::{ApplicationStatus, Serving, Stage, Status, VERSION, WorkerStatus};
+pub use status::{ApplicationStatus, Served, Serving, Stage, Status, VERSION, WorkerStatus};
 
 /// The longest request line.
 pub const MOST_REQUEST: usize = 64 * 1024;

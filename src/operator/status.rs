@@ -38,6 +38,33 @@ pub struct ApplicationStatus {
     pub workers_wanted: usize,
     /// Those that it has.
     pub workers: Vec<WorkerStatus>,
+    /// What was counted, with `--status-bind`.
+    pub served: Option<Served>,
+}
+
+/// What an application's workers have done, those that have ended among them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Served {
+    /// Requests that were answered.
+    pub requests: u64,
+    /// Those with a status of 500 or above.
+    pub failed: u64,
+    /// Requests that are being answered.
+    pub active_requests: u64,
+    /// Connections that are served, WebSockets among them.
+    pub active: u64,
+    /// Connections that are held as descriptors.
+    pub parked: u64,
+    /// WebSockets.
+    pub websockets: u64,
+    /// Connections that have moved to a successor.
+    pub handed_over: u64,
+    /// Workers that were replaced.
+    pub recycles: u64,
+    /// Workers that ended and should not have.
+    pub crashes: u64,
+    /// Workers that did not come round.
+    pub stalls: u64,
 }
 
 /// How an application is.
@@ -61,12 +88,20 @@ pub enum Serving {
 pub struct WorkerStatus {
     /// Its process, once it has one.
     pub pid: Option<i32>,
+    /// Its place, `LOWMEM_WORKER_SLOT`: the lowest number that no other worker has.
+    pub slot: Option<usize>,
     /// How far it has come.
     pub stage: Stage,
     /// How long it has been ready, or has been starting.
     pub age: Option<f64>,
     /// What it has written to and shares with no other process.
     pub memory: Option<u64>,
+    /// Requests that it has answered, with `--status-bind`.
+    pub requests: Option<u64>,
+    /// Connections that it has.
+    pub connections: Option<u64>,
+    /// It does not come round.
+    pub is_stalled: bool,
 }
 
 /// How far a worker has come.
@@ -85,7 +120,55 @@ pub enum Stage {
     Ending,
 }
 
+impl Status {
+    /// Whether every application is served, or could be at once.
+    ///
+    /// # Errors
+    /// One is not, and why.
+    pub fn readiness(&self) -> Result<(), String> {
+        for application in &self.applications {
+            let name = &application.name;
+            let mut workers = application.workers.iter();
+            let is_served = workers.any(|worker| worker.stage == Stage::Ready);
+            if application.state == Serving::Stopping {
+                return Err(format!("{name} is stopping"));
+            }
+            if !is_served && !application.state.can_wake() {
+                return Err(format!("{name} has no worker that is ready"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The same, and that no worker is stalled.
+    ///
+    /// # Errors
+    /// One is, or an application is not served.
+    pub fn health(&self) -> Result<(), String> {
+        self.readiness()?;
+        let workers = self.applications.iter().flat_map(|own| &own.workers);
+        let stalled = workers.filter(|worker| worker.is_stalled);
+        let pids: Vec<_> = stalled
+            .filter_map(|worker| worker.pid)
+            .map(|pid| pid.to_string())
+            .collect();
+        if pids.is_empty() {
+            return Ok(());
+        }
+        Err(format!("stalled: worker {}", pids.join(", ")))
+    }
+}
+
 impl Stage {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Waiting,
+        Self::Starting,
+        Self::Ready,
+        Self::Draining,
+        Self::Ending,
+    ];
+
     /// The word for people.
     pub fn word(self) -> &'static str {
         match self {
@@ -99,6 +182,11 @@ impl Stage {
 }
 
 impl Serving {
+    /// Whether a request would be served though no worker is ready.
+    pub fn can_wake(self) -> bool {
+        matches!(self, Self::Asleep | Self::Waking)
+    }
+
     /// The word for people.
     pub fn word(self) -> &'static str {
         match self {

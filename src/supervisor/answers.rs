@@ -52,7 +52,7 @@ impl Supervisor<'_> {
         }
         match *request {
             Request::Jobs(ref request) => (self.reply_about_jobs(request), Vec::new()),
-            Request::Status => (Reply::Status(Box::new(self.status())), Vec::new()),
+            Request::Status => (Reply::Status(Box::new(self.status(true))), Vec::new()),
             Request::Recycle => {
                 let applications = self.applications.iter();
                 let wanted = applications.map(Application::wanted).sum();
@@ -99,17 +99,22 @@ impl Supervisor<'_> {
         }
     }
 
-    fn status(&self) -> Status {
+    /// How everything is.
+    pub(super) fn status(&self, weighs: bool) -> Status {
         let applications = self.applications.iter();
         Status {
             version: VERSION,
             server: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             uptime: self.began.elapsed().as_secs_f64(),
-            memory: weight::own(rustix::process::getpid()),
-            applications: applications.map(Application::status).collect(),
+            memory: weighs.then(own_weight).flatten(),
+            applications: applications.map(|own| own.status(weighs)).collect(),
         }
     }
+}
+
+fn own_weight() -> Option<u64> {
+    weight::own(rustix::process::getpid())
 }
 
 fn change_workers(application: &Application<'_>, change: i16) -> (Reply, Vec<Event>) {

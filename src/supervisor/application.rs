@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::process::Pid;
@@ -16,19 +17,23 @@ use super::follower::{Follower, Reread};
 use super::hours::Clock;
 use super::keeping::Keeper;
 use super::notice::{self, Banner};
-use super::pool::{Action, Event, Notice, Pool, Settings, WorkerId};
+use super::pool::{Action, Event, Notice, Pool, Settings, View, WorkerId};
+use super::record;
 use super::warm::Warm;
+use super::watching::Watching;
 use super::workforce::{Source, Workforce};
 use crate::config::{Config, Reload, TellsImports, WorkerConfig};
 use crate::control::{FromWorker, ToWorker};
+use crate::counters::Gauges;
 use crate::exit::Exit;
 use crate::launch::Launch;
+use crate::monitor::Tally;
 use crate::net::Listeners;
 use crate::operator::{ApplicationStatus, Serving, WorkerStatus};
 use crate::sys::process::Ending;
 
 pub(super) struct Application<'a> {
-    pool: Pool,
+    pub(super) pool: Pool,
     pub(super) workforce: Workforce,
     banner: Banner,
     /// What follows changes, with `--reload`.
@@ -45,6 +50,10 @@ pub(super) struct Application<'a> {
     pub(super) has_slept: bool,
     /// How it ended.
     exit: Option<Exit>,
+    /// Where it is counted, with `--status-bind` or `--timeout-worker-stall`.
+    tally: Option<Arc<Tally>>,
+    /// Which workers do not come round, if that is to be told.
+    pub(super) watching: Option<Watching>,
 }
 
 /// What a worker is told, with what only the supervisor knows.
@@ -86,7 +95,8 @@ impl<'a> Application<'a> {
         if let Some(changes) = &changes {
             notice::watching(&changes.directories());
         }
-        Ok(Self {
+        let stall = config.stall;
+        let mut application = Self {
             pool: Pool::new(settings(&config)),
             banner: Banner::of(&config, &launch, &listeners),
             workforce: Workforce::new(launch, listeners, worker, source)?,
@@ -97,7 +107,13 @@ impl<'a> Application<'a> {
             is_running: false,
             is_unsettled: false,
             exit: None,
-        })
+            tally: None,
+            watching: stall.map(Watching::new),
+        };
+        if stall.is_some() {
+            application.tally();
+        }
+        Ok(application)
     }
 
     /// How it ended, once it has.
@@ -108,6 +124,11 @@ impl<'a> Application<'a> {
     /// Whether a worker has been ready.
     pub(super) fn is_running(&self) -> bool {
         self.is_running
+    }
+
+    /// What it is called.
+    pub(super) fn name(&self) -> &str {
+        self.workforce.application()
     }
 
     /// How it is.
@@ -125,22 +146,96 @@ impl<'a> Application<'a> {
         self.pool.wanted()
     }
 
-    /// What an operator is shown of it.
-    pub(super) fn status(&self) -> ApplicationStatus {
-        let now = Instant::now();
+    /// What an operator is shown of it; weighing its workers takes the kernel a while.
+    pub(super) fn status(&self, weighs: bool) -> ApplicationStatus {
         let views = self.pool.views();
-        let workers = views.map(|view| WorkerStatus {
-            pid: self.workforce.own_pid(view.id),
-            stage: view.stage,
-            age: view.since.map(|since| (now - since).as_secs_f64()),
-            memory: self.workforce.weight(view.id),
-        });
+        let workers = views.map(|view| self.worker_status(view, weighs));
         ApplicationStatus {
             name: self.workforce.application().to_owned(),
             state: self.serving(),
             places: self.banner.places.clone(),
             workers_wanted: self.wanted(),
             workers: workers.collect(),
+            served: self.tally.as_deref().map(record::served),
+        }
+    }
+
+    fn worker_status(&self, view: View, weighs: bool) -> WorkerStatus {
+        let page = self.workforce.page(view.id);
+        let now = page.map(|page| Gauges::of(page));
+        let weight = || self.workforce.weight(view.id);
+        WorkerStatus {
+            pid: self.workforce.own_pid(view.id),
+            slot: self.workforce.slot(view.id),
+            stage: view.stage,
+            age: view.since.map(|since| since.elapsed().as_secs_f64()),
+            memory: weighs.then(weight).flatten(),
+            requests: page.map(|page| record::requests(page)),
+            connections: now.map(|now| now.active + now.parked),
+            is_stalled: self.stalls(view.id),
+        }
+    }
+
+    /// Where it is counted from now on.
+    pub(super) fn tally(&mut self) -> Arc<Tally> {
+        if let Some(tally) = &self.tally {
+            return Arc::clone(tally);
+        }
+        let tally = Arc::new(Tally::new(self.name()));
+        self.workforce.count_in(Arc::clone(&tally));
+        self.tally = Some(Arc::clone(&tally));
+        tally
+    }
+
+    /// A worker's figures of this moment, if it counts.
+    pub(super) fn gauges(&self, id: WorkerId) -> Option<Gauges> {
+        self.workforce.page(id).map(|page| Gauges::of(page))
+    }
+
+    /// A worker's process.
+    pub(super) fn pid(&self, id: WorkerId) -> i32 {
+        self.workforce.pid(id)
+    }
+
+    /// A worker is stalled: it logs the stacks of its threads.
+    pub(super) fn ask_for_stacks(&self, id: WorkerId, text: String) {
+        if let Some(tally) = &self.tally {
+            tally.stalled(self.pid(id), text);
+        }
+        self.workforce.ask_for_stacks(id);
+    }
+
+    /// Whether a worker did not come round when it was last looked at.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.watching.as_ref().is_some_and(Watching::is_any_stalled)
+    }
+
+    /// Whether workers are being replaced.
+    pub(super) fn is_replacing(&self) -> bool {
+        self.pool.is_replacing()
+    }
+
+    fn stalls(&self, id: WorkerId) -> bool {
+        let watching = self.watching.as_ref();
+        watching.is_some_and(|watching| watching.is_stalled(id))
+    }
+
+    fn count(&self, notice: Notice) {
+        if let Some(tally) = &self.tally {
+            record::note(tally, notice, |id| self.workforce.pid(id));
+        }
+    }
+
+    /// Has the board know which process counts where.
+    pub(super) fn tell_tally(&self) {
+        let Some(tally) = &self.tally else {
+            return;
+        };
+        for view in self.pool.views() {
+            let page = self.workforce.page(view.id);
+            if let (Some(page), Some(pid)) = (page, self.workforce.own_pid(view.id)) {
+                tally.is_now(page, pid, self.stalls(view.id));
+            }
         }
     }
 
@@ -204,6 +299,7 @@ impl<'a> Application<'a> {
         if let Some(is_awake) = clock.and_then(|clock| clock.take(Instant::now())) {
             self.on(Event::Hours(is_awake));
         }
+        self.watch();
         self.on(Event::Tick);
         for notice in self.pool.slow_starts(Instant::now()) {
             notice::say(notice, &self.banner, &self.workforce);
@@ -211,6 +307,8 @@ impl<'a> Application<'a> {
     }
 
     fn ended(&mut self, id: WorkerId, ending: Ending) {
+        // First: the next worker may be started in its place.
+        self.workforce.leave_place(id);
         self.on(Event::Ended(id, ending));
         // Only now: the notices show its pid.
         self.workforce.forget(id);
@@ -256,6 +354,7 @@ impl<'a> Application<'a> {
             Action::Weigh(id) => return Some(Event::Weighed(id, self.workforce.weigh(id))),
             Action::Say(notice) => {
                 self.is_running |= notice == Notice::Running;
+                self.count(notice);
                 notice::say(notice, &self.banner, &self.workforce);
             }
             Action::Exit(exit) => self.exit = Some(exit),
@@ -277,12 +376,14 @@ impl<'a> Application<'a> {
         let keeper = self.keeper.as_deref().and_then(Keeper::next_deadline);
         let clock = self.clock.as_ref().map(Clock::deadline);
         let slow_start = self.pool.next_slow_start();
+        let watching = self.watching.as_ref().map(Watching::due);
         [
             self.pool.next_deadline(),
             slow_start,
             follower,
             keeper,
             clock,
+            watching,
         ]
         .into_iter()
         .flatten()

@@ -13,13 +13,18 @@ mod follower;
 mod hours;
 mod jobs;
 mod keeping;
+mod monitored;
 mod notice;
 mod operator;
 pub mod pool;
+mod record;
 mod restart;
+mod service;
 mod signals;
+mod stall;
 mod template;
 mod warm;
+mod watching;
 mod workforce;
 
 use std::io;
@@ -32,14 +37,18 @@ use rustix::process::Pid;
 
 use self::application::Application;
 use self::jobs::Jobs;
+use self::monitored::{Monitored, watched};
 use self::notice::Parent;
 use self::operator::Operator;
 use self::pool::Event;
+use self::service::{Seen, Service};
 use self::signals::Signals;
 use crate::config::{Config, WorkerConfig};
 use crate::exit::Exit;
 use crate::launch::Launch;
 use crate::net::Listeners;
+use crate::sys::clock;
+use crate::sys::notify::{self, Notify};
 use crate::sys::process::{self, Ending};
 use crate::sys::startup;
 use crate::sys::want::Want;
@@ -77,10 +86,15 @@ pub fn run(members: Vec<Member>, work: Work, reread: &Reread<'_>) -> io::Result<
         package: launch.package.clone(),
         ..config.worker.clone()
     };
+    let watched = watched(&members)?;
     let applications = members.into_iter();
     let applications = applications.map(|member| Application::new(member, reread));
+    let mut applications: Vec<_> = applications.collect::<io::Result<_>>()?;
+    let status = config.status.as_ref();
+    let monitored = status.map(|status| Monitored::start(status, &mut applications, watched));
     let mut supervisor = Supervisor {
-        applications: applications.collect::<io::Result<_>>()?,
+        applications,
+        monitored: monitored.transpose()?,
         signals: Signals::install()?,
         parent,
         is_announced: false,
@@ -90,6 +104,7 @@ pub fn run(members: Vec<Member>, work: Work, reread: &Reread<'_>) -> io::Result<
         grace: config.worker.graceful_shutdown,
         is_stopping: false,
         began: Instant::now(),
+        service: Notify::from_environment().map(|it| (it, Service::new(notify::watchdog()))),
     };
     supervisor.serve()
 }
@@ -111,6 +126,10 @@ struct Supervisor<'a> {
     /// It was told to.
     is_stopping: bool,
     began: Instant,
+    /// Where it is seen from, with `--status-bind`.
+    monitored: Option<Monitored>,
+    /// systemd, if it wants to know, and what it has been told.
+    service: Option<(Notify, Service)>,
 }
 
 impl Supervisor<'_> {
@@ -149,6 +168,7 @@ impl Supervisor<'_> {
             self.reaped(pid, ending);
         }
         self.hear_operator();
+        self.hear_monitor();
         for application in &mut self.applications {
             application.turn();
         }
@@ -156,6 +176,8 @@ impl Supervisor<'_> {
             jobs.turn();
         }
         self.announce();
+        self.publish();
+        self.tell_service();
     }
 
     /// How the server ends, once no application is left.
@@ -237,14 +259,41 @@ impl Supervisor<'_> {
         }
     }
 
+    /// Has systemd know what has changed.
+    fn tell_service(&mut self) {
+        let Some((notify, mut service)) = self.service.take() else {
+            return;
+        };
+        let now = Instant::now();
+        let status = self.status(service.is_status_due(now));
+        let seen = Seen {
+            status: &status,
+            is_reloading: self.applications.iter().any(Application::is_replacing),
+            is_stalled: self.applications.iter().any(Application::is_stalled),
+            monotonic: clock::monotonic(),
+        };
+        let lines = service.lines(seen, now);
+        if !lines.is_empty() {
+            notify.send(&lines);
+        }
+        self.service = Some((notify, service));
+    }
+
     /// Sleeps until something happens or a deadline comes.
     fn wait(&self) -> io::Result<()> {
         let mut sources = vec![(self.signals.as_fd(), PollFlags::IN)];
+        sources.extend(
+            self.monitored
+                .iter()
+                .map(|own| (own.as_fd(), PollFlags::IN)),
+        );
         let mut next = self.operator.as_ref().and_then(Operator::deadline);
         if let Some(jobs) = &self.jobs {
             sources.extend(jobs.sources().map(|fd| (fd, PollFlags::IN)));
             next = next.into_iter().chain(jobs.next_deadline()).min();
         }
+        let service = self.service.as_ref().and_then(|(_, service)| service.due());
+        next = next.into_iter().chain(service).min();
         for application in &self.applications {
             sources.extend(application.sources().map(|fd| (fd, PollFlags::IN)));
             next = next.into_iter().chain(application.next_deadline()).min();

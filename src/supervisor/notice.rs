@@ -187,19 +187,13 @@ pub(super) fn say(notice: Notice, banner: &Banner, workforce: &Workforce) {
 }
 
 /// `Recycled worker (pid 7 -> 9): ttl; age 6h0m, 120,331 requests, 18 connections handed over, 61.2 -> 33.0 MB, 0.42 s`
-fn recycled_line(recycled: &Recycled, pid: impl Fn(WorkerId) -> i32) -> String {
+pub(super) fn recycled_line(recycled: &Recycled, pid: impl Fn(WorkerId) -> i32) -> String {
     let old = pid(recycled.old);
     let pids = match recycled.new {
         Some(new) => format!("{old} -> {}", pid(new)),
         None => old.to_string(),
     };
-    let reason = match recycled.reason {
-        Reason::Ttl => "ttl",
-        Reason::MaxRequests => "max-requests",
-        Reason::MaxRss => "max-rss",
-        Reason::Signal => "SIGHUP",
-        Reason::Change => "reload",
-    };
+    let reason = reason_word(recycled.reason);
     let mut facts = vec![format!("age {}", Age(recycled.age))];
     if let Some(account) = recycled.account {
         let (requests, moved) = (Grouped(account.requests), Grouped(account.handed_over));
@@ -256,6 +250,18 @@ fn still_starting(pid: i32, time: Duration) -> String {
         "it still imports the application or runs its lifespan startup"
     };
     format!("{begin}, with {busy:.1} s of the processor: {what}.")
+}
+
+/// Why, in a word.
+pub(super) fn reason_word(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Ttl => "ttl",
+        Reason::MaxRequests => "max-requests",
+        Reason::MaxRss => "max-rss",
+        Reason::Signal => "SIGHUP",
+        Reason::Change => "reload",
+        Reason::Stall => "stall",
+    }
 }
 
 fn never_ready(pid: i32, ending: Ending) {

@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod control;
+pub mod counters;
 pub mod figures;
 pub mod growth;
 pub mod import_string;

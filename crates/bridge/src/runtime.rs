@@ -17,6 +17,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
+use lowmem_base::counters;
 use lowmem_http::tasks;
 
 thread_local! {
@@ -150,6 +151,9 @@ pub fn run_before_wait() {
 fn release() {
     tasks::end_turn();
     run_before_wait();
+    if let Some(page) = counters::mine() {
+        counters::set(&page.now.is_busy, 0);
+    }
     if DETACHED.get() {
         return;
     }
@@ -159,6 +163,10 @@ fn release() {
 }
 
 fn acquire() {
+    if let Some(page) = counters::mine() {
+        counters::set(&page.now.is_busy, 1);
+        counters::step(&page.now.turns);
+    }
     let saved = SAVED.replace(std::ptr::null_mut());
     if saved.is_null() {
         return;

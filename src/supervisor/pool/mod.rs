@@ -121,6 +121,7 @@ impl Pool {
                 self.stop(Exit::Stopped, self.more_urgent(Urgency::Interrupted), now);
             }
             Event::StopNow => self.stop(Exit::Stopped, self.more_urgent(Urgency::AtOnce), now),
+            Event::Stalled(id) => self.make_due(id, Reason::Stall),
             Event::Recycle => self.recycle_all(now),
             Event::Changed => self.changed(now),
             Event::Grow => self.settings.workers += 1,

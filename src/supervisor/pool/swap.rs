@@ -91,6 +91,11 @@ impl Swapping {
 }
 
 impl Pool {
+    /// Whether a worker is being replaced.
+    pub(super) fn is_swapping(&self) -> bool {
+        self.swapping.swap.is_some()
+    }
+
     /// A worker has become ready.
     pub(super) fn ready_in_swap(&mut self, id: WorkerId, now: Instant) {
         let mut is_weighed = self.begin_to_weigh(now);

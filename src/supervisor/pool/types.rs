@@ -36,6 +36,8 @@ pub enum Event {
     Interrupt,
     /// Stop at once.
     StopNow,
+    /// A worker does not come round, and is to be replaced.
+    Stalled(WorkerId),
     /// Replace every worker with a fresh one.
     Recycle,
     /// The application's source has changed.
@@ -172,6 +174,8 @@ pub enum Reason {
     Signal,
     /// The source has changed.
     Change,
+    /// It did not come round in time.
+    Stall,
 }
 
 /// A swap that is done. Memory is in bytes, where it could be read.

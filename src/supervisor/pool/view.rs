@@ -36,6 +36,13 @@ impl Pool {
         }
     }
 
+    /// Whether workers wait to be replaced, or are.
+    #[must_use]
+    pub fn is_replacing(&self) -> bool {
+        let is_due = |worker: &Worker| worker.is_ready() && worker.due.is_some();
+        self.is_swapping() || self.workers.iter().any(is_due)
+    }
+
     /// Its workers, the oldest first.
     pub fn views(&self) -> impl Iterator<Item = View> {
         self.workers.iter().map(Worker::view)

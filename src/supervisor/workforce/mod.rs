@@ -5,9 +5,10 @@ mod forked;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::process::Pid;
-use tracing::error;
+use tracing::{error, warn};
 
 use super::application;
 use super::pool::{Weighing, WorkerId};
@@ -16,8 +17,10 @@ use super::warm::Warm;
 use crate::config::{Config, WorkerConfig};
 use crate::control::{Drain, FromWorker, Received, SupervisorEnd, ToWorker, socket_pair};
 use crate::launch::Launch;
+use crate::monitor::Tally;
 use crate::net::Listeners;
 use crate::sys::process::{self, Ending};
+use crate::sys::shared_page::SharedPage;
 use crate::sys::{fork, weight};
 
 /// A started process until it is reaped.
@@ -28,6 +31,10 @@ struct Process {
     pid: Option<Pid>,
     /// Gone when the worker has closed its end, and not there before the template is asked for it.
     control: Option<SupervisorEnd>,
+    /// Its place: the lowest number that was free; given up when its process has ended.
+    slot: Option<usize>,
+    /// Where it counts, if it does.
+    page: Option<Arc<SharedPage>>,
 }
 
 /// All of them, and what starting one takes.
@@ -50,6 +57,8 @@ pub(super) struct Workforce {
     strangers: Vec<(Pid, Ending)>,
     /// The last one that was reaped, which a notice about its successor names.
     reaped: Option<(WorkerId, Pid)>,
+    /// Where their counts are added up, if they count.
+    tally: Option<Arc<Tally>>,
 }
 
 /// Where workers come from.
@@ -91,6 +100,7 @@ impl Workforce {
             lost: VecDeque::new(),
             strangers: Vec::new(),
             reaped: None,
+            tally: None,
         })
     }
 
@@ -111,20 +121,41 @@ impl Workforce {
     }
 
     fn add(&mut self, id: WorkerId, pid: Option<Pid>, control: Option<SupervisorEnd>) {
-        self.processes.push(Process { id, pid, control });
+        let taken = |slot: &usize| self.processes.iter().any(|other| other.slot == Some(*slot));
+        let slot = (0..).find(|slot| !taken(slot)).unwrap_or_default();
+        let page = self.tally.as_ref().and_then(|tally| counting(tally, slot));
+        self.processes.push(Process {
+            id,
+            pid,
+            control,
+            slot: Some(slot),
+            page,
+        });
+    }
+
+    /// From now on workers count, and here it is added up.
+    pub(super) fn count_in(&mut self, tally: Arc<Tally>) {
+        self.tally = Some(tally);
     }
 
     fn configure(&self, id: WorkerId) {
         let Some(Process {
             pid: Some(pid),
             control: Some(control),
+            slot,
+            page,
             ..
         }) = self.process(id)
         else {
             return;
         };
-        let start = ToWorker::Start(self.worker.clone());
-        if let Err(reason) = control.send(&start, &self.listeners.descriptors()) {
+        let mut worker = self.worker.clone();
+        worker.slot = slot.unwrap_or_default();
+        worker.counts = page.is_some();
+        let start = ToWorker::Start(worker);
+        let mut descriptors = self.listeners.descriptors();
+        descriptors.extend(page.as_ref().map(|page| page.descriptor()));
+        if let Err(reason) = control.send(&start, &descriptors) {
             error!("Cannot send its configuration to worker ({pid}): {reason}");
             process::kill(*pid);
         }
@@ -251,6 +282,23 @@ impl Workforce {
         }
     }
 
+    /// A worker's place.
+    pub(super) fn slot(&self, id: WorkerId) -> Option<usize> {
+        self.process(id)?.slot
+    }
+
+    /// Has a worker log the stacks of its threads.
+    pub(super) fn ask_for_stacks(&self, id: WorkerId) {
+        if let Some(pid) = self.process(id).and_then(|process| process.pid) {
+            process::ask_for_stacks(pid);
+        }
+    }
+
+    /// Where a worker counts.
+    pub(super) fn page(&self, id: WorkerId) -> Option<&Arc<SharedPage>> {
+        self.process(id)?.page.as_ref()
+    }
+
     /// The process, if it has one.
     pub(super) fn own_pid(&self, id: WorkerId) -> Option<i32> {
         let pid = self.process(id)?.pid?;
@@ -308,6 +356,17 @@ impl Workforce {
             .map(|process| process.id)
     }
 
+    /// A worker's process has ended: its place is free, and what it has counted is kept.
+    pub(super) fn leave_place(&mut self, id: WorkerId) {
+        let Some(process) = self.process_mut(id) else {
+            return;
+        };
+        process.slot = None;
+        if let (Some(page), Some(tally)) = (process.page.take(), &self.tally) {
+            tally.end(&page);
+        }
+    }
+
     /// Drops what is left of a reaped process.
     pub(super) fn forget(&mut self, id: WorkerId) {
         let reaped = self
@@ -323,5 +382,20 @@ impl Workforce {
 
     fn process_mut(&mut self, id: WorkerId) -> Option<&mut Process> {
         self.processes.iter_mut().find(|process| process.id == id)
+    }
+}
+
+/// A page for a worker. Without memory for one it serves uncounted.
+fn counting(tally: &Tally, slot: usize) -> Option<Arc<SharedPage>> {
+    match SharedPage::new() {
+        Ok(page) => {
+            let page = Arc::new(page);
+            tally.begin(slot, &page);
+            Some(page)
+        }
+        Err(reason) => {
+            warn!("A worker's requests are not counted: {reason}");
+            None
+        }
     }
 }

@@ -98,6 +98,12 @@ pub struct WorkerConfig {
     pub package: Option<PathBuf>,
     /// What each received listener is, in the order of the descriptors.
     pub listeners: Vec<BoundListener>,
+    /// A signal has it write the stacks of all its threads.
+    pub tells_stacks: bool,
+    /// The worker's place, which is no other's at the same time.
+    pub slot: usize,
+    /// The last descriptor is where the worker counts.
+    pub counts: bool,
 }
 
 impl WorkerConfig {

@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use super::{FromWorker, ToWorker};
 
 /// Most descriptors one message carries. A host name seldom resolves to more than a few addresses.
-pub const MAX_DESCRIPTORS: usize = 64;
+pub const MAX_DESCRIPTORS: usize = 65;
 
 /// The supervisor's end.
 pub type SupervisorEnd = Channel<ToWorker, FromWorker>;

@@ -144,6 +144,19 @@ pub fn reap_one(child: Pid) -> Option<Ending> {
     code.or_else(|| status.terminating_signal().map(Ending::Signal))
 }
 
+/// The signal that has a worker write its stacks. Of the real-time ones, which applications seldom use;
+/// not the first, which the C library and debuggers take.
+#[must_use]
+pub fn stacks_signal() -> i32 {
+    libc::SIGRTMAX() - 3
+}
+
+/// Has a child that has not been collected write the stacks of its threads.
+pub fn ask_for_stacks(pid: Pid) {
+    // SAFETY: no preconditions; the child is not reaped yet, so the pid is still its own.
+    unsafe { libc::kill(pid.as_raw_nonzero().get(), stacks_signal()) };
+}
+
 /// Ends a child that does not end by itself. The child is not reaped yet, so the pid is still its own.
 pub fn kill(pid: Pid) {
     // ESRCH cannot happen to an unreaped child, and there is nothing else to be done about it.

@@ -1,6 +1,7 @@
 //! A worker's life, from its first message: it imports the application, or is forked from a template
 //! that has; what comes then is in [`serving`].
 
+mod place;
 mod run;
 mod serving;
 
@@ -57,9 +58,10 @@ fn start_serving(
     py: Python<'_>,
     control: WorkerEnd,
     config: WorkerConfig,
-    descriptors: Vec<OwnedFd>,
+    mut descriptors: Vec<OwnedFd>,
 ) -> PyResult<i32> {
     let stop = begin(py, &config)?;
+    place::take(py, &config, &mut descriptors)?;
     match import(py, &config)? {
         Ok(loaded) => work(py, (control, stop), config, descriptors, loaded),
         Err(code) => Ok(code),
@@ -132,10 +134,11 @@ fn preload(py: Python<'_>, control: WorkerEnd, config: &WorkerConfig) -> PyResul
     let Some(control) = template::fork_workers(py, control, || true)? else {
         return Ok(0);
     };
-    let Some((ToWorker::Start(config), descriptors)) = py.detach(|| control.wait())? else {
+    let Some((ToWorker::Start(config), mut descriptors)) = py.detach(|| control.wait())? else {
         return Err(out_of_place());
     };
     let stop = begin(py, &config)?;
+    place::take(py, &config, &mut descriptors)?;
     work(py, (control, stop), *config, descriptors, loaded)
 }
 

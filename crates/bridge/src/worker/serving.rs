@@ -248,6 +248,8 @@ fn attend(server: &Rc<Server<Hosted>>) {
     let flushed = Rc::clone(server);
     runtime::before_wait(Rc::new(move || {
         flushed.flush_logs();
+        flushed.tell_counters();
+        wsgi::tell_counters();
         wsgi::before_wait();
         lazy_imports::before_wait();
         wsgi::let_go_of_written();

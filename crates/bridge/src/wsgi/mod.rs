@@ -37,6 +37,7 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 
 use lowmem_base::config::WorkerConfig;
+use lowmem_base::counters;
 use lowmem_base::sys::memory;
 use lowmem_http::server::{Exchange, RequestHead};
 use lowmem_http::tasks;
@@ -264,6 +265,19 @@ pub fn is_stuck() -> bool {
 pub fn before_wait() {
     if let Some(shared) = served() {
         shared.threads.before_wait();
+    }
+}
+
+/// Counts the threads, if this worker counts.
+pub fn tell_counters() {
+    let Some(page) = counters::mine() else { return };
+    if let Some(shared) = served() {
+        let figures = shared.threads.figures();
+        counters::set(&page.now.wsgi_most, figures.most);
+        counters::set(&page.now.wsgi_threads, figures.threads);
+        counters::set(&page.now.wsgi_busy, figures.busy);
+        counters::set(&page.now.wsgi_waiting, figures.waiting);
+        counters::set(&page.now.wsgi_ended, figures.ended);
     }
 }
 

@@ -23,6 +23,7 @@ mod head;
 mod hpack;
 mod http2;
 mod idleness;
+mod measured;
 mod parking;
 pub mod percent;
 mod preamble;
@@ -62,6 +63,7 @@ use crate::tasks;
 use crate::tls::Identity;
 use application::Application;
 use lowmem_base::config::WorkerConfig;
+use lowmem_base::counters;
 use lowmem_base::figures::Megabytes;
 use lowmem_base::sys::{clock, memory};
 use parking::{Lot, Parked};
@@ -112,6 +114,7 @@ impl<A: Application> Server<A> {
             let needed = || self.lot.len() > 0 || self.is_unsettled();
             self.shared.connections.next_sweep(needed).await;
             let now = Instant::now();
+            self.tell_sweep(now);
             self.shared.connections.sweep(now);
             self.lot.expired(now).into_iter().for_each(Parked::close);
             // What connections used goes back to the kernel once they rest or have ended.
@@ -201,6 +204,26 @@ impl<A: Application> Server<A> {
     /// Ready when the worker has answered as many requests as it is meant to.
     pub async fn quota_reached(&self) {
         self.shared.quota_reached().await;
+    }
+
+    /// Says how many connections there are. Called before the worker waits.
+    pub fn tell_counters(&self) {
+        if let Some(page) = self.shared.page {
+            self.shared.tell_in_flight();
+            counters::set(&page.now.active, self.shared.connections.len());
+            counters::set(&page.now.parked, self.lot.len());
+        }
+    }
+
+    /// The sweep has come round, and was due then.
+    fn tell_sweep(&self, now: Instant) {
+        if let Some(page) = self.shared.page {
+            let late = self.shared.connections.due().map(|due| now - due);
+            let nanos = late.map(|late| usize::try_from(late.as_nanos()).unwrap_or(usize::MAX));
+            counters::set(&page.now.lag, nanos.unwrap_or_default());
+            counters::step(&page.now.turns);
+            self.tell_counters();
+        }
     }
 
     /// Writes what the access log holds back. Called before the worker waits.

@@ -158,6 +158,9 @@ impl<A: Application> Server<A> {
         tasks::spawn(async move {
             let unsent = outbox.run().await;
             server.handed_over.set(outbox.sent());
+            if let Some(page) = server.shared.page {
+                page.handed_over(outbox.sent());
+            }
             *server.outbox.borrow_mut() = None;
             server.shared.set_handing_over(false);
             server.shared.close_after_responses();

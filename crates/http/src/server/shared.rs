@@ -31,6 +31,7 @@ use crate::asgi::http::Request;
 use crate::peers::TlsFacts;
 use crate::tls::Identity;
 use lowmem_base::config::{HttpVersions, WebSockets, WorkerConfig};
+use lowmem_base::counters::{self, Page};
 use lowmem_base::sys::limits;
 
 /// What all connections of a worker share.
@@ -55,6 +56,8 @@ pub(super) struct Shared<A> {
     pub(super) request_ids: Option<RequestIds>,
     /// Orders the connections' writes.
     pub(super) turn: Turn,
+    /// Where requests are counted, if they are.
+    pub(super) page: Option<&'static Page>,
     /// Requests being answered now.
     pub(super) in_flight: Rc<Cell<usize>>,
     draining: Cell<bool>,
@@ -140,6 +143,7 @@ impl<A: Application> Shared<A> {
             request_ids: config.request_id.then(RequestIds::default),
             access: Records::new(config)?,
             turn: Turn::new(Instant::now),
+            page: counters::mine(),
             in_flight: Rc::default(),
             draining: Cell::new(false),
             handing_over: Cell::new(false),

@@ -56,9 +56,26 @@ struct State<J> {
     /// How many have ever been.
     seats: usize,
     busy: usize,
+    /// Jobs that have been done.
+    done: usize,
     closed: bool,
     watcher: Option<Waker>,
     owner: Owner,
+}
+
+/// The pool as it is seen from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Figures {
+    /// The most threads.
+    pub most: usize,
+    /// Those that there are.
+    pub threads: usize,
+    /// Those that have a job.
+    pub busy: usize,
+    /// Jobs that wait for a thread.
+    pub waiting: usize,
+    /// Jobs that have ended.
+    pub ended: usize,
 }
 
 /// What the pool's owner has to do.
@@ -93,6 +110,7 @@ impl<J> Threads<J> {
                 ending: 0,
                 seats: 0,
                 busy: 0,
+                done: 0,
                 closed: false,
                 watcher: None,
                 owner: Owner::default(),
@@ -140,6 +158,19 @@ impl<J> Threads<J> {
             return Vec::new();
         }
         state.waiting.drain(..).collect()
+    }
+
+    /// How many threads and jobs there are.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        let state = self.lock();
+        Figures {
+            most: self.most,
+            threads: state.threads,
+            busy: state.busy,
+            waiting: state.waiting.len(),
+            ended: state.done,
+        }
     }
 
     /// Jobs that have not ended.

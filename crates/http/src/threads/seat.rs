@@ -143,6 +143,7 @@ impl<J> Seat<'_, J> {
         self.active = Instant::now();
         let mut state = self.pool.lock();
         state.busy -= 1;
+        state.done = state.done.wrapping_add(1);
         let all = state.busy == 0 && state.waiting.is_empty();
         let watcher = if all { state.watcher.take() } else { None };
         drop(state);

@@ -53,6 +53,7 @@ pub(super) async fn converse<A: Application>(
         peers: resting.peers,
         application: None,
         since: Instant::now(),
+        answered: None,
         fresh: resting.fresh,
         upgraded: None,
         guard,
@@ -91,6 +92,8 @@ struct Connection<'a, A: Application> {
     application: Option<A::Connection>,
     /// Start of the current wait for a head.
     since: Instant,
+    /// When the last response was written, if the clock was read for it.
+    answered: Option<Instant>,
     /// No request has been read yet.
     fresh: bool,
     /// The WebSocket that it has become.

@@ -35,7 +35,7 @@ impl<A: Application> Connection<'_, A> {
     pub(super) async fn next_head(&mut self) -> Next {
         let limits = self.server.limits;
         let mut scan = HeadScan::default();
-        self.since = Instant::now();
+        self.since = self.answered.take().unwrap_or_else(Instant::now);
         let mut begun = self.fresh || !self.input.is_empty();
         if begun {
             self.entry

@@ -11,6 +11,7 @@ use crate::server::body::{BodyDecoder, BodyRefused};
 use crate::server::connections::InFlight;
 use crate::server::counted::Counted;
 use crate::server::exchange::{Ending, Exchange, View};
+use crate::server::measured::Measured;
 use crate::server::record::{OwnedRecord, Records};
 use crate::server::response::{Outgoing, Piece};
 use crate::server::websocket::Conversation;
@@ -37,6 +38,8 @@ pub(super) struct Run {
     status: Option<u16>,
     /// The access log knows that the response has begun.
     is_logged: bool,
+    /// What is counted of it when it has been answered.
+    pub(super) measured: Option<Measured>,
     /// The client went away.
     pub(super) gone: bool,
 }
@@ -55,6 +58,7 @@ impl Run {
             record: None,
             status: None,
             is_logged: false,
+            measured: None,
             gone: false,
         }
     }
@@ -142,6 +146,8 @@ impl<A: Application> Connection<'_, A> {
             run.disconnect();
         }
         drop(run.counted);
+        self.server.tell_in_flight();
+        self.answered = self.server.has_answered(run.measured);
         self.server.count();
         self.server.buffers.give(run.out.into_buffer());
         self.upgraded = run.conversation;
@@ -176,6 +182,9 @@ impl<A: Application> Connection<'_, A> {
         loop {
             let view = run.exchange.look(&mut run.out, Some(cx.waker()));
             run.status = view.status.or(run.status);
+            if let (Some(status), Some(measured)) = (view.status, &mut run.measured) {
+                measured.set_status(status);
+            }
             run.send_continue(&view);
             let mut progress = false;
             if !run.out.is_empty() {

@@ -48,7 +48,7 @@ impl<A: Application> Connection<'_, A> {
             stream: &mut self.stream,
             peers: &self.peers,
             application: &mut self.application,
-            started: self.server.access.clock(),
+            started: self.server.clock(),
         };
         let limits = self.server.limits.head;
         let (run, consumed) = head::parse(&unused[range], limits, |head| {
@@ -65,7 +65,7 @@ struct Beginning<'a, A: Application> {
     stream: &'a mut Stream,
     peers: &'a Peers,
     application: &'a mut Option<A::Connection>,
-    /// When the request was there, if the access log wants to know.
+    /// When the request was there, if the access log or the counters want to know.
     started: Option<Instant>,
 }
 
@@ -101,6 +101,8 @@ impl<A: Application> Beginning<'_, A> {
         let server = self.server;
         let counted = Counted::among(&server.in_flight);
         let mut run = Run::new(server.exchange(head, id), counted, head.expects_continue);
+        server.tell_in_flight();
+        run.measured = server.measured(head, self.started);
         let consumed = match self.receive(cx, head, behind, &mut run) {
             Ok(consumed) => {
                 self.answer(head, &mut run);

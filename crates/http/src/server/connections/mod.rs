@@ -60,6 +60,8 @@ pub(super) struct Connections {
     /// Those of them that wait for a connection to end.
     full: RefCell<Vec<Waker>>,
     interval: Duration,
+    /// When the sweep was due that has come round last, unless it was brought forward.
+    due: Cell<Option<Instant>>,
     draining: Cell<bool>,
     /// The answer to [`Call::Tell`].
     unfinished: RefCell<Vec<Weak<dyn Unanswered>>>,
@@ -137,6 +139,7 @@ impl Connections {
             listening: RefCell::default(),
             full: RefCell::default(),
             interval: (shortest / 4).clamp(MIN_INTERVAL, MAX_INTERVAL),
+            due: Cell::new(None),
             draining: Cell::new(false),
             unfinished: RefCell::default(),
         }
@@ -269,7 +272,14 @@ impl Connections {
         } else {
             self.interval
         };
-        let _ = tokio::time::timeout(interval, self.crowd.notified()).await;
+        let due = Instant::now() + interval;
+        let crowd = tokio::time::timeout(interval, self.crowd.notified()).await;
+        self.due.set(crowd.is_err().then_some(due));
+    }
+
+    /// When the sweep was due that has come round last, unless it was brought forward.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due.get()
     }
 
     /// There is something to sweep.

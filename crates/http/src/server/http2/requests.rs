@@ -32,7 +32,7 @@ impl<A: Application> Session<A> {
         }
         self.note_request();
         let server = Rc::clone(&self.server);
-        let started = server.access.clock();
+        let started = server.clock();
         let head_only = head::is_head_only(fields);
         let mut cycle = Cycle::new(&server, stream, head_only, ended);
         let read = head::read(fields, server.limits.head, |asked| {

@@ -17,6 +17,7 @@ use crate::server::byte_stream::ByteStream;
 use crate::server::connections::Guard;
 use crate::server::response::{Outgoing, Piece};
 use lowmem_base::config::WebSockets;
+use lowmem_base::counters::{self, Held};
 
 /// How long the client may take to answer our close frame; Uvicorn's figure.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,6 +42,8 @@ pub(in crate::server) struct Session {
     used: usize,
     out: Outgoing,
     keepalive: Option<Keepalive>,
+    /// It is one of the open WebSockets.
+    _held: Option<Held>,
     ending: Ending,
 }
 
@@ -93,6 +96,7 @@ impl Session {
             used: 0,
             out: Outgoing::default(),
             keepalive: Keepalive::new(Rc::clone(settings), now),
+            _held: counters::mine().map(|page| Held::new(&page.now.websockets)),
             ending: Ending::Not,
         };
         session.wait_for_ping();

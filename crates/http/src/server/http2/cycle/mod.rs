@@ -15,6 +15,7 @@ use crate::asgi::http::{Request, Version};
 use crate::server::application::Application;
 use crate::server::connections::{Call, Unanswered};
 use crate::server::exchange::{Ending, Exchange};
+use crate::server::measured::Measured;
 use crate::server::record::OwnedRecord;
 use crate::server::response::Outgoing;
 use crate::server::shared::Shared;
@@ -38,6 +39,7 @@ pub(super) struct Cycle<A: Application> {
     /// The client waits for `100 Continue`.
     expects: bool,
     record: Option<Box<OwnedRecord>>,
+    measured: Option<Measured>,
     /// An application has been called.
     pub(super) runs: bool,
     stage: Stage,
@@ -80,6 +82,7 @@ impl<A: Application> Cycle<A> {
     /// Counts as in flight until it is dropped.
     pub(super) fn new(server: &Rc<Shared<A>>, stream: u32, head_only: bool, ended: bool) -> Self {
         server.in_flight.set(server.in_flight.get() + 1);
+        server.tell_in_flight();
         let request = Request {
             head: head_only,
             version: Version::Http2,
@@ -107,6 +110,7 @@ impl<A: Application> Cycle<A> {
             has_head: false,
             expects: false,
             record: None,
+            measured: None,
             runs: false,
             stage: Stage::Answering,
         }
@@ -122,6 +126,7 @@ impl<A: Application> Cycle<A> {
     ) {
         self.incoming.announced = asked.length;
         self.expects = asked.head.expects_continue && self.incoming.open;
+        self.measured = self.server.measured(&asked.head, started);
         self.record = self
             .server
             .access
@@ -142,6 +147,9 @@ impl<A: Application> Cycle<A> {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, protocol: &mut Protocol) -> Turn {
         let view = self.exchange.look(&mut self.out, Some(cx.waker()));
         if let Some(status) = view.status {
+            if let Some(measured) = &mut self.measured {
+                measured.set_status(status);
+            }
             self.server.access.log(&mut self.record, status);
         }
         if self.stage == Stage::Abandoned {
@@ -228,6 +236,8 @@ impl<A: Application> Drop for Cycle<A> {
             .access
             .log_end(self.record.take(), &self.exchange);
         self.server.in_flight.set(self.server.in_flight.get() - 1);
+        self.server.tell_in_flight();
+        self.server.has_answered(self.measured.take());
         self.server.count();
     }
 }

@@ -1,0 +1,45 @@
+//! What tells this worker from the others: its number, and the page where it counts.
+
+use std::os::fd::OwnedFd;
+
+use pyo3::prelude::*;
+
+use lowmem_base::config::WorkerConfig;
+use lowmem_base::counters;
+use lowmem_base::sys::process;
+use lowmem_base::sys::shared_page::SharedPage;
+
+/// Where the application reads its worker's number.
+const SLOT: &str = "LOWMEM_WORKER_SLOT";
+
+/// Has the stacks of all threads written to stderr when the supervisor sends its signal, by a handler in
+/// C that runs though Python does not come round.
+fn tell_stacks(py: Python<'_>) -> PyResult<()> {
+    const STDERR: i32 = 2;
+    let arguments = (process::stacks_signal(), STDERR);
+    let handler = py.import("faulthandler")?;
+    handler.call_method1("register", arguments)?;
+    Ok(())
+}
+
+/// Takes both; what is left are the listeners.
+pub(super) fn take(
+    py: Python<'_>,
+    config: &WorkerConfig,
+    descriptors: &mut Vec<OwnedFd>,
+) -> PyResult<()> {
+    let environment = py.import("os")?.getattr("environ")?;
+    environment.set_item(SLOT, config.slot.to_string())?;
+    if config.tells_stacks {
+        tell_stacks(py)?;
+    }
+    if !config.counts {
+        return Ok(());
+    }
+    match descriptors.pop().map(SharedPage::open) {
+        Some(Ok(page)) => counters::count_in(page.forever()),
+        Some(Err(error)) => tracing::warn!("Requests are not counted: {error}"),
+        None => tracing::warn!("Requests are not counted: the supervisor sent no page for it"),
+    }
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! The status server.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use super::mistakes::Mistakes;
+use super::{Stall, Surroundings};
+use crate::cli::{Flags, Operation, StallWord};
+use crate::monitor::{Bind, Settings};
+
+/// A token that is shorter could be guessed.
+const LEAST_TOKEN: usize = 16;
+
+/// The shortest time that can be told from a busy machine's hiccups.
+const LEAST_STALL: Duration = Duration::from_millis(200);
+
+pub(super) fn stall(typed: &Operation, mistakes: &mut Mistakes) -> Option<Stall> {
+    let after = typed.timeout_worker_stall?;
+    if after < LEAST_STALL {
+        mistakes.add("--timeout-worker-stall", "at least 0.2 seconds");
+    }
+    Some(Stall {
+        after,
+        recycles: typed.stall_action == StallWord::Recycle,
+    })
+}
+
+pub(super) fn meant(
+    flags: &Flags,
+    around: &Surroundings,
+    mistakes: &mut Mistakes,
+) -> Option<Settings> {
+    let typed = &flags.operation;
+    let control = typed.status_control.as_deref();
+    let Some(place) = &typed.status_bind else {
+        if control.is_some() {
+            mistakes.add("--status-control", "needs --status-bind");
+        }
+        return None;
+    };
+    let bind = match place.strip_prefix("unix:") {
+        Some(path) => Bind::Unix(around.directory.join(path)),
+        None if has_port(place) => Bind::Tcp(place.clone()),
+        None => {
+            let why = format!("{place:?} is not like 127.0.0.1:9090 or unix:/run/status.sock");
+            mistakes.add("--status-bind", why);
+            return None;
+        }
+    };
+    let token = control.and_then(|file| {
+        let read = read_token(&around.directory.join(file));
+        read.map_err(|why| mistakes.add_failure("--status-control", why))
+            .ok()
+    });
+    Some(Settings {
+        bind,
+        token,
+        memory_limit: flags.recycling.max_rss,
+    })
+}
+
+fn has_port(place: &str) -> bool {
+    let port = place.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+    matches!(port, Some(Ok(_)))
+}
+
+fn read_token(file: &Path) -> Result<String, String> {
+    let shown = file.display();
+    let text = fs::read_to_string(file).map_err(|error| format!("cannot read {shown}: {error}"))?;
+    let token = text.trim();
+    if token.len() < LEAST_TOKEN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(format!(
+            "{shown} should have a token of at least {LEAST_TOKEN} printable characters"
+        ));
+    }
+    Ok(token.to_owned())
+}

@@ -1,0 +1,355 @@
+//! `/metrics`: which figures there are, and what they are called.
+//!
+//! Names are those of OpenTelemetry's semantic conventions as Prometheus spells them, and of
+//! Prometheus' own client libraries for processes; ours begin with `lowmem_`. No label comes from a
+//! client but the method, of which ten are told apart. A part of the server that has figures of its own
+//! adds a function to [`FAMILIES`].
+
+use super::accept_queue::Watched;
+use super::board::{Board, Counted};
+use super::exposition::{Exposition, Format, Kind};
+use super::processes::Process;
+use super::report::Samples;
+use crate::counters::Gauges;
+use crate::operator::{ApplicationStatus, Serving, Stage, Status};
+
+/// What the metrics are made of, as it is at this scrape.
+pub struct Scrape<'a> {
+    /// How everything is.
+    pub status: &'a Status,
+    /// The applications, and what was counted of each.
+    pub applications: Vec<(&'a ApplicationStatus, Counted)>,
+    /// What was sampled.
+    pub samples: &'a Samples,
+    /// The listeners.
+    pub listeners: &'a [Watched],
+    /// The most memory that a worker may have, where that is limited.
+    pub memory_limit: Option<u64>,
+}
+
+/// Everything that is written.
+const FAMILIES: [fn(&mut Exposition, &Scrape<'_>); 10] = [
+    requests,
+    connections,
+    workers,
+    memory,
+    recycling,
+    sleeping,
+    crashes,
+    threads,
+    queues,
+    processes,
+];
+
+/// All metrics as text.
+pub fn text(
+    board: &Board,
+    samples: &Samples,
+    listeners: &[Watched],
+    memory_limit: Option<u64>,
+    format: Format,
+) -> Option<String> {
+    let status = board.status()?;
+    let tallies = board.tallies();
+    let applications = status.applications.iter().zip(&tallies);
+    let scrape = Scrape {
+        status: &status,
+        applications: applications
+            .map(|(application, tally)| (application, tally.counted()))
+            .collect(),
+        samples,
+        listeners,
+        memory_limit,
+    };
+    let mut text = Exposition::new(format);
+    for family in FAMILIES {
+        family(&mut text, &scrape);
+    }
+    Some(text.finish())
+}
+
+impl<'a> Scrape<'a> {
+    /// The label `app`, where there are several.
+    fn label(&self, application: &'a ApplicationStatus) -> &'a str {
+        match self.status.applications.len() {
+            1 => "",
+            _ => &application.name,
+        }
+    }
+
+    /// The figures of all workers of an application, and what `of` takes of them, added up.
+    fn sum(counted: &Counted, of: impl Fn(&Gauges) -> u64) -> u64 {
+        counted.gauges().map(|(_, now)| of(&now)).sum()
+    }
+}
+
+fn requests(text: &mut Exposition, scrape: &Scrape<'_>) {
+    let name = "http_server_request_duration_seconds";
+    text.family(name, Kind::Histogram, "Duration of HTTP server requests.");
+    for (application, counted) in &scrape.applications {
+        for (key, histogram) in &counted.counts().requests {
+            let status = key.status().map(|status| status.to_string());
+            let labels = [
+                ("app", scrape.label(application)),
+                ("http_request_method", key.method()),
+                ("http_response_status_code", status.as_deref().unwrap_or("")),
+                ("network_protocol_version", key.version()),
+                ("url_scheme", key.scheme()),
+            ];
+            text.histogram(&labels, histogram);
+        }
+    }
+    let name = "http_server_active_requests";
+    text.family(name, Kind::Gauge, "Requests that are being answered.");
+    for (application, counted) in &scrape.applications {
+        let active = Scrape::sum(counted, |now| now.active_requests);
+        text.sample(&[("app", scrape.label(application))], active);
+    }
+}
+
+fn connections(text: &mut Exposition, scrape: &Scrape<'_>) {
+    text.family("lowmem_connections", Kind::Gauge, "Open connections.");
+    for (application, counted) in &scrape.applications {
+        let app = ("app", scrape.label(application));
+        let active = Scrape::sum(counted, |now| now.active.saturating_sub(now.websockets));
+        let parked = Scrape::sum(counted, |now| now.parked);
+        let websockets = Scrape::sum(counted, |now| now.websockets);
+        for (state, count) in [
+            ("active", active),
+            ("parked", parked),
+            ("websocket", websockets),
+        ] {
+            text.sample(&[app, ("state", state)], count);
+        }
+    }
+    let help = "Connections that have moved to a worker's successor.";
+    text.family("lowmem_handed_over_total", Kind::Counter, help);
+    for (application, counted) in &scrape.applications {
+        let app = ("app", scrape.label(application));
+        text.sample(&[app], counted.counts().handed_over);
+    }
+}
+
+fn workers(text: &mut Exposition, scrape: &Scrape<'_>) {
+    text.family("lowmem_workers", Kind::Gauge, "Workers by their stage.");
+    for (application, _) in &scrape.applications {
+        for stage in Stage::ALL {
+            let workers = application.workers.iter();
+            let count = workers.filter(|worker| worker.stage == stage).count();
+            let app = ("app", scrape.label(application));
+            text.sample(&[app, ("stage", stage.word())], count);
+        }
+    }
+    let help = "Workers that there should be.";
+    text.family("lowmem_workers_wanted", Kind::Gauge, help);
+    for (application, _) in &scrape.applications {
+        let app = ("app", scrape.label(application));
+        text.sample(&[app], application.workers_wanted);
+    }
+    let help = "How late the event loop was when a timer was last due.";
+    text.family("lowmem_loop_lag_seconds", Kind::Gauge, help);
+    for (application, counted) in &scrape.applications {
+        for (live, now) in counted.gauges() {
+            let (app, slot) = (scrape.label(application), live.slot.to_string());
+            text.sample(&[("app", app), ("worker", &slot)], now.lag.as_secs_f64());
+        }
+    }
+}
+
+fn memory(text: &mut Exposition, scrape: &Scrape<'_>) {
+    let help = "Memory of a worker: its share of all pages that it has, what it has written to and shares with no other process, and what it may have.";
+    text.family("lowmem_worker_memory_bytes", Kind::Gauge, help);
+    for (application, _) in &scrape.applications {
+        for worker in &application.workers {
+            let Some(weight) = worker.pid.and_then(|pid| scrape.samples.weight(pid)) else {
+                continue;
+            };
+            let (app, slot) = (
+                scrape.label(application),
+                worker.slot.unwrap_or_default().to_string(),
+            );
+            let kinds = [
+                ("pss", Some(weight.pss)),
+                ("private", Some(weight.private)),
+                ("limit", scrape.memory_limit),
+            ];
+            for (kind, bytes) in kinds {
+                if let Some(bytes) = bytes {
+                    text.sample(&[("app", app), ("worker", &slot), ("kind", kind)], bytes);
+                }
+            }
+        }
+    }
+}
+
+fn recycling(text: &mut Exposition, scrape: &Scrape<'_>) {
+    let help = "Healthy workers that were replaced, by reason.";
+    text.family("lowmem_recycles_total", Kind::Counter, help);
+    for (application, counted) in &scrape.applications {
+        for (reason, count) in &counted.recycles {
+            let app = ("app", scrape.label(application));
+            text.sample(&[app, ("reason", reason)], count);
+        }
+    }
+    let help = "How long replacing a worker took.";
+    text.family("lowmem_recycle_duration_seconds", Kind::Histogram, help);
+    for (application, counted) in &scrape.applications {
+        let app = ("app", scrape.label(application));
+        text.histogram(&[app], &counted.recycle_times);
+    }
+}
+
+fn sleeping(text: &mut Exposition, scrape: &Scrape<'_>) {
+    let help = "Whether the application has no worker because it was not used.";
+    text.family("lowmem_asleep", Kind::Gauge, help);
+    for (application, _) in &scrape.applications {
+        let is_asleep = u8::from(application.state == Serving::Asleep);
+        text.sample(&[("app", scrape.label(application))], is_asleep);
+    }
+    let help = "How often the application was woken.";
+    text.family("lowmem_wakes_total", Kind::Counter, help);
+    for (application, counted) in &scrape.applications {
+        let app = ("app", scrape.label(application));
+        text.sample(&[app], counted.wake_times.count());
+    }
+    let help = "How long it took until a worker was ready.";
+    text.family("lowmem_wake_duration_seconds", Kind::Histogram, help);
+    for (application, counted) in &scrape.applications {
+        let app = ("app", scrape.label(application));
+        text.histogram(&[app], &counted.wake_times);
+    }
+}
+
+fn crashes(text: &mut Exposition, scrape: &Scrape<'_>) {
+    let help = "Workers that ended and should not have, by signal, or by exit code.";
+    text.family("lowmem_worker_crashes_total", Kind::Counter, help);
+    for (application, counted) in &scrape.applications {
+        for (signal, count) in &counted.crashes {
+            let app = ("app", scrape.label(application));
+            text.sample(&[app, ("signal", signal)], count);
+        }
+    }
+    let help =
+        "Workers whose event loop or threads did not come round in time (--timeout-worker-stall).";
+    text.family("lowmem_worker_stalls_total", Kind::Counter, help);
+    for (application, counted) in &scrape.applications {
+        text.sample(&[("app", scrape.label(application))], counted.stalls);
+    }
+}
+
+fn threads(text: &mut Exposition, scrape: &Scrape<'_>) {
+    text.family(
+        "lowmem_wsgi_threads",
+        Kind::Gauge,
+        "Threads of WSGI applications.",
+    );
+    for (application, counted) in &scrape.applications {
+        if Scrape::sum(counted, |now| now.wsgi_most) == 0 {
+            continue;
+        }
+        let busy = Scrape::sum(counted, |now| now.wsgi_busy);
+        let all = Scrape::sum(counted, |now| now.wsgi_threads);
+        let app = ("app", scrape.label(application));
+        text.sample(&[app, ("state", "busy")], busy);
+        text.sample(&[app, ("state", "idle")], all.saturating_sub(busy));
+    }
+}
+
+fn queues(text: &mut Exposition, scrape: &Scrape<'_>) {
+    let queues: Vec<_> = scrape
+        .listeners
+        .iter()
+        .filter_map(|listener| Some((listener, listener.queue()?)))
+        .collect();
+    let is_one = scrape.status.applications.len() == 1;
+    let families: [(&'static str, &str); 2] = [
+        (
+            "lowmem_accept_queue",
+            "Connections that wait to be accepted.",
+        ),
+        (
+            "lowmem_accept_queue_max",
+            "The most connections that may wait.",
+        ),
+    ];
+    for (at, (name, help)) in families.into_iter().enumerate() {
+        text.family(name, Kind::Gauge, help);
+        for (listener, (waiting, most)) in &queues {
+            let app = if is_one { "" } else { &listener.app };
+            let labels = [("app", app), ("listener", listener.place.as_str())];
+            text.sample(&labels, [waiting, most][at]);
+        }
+    }
+}
+
+/// What of a process a family tells.
+type Figure = fn(&Process) -> Option<f64>;
+
+/// `process_…`, which the workers have and the supervisor.
+const PROCESS: [(&str, Kind, &str, Figure); 7] = [
+    (
+        "process_cpu_seconds_total",
+        Kind::Counter,
+        "Processor time.",
+        |own| Some(own.cpu),
+    ),
+    (
+        "process_open_fds",
+        Kind::Gauge,
+        "Open descriptors.",
+        |own| own.descriptors.map(|count| count as f64),
+    ),
+    (
+        "process_max_fds",
+        Kind::Gauge,
+        "The most open descriptors.",
+        |own| own.most_descriptors.map(|count| count as f64),
+    ),
+    (
+        "process_virtual_memory_bytes",
+        Kind::Gauge,
+        "Address space.",
+        |own| Some(own.virtual_memory as f64),
+    ),
+    (
+        "process_resident_memory_bytes",
+        Kind::Gauge,
+        "Memory, shared pages among it.",
+        |own| Some(own.resident as f64),
+    ),
+    (
+        "process_start_time_seconds",
+        Kind::Gauge,
+        "Start, in seconds since 1970.",
+        |own| Some(own.began),
+    ),
+    ("process_threads", Kind::Gauge, "Threads.", |own| {
+        Some(own.threads as f64)
+    }),
+];
+
+fn processes(text: &mut Exposition, scrape: &Scrape<'_>) {
+    let mut found = Vec::new();
+    if let Some(own) = Process::read(scrape.status.pid.cast_signed()) {
+        found.push(("", "supervisor".to_owned(), own));
+    }
+    for (application, _) in &scrape.applications {
+        for worker in &application.workers {
+            if let Some(own) = worker.pid.and_then(Process::read) {
+                found.push((
+                    scrape.label(application),
+                    worker.slot.unwrap_or_default().to_string(),
+                    own,
+                ));
+            }
+        }
+    }
+    for (name, kind, help, figure) in PROCESS {
+        text.family(name, kind, help);
+        for (app, worker, own) in &found {
+            if let Some(value) = figure(own) {
+                text.sample(&[("app", app), ("worker", worker)], value);
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+"""`--timeout-worker-stall`: a worker that does not come round is told of, or replaced."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from harness import processes, run
+from harness.watching import StatusServer
+
+STALL = ("--timeout-worker-stall", "2", "--status-bind", "127.0.0.1:0")
+
+
+def ask_and_wait_for_nothing(client, path: str) -> None:
+    client.send(f"GET {path} HTTP/1.1\r\nhost: a\r\n\r\n".encode())
+
+
+def test_the_stack_of_a_view_that_sleeps_is_in_the_log(server) -> None:
+    started = server("stalling:app", *STALL)
+    status = StatusServer(started)
+    (worker,) = started.worker_pids()
+    assert started.get("/").status == 200 and status.ask("/livez")[0] == 200
+    with started.connect() as client:
+        ask_and_wait_for_nothing(client, "/sleep")
+        before = time.monotonic()
+        started.stderr.wait_for_line(rf"Worker \(pid {worker}\) has not come round for", 20)
+        started.stderr.wait_for_line("in forgetful_view", 20)
+        # Within a second of the limit, and as much for a busy machine.
+        assert time.monotonic() - before < 2 + 1 + 1
+        code, _, text = status.ask("/livez")
+        assert code == 503 and f"stalled: worker {worker}" in text
+        assert status.total("lowmem_worker_stalls_total") == 1
+        assert run("health", str(started.pid)).returncode == 3
+        assert processes.children(started.pid) == [worker], "the default only tells"
+        os.kill(worker, signal.SIGKILL)
+    started.stderr.wait_for_line("Application startup complete", 40, times=2)
+    assert started.get("/").status == 200
+
+
+def test_a_stalled_worker_is_replaced_where_that_is_asked_for(server) -> None:
+    started = server("stalling:app", *STALL, "--stall-action", "recycle", "--timeout-graceful-shutdown", "1")
+    (worker,) = started.worker_pids()
+    with started.connect() as client:
+        ask_and_wait_for_nothing(client, "/sleep")
+        started.stderr.wait_for_line("in forgetful_view", 20)
+        started.stderr.wait_for_line("Application startup complete", 40, times=2)
+        assert started.get("/").status == 200
+        started.stderr.wait_for_line(rf"Recycled worker \(pid {worker} -> \d+\): stall", 40)
+    assert StatusServer(started).total("lowmem_recycles_total", reason="stall") == 1
+
+
+def test_wsgi_threads_are_stalled_when_none_is_left(server) -> None:
+    started = server("stalling_wsgi:app", *STALL, "--wsgi-threads", "2")
+    with started.connect() as one, started.connect() as other:
+        ask_and_wait_for_nothing(one, "/sleep")
+        ask_and_wait_for_nothing(other, "/sleep")
+        started.stderr.wait_for_line("has not come round for", 20)
+        started.stderr.wait_for_line("in waiting_view", 20, times=2)
+        for worker in started.worker_pids():
+            os.kill(worker, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("loop", ["auto", "uvloop", "asyncio"])
+def test_busy_is_not_stalled(server, loop: str) -> None:
+    started = server("stalling:app", "--timeout-worker-stall", "0.5", "--loop", loop)
+    deadline = time.monotonic() + 1.5
+    with started.connect() as idle:
+        assert idle.get("/").status == 200
+        while time.monotonic() < deadline:
+            assert started.get("/").status == 200
+    assert "has not come round" not in started.stderr.text
+
+
+def test_too_short_a_limit_is_refused() -> None:
+    finished = run("hello:app", "--timeout-worker-stall", "0.01")
+    assert finished.returncode == 2 and "at least 0.2 seconds" in finished.stderr
