@@ -28,3 +28,30 @@ def test_a_log_handler_may_write_to_the_response_that_is_complained_of(server: S
     running = server("wsgi_reentrant:app", "--log-config", str(config))
     assert running.get("/longer").text == "four"
     assert "written" in running.get("/seen").text
+
+
+def test_a_log_handler_may_import_while_modules_are_compiled_apart(server: Start, tmp_path: Path) -> None:
+    """The companion cannot be started, which is logged while the application is imported."""
+    (tmp_path / "small.py").write_text("")
+    (tmp_path / "large.py").write_text("x = 1\n" * 30_000)
+    (tmp_path / "importing.py").write_text(
+        "import logging\n"
+        "class Handler(logging.Handler):\n"
+        "    def emit(self, record):\n"
+        "        if 'in a process of their own' in record.getMessage():\n"
+        "            import small\n"
+    )
+    (tmp_path / "app.py").write_text(
+        "import sys\n"
+        "sys.executable = '/nowhere/python'\n"
+        "import large\n"
+        "def app(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [str('small' in sys.modules).encode()]\n"
+    )
+    own = {"class": "importing.Handler"}
+    root = {"handlers": ["own"], "level": "DEBUG"}
+    config = tmp_path / "log.json"
+    config.write_text(json.dumps({"version": 1, "handlers": {"own": own}, "root": root}))
+    running = server("app:app", "--log-config", str(config), "--log-level", "debug", cwd=tmp_path)
+    assert running.get("/").text == "True"

@@ -8,6 +8,7 @@
 //! It ends with the import of the application. Imports that wait come later, so with lazy imports
 //! another companion starts at need, which ends when it has been idle.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -174,6 +175,11 @@ fn made_apart<'py>(
         let mut compiler = COMPILER.lock().unwrap_or_else(PoisonError::into_inner);
         compiler.make(&executable, optimize, (kind, first, source))
     });
+    // With nothing locked: a line may be a record of Python's logging, whose handlers may import.
+    let made = made.unwrap_or_else(|error| {
+        tracing::debug!("Cannot compile modules in a process of their own: {error}");
+        None
+    });
     let Some(made) = made.filter(|made| !made.is_empty()) else {
         return Ok(None);
     };
@@ -184,18 +190,20 @@ fn made_apart<'py>(
 }
 
 impl Compiler {
+    /// What a companion makes of a source, if it is made by one. An error says why none will be from now
+    /// on.
     fn make(
         &mut self,
         executable: &str,
         optimize: usize,
         (kind, first, source): (Kind, &[u8], &[u8]),
-    ) -> Option<Vec<u8>> {
+    ) -> io::Result<Option<Vec<u8>>> {
         match (&mut self.place, kind) {
-            (Place::Off, _) => return None,
+            (Place::Off, _) => return Ok(None),
             // Transforming takes a syntax tree, which is many times as large as the code.
             (Place::Here(left), Kind::Compile) if source.len() <= *left => {
                 *left -= source.len();
-                return None;
+                return Ok(None);
             }
             _ => {}
         }
@@ -203,7 +211,7 @@ impl Compiler {
         if let Place::Apart(companion) = &mut self.place
             && let Ok(made) = companion.ask(&request)
         {
-            return Some(made);
+            return Ok(Some(made));
         }
         // None has been started, or it has been idle for so long that it has ended.
         let command = command(executable, optimize, self.package.as_deref());
@@ -212,12 +220,11 @@ impl Compiler {
         match asked {
             Ok((companion, made)) => {
                 self.place = Place::Apart(companion);
-                Some(made)
+                Ok(Some(made))
             }
             Err(error) => {
-                tracing::debug!("Cannot compile modules in a process of their own: {error}");
                 self.place = Place::Off;
-                None
+                Err(error)
             }
         }
     }
