@@ -3,12 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use pyo3::exceptions::PyConnectionError;
+use pyo3::exceptions::{PyConnectionError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
-use lowmem_http::server::{Exchange, Finish};
+use lowmem_http::server::{Exchange, Finish, Piece, ResponseHead};
 
 use super::Shared;
 use super::input::Input;
@@ -16,6 +16,8 @@ use super::request::Request;
 use super::response::{Flow, Response};
 use crate::event_loop::context;
 use crate::report;
+
+const NO_SOCKET: &str = "WebSockets over WSGI are not served";
 
 /// Answers a request. Whatever happens, its connection is told of the end.
 pub fn answer(py: Python<'_>, shared: &Arc<Shared>, request: &Request) {
@@ -25,12 +27,55 @@ pub fn answer(py: Python<'_>, shared: &Arc<Shared>, request: &Request) {
         context::run(&context, || respond(py, shared, request))
     }));
     let exchange = &request.exchange;
+    if let Ok(Err(error)) = &answered
+        && wants_socket(py, request, error)
+        && refuse_socket(shared, exchange)
+    {
+        let (_, waker) = exchange.finish_apart();
+        return shared.tell(waker);
+    }
     let (finish, waker) = exchange.finish_apart();
     shared.tell(waker);
     match answered {
         Ok(result) => tell(py, exchange, result, finish),
         Err(_) => tracing::error!("A request was given up: the server itself failed in it"),
     }
+}
+
+/// Whether a WebSocket was asked for, and simple-websocket found no socket in the environ. Flask-SocketIO lets its
+/// error through.
+fn wants_socket(py: Python<'_>, request: &Request, error: &PyErr) -> bool {
+    let is_upgrade = |(name, value): (&[u8], &[u8])| {
+        name.eq_ignore_ascii_case(b"upgrade") && value.eq_ignore_ascii_case(b"websocket")
+    };
+    error.is_instance_of::<PyRuntimeError>(py)
+        && request.fields().any(is_upgrade)
+        && error
+            .value(py)
+            .to_string()
+            .starts_with("Cannot obtain socket from WSGI environment")
+}
+
+/// Answers 501, unless a response has begun.
+fn refuse_socket(shared: &Shared, exchange: &Exchange) -> bool {
+    let Ok(buffer) = exchange.begin() else {
+        return false;
+    };
+    let mut head = ResponseHead::new(buffer, 501);
+    let fields = head
+        .field(b"content-type", b"text/plain; charset=utf-8")
+        .and_then(|()| head.field(b"content-length", NO_SOCKET.len().to_string().as_bytes()));
+    if fields.is_err() || exchange.start(head).is_err() {
+        return false;
+    }
+    let Ok(waker) = exchange.body_apart(Piece::Small(NO_SOCKET.as_bytes()), false) else {
+        return false;
+    };
+    shared.tell(waker);
+    tracing::warn!(
+        "A WebSocket was asked for, which a WSGI application cannot have here: answered 501 (docs/wsgi.md)"
+    );
+    true
 }
 
 fn respond(py: Python<'_>, shared: &Arc<Shared>, request: &Request) -> PyResult<()> {
