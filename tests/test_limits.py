@@ -85,6 +85,7 @@ def test_a_slow_head_is_answered_408(server) -> None:
         ("--limit-connections", "0"),
         ("--limit-concurrency", "0"),
         ("--timeout-body-read", "0"),
+        ("--timeout-write", "soon"),
         ("--max-body-size", "many"),
     ],
 )

@@ -28,6 +28,10 @@ pub struct Limits {
     #[arg(long, value_name = "S", value_parser = values::seconds)]
     #[arg(env = "LOWMEM_TIMEOUT_BODY_READ")]
     pub timeout_body_read: Option<Duration>,
+    /// Seconds in which a client takes no byte of what is sent, then it is cut; 0 for no limit
+    #[arg(long, value_name = "S", default_value = "60", value_parser = values::seconds)]
+    #[arg(env = "LOWMEM_TIMEOUT_WRITE")]
+    pub timeout_write: Duration,
     /// Most connections of a worker; more wait in the queue [default: as descriptors allow]
     #[arg(long, value_name = "N", value_parser = values::at_least(0usize))]
     #[arg(env = "LOWMEM_LIMIT_CONNECTIONS")]

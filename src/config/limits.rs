@@ -35,6 +35,7 @@ pub(super) fn meant(typed: &Limits, http: &Http, mistakes: &mut Mistakes) -> Lim
         target: typed.max_target_size.unwrap_or(http.max_head_size / 2),
         body: typed.max_body_size,
         body_read: typed.timeout_body_read,
+        write: Some(typed.timeout_write).filter(|limit| !limit.is_zero()),
         connections: typed.limit_connections,
     }
 }

@@ -178,6 +178,8 @@ pub struct LimitSettings {
     pub body: Option<u64>,
     /// How long a body may stay away that the worker waits for; then the answer is 408.
     pub body_read: Option<Duration>,
+    /// How long a client may take no byte of what is sent to it; then it is cut.
+    pub write: Option<Duration>,
     /// Most connections of a worker; without it the descriptors that it may have decide.
     pub connections: Option<usize>,
 }

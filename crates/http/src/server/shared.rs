@@ -75,6 +75,7 @@ pub(super) struct Limits {
     pub(super) keep_alive: Duration,
     pub(super) header_read: Duration,
     pub(super) body_read: Option<Duration>,
+    pub(super) write: Option<Duration>,
     pub(super) head: HeadLimits,
     /// Bytes of a request body.
     pub(super) body: u64,
@@ -90,6 +91,7 @@ impl Limits {
             keep_alive: config.keep_alive,
             header_read: config.header_read,
             body_read: config.limits.body_read,
+            write: config.limits.write,
             head: HeadLimits {
                 size: config.max_head_size,
                 target: config.limits.target,
@@ -110,7 +112,8 @@ impl Limits {
         let pings = websockets.map(|w| [w.ping_interval, w.ping_timeout]);
         let pings = pings.into_iter().flatten().flatten();
         let times = [self.keep_alive, self.header_read];
-        let all = times.into_iter().chain(self.body_read).chain(pings);
+        let optional = self.body_read.into_iter().chain(self.write);
+        let all = times.into_iter().chain(optional).chain(pings);
         all.fold(Duration::MAX, Duration::min)
     }
 }
@@ -133,7 +136,7 @@ impl<A: Application> Shared<A> {
                     timeout: tls.handshake,
                 })
             }),
-            connections: Rc::new(Connections::new(shortest)),
+            connections: Rc::new(Connections::new(shortest, limits.write)),
             limits,
             files: Files::open(&config.mounts)?,
             checks: Checks::new(config.health_path.as_deref()),

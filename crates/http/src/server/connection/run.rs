@@ -192,6 +192,7 @@ impl<A: Application> Connection<'_, A> {
                 if written == Poll::Ready(true) && !self.input.ended {
                     run.log(&self.server.access);
                 }
+                self.entry.set_stalled(written.is_pending());
                 match written {
                     Poll::Ready(true) if run.out.is_empty() && view.is_over() => {
                         return Poll::Ready(view.ending);

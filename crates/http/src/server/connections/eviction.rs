@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn the_oldest_of_the_least_busy_goes_first() {
-        let connections = Rc::new(Connections::new(Duration::from_secs(5)));
+        let connections = Rc::new(Connections::new(Duration::from_secs(5), None));
         let start = Instant::now();
         let later = start + GRACE;
         let busy = connections.add();
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_client_has_time_to_speak() {
-        let connections = Rc::new(Connections::new(Duration::from_secs(5)));
+        let connections = Rc::new(Connections::new(Duration::from_secs(5), None));
         let start = Instant::now();
         let _silent = waiting(&connections, Waiting::Silent, start);
         assert!(!connections.has_spare(start) && !connections.evict(start));

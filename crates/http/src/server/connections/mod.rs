@@ -62,6 +62,8 @@ pub(super) struct Connections {
     interval: Duration,
     /// When the sweep was due that has come round last, unless it was brought forward.
     due: Cell<Option<Instant>>,
+    /// How long a client may take nothing of what is written to it.
+    write: Option<Duration>,
     draining: Cell<bool>,
     /// The answer to [`Call::Tell`].
     unfinished: RefCell<Vec<Weak<dyn Unanswered>>>,
@@ -76,6 +78,8 @@ pub(super) struct Entry {
     cut: Cell<bool>,
     /// What it should do about its requests, which it knows itself.
     call: Cell<Option<Call>>,
+    /// The client takes nothing of what is written, since then.
+    stalled: Cell<Option<Instant>>,
     /// It was cut to make room for another.
     evicted: Cell<bool>,
     /// What it waits for, while nothing is being done for it.
@@ -121,8 +125,9 @@ pub(super) struct Guard {
 }
 
 impl Connections {
-    /// `shortest` is the shortest limit that any connection is held to.
-    pub(super) fn new(shortest: Duration) -> Self {
+    /// `shortest` is the shortest limit that any connection is held to, `write` the one for clients
+    /// that take nothing of what is written.
+    pub(super) fn new(shortest: Duration, write: Option<Duration>) -> Self {
         Self {
             slots: RefCell::default(),
             free: RefCell::default(),
@@ -140,6 +145,7 @@ impl Connections {
             full: RefCell::default(),
             interval: (shortest / 4).clamp(MIN_INTERVAL, MAX_INTERVAL),
             due: Cell::new(None),
+            write,
             draining: Cell::new(false),
             unfinished: RefCell::default(),
         }
@@ -171,6 +177,7 @@ impl Connections {
             expired: Cell::new(false),
             cut: Cell::new(false),
             call: Cell::new(None),
+            stalled: Cell::new(None),
             evicted: Cell::new(false),
             waiting: Cell::new(None),
             idle: Cell::new(None),
@@ -308,7 +315,10 @@ impl Connections {
             if let Some(since) = entry.idle.get() {
                 entry.rests.set(now.duration_since(since) >= park_after);
             }
-            if expired || entry.rests() {
+            if entry.is_stuck(self.write, now) {
+                entry.cut.set(true);
+            }
+            if expired || entry.rests() || entry.is_cut() {
                 entry.wake();
             }
         }
@@ -344,6 +354,19 @@ impl Entry {
         if self.deadline.get().is_none_or(|own| deadline < own) {
             self.deadline.set(Some(deadline));
         }
+    }
+
+    /// The client has taken some of what is written, or takes nothing of it now.
+    pub(super) fn set_stalled(&self, is_stalled: bool) {
+        if is_stalled != self.stalled.get().is_some() {
+            self.stalled.set(is_stalled.then(Instant::now));
+        }
+    }
+
+    /// Whether its client has taken nothing for too long.
+    fn is_stuck(&self, limit: Option<Duration>, now: Instant) -> bool {
+        let stalled = limit.zip(self.stalled.get());
+        stalled.is_some_and(|(limit, since)| now.saturating_duration_since(since) >= limit)
     }
 
     /// The connection is idle since then, or no longer.

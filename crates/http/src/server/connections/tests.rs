@@ -20,7 +20,7 @@ fn resting(guards: &[Guard]) -> usize {
 }
 
 fn connections() -> Rc<Connections> {
-    Rc::new(Connections::new(Duration::from_secs(5)))
+    Rc::new(Connections::new(Duration::from_secs(5), None))
 }
 
 #[test]

@@ -195,6 +195,7 @@ impl Session {
             Poll::Ready(Ok(n)) => n,
             Poll::Pending => 0,
         };
+        self.guard.entry.set_stalled(written == 0);
         self.out.advance(written);
         self.conversation.set_taken(self.out.len());
         if self.out.is_empty() {

@@ -36,6 +36,8 @@ pub(super) struct Cycle<A: Application> {
     out: Outgoing,
     /// The response's head has been sent.
     has_head: bool,
+    /// The client's windows take nothing of the response since then.
+    held_since: Option<Instant>,
     /// The client waits for `100 Continue`.
     expects: bool,
     record: Option<Box<OwnedRecord>>,
@@ -108,6 +110,7 @@ impl<A: Application> Cycle<A> {
             },
             out: Outgoing::default(),
             has_head: false,
+            held_since: None,
             expects: false,
             record: None,
             measured: None,
@@ -179,6 +182,29 @@ impl<A: Application> Cycle<A> {
         if moved { Turn::Moved } else { Turn::Idle }
     }
 
+    /// When the client is too late with the rest of the body, or with taking some of the response.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.body_due().into_iter().chain(self.write_due()).min()
+    }
+
+    /// Gives up on what is due at `now`; says whether anything is.
+    pub(super) fn time_out(&mut self, now: Instant, protocol: &mut Protocol) -> bool {
+        if self.write_due().is_some_and(|due| due <= now) {
+            protocol.reset(self.stream, Code::Cancel);
+            self.abandon(protocol);
+            return true;
+        }
+        let is_late = self.body_due().is_some_and(|due| due <= now);
+        if is_late {
+            self.refuse_body();
+        }
+        is_late
+    }
+
+    fn write_due(&self) -> Option<Instant> {
+        Some(self.held_since? + self.server.limits.write?)
+    }
+
     /// The stream is over; for the application its client is gone.
     pub(super) fn abandon(&mut self, protocol: &mut Protocol) {
         self.exchange.disconnect();
@@ -188,6 +214,7 @@ impl<A: Application> Cycle<A> {
         protocol.release_connection(std::mem::take(&mut self.incoming.held));
         self.incoming.open = false;
         self.incoming.starved_since = None;
+        self.held_since = None;
         self.out = Outgoing::default();
         self.stage = Stage::Abandoned;
     }

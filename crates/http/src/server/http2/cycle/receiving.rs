@@ -1,6 +1,6 @@
 //! The request's body: what has come of it goes to the application, what is taken is granted again.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{Cycle, Stage};
 use crate::server::application::Application;
@@ -95,12 +95,13 @@ impl<A: Application> Cycle<A> {
     }
 
     /// When it is too late for the rest of the body.
-    pub(in crate::server::http2) fn due(&self, limit: Duration) -> Option<Instant> {
-        self.incoming.starved_since.map(|since| since + limit)
+    pub(super) fn body_due(&self) -> Option<Instant> {
+        let limit = self.server.limits.body_read?;
+        Some(self.incoming.starved_since? + limit)
     }
 
     /// The rest of the body has not come in time.
-    pub(in crate::server::http2) fn time_out(&mut self) {
+    pub(super) fn refuse_body(&mut self) {
         self.incoming.starved_since = None;
         self.exchange.refuse(408, "Request Timeout");
     }

@@ -1,6 +1,7 @@
 //! The response: what the application has told, as the stream's frames.
 
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use super::{Cycle, Stage, Turn};
 use crate::server::application::Application;
@@ -52,6 +53,7 @@ impl<A: Application> Cycle<A> {
         let room = protocol.room(self.stream);
         if left > 0 && room == 0 {
             self.exchange.set_taken(left);
+            self.hold(protocol);
             return Turn::Idle;
         }
         match self.out.poll_load(cx) {
@@ -76,11 +78,20 @@ impl<A: Application> Cycle<A> {
             protocol.send_data(self.stream, &self.out.peek()[..taken], last);
             self.out.advance(taken);
         }
+        self.held_since = None;
         self.exchange.set_taken(self.out.len());
         if last {
             self.finish(protocol)
         } else {
             Turn::Moved
+        }
+    }
+
+    /// Nothing can be sent. Where that is the windows' doing, the client has its time to open them; a
+    /// socket that takes nothing is the connection's matter.
+    fn hold(&mut self, protocol: &Protocol) {
+        if self.held_since.is_none() && !protocol.is_full() {
+            self.held_since = Some(Instant::now());
         }
     }
 

@@ -70,9 +70,14 @@ impl Protocol {
         }
     }
 
+    /// Whether enough waits to be written.
+    pub(in crate::server::http2) fn is_full(&self) -> bool {
+        self.wire.len() >= ENOUGH
+    }
+
     /// How much DATA may be sent on a stream at once; nothing while enough waits to be written.
     pub(in crate::server::http2) fn room(&mut self, id: u32) -> usize {
-        if self.wire.len() >= ENOUGH {
+        if self.is_full() {
             return 0;
         }
         let window = self.streams.get(id).map_or(0, |stream| stream.to_send);

@@ -101,8 +101,12 @@ impl<A: Application> Session<A> {
             match self.stream.poll_write(cx, &slices[..count]) {
                 Poll::Ready(Ok(0) | Err(_)) => return Err(Gone),
                 Poll::Ready(Ok(n)) => wire.advance(n),
-                Poll::Pending => return Ok(wrote),
+                Poll::Pending => {
+                    self.entry.set_stalled(true);
+                    return Ok(wrote);
+                }
             }
+            self.entry.set_stalled(false);
             wrote = true;
         }
         if let Some(buffer) = wire.unused_buffer() {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Farewell, Session, Stage};
 use crate::server::application::Application;
 use crate::server::connections::Waiting;
+use crate::server::http2::cycle::Cycle;
 use crate::server::http2::protocol::{Code, Violation};
 
 /// How long a draining worker waits for a moment in which a client has no request open.
@@ -37,6 +38,9 @@ impl<A: Application> Session<A> {
     /// What there is to do when nothing can be moved.
     pub(super) fn look_at_the_time(&mut self) -> Next {
         self.note_idleness();
+        if self.entry.is_expired() && self.time_out_requests() {
+            return Next::Again;
+        }
         let is_up = self.entry.is_expired() && self.is_stage_up();
         match self.stage {
             Stage::Open if is_up && !self.protocol.has_begun() => return Next::End,
@@ -50,18 +54,20 @@ impl<A: Application> Session<A> {
         Next::Again
     }
 
-    /// Whether it is the stage's time that is up, and not that of requests, which end with it.
-    fn is_stage_up(&mut self) -> bool {
+    /// Ends the requests whose time is up; says whether there were any.
+    fn time_out_requests(&mut self) -> bool {
         let now = Instant::now();
-        if let Some(limit) = self.server.limits.body_read {
-            for cycle in &mut self.cycles {
-                if cycle.due(limit).is_some_and(|due| due <= now) {
-                    cycle.time_out();
-                }
-            }
+        let mut any = false;
+        for cycle in &mut self.cycles {
+            any |= cycle.time_out(now, &mut self.protocol);
         }
+        any
+    }
+
+    /// Whether it is the stage's time that is up, and not that of requests.
+    fn is_stage_up(&self) -> bool {
         self.set_deadline();
-        self.due.is_some_and(|due| due <= now)
+        self.due.is_some_and(|due| due <= Instant::now())
     }
 
     /// An idle connection has its time, like one of HTTP/1.1.
@@ -170,19 +176,15 @@ impl<A: Application> Session<A> {
         self.set_deadline();
     }
 
-    /// The connection has until the stage's time is up, or that of a request's body.
+    /// The connection has until the stage's time is up, or that of a request.
     fn set_deadline(&self) {
-        let limit = self.server.limits.body_read;
-        let bodies = limit.into_iter().flat_map(|limit| {
-            let cycles = self.cycles.iter();
-            cycles.filter_map(move |cycle| cycle.due(limit))
-        });
-        self.entry.set_deadline(bodies.chain(self.due).min());
+        let cycles = self.cycles.iter().filter_map(Cycle::due);
+        self.entry.set_deadline(cycles.chain(self.due).min());
     }
 
     /// There is nothing to do. After a while of that, what is kept for the next request is given back.
     pub(super) fn rest(&mut self) {
-        if self.server.limits.body_read.is_some() && !self.idle && !self.entry.is_expired() {
+        if !self.cycles.is_empty() && !self.entry.is_expired() {
             self.set_deadline();
         }
         if self.idle && self.entry.rests() {
