@@ -47,6 +47,25 @@ def test_a_request_is_answered_and_the_url_says_https(encrypted, authority):
         assert client.get("/").text == "Hello, world!"
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_client_without_a_protocol_in_common_is_told_so(encrypted, authority, version):
+    tls = authority.trusting()
+    tls.minimum_version = tls.maximum_version = version
+    tls.set_alpn_protocols(["spdy/1"])
+    started = encrypted("hello:app")
+    with pytest.raises(ssl.SSLError, match=r"(?i)alert.no.application.protocol"):
+        started.connect(tls=tls)
+
+
+def test_a_client_of_http10_finds_its_protocol(encrypted, authority):
+    tls = authority.trusting()
+    tls.set_alpn_protocols(["http/1.0"])
+    with encrypted("hello:app").connect(tls=tls) as client:
+        assert client.socket.selected_alpn_protocol() == "http/1.0"
+        client.send(b"GET / HTTP/1.0\r\n\r\n")
+        assert client.read_response().text == "Hello, world!"
+
+
 # ---- what applications learn
 
 

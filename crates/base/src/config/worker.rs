@@ -133,12 +133,12 @@ pub enum HttpVersions {
 }
 
 impl HttpVersions {
-    /// What clients are offered (RFC 7301), the best first.
+    /// What clients are offered (RFC 7301), the best first. `curl --http1.0` asks for `http/1.0` only.
     #[must_use]
     pub fn protocols(self) -> &'static [&'static str] {
         match self {
-            Self::Auto => &["h2", "http/1.1"],
-            Self::Http1 => &["http/1.1"],
+            Self::Auto => &["h2", "http/1.1", "http/1.0"],
+            Self::Http1 => &["http/1.1", "http/1.0"],
             Self::Http2 => &["h2"],
         }
     }

@@ -138,13 +138,20 @@ impl Session {
         result
     }
 
-    /// The alert that says why the session failed.
+    /// The alert that says why the session failed, behind what of the handshake precedes it: with TLS 1.3
+    /// the client cannot read the one without the other.
     pub(super) fn put_alert(&mut self) {
-        if let Ok(ConnectionState::EncodeTlsData(mut data)) =
-            self.connection.process_tls_records(&mut []).state
-        {
-            // Without it the peer finds the connection closed, as it would next.
-            let _ = self.outgoing.put(0, |room| data.encode(room));
+        loop {
+            match self.connection.process_tls_records(&mut []).state {
+                Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    if self.outgoing.put(0, |room| data.encode(room)).is_err() {
+                        // The peer finds the connection closed, as it would next.
+                        return;
+                    }
+                }
+                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+                _ => return,
+            }
         }
     }
 
