@@ -165,7 +165,7 @@ def test_what_may_change_other_modules_keeps_a_template_from_being_made(server, 
         (package / name).write_text("")
     started = edited.start(server)
     started.stderr.wait_for_line(
-        r"Each reload imports everything: .* gevent\.monkey may change other modules"
+        r"Each start imports everything: .* gevent\.monkey may change other modules"
     )
     before = imports(started)
     edited.reload(started, "two")
