@@ -25,8 +25,15 @@ const RULES: &[Rule] = &[
     Rule {
         room: "src",
         but_not_below: &["src/lib.rs"],
-        forbidden: &["lowmem_http", "tokio"],
+        forbidden: &["lowmem_http"],
         why: "only workers know what a worker is made of",
+    },
+    Rule {
+        room: "src",
+        // The status server has a thread and a runtime of its own, so that no fault of a worker's server blinds it.
+        but_not_below: &["src/monitor"],
+        forbidden: &["tokio", "hyper", "hyper_util"],
+        why: "the supervisor's loop polls",
     },
     Rule {
         room: "crates/base",
@@ -109,7 +116,9 @@ fn every_room_names_only_what_it_may() {
 fn unsafe_code_is_in_two_rooms() {
     for file in files() {
         let source = Source::read(&file);
-        let is_unsafe = words(&source.code).any(|word| word == "unsafe");
+        // A source of the Content-Security-Policy is no code.
+        let code = source.code.replace("'unsafe-inline'", "");
+        let is_unsafe = words(&code).any(|word| word == "unsafe");
         let may = UNSAFE_ROOMS.iter().any(|room| source.is_below(room));
         assert!(may || !is_unsafe, "unsafe in {}", file.display());
     }
