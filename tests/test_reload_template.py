@@ -164,9 +164,7 @@ def test_what_may_change_other_modules_keeps_a_template_from_being_made(server, 
     for name in ("__init__.py", "monkey.py"):
         (package / name).write_text("")
     started = edited.start(server)
-    started.stderr.wait_for_line(
-        r"Each start imports everything: .* gevent\.monkey may change other modules"
-    )
+    started.stderr.wait_for_line(r"Each start imports everything: .* gevent\.monkey may change other modules")
     before = imports(started)
     edited.reload(started, "two")
     assert imports(started) == before + 1

@@ -339,7 +339,11 @@ async def never_end(scope, receive, send):
 
 async def import_machinery(scope, receive, send):
     return {
-        "finders": [repr(finder) for finder in sys.meta_path if "lowmem" in repr(finder)],
+        "finders": [
+            repr(finder)
+            for finder in sys.meta_path
+            if "lowmem" in repr(finder) and "PackageFinder" not in repr(finder)
+        ],
         "loaders": [type(asyncio.__spec__.loader).__name__, type(asyncio.__loader__).__name__],
         "source": "asyncio package" in inspect.getsource(asyncio),
         "reloaded": importlib.reload(asyncio) is asyncio,
