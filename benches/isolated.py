@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "python"), str(Path(__file__).resolve().parent)]
 os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[:2])
 
-import isolated_functions as functions  # noqa: E402
+import isolated_work as functions  # noqa: E402
 from lowmem_serve import isolated  # noqa: E402
 
 Way = Callable[[], object]
