@@ -198,7 +198,6 @@ def test_asyncio_may_be_imported_by_a_signal_handler_while_the_server_is_idle(li
     assert light.get("/is_a_task").json() is True
 
 
-@pytest.mark.skip(reason="another loop is made now and then: an open fault")
 def test_asyncio_may_be_imported_by_a_thread_while_the_server_is_idle(server: Any) -> None:
     reading, writing = os.pipe()
     try:

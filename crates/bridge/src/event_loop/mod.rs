@@ -142,12 +142,13 @@ fn remember(py: Python<'_>, installed: Installed) {
 
 /// Makes our loop and has it run from now on.
 fn attach(py: Python<'_>) -> PyResult<()> {
+    // Before any Python runs: the pending call of an import in another thread may come in the middle.
+    DUE.store(false, Ordering::Relaxed);
     let event_loop = py.import("asyncio")?.call_method0("SelectorEventLoop")?;
     attach_to(py, event_loop)
 }
 
 fn attach_to(py: Python<'_>, event_loop: Bound<'_, PyAny>) -> PyResult<()> {
-    DUE.store(false, Ordering::Relaxed);
     let native = native::create(&event_loop)?;
     py.import("asyncio")?
         .call_method1("set_event_loop", (&event_loop,))?;
