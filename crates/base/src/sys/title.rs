@@ -6,6 +6,7 @@
 //! the title as there is room for.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 
 /// The addresses that the kernel is told, `struct prctl_mm_map`.
 #[repr(C)]
@@ -68,13 +69,29 @@ fn overwrite(now: &Map, text: &[u8]) {
         return;
     }
     let length = text.len().min(room);
+    let arguments = now.arg_start as *mut u8;
+    // SAFETY: the kernel names this part of the process's own memory, which has one thread.
+    let present = unsafe { std::slice::from_raw_parts(arguments, room) };
+    // Under valgrind the place is valgrind's own, which it reads again when it starts another process.
+    if present != own_arguments() {
+        return;
+    }
     // SAFETY: the arguments are in the process's own stack, which is written while it has one thread;
-    // whoever needed them has read them.
+    // all that is needed of them has been copied.
     unsafe {
-        let arguments = now.arg_start as *mut u8;
         arguments.write_bytes(0, room);
         arguments.copy_from_nonoverlapping(text.as_ptr(), length - 1);
     }
+}
+
+/// The command line as the kernel lays it out.
+fn own_arguments() -> Vec<u8> {
+    let mut all = Vec::new();
+    for argument in std::env::args_os() {
+        all.extend_from_slice(argument.as_bytes());
+        all.push(0);
+    }
+    all
 }
 
 /// The addresses in `/proc/self/stat` (proc_pid_stat(5)); its second field may have anything in it.
