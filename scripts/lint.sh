@@ -8,7 +8,7 @@ ruff=$venv/bin/ruff
 
 if [ "${1-}" = --fix ]; then
     cargo fmt --all
-    "$ruff" check --fix .
+    "$ruff" check --no-cache --fix .
     "$ruff" format .
     exit
 fi
@@ -20,7 +20,7 @@ cargo clippy --workspace --all-targets --locked -- -D warnings
 say "rooms without circles"
 "$venv/bin/python" scripts/rooms.py
 say "ruff check"
-"$ruff" check .
+"$ruff" check --no-cache .
 say "ruff format --check"
 "$ruff" format --check .
 if command -v cargo-deny >/dev/null; then

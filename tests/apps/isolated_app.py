@@ -3,6 +3,7 @@
 from urllib.parse import parse_qsl
 
 import isolated_functions as functions
+
 from lowmem_serve import isolated
 
 
