@@ -7,7 +7,7 @@ pub(super) const SIZE: usize = 16 * 1024;
 
 /// So many bytes are copied out of a buffer rather than hold it while others are at work; what is
 /// longer is rare.
-const SPARSE: usize = SIZE / 4;
+pub(super) const SPARSE: usize = SIZE / 4;
 
 /// Buffers kept for the next use. Only connections in the middle of a request hold one, so few
 /// are ever needed at once; what a burst needed beyond that goes back to the allocator.

@@ -222,6 +222,7 @@ impl<A: Application> Connection<'_, A> {
                 let server = self.server;
                 server.buffers.give(run.exchange.take_idle_buffer());
                 server.buffers.give(run.out.take_idle_buffer());
+                run.out.settle_for_long(&server.buffers);
                 return Poll::Pending;
             }
         }

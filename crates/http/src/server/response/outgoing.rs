@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes};
 
 use super::file::FilePiece;
 use crate::asgi::http::Framing;
-use crate::server::buffers::Buffers;
+use crate::server::buffers::{self, Buffers};
 
 /// What waits to be written to a connection, in order.
 #[derive(Debug, Default)]
@@ -21,11 +21,12 @@ pub(in crate::server) struct Outgoing {
     written: usize,
 }
 
-/// Capacity in bytes of an output that has outgrown its first buffer: the 64 KiB that may wait
-/// before `send()` does, and the piece that goes beyond them.
-const GROWN: usize = 80 * 1024;
+/// Least capacity in bytes of the blocks that small pieces are copied into. A block is freed when it has been
+/// written: one buffer that grows would be held as a whole by a client that takes it slowly, twice
+/// its content while it doubles.
+const BLOCK: usize = buffers::SIZE / 2;
 
-/// Capacity in bytes for a head where no buffer is at hand: most are shorter.
+/// Capacity in bytes for a head, or what frames a large piece, where no buffer is at hand.
 const HEAD: usize = 512;
 
 /// A piece that waits.
@@ -89,6 +90,12 @@ impl Outgoing {
         buffers.settle(&mut self.tail);
     }
 
+    /// The same however much there is: the client may take its time.
+    pub(in crate::server) fn settle_for_long(&mut self, buffers: &Buffers) {
+        self.settle(buffers);
+        self.tail.shrink_to_fit();
+    }
+
     pub(in crate::server) fn put_head(&mut self, head: Vec<u8>) {
         if self.tail.is_empty() {
             self.tail = head;
@@ -110,13 +117,12 @@ impl Outgoing {
             Framing::Chunked => {
                 if content.len() > 0 {
                     let mut size = [0; 18];
-                    self.tail
-                        .extend_from_slice(chunk_size(content.len(), &mut size));
+                    self.put(Piece::Small(chunk_size(content.len(), &mut size)));
                     self.put_content(content);
-                    self.tail.extend_from_slice(b"\r\n");
+                    self.put(Piece::Small(b"\r\n"));
                 }
                 if last {
-                    self.tail.extend_from_slice(b"0\r\n\r\n");
+                    self.put(Piece::Small(b"0\r\n\r\n"));
                 }
             }
         }
@@ -125,15 +131,35 @@ impl Outgoing {
     pub(in crate::server) fn put(&mut self, piece: Piece<'_>) {
         match piece {
             Piece::Small(bytes) => {
-                let length = self.tail.len();
-                if self.tail.capacity() - length < bytes.len() {
-                    // At once to what a stream fills before it has to wait, not by doubling.
-                    self.tail
-                        .reserve(bytes.len().max(GROWN.saturating_sub(length)));
+                if self.tail.capacity() - self.tail.len() < bytes.len() {
+                    return self.put_in_blocks(bytes);
                 }
                 self.tail.extend_from_slice(bytes);
             }
             Piece::Shared(bytes) => self.queue(Queued::Bytes(bytes)),
+        }
+    }
+
+    /// Adds bytes that the tail has no room for: a small tail is made a block, a block is filled first.
+    fn put_in_blocks(&mut self, bytes: &[u8]) {
+        let length = self.tail.len();
+        let wanted = length + bytes.len();
+        if length < BLOCK {
+            let capacity = match wanted {
+                ..=HEAD => HEAD,
+                _ => wanted.clamp(BLOCK, buffers::SIZE),
+            };
+            self.tail.reserve_exact(capacity - length);
+        }
+        let room = self.tail.capacity() - length;
+        let (fits, rest) = bytes.split_at(room.min(bytes.len()));
+        self.tail.extend_from_slice(fits);
+        if rest.len() >= buffers::SIZE {
+            self.queue(Queued::Bytes(Bytes::copy_from_slice(rest)));
+        } else if !rest.is_empty() {
+            self.seal();
+            self.tail.reserve_exact(rest.len().max(BLOCK));
+            self.tail.extend_from_slice(rest);
         }
     }
 
@@ -146,12 +172,26 @@ impl Outgoing {
     }
 
     fn queue(&mut self, piece: Queued) {
-        let mut before = Bytes::from(std::mem::take(&mut self.tail));
-        before.advance(std::mem::take(&mut self.written));
+        self.seal();
+        self.queue.push_back(piece);
+    }
+
+    /// Moves the tail to the queue. Little in a large buffer is copied: the buffer stays for what follows.
+    fn seal(&mut self) {
+        let unwritten = &self.tail[self.written..];
+        let before = if self.tail.capacity() >= BLOCK && unwritten.len() <= buffers::SPARSE {
+            let copy = Bytes::copy_from_slice(unwritten);
+            self.tail.clear();
+            copy
+        } else {
+            let mut whole = Bytes::from(std::mem::take(&mut self.tail));
+            whole.advance(self.written);
+            whole
+        };
+        self.written = 0;
         if !before.is_empty() {
             self.queue.push_back(Queued::Bytes(before));
         }
-        self.queue.push_back(piece);
     }
 
     /// Moves everything of `other` behind what is here.
@@ -166,7 +206,7 @@ impl Outgoing {
         for piece in other.queue.drain(..) {
             self.queue(piece);
         }
-        self.tail.extend_from_slice(&other.tail[other.written..]);
+        self.put(Piece::Small(&other.tail[other.written..]));
         other.tail.clear();
         other.written = 0;
     }
@@ -344,5 +384,50 @@ mod tests {
         out.advance(20);
         out.advance(wire.len() - 20);
         assert!(out.is_empty());
+    }
+
+    fn held(out: &Outgoing) -> usize {
+        let queued = out.queue.iter().map(Queued::len).sum::<usize>();
+        queued + out.tail.capacity()
+    }
+
+    fn drain(out: &mut Outgoing, step: usize, wire: &mut Vec<u8>) {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let count = out.slices(&mut slices);
+        let pending: Vec<u8> = slices[..count].iter().flat_map(|s| s.to_vec()).collect();
+        let n = pending.len().min(step);
+        wire.extend_from_slice(&pending[..n]);
+        out.advance(n);
+    }
+
+    #[test]
+    fn what_a_slow_client_is_owed_is_held_once_and_comes_out_in_order() {
+        for size in [
+            1,
+            700,
+            8_000,
+            BLOCK - 1,
+            BLOCK,
+            buffers::SIZE,
+            3 * buffers::SIZE,
+        ] {
+            let (mut sent, mut wire) = (Vec::new(), Vec::new());
+            let (mut told, mut out) = (Outgoing::default(), Outgoing::default());
+            for round in 0..400_usize {
+                let piece = vec![round as u8; size];
+                told.put(Piece::Small(&piece));
+                sent.extend_from_slice(&piece);
+                out.append(&mut told);
+                let left = out.len();
+                assert!(held(&out) <= left + 2 * buffers::SIZE, "{size}: {left}");
+                while out.len() > 66_000 {
+                    drain(&mut out, 3_000 + size, &mut wire);
+                }
+            }
+            while !out.is_empty() {
+                drain(&mut out, 100_000, &mut wire);
+            }
+            assert!(wire == sent, "{size}");
+        }
     }
 }
