@@ -7,9 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from hyperframe.frame import PingFrame, WindowUpdateFrame
 
-from harness import Server, processes
+from harness import Server
 
 APP = """
 import asyncio
