@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use lowmem_serve::commands::{self, serve};
+use lowmem_serve::commands::{self, fleet, serve};
 use lowmem_serve::config::{self, Config, Mistake, Surroundings};
 use lowmem_serve::environment::Search;
 use lowmem_serve::exit::Exit;
@@ -33,6 +33,9 @@ fn main() -> ExitCode {
     let search = Search::from(flags.application.python.clone(), &surroundings);
     if typed.cli.version {
         return version(&search, typed.cli.verbose).into();
+    }
+    if typed.fleet.is_some() {
+        return fleet::run(&typed, &argv, &surroundings).into();
     }
     let exit = match config::meant(flags, &surroundings) {
         Ok(config) => {

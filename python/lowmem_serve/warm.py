@@ -80,6 +80,14 @@ def renew() -> None:
             finder.invalidate_caches()
 
 
+def take_place(directory: str, variables: list[tuple[str, str]], argv: list[str], path: str) -> None:
+    """In a worker of one of the applications that share a template: its own directory, environment and path."""
+    os.chdir(directory)
+    os.environ.update(variables)
+    sys.argv = argv
+    sys.path[0] = path
+
+
 def _modules() -> list[tuple[str, str]]:
     """The names and files of what is imported, in order; not of what goes by another name than its own."""
     found = []

@@ -2,7 +2,9 @@
 
 use clap::{Subcommand, ValueEnum};
 
-use super::{Asked, CacheCommand, Control, Flags, Growth, Imports, JobsCommand, Named, Top, Weigh};
+use super::{
+    Apps, Asked, CacheCommand, Control, Flags, Growth, Imports, JobsCommand, Named, Top, Weigh,
+};
 
 /// A first word that is no application.
 #[derive(Debug, Subcommand)]
@@ -28,6 +30,8 @@ pub enum Command {
     Ctl(Control),
     /// Show the caches on disk (lowmem_serve.cache), or empty one
     Cache(CacheCommand),
+    /// Show the applications of a running server, or tell it what to do with one
+    Apps(Apps),
     /// Write the completions of a shell to stdout
     Completions {
         /// The shell that is to read them

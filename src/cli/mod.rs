@@ -9,12 +9,14 @@
 //! an application: those have a colon.
 
 mod application;
+mod apps;
 mod cache;
 mod command;
 mod compatibility;
 mod elsewhere;
 mod file;
 mod files;
+mod fleet;
 mod growth;
 mod http;
 mod imports;
@@ -48,11 +50,13 @@ use crate::exit;
 use crate::import_string;
 
 pub use application::{Application, InterfaceWord, LifespanWord};
+pub use apps::{AppOrder, Apps, OneApp};
 pub use cache::{CacheAction, CacheCommand, CacheTerms, Caches};
 pub use command::{Command, Shell};
 pub use compatibility::Compatibility;
 pub use file::NAMES as SETTINGS_FILES;
 pub use files::Files;
+pub use fleet::{Application as Member, Fleet, Own, ShareWord};
 pub use growth::{Diagnosis, Growth, SinceWord};
 pub use http::Http;
 pub use imports::Imports;
@@ -175,6 +179,8 @@ pub struct Typed {
     pub cli: Cli,
     /// Where each of the `config` command's flags came from; empty for other commands.
     pub settings: Vec<Setting>,
+    /// The applications of the settings file, where it has several and none was typed.
+    pub fleet: Option<Fleet>,
 }
 
 /// The definition of the whole command line, for what is generated from it.
@@ -211,8 +217,15 @@ pub fn parse(
         matches = matched(&mut definition, argv)?;
     }
     let cli = Cli::from_arg_matches(&matches)?;
+    let fleet = match (&file, takes_flags(&matches)) {
+        (Some(file), Some(flags)) if file.several().is_some() && !flags.contains_id("app") => {
+            let argv = without_command(argv, &matches);
+            Some(fleet::of(file, &argv, flags, &variable)?)
+        }
+        _ => None,
+    };
     let serves_nothing = cli.command.is_some() || cli.version || cli.flags.jobs.jobs_only;
-    if cli.flags.app.is_none() && !serves_nothing {
+    if cli.flags.app.is_none() && fleet.is_none() && !serves_nothing {
         let mut message =
             "the application is missing: lowmem-serve [OPTIONS] module:attribute".to_owned();
         if let Some(found) = import_string::found_in(directory) {
@@ -224,7 +237,11 @@ pub fn parse(
         (Some(Command::Config(_)), Some(flags)) => settings::of(flags, file.as_ref(), &variable),
         _ => Vec::new(),
     };
-    Ok(Typed { cli, settings })
+    Ok(Typed {
+        cli,
+        settings,
+        fleet,
+    })
 }
 
 fn matched(definition: &mut clap::Command, argv: &[OsString]) -> Result<ArgMatches, clap::Error> {
@@ -242,6 +259,17 @@ fn takes_flags(matches: &ArgMatches) -> Option<&ArgMatches> {
         None => matches,
     };
     matches.try_contains_id("config").is_ok().then_some(matches)
+}
+
+/// What was typed, as if there were no command.
+fn without_command(argv: &[OsString], matches: &ArgMatches) -> Vec<OsString> {
+    let mut argv = argv.to_vec();
+    if let Some(command) = matches.subcommand_name()
+        && let Some(at) = argv.iter().position(|word| word == command)
+    {
+        argv.remove(at);
+    }
+    argv
 }
 
 fn named_file(flags: &ArgMatches) -> Option<&Path> {

@@ -101,7 +101,7 @@ pub fn unknown<'a>(set: impl Iterator<Item = &'a OsString>) -> Vec<String> {
         .collect()
 }
 
-fn names(own: &str) -> Vec<String> {
+pub(super) fn names(own: &str) -> Vec<String> {
     let renamed = RENAMED.iter().find(|(ours, _)| *ours == own);
     let uvicorns = match renamed {
         Some((_, theirs)) => (*theirs).to_owned(),

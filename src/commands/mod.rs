@@ -3,10 +3,12 @@
 //! A command receives what was typed and what is around it, writes its result to stdout, what went
 //! wrong to stderr, and says how it ended.
 
+mod apps;
 mod cache;
 mod completions;
 mod config;
 mod ctl;
+pub mod fleet;
 mod growth;
 mod health;
 mod imports;
@@ -37,6 +39,7 @@ pub fn run(command: &Command, settings: &[Setting], around: &Surroundings) -> Ex
         Command::Top(asked) => top::run(asked, around),
         Command::Ctl(control) => ctl::run(control, around),
         Command::Cache(asked) => cache::run(asked, around),
+        Command::Apps(apps) => apps::run(apps, around),
         Command::Completions { shell } => write(&completions::script(*shell)),
         Command::Man => write(&man::page()),
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use tracing::{error, info, warn};
 
@@ -59,7 +60,7 @@ pub fn run(
 }
 
 /// What to do about it, where the system's words do not say so.
-fn hint(reason: &(dyn std::error::Error + 'static)) -> &'static str {
+pub(super) fn hint(reason: &(dyn std::error::Error + 'static)) -> &'static str {
     let error = reason.downcast_ref::<io::Error>();
     match error.and_then(io::Error::raw_os_error) {
         Some(libc::EMFILE) => "; raise the limit on open files (ulimit -n)",
@@ -70,7 +71,7 @@ fn hint(reason: &(dyn std::error::Error + 'static)) -> &'static str {
 
 /// What is wrong with the files for TLS, a line each. They are read by a process of its own, so
 /// that no key comes into the supervisor, whose workers read it for themselves.
-fn wrong_files(config: &Config) -> io::Result<String> {
+pub(super) fn wrong_files(config: &Config) -> io::Result<String> {
     let Some(settings) = &config.worker.tls else {
         return Ok(String::new());
     };
@@ -101,9 +102,12 @@ fn start(
     } else {
         let listeners = Listeners::open(&config.listen, config.uds_mode, config.backlog)?;
         vec![Member {
+            name: None,
+            shares: false,
+            directory: around.directory.clone(),
             config: config.clone(),
             launch,
-            listeners,
+            listeners: Rc::new(listeners),
         }]
     };
     title::set(&format!("lowmem-serve: supervisor {}", config.worker.app));
@@ -129,5 +133,7 @@ pub fn launch(
             package.ok()
         },
         variables: config.environment.clone(),
+        directory: None,
+        user: None,
     })
 }

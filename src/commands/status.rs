@@ -9,21 +9,10 @@ use crate::operator::{ApplicationStatus, Reply, Request, Status, client, find};
 
 /// Asks the servers and shows what they answer. One that does not is told on stderr.
 pub(super) fn run(asked: &Asked, around: &Surroundings) -> Exit {
-    let target = super::ctl::target(&asked.named, around);
-    let sockets = match find::sockets(target.as_ref()) {
-        Ok(sockets) => sockets,
+    let (all, unanswered) = match ask(asked, around) {
+        Ok(answered) => answered,
         Err(reason) => return refused(&reason),
     };
-    let mut unanswered = Exit::Stopped;
-    let mut all = Vec::new();
-    for socket in sockets {
-        match client::ask(&socket, &Request::Status) {
-            Ok(Reply::Status(status)) => all.push(*status),
-            Ok(Reply::Refused(why) | Reply::Done(why)) => unanswered = refused(&why),
-            Ok(_) => unanswered = refused(&"a server answers something else"),
-            Err(reason) => unanswered = refused(&reason),
-        }
-    }
     let text = if asked.json {
         // Numbers, texts and lists always serialise.
         serde_json::to_string_pretty(&all).unwrap_or_default() + "\n"
@@ -34,6 +23,23 @@ pub(super) fn run(asked: &Asked, around: &Surroundings) -> Exit {
         Exit::Stopped => unanswered,
         failed => failed,
     }
+}
+
+/// What the servers answer; and how the command ends, as one that does not was told of.
+pub(super) fn ask(asked: &Asked, around: &Surroundings) -> Result<(Vec<Status>, Exit), String> {
+    let target = super::ctl::target(&asked.named, around);
+    let sockets = find::sockets(target.as_ref()).map_err(|reason| reason.to_string())?;
+    let mut unanswered = Exit::Stopped;
+    let mut all = Vec::new();
+    for socket in sockets {
+        match client::ask(&socket, &Request::Status) {
+            Ok(Reply::Status(status)) => all.push(*status),
+            Ok(Reply::Refused(why) | Reply::Done(why)) => unanswered = refused(&why),
+            Ok(_) => unanswered = refused(&"a server answers something else"),
+            Err(reason) => unanswered = refused(&reason),
+        }
+    }
+    Ok((all, unanswered))
 }
 
 fn page(status: &Status) -> String {

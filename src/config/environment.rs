@@ -56,7 +56,7 @@ pub(super) fn read(
     let Some(path) = file else {
         return Vec::new();
     };
-    let text = match std::fs::read_to_string(path) {
+    let text = match std::fs::read_to_string(around.directory.join(path)) {
         Ok(text) => text,
         Err(error) => {
             mistakes.add("--env-file", format!("{}: {error}", path.display()));

@@ -9,6 +9,7 @@ use crate::cli::{FormatWord, LevelWord, Logging};
 /// Log lines.
 pub(super) fn lines(typed: &Logging, around: &Surroundings) -> LogSettings {
     LogSettings {
+        application: None,
         level: typed.log_level.map_or(LogLevel::Info, level),
         format: match typed.log_format {
             FormatWord::Human => LogFormat::Human,

@@ -162,6 +162,7 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
         tls: None,
         lazy_imports: lazy_imports(&flags.application.lazy_imports, mistakes),
         warm_up: Vec::new(),
+        place: None,
         tells_imports: TellsImports::Never,
         package: None,
         listeners: Vec::new(),

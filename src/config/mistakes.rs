@@ -22,6 +22,12 @@ impl Mistake {
         Self::exit_of(mistakes)
     }
 
+    /// The option that it is about.
+    #[must_use]
+    pub fn option(&self) -> &'static str {
+        self.option
+    }
+
     /// The exit code for all of them: wrong usage if one of them is that.
     pub fn exit_of(mistakes: &[Mistake]) -> Exit {
         let usage = mistakes.iter().any(|mistake| mistake.exit == Exit::Usage);

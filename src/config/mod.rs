@@ -3,6 +3,7 @@
 mod cache;
 mod env_file;
 mod environment;
+mod fleet;
 mod growth;
 mod header;
 mod hours;
@@ -30,11 +31,12 @@ use std::time::Duration;
 use crate::monitor;
 use crate::operator::OperatorSocket;
 
+pub use fleet::{Application, Fleet, fleet};
 pub use hours::Hours;
 pub use lowmem_base::config::{
     AccessFormat, AccessSettings, BoundListener, ClientCertificates, Field, ForwardedField, Growth,
     HttpVersions, Interface, Lifespan, LimitSettings, LogConfig, LogFormat, LogLevel, LogSettings,
-    Loop, Mount, Piece, ProxySettings, TellsImports, Tls, Trusted, WebSockets, WorkerConfig,
+    Loop, Mount, Piece, Place, ProxySettings, TellsImports, Tls, Trusted, WebSockets, WorkerConfig,
 };
 pub use meaning::meant;
 pub use mistakes::Mistake;

@@ -16,6 +16,7 @@ use rustix::process::Pid;
 
 use crate::control::SupervisorEnd;
 use crate::environment::{Environment, Linkage};
+use crate::sys::user::User;
 use crate::sys::{process, session};
 
 pub use worker_mode::{become_worker, is_worker};
@@ -37,6 +38,10 @@ pub struct Launch {
     pub package: Option<PathBuf>,
     /// Variables on top of this process's own.
     pub variables: Vec<(String, String)>,
+    /// Their working directory, if it is not this process's.
+    pub directory: Option<PathBuf>,
+    /// Their user, if it is not this process's.
+    pub user: Option<User>,
 }
 
 impl Launch {
@@ -44,7 +49,7 @@ impl Launch {
     pub fn start(&self) -> io::Result<(Pid, SupervisorEnd)> {
         let (ours, theirs) = SupervisorEnd::pair()?;
         let command = self.command(&theirs);
-        let pid = process::start(command, theirs)?;
+        let pid = process::start(command, theirs, self.user.clone())?;
         Ok((pid, ours))
     }
 
@@ -82,6 +87,9 @@ impl Launch {
 
     fn command(&self, control: &OwnedFd) -> Command {
         let mut command = self.interpreter();
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
         command.arg(&self.core).arg(control.as_raw_fd().to_string());
         self.surround(&mut command);
         command

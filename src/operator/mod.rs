@@ -38,6 +38,8 @@ pub enum Request {
     Workers(i16),
     /// About its jobs.
     Jobs(JobsRequest),
+    /// For one application of several.
+    Application(String, Order),
 }
 
 /// What a server is asked about its jobs.
@@ -54,6 +56,22 @@ pub enum JobsRequest {
     Stop(String),
     /// Put a task that was given up into the queue again.
     Retry(String),
+}
+
+/// What an application of several is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Replace its workers with fresh ones.
+    Reload,
+    /// Stop it; its places answer 503.
+    Stop,
+    /// Start it again.
+    Start,
+    /// End its workers, and keep the connections, until a client sends something.
+    Sleep,
+    /// Start the workers of one that sleeps.
+    Wake,
 }
 
 /// What it answers.
@@ -83,7 +101,8 @@ mod tests {
         let written = |request: &Request| serde_json::to_string(request).unwrap();
         assert_eq!(written(&Request::Status), r#""status""#);
         assert_eq!(written(&Request::Workers(-1)), r#"{"workers":-1}"#);
-        for request in [Request::Status, Request::Recycle, Request::Workers(2)] {
+        let stop = Request::Application("shop".to_owned(), Order::Stop);
+        for request in [Request::Status, Request::Recycle, Request::Workers(2), stop] {
             let read: Request = serde_json::from_str(&written(&request)).unwrap();
             assert_eq!(read, request);
         }

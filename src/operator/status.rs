@@ -32,6 +32,12 @@ pub struct ApplicationStatus {
     pub name: String,
     /// How it is.
     pub state: Serving,
+    /// Its part of all pages that its workers have: one that several processes share counts in parts.
+    #[serde(default)]
+    pub pss: Option<u64>,
+    /// How often a worker of it has died.
+    #[serde(default)]
+    pub deaths: u64,
     /// Where it is reached: `http://127.0.0.1:8000`.
     pub places: Vec<String>,
     /// How many workers it should have.
@@ -81,6 +87,12 @@ pub enum Serving {
     Waking,
     /// The server ends.
     Stopping,
+    /// Others start first; it is one of several.
+    Waiting,
+    /// It could not be served, is tried again, and its places answer 503; it is one of several.
+    Failed,
+    /// Its operator has stopped it; it is one of several.
+    Stopped,
 }
 
 /// A worker.
@@ -195,6 +207,9 @@ impl Serving {
             Self::Asleep => "asleep",
             Self::Waking => "waking",
             Self::Stopping => "stopping",
+            Self::Waiting => "waiting",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
         }
     }
 }

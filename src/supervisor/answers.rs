@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::Supervisor;
 use super::application::Application;
 use super::pool::{Cause, Event};
-use crate::operator::{JobsRequest, Reply, Request, Serving, Status, VERSION};
+use crate::operator::{JobsRequest, Order, Reply, Request, Serving, Status, VERSION};
 use crate::sys::weight;
 
 /// More at once is a slip of the hand.
@@ -19,14 +19,68 @@ impl Supervisor<'_> {
             return;
         };
         for (caller, request) in operator.take(now) {
-            let (reply, events) = self.reply(&request);
+            let reply = match &request {
+                Request::Application(name, order) => self.order(name, *order),
+                _ => {
+                    let (reply, events) = self.reply(&request);
+                    events.into_iter().for_each(|event| self.tell_all(event));
+                    reply
+                }
+            };
             if let Some(operator) = &mut self.operator {
                 operator.answer(caller, &reply, now);
             }
-            for event in events {
-                for application in &mut self.applications {
-                    application.on(event);
-                }
+        }
+    }
+
+    fn tell_all(&mut self, event: Event) {
+        if self.fleet.is_some() {
+            return self.tell_fleet(event);
+        }
+        for application in &mut self.applications {
+            application.on(event);
+        }
+    }
+
+    /// Does with one application what its operator wants.
+    fn order(&mut self, name: &str, order: Order) -> Reply {
+        let Some(application) = self.named(name) else {
+            let names = self.applications.iter().filter_map(Application::name);
+            let names: Vec<_> = names.collect();
+            let why = match names.is_empty() {
+                true => "this server has one application; tell it with lowmem-serve ctl".to_owned(),
+                false => format!("there is no application {name}, but {}", names.join(", ")),
+            };
+            return Reply::Refused(why);
+        };
+        let is_stopped = application.standing().is_stopped();
+        match order {
+            Order::Reload if is_stopped => Reply::Refused(format!("{name} is stopped; start it")),
+            Order::Reload => {
+                application.renew();
+                Reply::Done(format!("reloading {name}"))
+            }
+            Order::Stop => {
+                application.stop();
+                Reply::Done(format!("stopping {name}; its places answer 503"))
+            }
+            Order::Sleep if !application.may_sleep() => {
+                Reply::Refused(format!("{name} cannot sleep now"))
+            }
+            Order::Sleep => {
+                application.on(Event::Sleep);
+                Reply::Done(format!("{name} sleeps until a client sends something"))
+            }
+            Order::Wake => {
+                application.on(Event::Wake(Cause::Operator));
+                Reply::Done(format!("waking {name}"))
+            }
+            Order::Start if application.is_stopping() => {
+                Reply::Refused(format!("{name} is still stopping; try again"))
+            }
+            Order::Start => {
+                application.want();
+                Reply::Done(format!("starting {name}"))
             }
         }
     }
@@ -40,11 +94,10 @@ impl Supervisor<'_> {
 
     fn reply(&mut self, request: &Request) -> (Reply, Vec<Event>) {
         let mut applications = self.applications.iter();
-        let is_stopping = applications.all(|own| own.serving() == Serving::Stopping);
-        let is_stopping = if self.applications.is_empty() {
-            self.is_stopping
-        } else {
-            is_stopping
+        let is_stopping = match &self.fleet {
+            Some(fleet) => fleet.is_stopping,
+            None if self.applications.is_empty() => self.is_stopping,
+            None => applications.all(|own| own.serving() == Serving::Stopping),
         };
         if is_stopping && !matches!(request, Request::Status | Request::Jobs(_)) {
             let why = "the server is stopping".to_owned();
@@ -76,6 +129,10 @@ impl Supervisor<'_> {
                 let why = format!("not more than {MOST_WORKERS} workers at once");
                 (Reply::Refused(why), Vec::new())
             }
+            Request::Application(..) => (
+                Reply::Refused("not for the whole server".to_owned()),
+                Vec::new(),
+            ),
             Request::Workers(change) => match self.applications.as_slice() {
                 [only] => change_workers(only, change),
                 _ => {

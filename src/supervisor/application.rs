@@ -5,11 +5,13 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use rustix::process::Pid;
-use tracing::error;
+use tracing::{error, info};
 
 use super::Member;
 use super::changes::Changes;
@@ -19,10 +21,13 @@ use super::keeping::Keeper;
 use super::notice::{self, Banner};
 use super::pool::{Action, Event, Notice, Pool, Settings, View, WorkerId};
 use super::record;
+use super::refusing::Refusing;
+use super::standing::{End, Standing};
+use super::template::Outcome;
 use super::warm::Warm;
 use super::watching::Watching;
-use super::workforce::{Source, Workforce};
-use crate::config::{Config, Reload, TellsImports, WorkerConfig};
+use super::workforce::{Sharer, Source, Workforce};
+use crate::config::{Config, Listen, Place, Reload, TellsImports, WorkerConfig};
 use crate::control::{FromWorker, ToWorker};
 use crate::counters::Gauges;
 use crate::exit::Exit;
@@ -31,8 +36,16 @@ use crate::monitor::Tally;
 use crate::net::Listeners;
 use crate::operator::{ApplicationStatus, Serving, WorkerStatus};
 use crate::sys::process::Ending;
+use crate::telemetry;
+
+/// Each pool has numbers of its own for its workers.
+static POOLS: AtomicU32 = AtomicU32::new(0);
 
 pub(super) struct Application<'a> {
+    /// Where there are several.
+    name: Option<Arc<str>>,
+    listens: Listening,
+    settings: Settings,
     pub(super) pool: Pool,
     pub(super) workforce: Workforce,
     banner: Banner,
@@ -54,32 +67,98 @@ pub(super) struct Application<'a> {
     tally: Option<Arc<Tally>>,
     /// Which workers do not come round, if that is to be told.
     pub(super) watching: Option<Watching>,
+    /// Where there are several: how it stands.
+    standing: Standing,
+    /// Whoever asks meanwhile for what is not served.
+    refusing: Option<Box<Refusing>>,
+    /// Every worker should be replaced when there is room for another start.
+    is_outdated: bool,
+    /// The last template that its workers were replaced for.
+    followed: u32,
+    /// Workers that have died.
+    deaths: u64,
+}
+
+/// What its sockets were opened for.
+#[derive(Debug, PartialEq, Eq)]
+struct Listening {
+    places: Vec<Listen>,
+    mode: Option<u32>,
+    backlog: i32,
+}
+
+impl Listening {
+    fn of(config: &Config) -> Self {
+        Self {
+            places: config.listen.clone(),
+            mode: config.uds_mode,
+            backlog: config.backlog,
+        }
+    }
 }
 
 /// What a worker is told, with what only the supervisor knows.
-pub(super) fn told(config: &Config, launch: &Launch, listeners: &Listeners) -> WorkerConfig {
+pub(super) fn told(
+    config: &Config,
+    launch: &Launch,
+    listeners: &Listeners,
+    shares: bool,
+) -> WorkerConfig {
     WorkerConfig {
         listeners: listeners.kinds(),
         package: launch.package.clone(),
         tells_imports: match &config.reload {
             _ if config.preload || launch.package.is_none() => TellsImports::Never,
             Some(_) => TellsImports::WhenReady,
+            None if shares => TellsImports::WhenReady,
             None if config.sleep.makes_template => TellsImports::BeforeSleep,
             None => TellsImports::Never,
         },
+        place: launch.directory.clone().map(|directory| Place {
+            directory,
+            variables: launch.variables.clone(),
+        }),
         ..config.worker.clone()
     }
 }
 
 impl<'a> Application<'a> {
+    /// Has it forked from a template that others share, if it may be.
+    pub(super) fn share(&mut self, sharer: Option<Sharer>) {
+        self.workforce.share(sharer);
+    }
+
+    /// Has its workers replaced, once for each template, if there is one that they are not from.
+    pub(super) fn follow_template(&mut self) {
+        let newer = self.workforce.newer_template();
+        if let Some(newer) = newer.filter(|newer| self.is_running && *newer > self.followed) {
+            self.followed = newer;
+            self.is_outdated = true;
+        }
+    }
+
+    /// Handles what came of a worker that a template was asked for, if it is one of its own.
+    pub(super) fn settle(&mut self, outcome: Outcome) -> Option<Outcome> {
+        let id = outcome.worker()?;
+        if !self.workforce.has(id) {
+            return Some(outcome);
+        }
+        self.speak();
+        self.workforce.settle(outcome);
+        None
+    }
+
     /// Prepares everything; the first `Tick` starts its workers.
     pub(super) fn new(member: Member, reread: &'a Reread<'a>) -> io::Result<Self> {
         let Member {
+            name,
+            shares,
             config,
             launch,
             listeners,
+            ..
         } = member;
-        let worker = told(&config, &launch, &listeners);
+        let worker = told(&config, &launch, &listeners, shares);
         let source = match &config.reload {
             _ if config.preload => Source::Preload,
             Some(reload) if worker.tells_imports == TellsImports::WhenReady => {
@@ -97,6 +176,9 @@ impl<'a> Application<'a> {
         }
         let stall = config.stall;
         let mut application = Self {
+            name: name.map(Into::into),
+            listens: Listening::of(&config),
+            settings: settings(&config),
             pool: Pool::new(settings(&config)),
             banner: Banner::of(&config, &launch, &listeners),
             workforce: Workforce::new(launch, listeners, worker, source)?,
@@ -109,11 +191,172 @@ impl<'a> Application<'a> {
             exit: None,
             tally: None,
             watching: stall.map(Watching::new),
+            standing: Standing::waiting(),
+            refusing: None,
+            is_outdated: false,
+            followed: 0,
+            deaths: 0,
         };
         if stall.is_some() {
             application.tally();
         }
         Ok(application)
+    }
+
+    /// From now on log lines are about it.
+    fn speak(&self) {
+        if self.name.is_some() {
+            telemetry::name_lines(self.name.clone());
+        }
+    }
+
+    /// Its name, where there are several.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// How it stands among others.
+    pub(super) fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// Whether it waits for room to start, or to replace its workers.
+    pub(super) fn wants_to_start(&self, now: Instant) -> bool {
+        (self.standing.is_due(now) && self.workforce.is_admitted(now))
+            || (self.is_outdated && self.standing.is_up())
+    }
+
+    /// Whether it starts workers, for which others wait.
+    pub(super) fn is_busy(&self, now: Instant) -> bool {
+        let is_starting = !self.is_running && self.standing.has_just_begun(now);
+        is_starting || self.pool.is_swapping()
+    }
+
+    /// Starts it, or replaces its workers.
+    pub(super) fn start(&mut self) {
+        let now = Instant::now();
+        if self.standing.is_due(now) {
+            if self.exit.take().is_some() {
+                self.pool = Pool::new(Settings {
+                    serial: next_serial(),
+                    ..self.settings
+                });
+            }
+            self.standing.begin(now);
+            self.is_outdated = false;
+            self.on(Event::Tick);
+        } else if std::mem::take(&mut self.is_outdated) {
+            self.on(Event::Recycle);
+        }
+    }
+
+    /// Has its workers replaced, or it started again, when there is room for it.
+    pub(super) fn renew(&mut self) {
+        self.is_outdated = true;
+        self.standing.want();
+    }
+
+    /// Its operator wants it stopped, and 503 answered in its place.
+    pub(super) fn stop(&mut self) {
+        self.speak();
+        if self.standing.stop() {
+            self.on(Event::Stop);
+        }
+        self.answer_503();
+    }
+
+    /// Whether it is stopped once its workers have ended.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.standing.is_stopped() && !self.pool.is_empty()
+    }
+
+    /// Its operator wants it served.
+    pub(super) fn want(&mut self) {
+        self.standing.want();
+    }
+
+    /// It is to be served no more.
+    pub(super) fn leave(&mut self) {
+        self.speak();
+        let was_up = self.standing.leave();
+        self.refusing = None;
+        if was_up {
+            info!("It is no longer in the settings; stopping it.");
+            self.on(Event::Stop);
+        }
+    }
+
+    /// The whole server ends, in this way.
+    pub(super) fn leave_with(&mut self, event: Event) {
+        self.speak();
+        let was_up = self.standing.leave();
+        self.refusing = None;
+        if was_up || !self.pool.is_empty() {
+            self.on(event);
+        }
+    }
+
+    /// Whether it has this name, and is not about to go.
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        self.name() == Some(name) && !self.standing.is_leaving()
+    }
+
+    /// Whether it listens as these settings have it.
+    pub(super) fn listens_as(&self, config: &Config) -> bool {
+        self.listens == Listening::of(config)
+    }
+
+    /// Whether nothing is left of it.
+    pub(super) fn is_gone(&self) -> bool {
+        self.standing.is_leaving() && self.pool.is_empty()
+    }
+
+    /// Where it listens.
+    pub(super) fn listeners(&self) -> &Rc<Listeners> {
+        self.workforce.listeners()
+    }
+
+    /// From now on its workers are those of other settings; those that serve are replaced.
+    pub(super) fn take(&mut self, member: Member) {
+        self.speak();
+        let worker = told(
+            &member.config,
+            &member.launch,
+            &member.listeners,
+            member.shares,
+        );
+        self.listens = Listening::of(&member.config);
+        self.settings = settings(&member.config);
+        self.pool.take(self.settings);
+        self.banner = Banner::of(&member.config, &member.launch, &member.listeners);
+        self.workforce
+            .replace(member.launch, member.listeners, worker);
+        info!("Its settings have changed.");
+        self.renew();
+    }
+
+    fn answer_503(&mut self) {
+        if self.name.is_some() && !self.standing.is_leaving() {
+            self.refusing.get_or_insert_default();
+        }
+    }
+
+    /// Its last worker has ended.
+    fn is_over(&mut self, exit: Exit) {
+        self.exit = Some(exit);
+        self.is_running = false;
+        if self.name.is_none() {
+            return;
+        }
+        match self.standing.ended(Instant::now()) {
+            End::Again(pause) => {
+                let seconds = pause.as_secs();
+                error!("It is stopped and answers 503; trying again in {seconds} s.");
+                self.answer_503();
+            }
+            End::Stopped => info!("Stopped; it answers 503."),
+            End::Gone => info!("Stopped."),
+        }
     }
 
     /// How it ended, once it has.
@@ -127,12 +370,17 @@ impl<'a> Application<'a> {
     }
 
     /// What it is called.
-    pub(super) fn name(&self) -> &str {
-        self.workforce.application()
+    fn shown_name(&self) -> &str {
+        self.name().unwrap_or(self.workforce.application())
     }
 
     /// How it is.
     pub(super) fn serving(&self) -> Serving {
+        if self.name.is_some()
+            && let Some(other) = self.standing.shown()
+        {
+            return other;
+        }
         self.pool.serving()
     }
 
@@ -151,8 +399,10 @@ impl<'a> Application<'a> {
         let views = self.pool.views();
         let workers = views.map(|view| self.worker_status(view, weighs));
         ApplicationStatus {
-            name: self.workforce.application().to_owned(),
+            name: self.shown_name().to_owned(),
             state: self.serving(),
+            pss: weighs.then(|| self.workforce.pss()).flatten(),
+            deaths: self.deaths,
             places: self.banner.places.clone(),
             workers_wanted: self.wanted(),
             workers: workers.collect(),
@@ -181,7 +431,7 @@ impl<'a> Application<'a> {
         if let Some(tally) = &self.tally {
             return Arc::clone(tally);
         }
-        let tally = Arc::new(Tally::new(self.name()));
+        let tally = Arc::new(Tally::new(self.shown_name()));
         self.workforce.count_in(Arc::clone(&tally));
         self.tally = Some(Arc::clone(&tally));
         tally
@@ -246,6 +496,7 @@ impl<'a> Application<'a> {
 
     /// Handles what its workers have said.
     pub(super) fn hear(&mut self) {
+        self.speak();
         for (id, message) in self.workforce.heard() {
             let event = match message {
                 FromWorker::Ready => {
@@ -275,6 +526,7 @@ impl<'a> Application<'a> {
         let Some(id) = self.workforce.id(pid) else {
             return false;
         };
+        self.speak();
         self.is_unsettled = true;
         self.ended(id, ending);
         true
@@ -287,11 +539,23 @@ impl<'a> Application<'a> {
 
     /// Handles what nobody says: workers that came to nothing, changes of the source, the time.
     pub(super) fn turn(&mut self) {
+        self.speak();
+        if let Some(refusing) = &mut self.refusing {
+            refusing.turn(self.workforce.listeners(), Instant::now());
+        }
+        let follower = self.follower.as_mut();
+        let has_changed =
+            follower.is_some_and(|follower| follower.takes_changes(&mut self.workforce));
+        if !self.has_begun() {
+            if has_changed && !self.standing.is_stopped() {
+                self.standing.want();
+            }
+            return;
+        }
         while let Some((id, ending)) = self.workforce.lost() {
             self.ended(id, ending);
         }
-        let follower = self.follower.as_mut();
-        if follower.is_some_and(|follower| follower.takes_changes(&mut self.workforce)) {
+        if has_changed {
             self.on(Event::Changed);
         }
         self.hear_keeper();
@@ -316,6 +580,7 @@ impl<'a> Application<'a> {
 
     /// Tells the pool and does what it says.
     pub(super) fn on(&mut self, event: Event) {
+        self.speak();
         match event {
             Event::Recycle => self.workforce.import_anew(),
             Event::Changed => self.workforce.source_changed(),
@@ -353,11 +618,17 @@ impl<'a> Application<'a> {
             Action::Kill(id) => self.workforce.kill(id),
             Action::Weigh(id) => return Some(Event::Weighed(id, self.workforce.weigh(id))),
             Action::Say(notice) => {
-                self.is_running |= notice == Notice::Running;
                 self.count(notice);
+                if matches!(notice, Notice::Died(..) | Notice::CannotStart(..)) {
+                    self.deaths += 1;
+                }
+                if notice == Notice::Running {
+                    self.is_running = true;
+                    self.refusing = None;
+                }
                 notice::say(notice, &self.banner, &self.workforce);
             }
-            Action::Exit(exit) => self.exit = Some(exit),
+            Action::Exit(exit) => self.is_over(exit),
         }
         None
     }
@@ -367,27 +638,32 @@ impl<'a> Application<'a> {
         let follower = self.follower.as_deref().map(AsFd::as_fd);
         let controls = self.workforce.controls().map(AsFd::as_fd);
         let keeper = self.keeper.as_deref().map(AsFd::as_fd);
-        follower.into_iter().chain(keeper).chain(controls)
+        let refusing = self.refusing.iter();
+        let refusing = refusing.flat_map(|own| own.sources(self.workforce.listeners()));
+        let own = follower.into_iter().chain(keeper);
+        own.chain(controls).chain(refusing)
     }
 
     /// When [`Self::turn`] is due, if nothing else happens.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let follower = self.follower.as_deref().and_then(Follower::due);
-        let keeper = self.keeper.as_deref().and_then(Keeper::next_deadline);
-        let clock = self.clock.as_ref().map(Clock::deadline);
-        let slow_start = self.pool.next_slow_start();
-        let watching = self.watching.as_ref().map(Watching::due);
-        [
-            self.pool.next_deadline(),
-            slow_start,
-            follower,
-            keeper,
-            clock,
-            watching,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        let refusing = self.refusing.as_deref().and_then(Refusing::deadline);
+        let always = [follower, refusing];
+        // What nothing is done about before it has begun would wake the supervisor without end.
+        let begun = self.has_begun().then(|| {
+            let keeper = self.keeper.as_deref().and_then(Keeper::next_deadline);
+            let clock = self.clock.as_ref().map(Clock::deadline);
+            let slow_start = self.pool.next_slow_start();
+            let watching = self.watching.as_ref().map(Watching::due);
+            [self.pool.next_deadline(), slow_start, keeper, clock, watching]
+        });
+        let begun = begun.into_iter().flatten();
+        always.into_iter().chain(begun).flatten().min()
+    }
+
+    /// Whether its pool decides; one of several waits for its turn first.
+    fn has_begun(&self) -> bool {
+        self.name.is_none() || self.standing.is_up() || !self.pool.is_empty()
     }
 }
 
@@ -402,7 +678,12 @@ fn settings(config: &Config) -> Settings {
         wake_timeout: config.sleep.wake_timeout,
         keep_template: (config.preload || config.sleep.makes_template)
             .then_some(config.sleep.keep_template),
+        serial: next_serial(),
         // Another number in each process: what keeps hash maps unpredictable.
         seed: RandomState::new().hash_one(()),
     }
+}
+
+fn next_serial() -> u32 {
+    POOLS.fetch_add(1, Ordering::Relaxed)
 }

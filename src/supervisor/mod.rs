@@ -9,6 +9,7 @@ mod answers;
 mod application;
 mod asleep;
 mod changes;
+mod fleet;
 mod follower;
 mod hours;
 mod jobs;
@@ -18,10 +19,14 @@ mod notice;
 mod operator;
 pub mod pool;
 mod record;
+mod refusing;
 mod restart;
 mod service;
+mod shared;
+mod sharing;
 mod signals;
 mod stall;
+mod standing;
 mod template;
 mod warm;
 mod watching;
@@ -29,6 +34,8 @@ mod workforce;
 
 use std::io;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -36,6 +43,7 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 use self::application::Application;
+use self::fleet::Fleet;
 use self::jobs::Jobs;
 use self::monitored::{Monitored, watched};
 use self::notice::Parent;
@@ -43,30 +51,39 @@ use self::operator::Operator;
 use self::pool::Event;
 use self::service::{Seen, Service};
 use self::signals::Signals;
-use crate::config::{Config, WorkerConfig};
+use crate::config::{self, Config, WorkerConfig};
 use crate::exit::Exit;
 use crate::launch::Launch;
 use crate::net::Listeners;
+use crate::operator::OperatorSocket;
 use crate::sys::clock;
 use crate::sys::notify::{self, Notify};
 use crate::sys::process::{self, Ending};
 use crate::sys::startup;
 use crate::sys::want::Want;
+use crate::telemetry;
 
 /// How a worker ends that was killed by nobody in particular.
 const KILLED: Ending = Ending::Signal(libc::SIGKILL);
 
+pub use self::fleet::Catalog;
 pub use self::follower::Reread;
 
 /// An application as it is started: its settings, its Python, the places it is reached at.
 #[derive(Debug)]
 pub struct Member {
+    /// Its name, where there are several.
+    pub name: Option<String>,
+    /// Whether it may be forked from a template that it shares with others.
+    pub shares: bool,
+    /// Where its own modules are.
+    pub directory: PathBuf,
     /// Its settings.
     pub config: Config,
     /// How its workers are started.
     pub launch: Launch,
     /// Where it listens.
-    pub listeners: Listeners,
+    pub listeners: Rc<Listeners>,
 }
 
 /// What is run apart from requests, and by whom the server itself is asked.
@@ -78,7 +95,7 @@ pub struct Work {
     pub launch: Launch,
 }
 
-/// Serves until it is told to stop or cannot go on.
+/// Serves an application until the server is told to stop or cannot go on.
 pub fn run(members: Vec<Member>, work: Work, reread: &Reread<'_>) -> io::Result<Exit> {
     let parent = Parent::of(&members);
     let Work { config, launch } = work;
@@ -94,6 +111,7 @@ pub fn run(members: Vec<Member>, work: Work, reread: &Reread<'_>) -> io::Result<
     let monitored = status.map(|status| Monitored::start(status, &mut applications, watched));
     let mut supervisor = Supervisor {
         applications,
+        fleet: None,
         monitored: monitored.transpose()?,
         signals: Signals::install()?,
         parent,
@@ -109,8 +127,36 @@ pub fn run(members: Vec<Member>, work: Work, reread: &Reread<'_>) -> io::Result<
     supervisor.serve()
 }
 
+/// Serves several applications until the server is told to stop.
+pub fn run_fleet(
+    fleet: &config::Fleet,
+    operator: Option<&OperatorSocket>,
+    catalog: &dyn Catalog,
+    reread: &Reread<'_>,
+) -> io::Result<Exit> {
+    let mut supervisor = Supervisor {
+        applications: Vec::new(),
+        fleet: Some(Fleet::new(fleet, catalog, reread)?),
+        signals: Signals::install()?,
+        parent: Parent::OfWorkers,
+        is_announced: false,
+        want: Want::watch(),
+        operator: Operator::open(operator)?,
+        jobs: None,
+        grace: Duration::ZERO,
+        is_stopping: false,
+        began: Instant::now(),
+        monitored: None,
+        service: Notify::from_environment().map(|it| (it, Service::new(notify::watchdog()))),
+    };
+    supervisor.add_known()?;
+    supervisor.serve()
+}
+
 struct Supervisor<'a> {
     applications: Vec<Application<'a>>,
+    /// What several applications have in common.
+    fleet: Option<Fleet<'a>>,
     signals: Signals,
     parent: Parent,
     /// The parent's own line has been written.
@@ -161,6 +207,7 @@ impl Supervisor<'_> {
         self.hear_signals();
         // Reaped before the sockets are read: by now everything that the dead have said is in them.
         let ended: Vec<_> = std::iter::from_fn(process::reap).collect();
+        self.hear_templates();
         for application in &mut self.applications {
             application.hear();
         }
@@ -175,6 +222,8 @@ impl Supervisor<'_> {
         if let Some(jobs) = &mut self.jobs {
             jobs.turn();
         }
+        self.turn_fleet();
+        telemetry::name_lines(None);
         self.announce();
         self.publish();
         self.tell_service();
@@ -182,6 +231,10 @@ impl Supervisor<'_> {
 
     /// How the server ends, once no application is left.
     fn exit(&self) -> Option<Exit> {
+        if let Some(fleet) = &self.fleet {
+            let is_over = fleet.is_stopping && self.applications.is_empty();
+            return is_over.then_some(Exit::Stopped);
+        }
         if self.applications.is_empty() {
             return self.is_stopping.then_some(Exit::Stopped);
         }
@@ -221,6 +274,10 @@ impl Supervisor<'_> {
                 self.parent.stopping(arrived.number);
                 self.stop_jobs(arrived.event);
             }
+            if self.fleet.is_some() {
+                self.tell_fleet(arrived.event);
+                continue;
+            }
             for application in &mut self.applications {
                 application.on(arrived.event);
             }
@@ -246,6 +303,10 @@ impl Supervisor<'_> {
             return;
         }
         // Otherwise it was a template, or an orphan, which process 1 has to reap.
+        if self.template_ended(pid, ending) {
+            return;
+        }
+        // Otherwise it was an application's template, or an orphan, which process 1 has to reap.
         for application in &mut self.applications {
             application.stranger_ended(pid, ending);
         }
@@ -281,6 +342,8 @@ impl Supervisor<'_> {
 
     /// Sleeps until something happens or a deadline comes.
     fn wait(&self) -> io::Result<()> {
+        let templates = self.fleet.iter().flat_map(|fleet| &fleet.templates);
+        let templates: Vec<_> = templates.map(|own| own.borrow()).collect();
         let mut sources = vec![(self.signals.as_fd(), PollFlags::IN)];
         sources.extend(
             self.monitored
@@ -297,6 +360,15 @@ impl Supervisor<'_> {
         for application in &self.applications {
             sources.extend(application.sources().map(|fd| (fd, PollFlags::IN)));
             next = next.into_iter().chain(application.next_deadline()).min();
+        }
+        let controls = templates.iter().filter_map(|own| own.control());
+        sources.extend(controls.map(|control| (control.as_fd(), PollFlags::IN)));
+        if let Some(fleet) = &self.fleet {
+            sources.push((fleet.source(), PollFlags::IN));
+            next = next
+                .into_iter()
+                .chain(fleet.deadline(&self.applications))
+                .min();
         }
         let mut sources: Vec<_> = sources
             .into_iter()

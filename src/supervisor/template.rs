@@ -74,6 +74,16 @@ pub(super) enum Outcome {
     Unfit(Unfit),
 }
 
+impl Outcome {
+    /// The worker that it is about.
+    pub(super) fn worker(&self) -> Option<WorkerId> {
+        match self {
+            Self::Forked(id, _) | Self::Lost(id, _) | Self::Declined(id) => Some(*id),
+            Self::Unfit(_) => None,
+        }
+    }
+}
+
 impl Purpose {
     /// What becomes of a worker that the template does not fork.
     fn lost(self, id: WorkerId, ending: Ending) -> Outcome {

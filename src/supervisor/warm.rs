@@ -14,18 +14,27 @@ use std::path::{Path, PathBuf};
 
 use tracing::{debug, info};
 
+use super::sharing;
+
 use crate::config::{Reload, WorkerConfig};
 use crate::control::{Imported, ToImport, ToWorker, Unfit};
 
 /// So many templates may fail. Each costs what a start costs.
 const ATTEMPTS: u32 = 5;
 
+/// Which modules are an application's own, and no template's.
+#[derive(Debug)]
+pub(super) enum Own {
+    /// Those that are watched, or beside the application: in its directory, without links.
+    Watched(Reload, PathBuf),
+    /// Those in the directories of the applications that share it.
+    Applications(Vec<PathBuf>),
+}
+
 #[derive(Debug)]
 pub(super) struct Warm {
-    reload: Reload,
+    own: Own,
     worker: Box<WorkerConfig>,
-    /// The application's directory, without links.
-    app_dir: PathBuf,
     /// What the last worker told, until a template has been made of it.
     last: Option<Imported>,
     /// What there is a template of.
@@ -38,15 +47,29 @@ pub(super) struct Warm {
 impl Warm {
     pub(super) fn of(reload: &Reload, worker: &WorkerConfig) -> Self {
         let app_dir = &worker.app_dir;
+        let app_dir = app_dir.canonicalize().unwrap_or_else(|_| app_dir.clone());
+        Self::new(Own::Watched(reload.clone(), app_dir), worker.clone())
+    }
+
+    pub(super) fn new(own: Own, worker: WorkerConfig) -> Self {
         Self {
-            reload: reload.clone(),
-            worker: Box::new(worker.clone()),
-            app_dir: app_dir.canonicalize().unwrap_or_else(|_| app_dir.clone()),
+            own,
+            worker: Box::new(worker),
             last: None,
             made_of: None,
             left_out: BTreeMap::new(),
             failures: 0,
         }
+    }
+
+    /// These modules are an application's own from now on.
+    pub(super) fn owned_by(&mut self, own: Own) {
+        self.own = own;
+    }
+
+    /// Whether so many templates have failed that none is made.
+    pub(super) fn has_given_up(&self) -> bool {
+        self.failures >= ATTEMPTS
     }
 
     /// A worker is ready. The first message to a template, if there is to be another one.
@@ -154,10 +177,15 @@ impl Warm {
     }
 
     fn is_below(&self, directory: &Path) -> bool {
-        let roots = self.reload.directories.iter().chain([&self.app_dir]);
-        roots
-            .into_iter()
-            .any(|root| self.reload.reaches(root, directory))
+        match &self.own {
+            Own::Watched(reload, app_dir) => {
+                let roots = reload.directories.iter().chain([app_dir]);
+                roots
+                    .into_iter()
+                    .any(|root| reload.reaches(root, directory))
+            }
+            Own::Applications(own) => sharing::is_below(directory, own),
+        }
     }
 }
 

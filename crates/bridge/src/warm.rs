@@ -8,7 +8,7 @@ use std::path::Path;
 use pyo3::prelude::*;
 use pyo3::types::{PyFrozenSet, PyList};
 
-use lowmem_base::config::WorkerConfig;
+use lowmem_base::config::{Place, WorkerConfig};
 use lowmem_base::control::{Imported, ToImport, Unfit};
 use lowmem_base::sys::inventory;
 
@@ -79,6 +79,21 @@ pub fn is_current(py: Python<'_>, config: &WorkerConfig) -> bool {
 /// Our package was not found, or raised.
 pub fn renew(py: Python<'_>, config: &WorkerConfig) -> PyResult<()> {
     module(py, config)?.call_method0("renew")?;
+    Ok(())
+}
+
+/// Makes a worker, forked from a template that several applications share, one application's.
+///
+/// # Errors
+/// It may not enter its directory, or our package was not found.
+pub fn take_place(py: Python<'_>, config: &WorkerConfig, place: &Place) -> PyResult<()> {
+    let arguments = (
+        place.directory.to_string_lossy(),
+        &place.variables,
+        PyList::new(py, &config.argv)?,
+        config.app_dir.to_string_lossy(),
+    );
+    module(py, config)?.call_method1("take_place", arguments)?;
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use toml::de::{DeTable, DeValue};
 
-use super::{Entry, line};
+use super::Entry;
 
 /// Whether a table is this one.
 pub(super) fn is_ours(key: &str) -> bool {
@@ -13,7 +13,7 @@ pub(super) fn is_ours(key: &str) -> bool {
 pub(super) fn entries(
     table: &DeTable<'_>,
     at: usize,
-    text: &str,
+    place: &dyn Fn(usize) -> String,
 ) -> Result<Vec<Entry>, Vec<(usize, String)>> {
     let (mut values, mut wrong) = (Vec::new(), Vec::new());
     for (name, value) in table {
@@ -40,7 +40,7 @@ pub(super) fn entries(
     Ok(vec![Entry {
         id: "caches".to_owned(),
         values,
-        line: line(text, at),
+        place: place(at),
     }])
 }
 

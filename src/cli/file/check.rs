@@ -6,31 +6,80 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Args, Command};
 use toml::de::DeValue;
 
-use crate::cli::Flags;
 use crate::cli::kind::{Kind, is_setting};
+use crate::cli::{Flags, fleet};
+
+/// Which settings there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// Those of an application that is served alone.
+    Alone,
+    /// Those that stand before the applications.
+    All,
+    /// Those of one application of several.
+    Application,
+}
+
+/// What several applications have not: nothing would run it.
+const ONLY_ALONE: [&str; 7] = [
+    "jobs",
+    "jobs_only",
+    "queue",
+    "queue_concurrent",
+    "queue_retries",
+    "queue_timeout",
+    "queue_max_memory",
+];
+
+/// What is the whole server's, and not one application's.
+const ONLY_ALL: [&str; 1] = ["operator_socket"];
+
+/// What to tell the author of a setting that an application has only alone.
+pub(super) fn only_alone(key: &str) -> String {
+    format!(
+        "{key}: a server of several applications runs no jobs and no queue; a server with \
+         --jobs-only and a settings file of its own does"
+    )
+}
 
 /// The option's id and its values as they would have been typed.
-pub(super) fn entry(key: &str, value: &DeValue<'_>) -> Result<(String, Vec<String>), String> {
-    let definition = definition();
+pub(super) fn entry(
+    whose: Whose,
+    key: &str,
+    value: &DeValue<'_>,
+) -> Result<(String, Vec<String>), String> {
+    let definition = definition(whose);
     let name = key.replace('_', "-");
     let options = definition.get_arguments();
     let Some(option) = options
         .filter(|arg| is_setting(arg))
         .find(|arg| is_called(arg, &name))
     else {
-        return Err(unknown(key, &name));
+        return Err(unknown_of(&definition, key, &name));
     };
+    let id = option.get_id().as_str();
+    if whose != Whose::Alone && ONLY_ALONE.contains(&id) {
+        return Err(only_alone(key));
+    }
+    if whose == Whose::Application && ONLY_ALL.contains(&id) {
+        return Err(format!(
+            "{key} is the whole server's; write it before the tables [apps.NAME]"
+        ));
+    }
     let values = texts(Kind::of(option), value)
         .map_err(|wanted| format!("{key} wants {wanted}, not {}", article(value.type_str())))?;
     for value in &values {
-        possible(option, value).map_err(|why| format!("{key} = {value:?}: {why}"))?;
+        possible(&definition, option, value).map_err(|why| format!("{key} = {value:?}: {why}"))?;
     }
     Ok((option.get_id().to_string(), values))
 }
 
 /// The options without their variables, which have nothing to do with what is in the file.
-fn definition() -> Command {
-    let command = Flags::augment_args(Command::new("settings"));
+fn definition(whose: Whose) -> Command {
+    let command = match whose {
+        Whose::Alone => Flags::augment_args(Command::new("settings")),
+        Whose::All | Whose::Application => fleet::definition(),
+    };
     command.mut_args(|arg| arg.env(Resettable::Reset))
 }
 
@@ -42,14 +91,18 @@ fn is_called(arg: &Arg, name: &str) -> bool {
 
 /// What to tell who wrote `key`, which is no setting, and meant the option `name`.
 pub(in crate::cli) fn unknown(key: &str, name: &str) -> String {
+    unknown_of(&definition(Whose::Alone), key, name)
+}
+
+fn unknown_of(definition: &Command, key: &str, name: &str) -> String {
     if let Some(positive) = name.strip_prefix("no-") {
-        let options = definition();
-        if options.get_arguments().any(|arg| is_called(arg, positive)) {
+        let mut options = definition.get_arguments();
+        if options.any(|arg| is_called(arg, positive)) {
             return format!("there is no setting {key}; write {positive} = false");
         }
     }
     let typed = ["settings".to_owned(), format!("--{name}=")];
-    let error = definition().try_get_matches_from(typed).err();
+    let error = definition.clone().try_get_matches_from(typed).err();
     let suggested = error.and_then(|error| match error.get(ContextKind::SuggestedArg) {
         Some(ContextValue::String(near)) => Some(near.trim_start_matches('-').to_owned()),
         _ => None,
@@ -100,7 +153,7 @@ fn article(kind: &str) -> String {
 }
 
 /// Lets the option itself read the value.
-fn possible(option: &Arg, value: &str) -> Result<(), String> {
+fn possible(definition: &Command, option: &Arg, value: &str) -> Result<(), String> {
     if Kind::of(option) == Kind::Boolean {
         return Ok(());
     }
@@ -108,7 +161,7 @@ fn possible(option: &Arg, value: &str) -> Result<(), String> {
         return Ok(());
     };
     let typed = ["settings".to_owned(), format!("--{long}={value}")];
-    let Err(error) = definition().try_get_matches_from(typed) else {
+    let Err(error) = definition.clone().try_get_matches_from(typed) else {
         return Ok(());
     };
     let choices = match error.get(ContextKind::ValidValue) {

@@ -2,7 +2,8 @@
 
 use toml::de::{DeTable, DeValue};
 
-use super::{Entry, line};
+use super::Entry;
+use super::check::Whose;
 use crate::cli::job as typed;
 
 /// The settings of `[queue]`, each an option `--queue-…`.
@@ -18,10 +19,10 @@ pub(super) fn entries(
     key: &str,
     table: &DeTable<'_>,
     at: usize,
-    text: &str,
+    place: &dyn Fn(usize) -> String,
 ) -> Result<Vec<Entry>, Vec<(usize, String)>> {
     if key == "queue" {
-        return queue(table, at, text);
+        return queue(table, at, place);
     }
     let (mut jobs, mut wrong) = (Vec::new(), Vec::new());
     for (name, value) in table {
@@ -41,7 +42,7 @@ pub(super) fn entries(
     Ok(vec![Entry {
         id: "jobs".to_owned(),
         values: jobs,
-        line: line(text, at),
+        place: place(at),
     }])
 }
 
@@ -74,18 +75,22 @@ fn job(name: &str, settings: &DeTable<'_>) -> Result<String, String> {
     Ok(text)
 }
 
-fn queue(table: &DeTable<'_>, at: usize, text: &str) -> Result<Vec<Entry>, Vec<(usize, String)>> {
+fn queue(
+    table: &DeTable<'_>,
+    at: usize,
+    place: &dyn Fn(usize) -> String,
+) -> Result<Vec<Entry>, Vec<(usize, String)>> {
     let mut entries = vec![Entry {
         id: "queue".to_owned(),
         values: vec!["true".to_owned()],
-        line: line(text, at),
+        place: place(at),
     }];
     let mut wrong = Vec::new();
     for (key, value) in table {
         let name = key.get_ref().replace('_', "-");
         let at = key.span().start;
         let found = if QUEUE.contains(&name.as_str()) {
-            super::check::entry(&format!("queue-{name}"), value.get_ref())
+            super::check::entry(Whose::Alone, &format!("queue-{name}"), value.get_ref())
         } else {
             Err(format!(
                 "there is no setting queue.{name}; there are {}",
@@ -96,7 +101,7 @@ fn queue(table: &DeTable<'_>, at: usize, text: &str) -> Result<Vec<Entry>, Vec<(
             Ok((id, values)) => entries.push(Entry {
                 id,
                 values,
-                line: line(text, at),
+                place: place(at),
             }),
             Err(why) => wrong.push((at, why)),
         }

@@ -8,6 +8,7 @@
 mod caches;
 mod check;
 mod jobs;
+mod several;
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -15,7 +16,10 @@ use std::{fs, io};
 use clap::Command;
 use toml::de::DeTable;
 
+use self::check::Whose;
+
 pub(super) use check::unknown;
+pub(super) use several::{Several, Table};
 
 /// The names, best first.
 pub const NAMES: [&str; 2] = ["lowmem-serve.toml", PROJECT];
@@ -31,16 +35,19 @@ const TABLE: [&str; 2] = ["tool", "lowmem-serve"];
 pub(super) struct File {
     path: PathBuf,
     entries: Vec<Entry>,
+    /// The applications, where there are several.
+    several: Option<Several>,
 }
 
 /// One setting.
 #[derive(Debug)]
 pub(super) struct Entry {
     /// The option's id.
-    id: String,
+    pub id: String,
     /// As they would have been typed.
-    values: Vec<String>,
-    line: usize,
+    pub values: Vec<String>,
+    /// `lowmem-serve.toml:3`
+    pub place: String,
 }
 
 /// The file that was named, else the one in the working directory, if there is one. An error is all
@@ -95,15 +102,20 @@ fn read(path: &Path, text: &str) -> Result<Option<File>, String> {
     }
     let mut entries = Vec::new();
     let mut wrong = Vec::new();
+    let is_several = several::is_about_several(table);
+    let whose = if is_several { Whose::All } else { Whose::Alone };
     for (key, value) in table {
-        let name = key.get_ref().as_ref();
+        let (name, at) = (key.get_ref().as_ref(), key.span().start);
+        if several::reads(name) {
+            continue;
+        }
+        if is_several && jobs::is_ours(name) {
+            wrong.push((at, check::only_alone(name)));
+            continue;
+        }
         let own = match value.get_ref().as_table() {
-            Some(inner) if jobs::is_ours(name) => {
-                Some(jobs::entries(name, inner, key.span().start, text))
-            }
-            Some(inner) if caches::is_ours(name) => {
-                Some(caches::entries(inner, key.span().start, text))
-            }
+            Some(inner) if jobs::is_ours(name) => Some(jobs::entries(name, inner, at, &place)),
+            Some(inner) if caches::is_ours(name) => Some(caches::entries(inner, at, &place)),
             _ => None,
         };
         if let Some(own) = own {
@@ -113,18 +125,22 @@ fn read(path: &Path, text: &str) -> Result<Option<File>, String> {
             }
             continue;
         }
-        match check::entry(key.get_ref(), value.get_ref()) {
+        match check::entry(whose, key.get_ref(), value.get_ref()) {
             Ok((id, values)) => entries.push(Entry {
                 id,
                 values,
-                line: line(text, key.span().start),
+                place: place(key.span().start),
             }),
             Err(why) => wrong.push((key.span().start, why)),
         }
     }
+    let several = is_several.then(|| several::read(path, text, table, &mut wrong));
     if wrong.is_empty() {
-        let path = path.to_owned();
-        return Ok(Some(File { path, entries }));
+        return Ok(Some(File {
+            path: path.to_owned(),
+            entries,
+            several,
+        }));
     }
     wrong.sort();
     let lines = wrong
@@ -142,23 +158,45 @@ fn line(text: &str, at: usize) -> usize {
 impl File {
     /// Makes the settings the default values of the options, those of the subcommands too.
     pub(super) fn apply(&self, command: Command) -> Command {
-        let command = command.mut_args(|arg| match self.entry(arg.get_id().as_str()) {
-            // Of a list that is there and empty nothing is left to say.
-            Some(entry) if !entry.values.is_empty() => arg.default_values(entry.values.clone()),
-            _ => arg,
-        });
+        let command = with_defaults(command, &self.entries);
         command.mut_subcommands(|command| self.apply(command))
+    }
+
+    /// The applications, where the file has several.
+    pub(super) fn several(&self) -> Option<&Several> {
+        self.several.as_ref()
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// `lowmem-serve.toml:3`, where an option is set.
     pub(super) fn place(&self, id: &str) -> Option<String> {
-        let entry = self.entry(id)?;
-        Some(format!("{}:{}", self.path.display(), entry.line))
+        Some(self.entry(id)?.place.clone())
     }
 
     fn entry(&self, id: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.id == id)
     }
+}
+
+impl Table {
+    /// As [`File::apply`], with this application's settings.
+    pub(super) fn apply(&self, command: Command) -> Command {
+        with_defaults(command, &self.entries)
+    }
+}
+
+fn with_defaults(command: Command, entries: &[Entry]) -> Command {
+    command.mut_args(|arg| {
+        let entry = entries.iter().find(|entry| arg.get_id() == &entry.id);
+        match entry {
+            // Of a list that is there and empty nothing is left to say.
+            Some(entry) if !entry.values.is_empty() => arg.default_values(entry.values.clone()),
+            _ => arg,
+        }
+    })
 }
 
 #[cfg(test)]

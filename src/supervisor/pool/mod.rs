@@ -68,7 +68,7 @@ pub struct Pool {
     awaits_change: bool,
     /// The longest that a worker has taken to become ready.
     slowest_start: Duration,
-    next_id: u32,
+    next_id: u64,
     actions: Vec<Action>,
 }
 
@@ -97,7 +97,7 @@ impl Pool {
             sleeping: Sleeping::default(),
             awaits_change: false,
             slowest_start: Duration::ZERO,
-            next_id: 0,
+            next_id: u64::from(settings.serial) << 32,
             actions: Vec::new(),
         }
     }
@@ -134,6 +134,21 @@ impl Pool {
         }
         self.balance(now);
         std::mem::take(&mut self.actions)
+    }
+
+    /// Other settings hold from now on, for workers that come; how many there are changes at once.
+    pub fn take(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
+    /// Whether one worker follows another.
+    pub fn is_swapping(&self) -> bool {
+        self.swapping.is_busy()
+    }
+
+    /// Whether there is no worker.
+    pub fn is_empty(&self) -> bool {
+        self.workers.is_empty()
     }
 
     /// When the next `Tick` is due, if nothing else happens.

@@ -9,7 +9,7 @@ use crate::sys::process::Ending;
 
 /// A worker, from the decision to have it until it is reaped. Never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WorkerId(pub(super) u32);
+pub struct WorkerId(pub(super) u64);
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -227,6 +227,8 @@ pub struct Settings {
     pub wake_timeout: Duration,
     /// How long the template outlives the last worker, if it should not do so for ever.
     pub keep_template: Option<Duration>,
+    /// Another number for each pool, so that no two of them have workers of the same number.
+    pub serial: u32,
     /// Any number; it decides how times to live are shortened.
     pub seed: u64,
 }

@@ -19,6 +19,7 @@ impl Workforce {
         match self.launch.start() {
             Ok((pid, control)) => {
                 if let Some(process) = self.process_mut(id) {
+                    process.generation = 0;
                     (process.pid, process.control) = (Some(pid), Some(control));
                 }
                 self.configure(id);
@@ -53,7 +54,8 @@ impl Workforce {
         self.ask_template();
     }
 
-    fn settle(&mut self, outcome: Outcome) {
+    /// Handles what came of a worker that a template was asked for.
+    pub(in crate::supervisor) fn settle(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Lost(id, ending) => self.lost.push_back((id, ending)),
             Outcome::Declined(id) => self.start_without_template(id),
@@ -79,6 +81,10 @@ impl Workforce {
 
     /// A worker has said what it has imported.
     pub(in crate::supervisor) fn imported(&mut self, imported: Imported) {
+        if let Some(sharer) = &self.shared {
+            sharer.template.borrow_mut().told(sharer.number, imported);
+            return;
+        }
         let next = self.warm.as_mut().and_then(|warm| warm.told(imported));
         self.make_template(next);
     }
@@ -106,7 +112,12 @@ impl Workforce {
 
     /// A process has ended that is no worker's, as far as is known.
     pub(in crate::supervisor) fn stranger_ended(&mut self, pid: Pid, ending: Ending) {
+        let is_awaited = self.processes.iter().any(|process| process.pid.is_none());
         let Some(template) = &mut self.template else {
+            match is_awaited {
+                true => self.strangers.push((pid, ending)),
+                false => self.strangers.clear(),
+            }
             return;
         };
         let was_ready = template.is_to_fork();
@@ -119,7 +130,7 @@ impl Workforce {
                     .into_iter()
                     .for_each(|outcome| self.settle(outcome));
             }
-            None if self.processes.iter().any(|process| process.pid.is_none()) => {
+            None if is_awaited => {
                 self.strangers.push((pid, ending));
             }
             None => self.strangers.clear(),
@@ -165,13 +176,15 @@ impl Workforce {
     pub(super) fn end_unborn(&mut self, id: WorkerId, ending: Ending) -> bool {
         let process = self.process(id);
         let is_unborn = process.is_some_and(|process| process.pid.is_none());
-        match &mut self.template {
-            Some(template) if is_unborn => {
+        if is_unborn {
+            if let Some(template) = &mut self.template {
                 template.forget(id);
-                self.lost.push_back((id, ending));
-                true
             }
-            _ => false,
+            if let Some(sharer) = &self.shared {
+                sharer.template.borrow_mut().forget(id);
+            }
+            self.lost.push_back((id, ending));
         }
+        is_unborn
     }
 }

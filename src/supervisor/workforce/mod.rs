@@ -5,13 +5,16 @@ mod forked;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rustix::process::Pid;
 use tracing::{error, warn};
 
 use super::application;
 use super::pool::{Weighing, WorkerId};
+use super::shared::SharedTemplate;
 use super::template::{Purpose, Template};
 use super::warm::Warm;
 use crate::config::{Config, WorkerConfig};
@@ -29,6 +32,8 @@ struct Process {
     id: WorkerId,
     /// None until the template has forked it.
     pid: Option<Pid>,
+    /// Which template that applications share it is from; 0 for none.
+    generation: u32,
     /// Gone when the worker has closed its end, and not there before the template is asked for it.
     control: Option<SupervisorEnd>,
     /// Its place: the lowest number that was free; given up when its process has ended.
@@ -41,7 +46,7 @@ struct Process {
 #[derive(Debug)]
 pub(super) struct Workforce {
     launch: Launch,
-    listeners: Listeners,
+    listeners: Rc<Listeners>,
     /// What workers are told.
     worker: Box<WorkerConfig>,
     processes: Vec<Process>,
@@ -49,6 +54,8 @@ pub(super) struct Workforce {
     waiting: Vec<OwnedFd>,
     /// Where workers are forked from, if they are.
     template: Option<Template>,
+    /// The same, where it is for several applications.
+    shared: Option<Sharer>,
     /// What it is made of, where that is learned from workers.
     warm: Option<Box<Warm>>,
     /// Workers that came to nothing before they had a process.
@@ -59,6 +66,20 @@ pub(super) struct Workforce {
     reaped: Option<(WorkerId, Pid)>,
     /// Where their counts are added up, if they count.
     tally: Option<Arc<Tally>>,
+}
+
+/// An application's part in a template that it shares.
+#[derive(Debug)]
+pub(super) struct Sharer {
+    pub template: SharedTemplate,
+    /// Its number there.
+    pub number: u32,
+}
+
+impl Drop for Sharer {
+    fn drop(&mut self) {
+        self.template.borrow_mut().leave(self.number);
+    }
 }
 
 /// Where workers come from.
@@ -72,7 +93,7 @@ pub(super) enum Source {
 impl Workforce {
     pub(super) fn new(
         launch: Launch,
-        listeners: Listeners,
+        listeners: Rc<Listeners>,
         worker: WorkerConfig,
         source: Source,
     ) -> io::Result<Self> {
@@ -96,6 +117,7 @@ impl Workforce {
             processes: Vec::new(),
             waiting: Vec::new(),
             template,
+            shared: None,
             warm,
             lost: VecDeque::new(),
             strangers: Vec::new(),
@@ -107,6 +129,18 @@ impl Workforce {
     /// Starts a process and sends it its configuration. If that cannot be sent, the process is
     /// killed and its end reported like any other.
     pub(super) fn spawn(&mut self, id: WorkerId) -> io::Result<()> {
+        if let Some(Sharer { template, .. }) = &self.shared {
+            let mut shared = template.borrow_mut();
+            if let Some(control) = shared.fork(id) {
+                let generation = shared.generation();
+                drop(shared);
+                self.add(id, None, Some(control));
+                if let Some(process) = self.process_mut(id) {
+                    process.generation = generation;
+                }
+                return Ok(());
+            }
+        }
         let template = self.template.as_mut();
         let Some(template) = template.filter(|template| template.is_to_fork()) else {
             let (pid, control) = self.launch.start()?;
@@ -127,6 +161,7 @@ impl Workforce {
         self.processes.push(Process {
             id,
             pid,
+            generation: 0,
             control,
             slot: Some(slot),
             page,
@@ -169,7 +204,12 @@ impl Workforce {
     /// The next workers are told what this configuration says.
     pub(super) fn take(&mut self, config: &Config) {
         self.launch.variables.clone_from(&config.environment);
-        let worker = Box::new(application::told(config, &self.launch, &self.listeners));
+        let worker = Box::new(application::told(
+            config,
+            &self.launch,
+            &self.listeners,
+            false,
+        ));
         self.worker.clone_from(&worker);
         if let Some(warm) = &mut self.warm {
             warm.take(worker);
@@ -177,6 +217,47 @@ impl Workforce {
         } else if let Some(template) = &mut self.template {
             template.take(ToWorker::Preload(worker));
         }
+    }
+
+    /// From now on workers are started in this way.
+    pub(super) fn replace(
+        &mut self,
+        launch: Launch,
+        listeners: Rc<Listeners>,
+        worker: WorkerConfig,
+    ) {
+        self.launch = launch;
+        self.listeners = listeners;
+        let worker = Box::new(worker);
+        self.worker.clone_from(&worker);
+        if let Some(template) = &mut self.template {
+            template.take(ToWorker::Preload(worker));
+        }
+    }
+
+    /// From now on workers are forked from a template that others share.
+    pub(super) fn share(&mut self, sharer: Option<Sharer>) {
+        self.shared = sharer;
+    }
+
+    /// Whether it may start workers now, or waits for the template that it shares.
+    pub(super) fn is_admitted(&self, now: Instant) -> bool {
+        let sharer = self.shared.as_ref();
+        sharer.is_none_or(|own| own.template.borrow_mut().admits(own.number, now))
+    }
+
+    /// The template that workers should be from, if some of those that there are are not.
+    pub(super) fn newer_template(&self) -> Option<u32> {
+        let newest = self.shared.as_ref()?.template.borrow().generation();
+        let mut processes = self.processes.iter();
+        processes
+            .any(|process| process.generation < newest)
+            .then_some(newest)
+    }
+
+    /// Where workers accept.
+    pub(super) fn listeners(&self) -> &Rc<Listeners> {
+        &self.listeners
     }
 
     /// Sends a message. A worker that is gone or does not read is left to its deadline.
@@ -226,10 +307,6 @@ impl Workforce {
         }
     }
 
-    pub(super) fn listeners(&self) -> &Listeners {
-        &self.listeners
-    }
-
     /// What workers are told.
     pub(super) fn worker_config(&self) -> &WorkerConfig {
         &self.worker
@@ -251,6 +328,9 @@ impl Workforce {
     pub(super) fn kill(&mut self, id: WorkerId) {
         match (self.process(id).map(|process| process.pid), &self.template) {
             (Some(Some(pid)), _) => process::kill(pid),
+            (Some(None), None) => {
+                self.end_unborn(id, Ending::Signal(libc::SIGKILL));
+            }
             (Some(None), Some(template)) => {
                 template.kill();
                 if self.warm.is_some() {
@@ -308,6 +388,13 @@ impl Workforce {
     /// What a worker has written to.
     pub(super) fn weight(&self, id: WorkerId) -> Option<u64> {
         weight::own(self.process(id)?.pid?)
+    }
+
+    /// What all of its processes weigh together, each page that is shared in parts.
+    pub(super) fn pss(&self) -> Option<u64> {
+        let pids = self.processes.iter().filter_map(|process| process.pid);
+        let weights = pids.map(|pid| weight::weigh(pid).map(|weight| weight.pss));
+        weights.sum()
     }
 
     /// `module:attribute`
@@ -374,6 +461,11 @@ impl Workforce {
             .and_then(|process| Some((id, process.pid?)));
         self.reaped = reaped.or(self.reaped);
         self.processes.retain(|process| process.id != id);
+    }
+
+    /// Whether it is one of these workers.
+    pub(super) fn has(&self, id: WorkerId) -> bool {
+        self.process(id).is_some()
     }
 
     fn process(&self, id: WorkerId) -> Option<&Process> {

@@ -16,6 +16,6 @@ pub use trusted::Trusted;
 pub use websockets::WebSockets;
 pub use worker::{
     AccessSettings, BoundListener, ForwardedField, HttpVersions, Interface, Lifespan,
-    LimitSettings, LogConfig, LogFormat, LogLevel, LogSettings, Loop, ProxySettings, TellsImports,
-    WorkerConfig,
+    LimitSettings, LogConfig, LogFormat, LogLevel, LogSettings, Loop, Place, ProxySettings,
+    TellsImports, WorkerConfig,
 };

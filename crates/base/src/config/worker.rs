@@ -92,6 +92,8 @@ pub struct WorkerConfig {
     pub lazy_imports: Vec<String>,
     /// Requests that a worker makes to itself before it is ready.
     pub warm_up: Vec<String>,
+    /// What a worker that is forked from a template of several applications takes on.
+    pub place: Option<Place>,
     /// Say what has been imported.
     pub tells_imports: TellsImports,
     /// The directory of our Python package, if it was found; filled in like the listeners.
@@ -104,6 +106,24 @@ pub struct WorkerConfig {
     pub slot: usize,
     /// The last descriptor is where the worker counts.
     pub counts: bool,
+}
+
+/// What is one application's own among the processes of several.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The working directory.
+    pub directory: PathBuf,
+    /// Variables on top of those that all have.
+    pub variables: Vec<(String, String)>,
+}
+
+/// The values of variables stay out of whatever a configuration is printed to.
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place")
+            .field("directory", &self.directory)
+            .finish_non_exhaustive()
+    }
 }
 
 impl WorkerConfig {
@@ -269,6 +289,8 @@ pub struct LogSettings {
     pub format: LogFormat,
     /// Colour on stderr (decided by the supervisor: flag, `NO_COLOR`, tty).
     pub stderr_colors: bool,
+    /// The application's name, where there are several: every line says it.
+    pub application: Option<String>,
 }
 
 /// The access log.

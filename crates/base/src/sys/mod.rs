@@ -18,6 +18,7 @@ pub mod shared_page;
 pub mod startup;
 pub mod stop_signals;
 pub mod title;
+pub mod user;
 pub mod want;
 pub mod watch;
 pub mod weight;

@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Child, Command};
 use std::time::Duration;
 
+use super::user::User;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::process::{
@@ -73,17 +74,21 @@ pub fn terminate(pid: u32) {
 /// Starts a process that inherits `control` and that the kernel kills when this one dies.
 ///
 /// It stays in this process group, so that a debugger in it can read the terminal.
-pub fn start(mut command: Command, control: OwnedFd) -> io::Result<Pid> {
+pub fn start(mut command: Command, control: OwnedFd, user: Option<User>) -> io::Result<Pid> {
     let parent = getpid();
     let inherited = control.as_raw_fd();
     let in_child = move || {
+        // Before the tie, which a change of the user undoes.
+        if let Some(user) = &user {
+            user.become_it()?;
+        }
         tie_to(parent, Signal::KILL)?;
         // SAFETY: `control` is open in the parent until the child has called exec.
         let control = unsafe { BorrowedFd::borrow_raw(inherited) };
         fcntl_setfd(control, FdFlags::empty())?;
         Ok(())
     };
-    // SAFETY: between fork and exec it makes four system calls and nothing that locks or allocates.
+    // SAFETY: between fork and exec it makes a handful of system calls and nothing that locks or allocates.
     unsafe { command.pre_exec(in_child) };
     let child = command.spawn()?;
     drop(control);

@@ -4,6 +4,7 @@
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use tracing::field::{Field, Visit};
@@ -12,6 +13,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use super::json::Object;
+use super::name;
 use super::paint::RESET;
 use super::records;
 use super::time::Rfc3339;
@@ -97,7 +99,10 @@ impl Subscriber for Lines {
     }
 
     fn event(&self, event: &Event<'_>) {
-        let mut said = Said::default();
+        let mut said = Said {
+            application: name::current(),
+            ..Said::default()
+        };
         event.record(&mut said);
         if self.only_critical && !said.critical {
             return;
@@ -165,6 +170,7 @@ fn severity(level: Level, critical: bool) -> LogLevel {
 /// An event's message and fields.
 #[derive(Default)]
 struct Said {
+    application: Option<Arc<str>>,
     message: String,
     fields: Vec<(&'static str, Value)>,
     critical: bool,
@@ -241,8 +247,18 @@ pub(super) fn prefix(line: &mut Vec<u8>, upper: &str, color: Option<&str>) {
     line.resize(line.len() + PREFIX_WIDTH - upper.len() - 1, b' ');
 }
 
+/// Writes `[name] `, where there are several applications.
+pub(super) fn about(line: &mut Vec<u8>, application: Option<&str>) {
+    if let Some(name) = application {
+        line.push(b'[');
+        line.extend_from_slice(name.as_bytes());
+        line.extend_from_slice(b"] ");
+    }
+}
+
 fn human(line: &mut Vec<u8>, name: Name, colors: bool, said: &Said) {
     prefix(line, name.upper, colors.then_some(name.color));
+    about(line, said.application.as_deref());
     line.extend_from_slice(said.text().as_bytes());
     line.push(b'\n');
 }
@@ -251,6 +267,9 @@ fn json(line: &mut Vec<u8>, name: Name, said: &Said, time: SystemTime) {
     let mut object = Object::begin(line);
     object.text("time", &Rfc3339(time).to_string());
     object.text("level", name.lower);
+    if let Some(application) = &said.application {
+        object.text("app", application);
+    }
     object.text("message", &said.message);
     for (key, value) in &said.fields {
         match value {
@@ -273,11 +292,13 @@ mod tests {
             level: LogLevel::Info,
             format,
             stderr_colors,
+            application: None,
         })
     }
 
     fn said(message: &str) -> Said {
         Said {
+            application: None,
             message: message.to_owned(),
             fields: vec![
                 ("worker", Value::Bare("7".to_owned())),
@@ -315,6 +336,18 @@ mod tests {
                 std::process::id()
             )
         );
+    }
+
+    #[test]
+    fn a_line_names_its_application() {
+        let named = Said {
+            application: Some("shop".into()),
+            ..said("Hm.")
+        };
+        let human = written(&lines(LogFormat::Human, false), Level::INFO, &named);
+        assert!(human.starts_with("INFO:     [shop] Hm."), "{human}");
+        let json = written(&lines(LogFormat::Json, false), Level::INFO, &named);
+        assert!(json.contains("\"app\": \"shop\", \"message\""), "{json}");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod access;
 mod json;
 mod lines;
+mod name;
 pub mod paint;
 mod records;
 mod time;
@@ -16,10 +17,12 @@ use tracing::subscriber::SetGlobalDefaultError;
 use crate::config::{LogFormat, LogLevel, LogSettings};
 
 pub use access::{AccessLine, AccessLog, printable};
+pub use name::name_lines;
 pub use records::{Records, redirect};
 
 /// Starts logging in this process. Fails when something has already set a subscriber.
 pub fn init(settings: &LogSettings) -> Result<(), SetGlobalDefaultError> {
+    name_lines(settings.application.as_deref().map(Into::into));
     paint::enable(settings.stderr_colors && settings.format == LogFormat::Human);
     tracing::subscriber::set_global_default(lines::Lines::new(settings))
 }

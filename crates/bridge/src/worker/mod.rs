@@ -104,6 +104,10 @@ fn warm_up(
         return Err(out_of_place());
     };
     warm::renew(py, &config)?;
+    if let Some(place) = &config.place {
+        telemetry::name_lines(config.log.application.as_deref().map(Into::into));
+        warm::take_place(py, &config, place)?;
+    }
     start_serving(py, control, *config, descriptors)
 }
 

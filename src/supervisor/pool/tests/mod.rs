@@ -62,6 +62,7 @@ fn story_with(workers: usize, recycle: Recycle) -> (Story, Vec<Action>) {
         follows_changes: false,
         wake_timeout: Duration::from_secs(30),
         keep_template: Some(Duration::from_secs(3_600)),
+        serial: 0,
         seed: 1,
     })
 }
@@ -76,6 +77,7 @@ fn story_without_limit(workers: usize, recycle: Recycle) -> (Story, Vec<Action>)
         follows_changes: false,
         wake_timeout: Duration::from_secs(30),
         keep_template: Some(Duration::from_secs(3_600)),
+        serial: 0,
         seed: 1,
     })
 }

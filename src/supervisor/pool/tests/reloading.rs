@@ -16,6 +16,7 @@ fn watched() -> Story {
         follows_changes: true,
         wake_timeout: Duration::from_secs(30),
         keep_template: Some(Duration::from_secs(3_600)),
+        serial: 0,
         seed: 1,
     };
     started(settings).0

@@ -367,6 +367,7 @@ fn settings() -> impl Iterator<Item = Settings> {
         follows_changes,
         wake_timeout: Duration::from_secs(30),
         keep_template: Some(Duration::from_secs(3_600)),
+        serial: 0,
         seed: 1,
     })
 }

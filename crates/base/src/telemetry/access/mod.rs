@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -20,6 +21,7 @@ use rustix::io::Errno;
 use self::phrase::phrase;
 use super::json::Object;
 use super::lines;
+use super::name;
 use super::paint::RESET;
 use super::records;
 use super::time::Rfc3339;
@@ -63,6 +65,8 @@ pub struct AccessLog {
     buffer: RefCell<Vec<u8>>,
     format: AccessFormat,
     colors: bool,
+    /// The application's name, where there are several.
+    application: Option<Arc<str>>,
     /// Where it goes, unless to stdout.
     file: Option<File>,
 }
@@ -87,6 +91,7 @@ impl AccessLog {
             buffer: RefCell::default(),
             format: settings.format.clone(),
             colors: settings.colors && settings.file.is_none(),
+            application: name::current(),
             file: settings.file.as_ref().map(open).transpose()?,
         })
     }
@@ -101,11 +106,12 @@ impl AccessLog {
         if records::current().is_some_and(|records| records.access(line)) {
             return;
         }
+        let application = self.application.as_deref();
         let mut buffer = self.buffer.borrow_mut();
         let out = &mut *buffer;
         match &self.format {
-            AccessFormat::Uvicorn => human(out, line, self.colors),
-            AccessFormat::Json => json(out, line, SystemTime::now()),
+            AccessFormat::Uvicorn => human(out, line, application, self.colors),
+            AccessFormat::Json => json(out, line, application, SystemTime::now()),
             AccessFormat::Template(pieces) => {
                 template::write(out, pieces, line, SystemTime::now());
             }
@@ -153,10 +159,11 @@ fn write_all(place: BorrowedFd<'_>, mut bytes: &[u8]) -> rustix::io::Result<()> 
     Ok(())
 }
 
-fn human(out: &mut Vec<u8>, line: &AccessLine<'_>, colors: bool) {
+fn human(out: &mut Vec<u8>, line: &AccessLine<'_>, application: Option<&str>, colors: bool) {
     let style = |code: &'static str| if colors { code } else { "" };
     let reset = style(RESET);
     lines::prefix(out, "INFO", colors.then_some("\x1b[32m"));
+    lines::about(out, application);
     client(out, line.client);
     // Writing into memory does not fail.
     let _ = write!(out, " - \"{}{} ", style("\x1b[1m"), line.method);
@@ -170,10 +177,13 @@ fn human(out: &mut Vec<u8>, line: &AccessLine<'_>, colors: bool) {
     out.push(b'\n');
 }
 
-fn json(out: &mut Vec<u8>, line: &AccessLine<'_>, time: SystemTime) {
+fn json(out: &mut Vec<u8>, line: &AccessLine<'_>, application: Option<&str>, time: SystemTime) {
     let mut object = Object::begin(out);
     object.text("time", &Rfc3339(time).to_string());
     object.text("level", "info");
+    if let Some(application) = application {
+        object.text("app", application);
+    }
     object.text("client", &line.client.to_string());
     object.text("method", line.method);
     object.text("path", &line.path());
@@ -266,7 +276,7 @@ mod tests {
 
     fn human_text(target: &[u8], status: u16, colors: bool) -> String {
         let mut out = Vec::new();
-        human(&mut out, &line(&client(), target, status), colors);
+        human(&mut out, &line(&client(), target, status), None, colors);
         String::from_utf8(out).unwrap()
     }
 
@@ -313,7 +323,7 @@ mod tests {
     #[test]
     fn json_carries_duration_and_bytes() {
         let mut out = Vec::new();
-        json(&mut out, &line(&client(), b"/x", 500), UNIX_EPOCH);
+        json(&mut out, &line(&client(), b"/x", 500), None, UNIX_EPOCH);
         let object: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(object["status"], 500);
         assert_eq!(object["duration_ms"], 1.5);

@@ -1,0 +1,197 @@
+//! Several applications: the options that only they have, and the flags that each comes to.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, ValueEnum};
+
+use super::file::{File, Table};
+use super::{Flags, matched, takes_negatives, variables};
+
+/// What is one application's own: neither the command line nor the environment says it for all.
+const IDENTITY: [&str; 10] = [
+    "app",
+    "app_dir",
+    "bind",
+    "env_file",
+    "factory",
+    "fd",
+    "host",
+    "port",
+    "root_path",
+    "uds",
+];
+
+/// Options of one application of several.
+#[derive(Debug, Clone, Args)]
+pub struct Own {
+    /// Working directory and import path
+    #[arg(long)]
+    pub directory: Option<PathBuf>,
+    /// The user that its workers run as
+    #[arg(long)]
+    pub user: Option<String>,
+    /// Whether its workers are forked from a template that it shares with others
+    #[arg(long, default_value = "auto")]
+    pub share: ShareWord,
+}
+
+/// `share`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs)]
+pub enum ShareWord {
+    Auto,
+    Off,
+}
+
+/// One application, as if it had been typed.
+#[derive(Debug, Parser)]
+#[command(name = "lowmem-serve", args_override_self = true)]
+#[command(disable_version_flag = true)]
+struct Alone {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(flatten)]
+    own: Own,
+}
+
+/// The applications that a settings file has.
+#[derive(Debug)]
+pub struct Fleet {
+    /// They.
+    pub applications: Vec<Application>,
+    /// What is wrong with included files, a line for each mistake.
+    pub wrong: Vec<String>,
+    /// Patterns of included files, absolute.
+    pub include: Vec<PathBuf>,
+    /// The settings file.
+    pub file: PathBuf,
+}
+
+/// One application.
+#[derive(Debug)]
+pub struct Application {
+    /// Its name.
+    pub name: String,
+    /// Where its table begins: `fleet.toml:12`.
+    pub place: String,
+    /// Where the paths in its table begin.
+    pub base: PathBuf,
+    /// It stands in an included file.
+    pub is_included: bool,
+    /// What it is served with.
+    pub flags: Flags,
+    /// What it has that an application alone has not.
+    pub own: Own,
+    /// Variables of its environment.
+    pub variables: Vec<(String, String)>,
+    /// Where each option is set, by its long name.
+    places: Vec<(String, String)>,
+}
+
+impl Application {
+    /// Where an option, `--bind`, was set; else where the application's table begins.
+    #[must_use]
+    pub fn place_of(&self, option: &str) -> &str {
+        let name = option.trim_start_matches('-');
+        let set = self.places.iter().find(|(own, _)| own == name);
+        set.map_or(&self.place, |(_, place)| place)
+    }
+}
+
+/// The options of an application of several.
+pub(super) fn definition() -> clap::Command {
+    Own::augment_args(Flags::augment_args(clap::Command::new("settings")))
+}
+
+/// Reads the applications of a file; `typed` are the matches of the command line, which counts for
+/// all of them.
+pub(super) fn of(
+    file: &File,
+    argv: &[OsString],
+    typed: &ArgMatches,
+    variable: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<Fleet, clap::Error> {
+    refuse_identity(typed)?;
+    let Some(several) = file.several() else {
+        return Err(clap::Error::new(
+            clap::error::ErrorKind::MissingRequiredArgument,
+        ));
+    };
+    let mut fleet = Fleet {
+        applications: Vec::new(),
+        wrong: several.wrong.clone(),
+        include: several.include.clone(),
+        file: file.path().to_owned(),
+    };
+    for table in &several.tables {
+        match application(file, table, argv, variable) {
+            Ok(application) => fleet.applications.push(application),
+            Err(error) => {
+                let text = error.to_string();
+                let why = text.lines().next().unwrap_or_default();
+                let why = why.trim_start_matches("error: ");
+                fleet.wrong.push(format!("{}: {why}", table.place));
+            }
+        }
+    }
+    Ok(fleet)
+}
+
+fn refuse_identity(typed: &ArgMatches) -> Result<(), clap::Error> {
+    for id in IDENTITY {
+        let source = typed.try_contains_id(id).ok().and(typed.value_source(id));
+        if source == Some(ValueSource::CommandLine) {
+            let option = id.replace('_', "-");
+            let why = format!(
+                "--{option} is about one application, and the settings file has several: write \
+                 {option} in its table [apps.NAME]\n"
+            );
+            return Err(clap::Error::raw(
+                clap::error::ErrorKind::ArgumentConflict,
+                why,
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn application(
+    file: &File,
+    table: &Table,
+    argv: &[OsString],
+    variable: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<Application, clap::Error> {
+    let definition = takes_negatives(Alone::command());
+    // What an application says for itself counts more than a variable, which is for all of them.
+    let is_own = |id: &str| IDENTITY.contains(&id) || table.entries.iter().any(|own| own.id == id);
+    let own: Vec<String> = definition
+        .get_arguments()
+        .filter(|arg| is_own(arg.get_id().as_str()))
+        .filter_map(|arg| arg.get_env()?.to_str())
+        .flat_map(variables::names)
+        .collect();
+    let for_all = |name: &str| variable(name).filter(|_| !own.iter().any(|own| own == name));
+    let command = variables::read(table.apply(file.apply(definition.clone())), &for_all);
+    let mut command = command;
+    let matches = matched(&mut command, argv)?;
+    let Alone { flags, own } = Alone::from_arg_matches(&matches)?;
+    let long = |id: &str| {
+        let arg = definition.get_arguments().find(|arg| arg.get_id() == id);
+        arg.and_then(|arg| arg.get_long()).unwrap_or(id).to_owned()
+    };
+    let places = table.entries.iter();
+    Ok(Application {
+        name: table.name.clone(),
+        place: table.place.clone(),
+        base: table.base.clone(),
+        is_included: table.is_included,
+        flags,
+        own,
+        variables: table.variables.clone(),
+        places: places
+            .map(|entry| (long(&entry.id), entry.place.clone()))
+            .collect(),
+    })
+}

@@ -1,0 +1,67 @@
+//! `lowmem-serve apps`: the applications of a running server.
+
+use super::{ctl, refused, status, write};
+use crate::cli::{AppOrder, Apps, Asked};
+use crate::config::Surroundings;
+use crate::exit::Exit;
+use crate::figures::Megabytes;
+use crate::operator::{ApplicationStatus, Order, Request};
+
+/// Shows them, or tells the server what to do with one.
+pub(super) fn run(apps: &Apps, around: &Surroundings) -> Exit {
+    let (one, order) = match &apps.order {
+        None => return show(&apps.asked, around),
+        Some(AppOrder::Reload(one)) => (one, Order::Reload),
+        Some(AppOrder::Sleep(one)) => (one, Order::Sleep),
+        Some(AppOrder::Wake(one)) => (one, Order::Wake),
+        Some(AppOrder::Stop(one)) => (one, Order::Stop),
+        Some(AppOrder::Start(one)) => (one, Order::Start),
+    };
+    let request = Request::Application(one.name.clone(), order);
+    ctl::tell(&one.named, &request, around)
+}
+
+fn show(asked: &Asked, around: &Surroundings) -> Exit {
+    let (all, exit) = match status::ask(asked, around) {
+        Ok(answered) => answered,
+        Err(reason) => return refused(&reason),
+    };
+    let applications: Vec<_> = all.iter().flat_map(|status| &status.applications).collect();
+    let text = if asked.json {
+        // Numbers, texts and lists always serialise.
+        serde_json::to_string_pretty(&applications).unwrap_or_default() + "\n"
+    } else {
+        table(&applications)
+    };
+    match write(text.as_bytes()) {
+        Exit::Stopped => exit,
+        failed => failed,
+    }
+}
+
+fn table(applications: &[&ApplicationStatus]) -> String {
+    let names = applications.iter().map(|own| own.name.len());
+    let width = names.max().unwrap_or(0).max("NAME".len());
+    let mut text = format!(
+        "{:width$}  {:<9}{:>10}{:>12}{:>9}  PLACES\n",
+        "NAME", "STATE", "PSS", "PRIVATE", "DEATHS"
+    );
+    for own in applications {
+        let workers = own.workers.iter().map(|worker| worker.memory);
+        let private: Option<u64> = workers.sum();
+        let megabytes = |bytes: Option<u64>| match bytes {
+            Some(bytes) => format!("{} MB", Megabytes(bytes)),
+            None => "-".to_owned(),
+        };
+        text += &format!(
+            "{:width$}  {:<9}{:>10}{:>12}{:>9}  {}\n",
+            own.name,
+            own.state.word(),
+            megabytes(own.pss),
+            megabytes(private),
+            own.deaths,
+            own.places.join(", ")
+        );
+    }
+    text
+}

@@ -1,0 +1,218 @@
+//! Several applications: what each of them is served with.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{Config, Listen, Surroundings, meant};
+use crate::cli::{self, ShareWord};
+
+/// How long a worker may take to become ready, where `timeout-worker-startup` does not say: beside
+/// others a start that hangs must end, and then be told.
+const STARTUP: Duration = Duration::from_secs(60);
+
+/// The applications of a settings file.
+#[derive(Debug, Clone)]
+pub struct Fleet {
+    /// Those that can be served.
+    pub applications: Vec<Application>,
+    /// What is wrong with included files, a line for each mistake.
+    pub wrong: Vec<String>,
+    /// Patterns of included files, absolute.
+    pub include: Vec<PathBuf>,
+    /// The settings file.
+    pub file: PathBuf,
+}
+
+/// One application of several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Application {
+    /// Its name.
+    pub name: String,
+    /// Where its table begins: `fleet.toml:12`.
+    pub place: String,
+    /// What it is served with.
+    pub config: Config,
+    /// Its working directory.
+    pub directory: PathBuf,
+    /// `python`, absolute unless it is a name.
+    pub python: Option<PathBuf>,
+    /// The user that its workers run as.
+    pub user: Option<String>,
+    /// Whether it may be forked from a template that it shares with others.
+    pub shares: bool,
+}
+
+impl Application {
+    /// Whether it is served in the same way; where its table stands does not matter.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        let like = Self {
+            place: other.place.clone(),
+            ..self.clone()
+        };
+        like == *other
+    }
+}
+
+/// Says what each application is served with, or everything that is wrong in the settings file, a
+/// line for each mistake. What is wrong with an included application keeps no other from being served.
+pub fn fleet(typed: &cli::Fleet, around: &Surroundings) -> Result<Fleet, Vec<String>> {
+    let mut fleet = Fleet {
+        applications: Vec::new(),
+        wrong: typed.wrong.clone(),
+        include: typed.include.clone(),
+        file: around.directory.join(&typed.file),
+    };
+    let mut wrong = Vec::new();
+    let mut taken = BTreeMap::new();
+    for own in &typed.applications {
+        let meant = application(own, around).and_then(|meant| {
+            separate(&meant, &mut taken)?;
+            Ok(meant)
+        });
+        match meant {
+            Ok(meant) => fleet.applications.push(meant),
+            Err(why) if own.is_included => fleet.wrong.extend(why),
+            Err(why) => wrong.extend(why),
+        }
+    }
+    if wrong.is_empty() {
+        Ok(fleet)
+    } else {
+        Err(wrong)
+    }
+}
+
+fn application(typed: &cli::Member, around: &Surroundings) -> Result<Application, Vec<String>> {
+    let name = &typed.name;
+    let mut wrong = Vec::new();
+    let mut mistake = |option: &str, why: &str| {
+        wrong.push(format!("{}: [apps.{name}] {why}", typed.place_of(option)));
+    };
+    let directory = match &typed.own.directory {
+        Some(directory) => typed.base.join(directory),
+        None => typed.base.clone(),
+    };
+    if !directory.is_dir() {
+        let why = format!(
+            "directory {}: there is no such directory",
+            directory.display()
+        );
+        mistake("--directory", &why);
+    }
+    if typed.flags.app.is_none() {
+        mistake("--app", "app is missing: app = \"module:attribute\"");
+    }
+    let listening = &typed.flags.listening;
+    let has_place = listening.host.is_some() || listening.port.is_some() || listening.fd.is_some();
+    if !has_place && listening.uds.is_none() && listening.bind.is_empty() {
+        mistake(
+            "--bind",
+            "bind is missing: bind = [\"unix:/run/NAME.sock\"], or \"127.0.0.1:8001\"",
+        );
+    }
+    if typed.own.user.is_some() && !rustix::process::geteuid().is_root() {
+        mistake("--user", "user needs a server that is started as root");
+    }
+    let around = surroundings(typed, &directory, around);
+    match meant(&typed.flags, &around) {
+        Ok(config) if wrong.is_empty() => Ok(Application {
+            name: name.clone(),
+            place: typed.place.clone(),
+            config: placed(config, name, &directory, &typed.variables),
+            python: typed
+                .flags
+                .application
+                .python
+                .as_deref()
+                .map(|own| below(&directory, own)),
+            directory,
+            user: typed.own.user.clone(),
+            shares: typed.own.share == ShareWord::Auto,
+        }),
+        Ok(_) => Err(wrong),
+        Err(mistakes) => {
+            for mistake in mistakes {
+                let place = typed.place_of(mistake.option());
+                wrong.push(format!("{place}: [apps.{name}] {mistake}"));
+            }
+            Err(wrong)
+        }
+    }
+}
+
+/// What is around an application: its own directory, and its own variables first.
+fn surroundings(typed: &cli::Member, directory: &Path, around: &Surroundings) -> Surroundings {
+    let mut around = around.clone();
+    around.directory = directory.to_owned();
+    for (name, value) in &typed.variables {
+        around.variables.insert(name.into(), value.into());
+    }
+    around
+}
+
+/// A path below the directory, but a name that is looked up on PATH.
+fn below(directory: &Path, path: &Path) -> PathBuf {
+    if path.components().count() == 1 && !directory.join(path).exists() {
+        path.to_owned()
+    } else {
+        directory.join(path)
+    }
+}
+
+/// What differs from an application that is served alone.
+fn placed(
+    mut config: Config,
+    name: &str,
+    directory: &Path,
+    variables: &[(String, String)],
+) -> Config {
+    config.worker.log.application = Some(name.to_owned());
+    config.worker_startup.get_or_insert(STARTUP);
+    // Its own files are watched with those of the others.
+    if let Some(reload) = &mut config.reload {
+        reload.settings.clear();
+    }
+    config.environment.extend_from_slice(variables);
+    for place in &mut config.listen {
+        if let Listen::Unix(path) = place {
+            *path = directory.join(&*path);
+        }
+    }
+    if let Some(tls) = &mut config.worker.tls {
+        let paths = [
+            Some(&mut tls.certificate),
+            tls.key.as_mut(),
+            tls.client_roots.as_mut(),
+        ];
+        for path in paths.into_iter().flatten() {
+            *path = directory.join(&*path);
+        }
+    }
+    config
+}
+
+/// Each place belongs to one application.
+fn separate(
+    application: &Application,
+    taken: &mut BTreeMap<String, String>,
+) -> Result<(), Vec<String>> {
+    let mut wrong = Vec::new();
+    for place in &application.config.listen {
+        let shown = match place {
+            Listen::Tcp { port: 0, .. } => continue,
+            Listen::Tcp { host, port } => format!("{host}:{port}"),
+            Listen::Unix(path) => format!("unix:{}", path.display()),
+            Listen::Inherited(number) => format!("fd://{number}"),
+        };
+        match taken.get(&shown) {
+            Some(other) => wrong.push(format!(
+                "{}: [apps.{}] {shown} is a place of {other} already",
+                application.place, application.name
+            )),
+            None => drop(taken.insert(shown, application.name.clone())),
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+}

@@ -1,0 +1,332 @@
+//! Several applications under one supervisor: which there are, by their files, and which of them may
+//! start now.
+//!
+//! The files are read again when one of them changes and with SIGHUP. What is wrong in a file is told,
+//! and what was read from it before stays in effect. Starts, recycling among them, are limited to the
+//! number of processors at a time.
+
+mod files;
+mod templates;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tracing::{error, info};
+
+use self::files::Files;
+use super::Supervisor;
+use super::application::Application;
+use super::follower::Reread;
+use super::pool::Event;
+use super::shared::SharedTemplate;
+use crate::config;
+use crate::launch::Launch;
+use crate::net::Listeners;
+use crate::telemetry;
+
+use super::Member;
+
+/// After so long an application that could not be prepared (its Python or its place is missing) is
+/// tried again.
+const PREPARE_AGAIN: Duration = Duration::from_secs(30);
+
+/// Where the applications and what starts them come from.
+pub trait Catalog {
+    /// Reads all files again; an error is what keeps the settings file from being used.
+    fn read(&self) -> Result<config::Fleet, String>;
+
+    /// What it takes to start an application's workers, or why that cannot be had.
+    fn launch(&self, application: &config::Application) -> Result<Launch, String>;
+}
+
+/// What is common to the applications.
+pub(super) struct Fleet<'a> {
+    catalog: &'a dyn Catalog,
+    reread: &'a Reread<'a>,
+    files: Files,
+    /// The settings in effect.
+    known: Vec<config::Application>,
+    /// Applications that could not be prepared, and when they are tried again.
+    unprepared: Vec<(config::Application, Instant)>,
+    /// The templates that they share.
+    pub templates: Vec<SharedTemplate>,
+    /// How many have ever joined one.
+    joined: u32,
+    /// The whole server is to end.
+    pub is_stopping: bool,
+}
+
+impl<'a> Fleet<'a> {
+    pub(super) fn new(
+        fleet: &config::Fleet,
+        catalog: &'a dyn Catalog,
+        reread: &'a Reread<'a>,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            catalog,
+            reread,
+            files: Files::of(fleet)?,
+            known: fleet.applications.clone(),
+            unprepared: Vec::new(),
+            templates: Vec::new(),
+            joined: 0,
+            is_stopping: false,
+        })
+    }
+
+    /// Prepares an application; why that was not possible has been told.
+    fn prepare(
+        &mut self,
+        application: &config::Application,
+        open: Option<&Rc<Listeners>>,
+    ) -> Option<Member> {
+        telemetry::name_lines(Some(application.name.as_str().into()));
+        match self.member(application, open) {
+            Ok(member) => Some(member),
+            Err(why) => {
+                let seconds = PREPARE_AGAIN.as_secs();
+                error!("It cannot be started: {why}; trying again in {seconds} s.");
+                let again = Instant::now() + PREPARE_AGAIN;
+                self.unprepared.push((application.clone(), again));
+                None
+            }
+        }
+    }
+
+    fn member(
+        &self,
+        application: &config::Application,
+        open: Option<&Rc<Listeners>>,
+    ) -> Result<Member, String> {
+        let config = &application.config;
+        let launch = self.catalog.launch(application)?;
+        let listeners = match open {
+            Some(open) => Rc::clone(open),
+            None => {
+                let opened = Listeners::open(&config.listen, config.uds_mode, config.backlog);
+                Rc::new(opened.map_err(|error| error.to_string())?)
+            }
+        };
+        Ok(Member {
+            name: Some(application.name.clone()),
+            shares: application.shares,
+            directory: application.directory.clone(),
+            config: config.clone(),
+            launch,
+            listeners,
+        })
+    }
+}
+
+impl<'a> Supervisor<'a> {
+    /// Does what is due for the applications together.
+    pub(super) fn turn_fleet(&mut self) {
+        let now = Instant::now();
+        self.applications
+            .retain(|application| !application.is_gone());
+        let Some(fleet) = &mut self.fleet else {
+            return;
+        };
+        if fleet.is_stopping {
+            return;
+        }
+        fleet.drop_templates();
+        if fleet.files.changed(now) {
+            self.read_files();
+        }
+        self.prepare_again(now);
+        self.applications
+            .iter_mut()
+            .for_each(Application::follow_template);
+        self.start_due(now);
+    }
+
+    /// Adds the applications that there are at the start.
+    pub(super) fn add_known(&mut self) -> io::Result<()> {
+        let known = self.fleet.as_ref().map(|fleet| fleet.known.clone());
+        for application in known.unwrap_or_default() {
+            self.add(&application)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, application: &config::Application) -> io::Result<()> {
+        let Some(fleet) = &mut self.fleet else {
+            return Ok(());
+        };
+        if let Some(member) = fleet.prepare(application, None) {
+            let sharer = fleet.sharer(&member);
+            let mut added = Application::new(member, fleet.reread)?;
+            added.share(sharer);
+            self.applications.push(added);
+        }
+        Ok(())
+    }
+
+    /// Starts, and recycles, as many as there are processors.
+    fn start_due(&mut self, now: Instant) {
+        let most = thread::available_parallelism().map_or(1, usize::from);
+        let busy = self.applications.iter().filter(|own| own.is_busy(now));
+        let mut room = most.saturating_sub(busy.count());
+        for application in &mut self.applications {
+            if room == 0 {
+                return;
+            }
+            if application.wants_to_start(now) && !application.is_busy(now) {
+                application.start();
+                room -= 1;
+            }
+        }
+    }
+
+    fn prepare_again(&mut self, now: Instant) {
+        let Some(fleet) = &mut self.fleet else {
+            return;
+        };
+        let unprepared = std::mem::take(&mut fleet.unprepared);
+        let (due, later): (Vec<_>, Vec<_>) =
+            unprepared.into_iter().partition(|(_, again)| *again <= now);
+        fleet.unprepared = later;
+        for (application, _) in due {
+            self.put(&application);
+        }
+    }
+
+    /// Reads the files again, and does what they say by now.
+    pub(super) fn read_files(&mut self) {
+        telemetry::name_lines(None);
+        let Some(fleet) = &mut self.fleet else {
+            return;
+        };
+        let new = match fleet.catalog.read() {
+            Ok(new) => new,
+            Err(wrong) => {
+                error!("The settings stay as they were, because they cannot be used:");
+                wrong.lines().for_each(|line| error!("{line}"));
+                return;
+            }
+        };
+        new.wrong.iter().for_each(|line| error!("{line}"));
+        fleet.files.watch(&new);
+        let is_in_doubt = |application: &config::Application| {
+            let file = file_of(&application.place);
+            new.wrong.iter().any(|line| file_of(line) == file)
+        };
+        let known = std::mem::take(&mut fleet.known);
+        let mut next = new.applications.clone();
+        for old in &known {
+            if !next.iter().any(|own| own.name == old.name) && is_in_doubt(old) {
+                next.push(old.clone());
+            }
+        }
+        fleet.known = next.clone();
+        for old in known.iter() {
+            if !next.iter().any(|own| own.name == old.name) {
+                self.remove(&old.name);
+            }
+        }
+        for application in next {
+            let old = known.iter().find(|old| old.name == application.name);
+            if old.is_none_or(|old| !old.is_like(&application)) {
+                self.put(&application);
+            }
+        }
+    }
+
+    fn remove(&mut self, name: &str) {
+        if let Some(fleet) = &mut self.fleet {
+            fleet.unprepared.retain(|(own, _)| own.name != name);
+        }
+        if let Some(application) = self.named(name) {
+            application.leave();
+        }
+    }
+
+    /// Serves an application that is new, or has other settings.
+    fn put(&mut self, application: &config::Application) {
+        let name = &application.name;
+        let served = self.applications.iter().find(|own| own.is_named(name));
+        let open = served.filter(|own| own.listens_as(&application.config));
+        let open = open.map(|own| Rc::clone(own.listeners()));
+        let Some(fleet) = &mut self.fleet else {
+            return;
+        };
+        fleet.unprepared.retain(|(own, _)| own.name != *name);
+        let Some(member) = fleet.prepare(application, open.as_ref()) else {
+            return;
+        };
+        let (reread, sharer) = (fleet.reread, fleet.sharer(&member));
+        match self.named(name) {
+            Some(served) => {
+                served.share(sharer);
+                served.take(member);
+            }
+            None => match Application::new(member, reread) {
+                Ok(mut added) => {
+                    info!("It is new in the settings.");
+                    added.share(sharer);
+                    self.applications.push(added);
+                }
+                Err(why) => error!("It cannot be served: {why}"),
+            },
+        }
+    }
+
+    /// An application that is not about to go.
+    pub(super) fn named(&mut self, name: &str) -> Option<&mut Application<'a>> {
+        let mut applications = self.applications.iter_mut();
+        applications.find(|own| own.is_named(name))
+    }
+
+    /// A signal: what it means to applications that share a server.
+    pub(super) fn tell_fleet(&mut self, event: Event) {
+        let is_stop = matches!(event, Event::Stop | Event::Interrupt | Event::StopNow);
+        if event == Event::Recycle {
+            self.read_files();
+            self.applications.iter_mut().for_each(Application::renew);
+            return;
+        }
+        for application in &mut self.applications {
+            if is_stop {
+                application.leave_with(event);
+            } else {
+                application.on(event);
+            }
+        }
+        if let Some(fleet) = &mut self.fleet {
+            fleet.is_stopping |= is_stop;
+        }
+    }
+}
+
+/// The file of `apps/shop.toml:3`, and of a line that tells what is wrong there.
+fn file_of(place: &str) -> &str {
+    place.split(".toml").next().unwrap_or(place)
+}
+
+impl Fleet<'_> {
+    /// What to wait on.
+    pub(super) fn source(&self) -> BorrowedFd<'_> {
+        self.files.as_fd()
+    }
+
+    /// When [`Supervisor::turn_fleet`] has something to do, if nothing else happens.
+    pub(super) fn deadline(&self, applications: &[Application<'_>]) -> Option<Instant> {
+        let now = Instant::now();
+        let standing = applications
+            .iter()
+            .filter_map(|own| own.standing().deadline(now));
+        let unprepared = self.unprepared.iter().map(|(_, again)| *again);
+        let templates = self.templates.iter();
+        let templates = templates.filter_map(|own| own.borrow().deadline(now));
+        let files = self.files.due();
+        standing
+            .chain(unprepared)
+            .chain(templates)
+            .chain(files)
+            .min()
+    }
+}

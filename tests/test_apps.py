@@ -1,0 +1,497 @@
+"""Several applications in one settings file: who is served, what stays apart, what ends alone."""
+
+import contextlib
+import json
+import os
+import pwd
+import re
+import signal
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import Server, processes, run
+from harness.journal import until
+from harness.raw_client import RawClient
+
+HELLO = """
+import os
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    body = f"{NAME} {os.environ.get('MODE')} {os.getcwd()} {os.getpid()}".encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+"""
+
+
+class Machine:
+    """A directory with applications, and the server that serves them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.file = directory / "fleet.toml"
+        self.server = 0
+        """The supervisor's pid."""
+        (directory / "apps").mkdir()
+
+    def module(self, name: str, text: str = HELLO) -> Path:
+        own = self.directory / name
+        own.mkdir(exist_ok=True)
+        (own / f"{name}_app.py").write_text(f"NAME = {name!r}\n{text}")
+        return own
+
+    def table(self, name: str, more: str = "") -> str:
+        return (
+            f'app = "{name}_app:app"\ndirectory = "{self.directory / name}"\n'
+            f'bind = ["unix:{self.socket(name)}"]\n{more}\n'
+        )
+
+    def include(self, name: str, more: str = "") -> None:
+        written = self.directory / f"{name}.new"
+        written.write_text(self.table(name, more))
+        written.rename(self.directory / "apps" / f"{name}.toml")
+
+    def socket(self, name: str) -> str:
+        return str(self.directory / f"{name}.sock")
+
+    def get(self, name: str, timeout: float = 40) -> str:
+        with RawClient(self.socket(name), timeout) as client:
+            response = client.get("/")
+        return f"{response.status} {response.text}" if response.status != 200 else response.text
+
+    def ctl(self, *arguments: str) -> str:
+        finished = run("apps", *arguments, str(self.server))
+        return finished.stdout + finished.stderr
+
+    def states(self) -> dict[str, str]:
+        finished = run("apps", "--json", str(self.server))
+        return {own["name"]: own["state"] for own in json.loads(finished.stdout)}
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+@pytest.fixture
+def serving(server: Callable[..., Server], machine: Machine) -> Callable[..., Server]:
+    def serving(
+        text: str = "", *names: str, more: str = "", wait: bool = True, env: dict[str, str] | None = None
+    ) -> Server:
+        for name in names:
+            machine.module(name)
+        tables = "".join(f"[apps.{name}]\n{machine.table(name, more)}" for name in names)
+        machine.file.write_text(text + "\n" + tables)
+        started = server(
+            "--config",
+            str(machine.file),
+            cwd=machine.directory,
+            places=False,
+            env={"RUNTIME_DIRECTORY": str(machine.directory), **(env or {})},
+            wait=False,
+        )
+        machine.server = started.pid
+        if wait:
+            for name in names:
+                started.stderr.wait_for_line(rf"\[{name}\] Application startup complete", 60)
+        return started
+
+    return serving
+
+
+@contextlib.contextmanager
+def load(machine: Machine, *names: str) -> Iterator[list[str]]:
+    """Requests to these applications one after the other; what was not answered with 200."""
+    failed: list[str] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            for name in names:
+                try:
+                    answer = machine.get(name)
+                except OSError as error:
+                    answer = repr(error)
+                if not answer.startswith(f"{name} "):
+                    failed.append(answer)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        yield failed
+    finally:
+        over.set()
+        asking.join()
+
+
+def test_each_application_has_its_place_its_directory_its_environment_and_its_lines(serving, machine) -> None:
+    (machine.directory / "two").mkdir()
+    (machine.directory / "two" / "two.env").write_text("MODE=from-a-file\n")
+    machine.file.write_text("")
+    machine.module("one")
+    machine.module("two")
+    one = machine.table("one", 'env = { MODE = "inline" }')
+    two = machine.table("two", 'env-file = "two.env"')
+    tables = f"[apps.one]\n{one}[apps.two]\n{two}"
+    started = serving(tables, wait=False)
+    started.stderr.wait_for_line(r"\[one\] Application startup complete", 60)
+    started.stderr.wait_for_line(r"\[two\] Application startup complete", 60)
+    assert machine.get("one").startswith(f"one inline {machine.directory / 'one'} ")
+    assert machine.get("two").startswith(f"two from-a-file {machine.directory / 'two'} ")
+    started.stdout.wait_for_line(r'INFO: +\[two\] .*"GET / HTTP/1.1" 200')
+    assert started.terminate() == 0
+
+
+def test_every_mistake_is_told_with_its_file_and_line(machine) -> None:
+    machine.module("one")
+    machine.file.write_text(
+        "log-level = 'loud'\n[apps.one]\napp = 'one_app:app'\nprot = 1\n[apps.'no name']\nbind = []\n"
+    )
+    finished = run("--config", str(machine.file), cwd=machine.directory)
+    assert finished.returncode == 2
+    for line in (
+        "fleet.toml:1: log-level",
+        "fleet.toml:4: there is no setting prot",
+        'fleet.toml:5: "no name"',
+    ):
+        assert line in finished.stderr, finished.stderr
+    table = machine.table("one", "user = 'nobody-of-that-name'\nttl = '1h'\nloop = 'none:'")
+    machine.file.write_text(f"[apps.one]\n{table}\n[apps.two]\ndirectory = 'nowhere'\n")
+    finished = run("--config", str(machine.file), cwd=machine.directory)
+    assert finished.returncode == 2
+    for part in (
+        "[apps.one] --loop",
+        "[apps.two] directory",
+        "[apps.two] app is missing",
+        "[apps.two] bind is missing",
+    ):
+        assert part in finished.stderr, finished.stderr
+    finished = run("--config", str(machine.file), "--port", "1", cwd=machine.directory)
+    assert finished.returncode == 2 and "--port is about one application" in finished.stderr
+
+
+def test_what_nothing_would_run_is_a_mistake(machine) -> None:
+    machine.module("one")
+    table = machine.table("one", "queue = true\noperator-socket = 'off'\n[apps.one.jobs.a]\nrun = 'a:b'")
+    machine.file.write_text(f"[jobs.tidy]\nrun = 'a:b'\n[queue]\nconcurrent = 2\n[apps.one]\n{table}\n")
+    finished = run("--config", str(machine.file), cwd=machine.directory)
+    assert finished.returncode == 2
+    for line in (
+        "fleet.toml:1: jobs: a server of several applications runs no jobs",
+        "fleet.toml:3: queue: a server of several applications runs no jobs",
+        "fleet.toml:9: queue: a server of several applications runs no jobs",
+        "fleet.toml:10: operator-socket is the whole server's",
+        "fleet.toml:11: jobs: a server of several applications runs no jobs",
+    ):
+        assert line in finished.stderr, finished.stderr
+    machine.file.write_text(f"[apps.one]\n{machine.table('one')}\n")
+    finished = run("--config", str(machine.file), "--queue", cwd=machine.directory)
+    assert finished.returncode == 2 and "runs no jobs and no queue" in finished.stderr
+
+
+def test_settings_of_a_cache_before_the_tables_hold_for_every_application(serving, machine) -> None:
+    text = """import os
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    found = sorted(name for name, value in os.environ.items() if "pages" in value and "268435456" in value)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": f"{NAME} {found}".encode()})
+"""
+    machine.module("one", text)
+    started = serving(f"[cache.pages]\nsize = '256M'\n[apps.one]\n{machine.table('one')}", wait=False)
+    started.stderr.wait_for_line(r"\[one\] Application startup complete", 60)
+    assert "LOWMEM" in machine.get("one")
+
+
+def test_two_applications_do_not_have_the_same_place(machine) -> None:
+    machine.module("one")
+    table = machine.table("one")
+    machine.file.write_text(f"[apps.one]\n{table}[apps.other]\n{table}")
+    finished = run("--config", str(machine.file), cwd=machine.directory)
+    assert finished.returncode == 2 and "is a place of one already" in finished.stderr
+
+
+def test_one_that_cannot_start_answers_503_and_the_other_is_served(serving, machine) -> None:
+    machine.module("bad", "raise RuntimeError('no')\n")
+    table = machine.table("bad")
+    started = serving(f"[apps.bad]\n{table}", "good")
+    started.stderr.wait_for_line(r"\[bad\] It is stopped and answers 503; trying again in 10 s", 60)
+    assert machine.get("bad").startswith("503 ")
+    assert machine.get("good").startswith("good ")
+    assert machine.states() == {"bad": "failed", "good": "serving"}
+    machine.module("bad")
+    assert "starting bad" in machine.ctl("start", "bad")
+    until(lambda: machine.get("bad").startswith("bad "))
+    assert started.terminate() == 0
+
+
+def test_one_whose_start_hangs_does_not_keep_others_from_being_served(serving, machine) -> None:
+    machine.module("stuck", "import time\ntime.sleep(1000)\n")
+    table = machine.table("stuck", "timeout-worker-startup = 2")
+    started = serving(f"[apps.stuck]\n{table}", "good")
+    started.stderr.wait_for_line(r"\[stuck\] It is stopped and answers 503", 60)
+    assert machine.get("stuck").startswith("503 ")
+    assert machine.get("good").startswith("good ")
+
+
+def test_a_worker_that_dies_is_replaced_and_nobody_else_notices(serving, machine) -> None:
+    serving("", "one", "two")
+    pid = int(machine.get("one").split()[-1])
+    with load(machine, "two") as failed:
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: machine.get("one").split()[-1] != str(pid))
+    assert failed == []
+
+
+def test_an_application_is_stopped_started_and_reloaded_by_name(serving, machine) -> None:
+    serving("", "one", "two")
+    with load(machine, "two") as failed:
+        assert "stopping one" in machine.ctl("stop", "one")
+        until(lambda: machine.states()["one"] == "stopped")
+        assert machine.get("one").startswith("503 ")
+        assert "start it" in machine.ctl("reload", "one")
+        assert "starting one" in machine.ctl("start", "one")
+        until(lambda: machine.get("one").startswith("one "))
+        before = machine.get("one")
+        assert "reloading one" in machine.ctl("reload", "one")
+        until(lambda: machine.get("one") != before)
+        assert "there is no application three, but one, two" in machine.ctl("stop", "three")
+    assert failed == []
+    assert re.search(r"^one +serving +[\d.]+ MB", machine.ctl(), re.MULTILINE)
+
+
+def turns(pid: int) -> int:
+    """How often a process has been woken up."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[2])
+
+
+def test_a_supervisor_whose_applications_have_nothing_to_do_sleeps(serving, machine) -> None:
+    """Serving, failed, stopped and asleep ones: none of them keeps its loop turning."""
+    machine.module("bad", "raise RuntimeError('no')\n")
+    machine.module("again")
+    rest = f"[apps.bad]\n{machine.table('bad')}[apps.again]\n{machine.table('again', 'reload = true')}"
+    started = serving(rest, *NAMES)
+    started.stderr.wait_for_line(r"\[bad\] It is stopped and answers 503", 60)
+    assert "stopping alpha" in machine.ctl("stop", "alpha")
+    assert "sleeps" in machine.ctl("sleep", "beta")
+    assert "stopping again" in machine.ctl("stop", "again")
+    until(lambda: machine.states()["alpha"] == "stopped" and machine.states()["again"] == "stopped")
+    until(lambda: machine.states()["beta"] == "asleep")
+    machine.module("again")
+    # What is left of starts, their deadlines and the changed file settles within some turns.
+    for _ in range(20):
+        before = turns(started.pid)
+        time.sleep(1)
+        if turns(started.pid) - before < 10:
+            break
+    else:
+        pytest.fail(f"{turns(started.pid) - before} turns a second")
+    assert machine.get("beta").startswith("beta ")
+
+
+def test_an_application_that_is_not_used_sleeps_and_the_next_request_wakes_it(serving, machine) -> None:
+    started = serving("sleep-after = '1s'", *NAMES[:3])
+    for name in NAMES[:3]:
+        started.stderr.wait_for_line(rf"\[{name}\] Asleep ", 60)
+    assert set(machine.states().values()) == {"asleep"}
+    assert machine.get("beta").startswith("beta ")
+    assert machine.states()["alpha"] == "asleep"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_workers_are_those_of_their_user(server) -> None:
+    """With its groups and home, whether started or forked; a user that there is not keeps only its own away."""
+    nobody = pwd.getpwnam("nobody")
+    text = """import os
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    own = [os.getuid(), os.getgid(), os.getgroups(), os.environ["USER"], os.environ["HOME"]]
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": f"{own}".encode()})
+"""
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        machine = Machine(Path(directory))
+        for name in (*NAMES, "root"):
+            machine.module(name, text)
+
+        def own(name: str, user: str) -> str:
+            return machine.table(name, f'user = "{user}"')
+
+        tables = [f"[apps.{name}]\n{own(name, 'nobody')}" for name in NAMES]
+        tables.append(f"[apps.root]\n{machine.table('root')}")
+        tables.append(f"[apps.none]\n{own('root', 'no-such-user')}".replace("root.sock", "none.sock"))
+        machine.file.write_text("".join(tables))
+        env = {"RUNTIME_DIRECTORY": directory}
+        started = server(
+            "--config", str(machine.file), cwd=machine.directory, places=False, env=env, wait=False
+        )
+        for name in (*NAMES, "root"):
+            started.stderr.wait_for_line(rf"\[{name}\] Application startup complete", 60)
+        started.stderr.wait_for_line(r"\[none\] It cannot be started: there is no user no-such-user", 20)
+        groups = os.getgrouplist("nobody", nobody.pw_gid)
+        told = str([nobody.pw_uid, nobody.pw_gid, groups, "nobody", nobody.pw_dir])
+        assert {machine.get(name) for name in NAMES} == {told}
+        assert machine.get("root").startswith("[0, 0, ")
+        assert started.terminate() == 0
+
+
+def test_included_files_are_followed_while_others_are_served(serving, machine) -> None:
+    machine.include("one")
+    machine.module("one")
+    started = serving('include = ["apps/*.toml"]', "main")
+    started.stderr.wait_for_line(r"\[one\] Application startup complete", 60)
+    with load(machine, "main") as failed:
+        machine.module("two")
+        machine.include("two")
+        started.stderr.wait_for_line(r"\[two\] Application startup complete", 60)
+        assert machine.get("two").startswith("two ")
+
+        with load(machine, "two") as own:
+            machine.include("two", 'env = { MODE = "changed" }')
+            until(lambda: "changed" in machine.get("two"))
+        assert own == []
+
+        machine.include("two", "prot = 1")
+        started.stderr.wait_for_line(r"apps/two\.toml:\d+: there is no setting prot; did you mean port", 20)
+        assert "changed" in machine.get("two")
+
+        (machine.directory / "apps" / "two.toml").unlink()
+        started.stderr.wait_for_line(r"\[two\] Stopped\.", 40)
+        until(lambda: "two" not in machine.states())
+        assert not os.path.exists(machine.socket("two"))
+    assert failed == []
+    assert machine.get("one").startswith("one ")
+    assert started.terminate() == 0
+
+
+SLOW_IMPORTS = """
+import decimal, fractions, csv, statistics
+import os, sys
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    import json
+    body = json.dumps({
+        "secret": os.environ.get("SECRET"),
+        "secrets": [name for name in os.environ if name.startswith("SECRET_OF")],
+        "at_start": open("/proc/self/environ").read().count("SECRET"),
+        "argv": sys.argv,
+        "path": sys.path[0],
+        "cwd": os.getcwd(),
+        "pid": os.getpid(),
+    }).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+"""
+
+NAMES = ["alpha", "beta", "gamma", "delta"]
+
+
+def shared(machine: Machine) -> str:
+    tables = []
+    for name in NAMES:
+        machine.module(name, SLOW_IMPORTS)
+        env = f'env = {{ SECRET = "secret-of-{name}-XQ", SECRET_OF_{name.upper()} = "1" }}'
+        tables.append(f"[apps.{name}]\n{machine.table(name, env)}")
+    return "".join(tables)
+
+
+def facts(machine: Machine, name: str) -> dict[str, Any]:
+    return json.loads(machine.get(name))
+
+
+def is_forked(pid: int) -> bool:
+    """Whether a worker began as something else: what it was started with has nothing of its own."""
+    return b"SECRET" not in Path(f"/proc/{pid}/environ").read_bytes()
+
+
+def test_applications_are_forked_from_a_template_that_has_nothing_of_theirs(serving, machine) -> None:
+    started = serving(shared(machine), wait=False)
+    for name in NAMES:
+        started.stderr.wait_for_line(rf"\[{name}\] Application startup complete", 60)
+    until(lambda: all(is_forked(facts(machine, name)["pid"]) for name in NAMES))
+    own = {name: facts(machine, name) for name in NAMES}
+    for name, fact in own.items():
+        assert fact["secret"] == f"secret-of-{name}-XQ"
+        assert fact["secrets"] == [f"SECRET_OF_{name.upper()}"]
+        assert fact["at_start"] == 0
+        assert fact["path"] == fact["cwd"] == str(machine.directory / name)
+    for name, fact in own.items():
+        others = [secret.encode() for other in NAMES if other != name for secret in [f"secret-of-{other}-XQ"]]
+        assert not any(secret in memory(fact["pid"]) for secret in others)
+    workers = {fact["pid"] for fact in own.values()}
+    (template,) = set(processes.children(started.pid)) - workers
+    assert b"secret-of-" not in memory(template)
+    assert started.terminate() == 0
+
+
+def memory(pid: int) -> bytes:
+    """Everything that a process has written."""
+    parts = []
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as mem:
+        for line in maps:
+            span, flags, *_ = line.split()
+            if not flags.startswith("rw") or "[vvar]" in line:
+                continue
+            first, last = (int(end, 16) for end in span.split("-"))
+            with contextlib.suppress(OSError, ValueError):
+                mem.seek(first)
+                parts.append(mem.read(last - first))
+    return b"".join(parts)
+
+
+def test_a_template_that_is_killed_costs_nothing(serving, machine) -> None:
+    started = serving(shared(machine), wait=False)
+    for name in NAMES:
+        started.stderr.wait_for_line(rf"\[{name}\] Application startup complete", 60)
+    until(lambda: all(is_forked(facts(machine, name)["pid"]) for name in NAMES))
+    workers = {facts(machine, name)["pid"] for name in NAMES}
+    (template,) = set(processes.children(started.pid)) - workers
+    os.kill(template, signal.SIGKILL)
+    assert {facts(machine, name)["pid"] for name in NAMES} == workers
+    os.kill(facts(machine, "alpha")["pid"], signal.SIGKILL)
+    until(lambda: facts(machine, "alpha")["pid"] not in workers)
+
+
+def test_a_module_that_starts_a_thread_is_kept_out_of_the_template_and_named(serving, machine) -> None:
+    packages = machine.directory / "common" / "site-packages"
+    packages.mkdir(parents=True)
+    (packages / "wheel_with_thread.py").write_text(
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(1000,), daemon=True).start()\n"
+    )
+    tables = []
+    for name in NAMES[:3]:
+        machine.module(name, f"import wheel_with_thread\n{SLOW_IMPORTS}")
+        tables.append(f"[apps.{name}]\n{machine.table(name)}")
+    started = serving("".join(tables), wait=False, env={"PYTHONPATH": str(packages)})
+    started.stderr.wait_for_line(r"template .* without wheel_with_thread: it starts a thread", 60)
+    for name in NAMES[:3]:
+        assert facts(machine, name)["pid"]
+
+
+def test_a_socket_that_an_application_shares_with_none_is_refused_only_where_it_is_taken(
+    serving, machine
+) -> None:
+    machine.module("late")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        own = (
+            f'[apps.late]\napp = "late_app:app"\ndirectory = "{machine.directory / "late"}"\nport = {port}\n'
+        )
+        started = serving(own, "good")
+        started.stderr.wait_for_line(r"\[late\] It cannot be started: .*address already in use", 40)
+        assert machine.get("good").startswith("good ")
