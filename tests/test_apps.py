@@ -1,4 +1,4 @@
-"""Several applications in one settings file: who is served, what stays apart, what ends alone."""
+"""Several applications in one settings file: which are served, what stays apart, what ends alone."""
 
 import contextlib
 import json

@@ -69,7 +69,7 @@ pub(super) struct Application<'a> {
     pub(super) watching: Option<Watching>,
     /// Where there are several: how it stands.
     standing: Standing,
-    /// Whoever asks meanwhile for what is not served.
+    /// The clients that ask meanwhile for what is not served.
     refusing: Option<Box<Refusing>>,
     /// Every worker should be replaced when there is room for another start.
     is_outdated: bool,

@@ -1,8 +1,8 @@
 //! A template that several applications are forked from: those of one Python, its packages and one user.
 //!
 //! It has imported what [`super::sharing`] finds common, in an environment and a directory that are no
-//! application's; a worker takes on its own after the fork. As with `--reload`, nobody depends on it: a
-//! worker that it does not fork, because it is not ready, has died, or finds that a file it has
+//! application's; a worker takes on its own after the fork. As with `--reload`, no worker depends on it: one
+//! that it does not fork, because it is not ready, has died, or finds that a file it has
 //! imported has changed, is started without it.
 
 use std::cell::RefCell;
