@@ -7,6 +7,8 @@ import pwd
 import re
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -16,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from harness import Server, processes, run
+from harness import REPOSITORY, Server, processes, run
 from harness.journal import until
 from harness.raw_client import RawClient
 
@@ -307,10 +309,20 @@ def test_an_application_that_is_not_used_sleeps_and_the_next_request_wakes_it(se
     assert machine.states()["alpha"] == "asleep"
 
 
+def python_for(user: str) -> str:
+    """A Python that this user may start, as ours in /root may not be."""
+    for python in (sys.executable, "/usr/bin/python3"):
+        reads = f"import os, sys; os.listdir(sys.base_prefix); os.listdir({str(REPOSITORY)!r})"
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):
+            subprocess.run([python, "-c", reads], user=user, extra_groups=[], check=True)
+            return python
+    pytest.skip(f"there is no Python that {user} may start")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 def test_workers_are_those_of_their_user(server) -> None:
     """With its groups and home, whether started or forked; a user that there is not keeps only its own away."""
-    nobody = pwd.getpwnam("nobody")
+    nobody, python = pwd.getpwnam("nobody"), python_for("nobody")
     text = """import os
 async def app(scope, receive, send):
     if scope["type"] != "http":
@@ -326,7 +338,7 @@ async def app(scope, receive, send):
             machine.module(name, text)
 
         def own(name: str, user: str) -> str:
-            return machine.table(name, f'user = "{user}"')
+            return machine.table(name, f'user = "{user}"\npython = "{python}"')
 
         tables = [f"[apps.{name}]\n{own(name, 'nobody')}" for name in NAMES]
         tables.append(f"[apps.root]\n{machine.table('root')}")

@@ -22,7 +22,7 @@ use super::notice::{self, Banner};
 use super::pool::{Action, Event, Notice, Pool, Settings, View, WorkerId};
 use super::record;
 use super::refusing::Refusing;
-use super::standing::{End, Standing};
+use super::standing::{self, End, Standing};
 use super::template::Outcome;
 use super::warm::Warm;
 use super::watching::Watching;
@@ -73,6 +73,8 @@ pub(super) struct Application<'a> {
     refusing: Option<Box<Refusing>>,
     /// Every worker should be replaced when there is room for another start.
     is_outdated: bool,
+    /// Workers are being replaced since then.
+    swaps_since: Option<Instant>,
     /// The last template that its workers were replaced for.
     followed: u32,
     /// Workers that have died.
@@ -194,6 +196,7 @@ impl<'a> Application<'a> {
             standing: Standing::waiting(),
             refusing: None,
             is_outdated: false,
+            swaps_since: None,
             followed: 0,
             deaths: 0,
         };
@@ -229,7 +232,19 @@ impl<'a> Application<'a> {
     /// Whether it starts workers, for which others wait.
     pub(super) fn is_busy(&self, now: Instant) -> bool {
         let is_starting = !self.is_running && self.standing.has_just_begun(now);
-        is_starting || self.pool.is_swapping()
+        is_starting || self.swap_due(now).is_some()
+    }
+
+    /// When a replacement of workers that goes on keeps others from starting no more.
+    fn swap_due(&self, now: Instant) -> Option<Instant> {
+        let due = self.swaps_since? + standing::START;
+        Some(due).filter(|due| *due > now)
+    }
+
+    /// When it may be due, or not busy any more, though nothing happens.
+    pub(super) fn standing_deadline(&self, now: Instant) -> Option<Instant> {
+        let standing = self.standing.deadline(now);
+        standing.into_iter().chain(self.swap_due(now)).min()
     }
 
     /// Starts it, or replaces its workers.
@@ -565,6 +580,8 @@ impl<'a> Application<'a> {
         }
         self.watch();
         self.on(Event::Tick);
+        let since = self.swaps_since.take().unwrap_or_else(Instant::now);
+        self.swaps_since = self.pool.is_swapping().then_some(since);
         for notice in self.pool.slow_starts(Instant::now()) {
             notice::say(notice, &self.banner, &self.workforce);
         }

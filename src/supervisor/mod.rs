@@ -364,7 +364,7 @@ impl Supervisor<'_> {
         let controls = templates.iter().filter_map(|own| own.control());
         sources.extend(controls.map(|control| (control.as_fd(), PollFlags::IN)));
         if let Some(fleet) = &self.fleet {
-            sources.push((fleet.source(), PollFlags::IN));
+            sources.extend(fleet.source().map(|fd| (fd, PollFlags::IN)));
             next = next
                 .into_iter()
                 .chain(fleet.deadline(&self.applications))

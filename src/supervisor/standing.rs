@@ -19,8 +19,8 @@ const AGAIN: Backoff = Backoff {
 /// An application that was up for this long was well: its end is no sequel of an earlier one.
 const PROVEN: Duration = Duration::from_secs(60);
 
-/// A start that takes longer does not keep others from starting.
-const START: Duration = Duration::from_secs(5);
+/// A start, or a replacement, that takes longer does not keep others from starting.
+pub(super) const START: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -74,13 +74,15 @@ impl Standing {
         matches!(self.state, State::Up { since } if now - since < START)
     }
 
-    /// When [`Self::is_due`] or [`Self::has_just_begun`] changes.
+    /// When [`Self::is_due`] or [`Self::has_just_begun`] changes; none where that is past, though there
+    /// is no room for another start yet.
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
-        match self.state {
-            State::GivenUp { until } => Some(until),
-            State::Up { since } => Some(since + START).filter(|until| *until > now),
-            _ => None,
-        }
+        let changes = match self.state {
+            State::GivenUp { until } => until,
+            State::Up { since } => since + START,
+            _ => return None,
+        };
+        Some(changes).filter(|at| *at > now)
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -175,7 +177,10 @@ mod tests {
                 panic!("it is not tried again");
             };
             assert!(!standing.is_due(now + START));
-            now += START + pause;
+            now += START;
+            assert_eq!(standing.deadline(now), Some(now + pause));
+            now += pause;
+            assert_eq!(standing.deadline(now), None);
             pauses.push(pause.as_secs());
         }
         assert_eq!(pauses, [10, 20, 40, 80, 160, 300, 300]);

@@ -308,17 +308,19 @@ fn file_of(place: &str) -> &str {
 }
 
 impl Fleet<'_> {
-    /// What to wait on.
-    pub(super) fn source(&self) -> BorrowedFd<'_> {
-        self.files.as_fd()
+    /// What to wait on; nothing is read any more once the server ends.
+    pub(super) fn source(&self) -> Option<BorrowedFd<'_>> {
+        (!self.is_stopping).then(|| self.files.as_fd())
     }
 
     /// When [`Supervisor::turn_fleet`] has something to do, if nothing else happens.
     pub(super) fn deadline(&self, applications: &[Application<'_>]) -> Option<Instant> {
+        if self.is_stopping {
+            return None;
+        }
         let now = Instant::now();
-        let standing = applications
-            .iter()
-            .filter_map(|own| own.standing().deadline(now));
+        let standing = applications.iter();
+        let standing = standing.filter_map(|own| own.standing_deadline(now));
         let unprepared = self.unprepared.iter().map(|(_, again)| *again);
         let templates = self.templates.iter();
         let templates = templates.filter_map(|own| own.borrow().deadline(now));

@@ -17,17 +17,17 @@ struct Story {
     now: Instant,
 }
 
-fn id(number: u32) -> WorkerId {
+fn id(number: u64) -> WorkerId {
     WorkerId(number)
 }
 
 /// The worker drains because the server stops.
-fn drained(number: u32) -> Action {
+fn drained(number: u64) -> Action {
     Action::Drain(id(number), Drain::stopping(GRACE, Duration::ZERO, false))
 }
 
 /// The same for Ctrl-C.
-fn interrupted(number: u32) -> Action {
+fn interrupted(number: u64) -> Action {
     Action::Drain(id(number), Drain::stopping(GRACE, Duration::ZERO, true))
 }
 
@@ -94,7 +94,7 @@ fn started(settings: Settings) -> (Story, Vec<Action>) {
 /// All workers are ready.
 fn serving(workers: usize) -> Story {
     let (mut story, _) = story(workers);
-    for number in 0..u32::try_from(workers).unwrap() {
+    for number in 0..u64::try_from(workers).unwrap() {
         story.on(Event::Ready(id(number)));
     }
     story

@@ -28,7 +28,7 @@ fn serving() -> Story {
     story
 }
 
-fn awaits(number: u32) -> Action {
+fn awaits(number: u64) -> Action {
     Action::Say(Notice::AwaitsChange(id(number), RAISED))
 }
 

@@ -10,7 +10,7 @@ const REQUEST: Event = Event::Wake(Cause::Request);
 const WAKE_TIMEOUT: Duration = Duration::from_secs(30);
 const HOUR: Duration = Duration::from_secs(3_600);
 
-fn sleep(number: u32) -> Action {
+fn sleep(number: u64) -> Action {
     Action::Sleep(id(number), Drain::recycling(PLAIN.grace))
 }
 

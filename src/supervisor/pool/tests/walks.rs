@@ -20,8 +20,8 @@ struct Process {
 
 struct World {
     story: Story,
-    alive: BTreeMap<u32, Process>,
-    spawned: BTreeSet<u32>,
+    alive: BTreeMap<u64, Process>,
+    spawned: BTreeSet<u64>,
     /// What has happened, for whoever reads a failure.
     told: Vec<Choice>,
     exit: Option<Exit>,

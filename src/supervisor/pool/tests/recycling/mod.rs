@@ -37,7 +37,7 @@ const HOURLY: Recycle = Recycle {
 
 fn serving_with(workers: usize, recycle: Recycle) -> Story {
     let (mut story, _) = story_with(workers, recycle);
-    for number in 0..u32::try_from(workers).unwrap() {
+    for number in 0..u64::try_from(workers).unwrap() {
         story.step(Event::Ready(id(number)));
     }
     story
