@@ -311,8 +311,8 @@ def test_an_application_that_is_not_used_sleeps_and_the_next_request_wakes_it(se
 
 def python_for(user: str) -> str:
     """A Python that this user may start, as ours in /root may not be."""
-    for python in (sys.executable, "/usr/bin/python3"):
-        reads = f"import os, sys; os.listdir(sys.base_prefix); os.listdir({str(REPOSITORY)!r})"
+    for python, prefix in ((sys.executable, sys.base_prefix), ("/usr/bin/python3", "/usr")):
+        reads = f"import os; os.listdir({prefix!r}); os.listdir({str(REPOSITORY)!r})"
         with contextlib.suppress(OSError, subprocess.CalledProcessError):
             subprocess.run([python, "-c", reads], user=user, extra_groups=[], check=True)
             return python
