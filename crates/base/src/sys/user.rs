@@ -51,16 +51,16 @@ impl User {
     /// # Errors
     /// This process is not root's.
     pub fn become_it(&self) -> io::Result<()> {
+        let done = |result: libc::c_int| match result {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        };
         // SAFETY: the list lives as long as the call.
-        let set = unsafe { libc::setgroups(self.groups.len(), self.groups.as_ptr()) };
+        done(unsafe { libc::setgroups(self.groups.len(), self.groups.as_ptr()) })?;
         // SAFETY: no preconditions.
-        if set != 0
-            || unsafe { libc::setgid(self.gid) } != 0
-            || unsafe { libc::setuid(self.uid) } != 0
-        {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(())
+        done(unsafe { libc::setgid(self.gid) })?;
+        // SAFETY: no preconditions.
+        done(unsafe { libc::setuid(self.uid) })
     }
 }
 
