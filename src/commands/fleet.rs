@@ -32,6 +32,10 @@ pub fn run(typed: &cli::Typed, argv: &[OsString], around: &Surroundings) -> Exit
         );
         return Exit::Usage;
     }
+    if whole.status.is_some() {
+        eprintln!("error: --status-bind: a server of several applications has no status page");
+        return Exit::Usage;
+    }
     let fleet = match config::fleet(fleet, around) {
         Ok(fleet) => fleet,
         Err(wrong) => {

@@ -672,7 +672,13 @@ impl<'a> Application<'a> {
             let clock = self.clock.as_ref().map(Clock::deadline);
             let slow_start = self.pool.next_slow_start();
             let watching = self.watching.as_ref().map(Watching::due);
-            [self.pool.next_deadline(), slow_start, keeper, clock, watching]
+            [
+                self.pool.next_deadline(),
+                slow_start,
+                keeper,
+                clock,
+                watching,
+            ]
         });
         let begun = begun.into_iter().flatten();
         always.into_iter().chain(begun).flatten().min()

@@ -142,6 +142,8 @@ mod tests {
             applications: vec![ApplicationStatus {
                 name: "app".to_owned(),
                 state,
+                pss: None,
+                deaths: 0,
                 places: Vec::new(),
                 workers_wanted: 1,
                 workers: Vec::new(),

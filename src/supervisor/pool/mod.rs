@@ -141,11 +141,6 @@ impl Pool {
         self.settings = settings;
     }
 
-    /// Whether one worker follows another.
-    pub fn is_swapping(&self) -> bool {
-        self.swapping.is_busy()
-    }
-
     /// Whether there is no worker.
     pub fn is_empty(&self) -> bool {
         self.workers.is_empty()

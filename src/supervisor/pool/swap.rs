@@ -92,7 +92,7 @@ impl Swapping {
 
 impl Pool {
     /// Whether a worker is being replaced.
-    pub(super) fn is_swapping(&self) -> bool {
+    pub fn is_swapping(&self) -> bool {
         self.swapping.swap.is_some()
     }
 
