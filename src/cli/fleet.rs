@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::Resettable;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
@@ -174,7 +175,11 @@ fn application(
         .collect();
     let for_all = |name: &str| variable(name).filter(|_| !own.iter().any(|own| own == name));
     let command = variables::read(table.apply(file.apply(definition.clone())), &for_all);
-    let mut command = command;
+    let mut command = command.mut_args(|arg| match is_own(arg.get_id().as_str()) {
+        // clap would read the variable by itself.
+        true => arg.env(Resettable::Reset),
+        false => arg,
+    });
     let matches = matched(&mut command, argv)?;
     let Alone { flags, own } = Alone::from_arg_matches(&matches)?;
     let long = |id: &str| {
