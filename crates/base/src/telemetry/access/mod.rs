@@ -311,7 +311,7 @@ mod tests {
             ..line(&socket, b"/", 404)
         };
         let mut out = Vec::new();
-        human(&mut out, &forged, false);
+        human(&mut out, &forged, None, false);
         let text = String::from_utf8(out).unwrap();
         let client = "evil\\x20-\\x20\\\"GET\\x20/\\x20HTTP/1.1\\\"\\x20200\\x20OK\\x0a";
         assert_eq!(
