@@ -11,6 +11,7 @@ from harness import Server
 from harness.authority import Authority
 from harness.http2_client import Http2Client
 from harness.lazy_script import LazyScript
+from harness.machine import Machine
 from harness.scripted import Scripted
 from harness.site import write_site
 
@@ -64,6 +65,18 @@ def serving(server: Start, site: Path) -> Start:
         return server(app, "--static", f"/static={site}{options}", *flags)
 
     return start
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    """A directory for several applications."""
+    return Machine(tmp_path)
+
+
+@pytest.fixture
+def serve_all(server: Start, machine: Machine) -> Start:
+    """Serves several applications (`serve_all("ttl = '1h'", "one", "two")`)."""
+    return lambda *names, **options: machine.serve(server, *names, **options)
 
 
 @pytest.fixture

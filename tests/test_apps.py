@@ -12,101 +12,17 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness import REPOSITORY, Server, processes, run
+from harness import REPOSITORY, processes, run
 from harness.journal import until
-from harness.raw_client import RawClient
+from harness.machine import Machine
 
-HELLO = """
-import os
-
-async def app(scope, receive, send):
-    if scope["type"] != "http":
-        return
-    body = f"{NAME} {os.environ.get('MODE')} {os.getcwd()} {os.getpid()}".encode()
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": body})
-"""
-
-
-class Machine:
-    """A directory with applications, and the server that serves them."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.file = directory / "fleet.toml"
-        self.server = 0
-        """The supervisor's pid."""
-        (directory / "apps").mkdir()
-
-    def module(self, name: str, text: str = HELLO) -> Path:
-        own = self.directory / name
-        own.mkdir(exist_ok=True)
-        (own / f"{name}_app.py").write_text(f"NAME = {name!r}\n{text}")
-        return own
-
-    def table(self, name: str, more: str = "") -> str:
-        return (
-            f'app = "{name}_app:app"\ndirectory = "{self.directory / name}"\n'
-            f'bind = ["unix:{self.socket(name)}"]\n{more}\n'
-        )
-
-    def include(self, name: str, more: str = "") -> None:
-        written = self.directory / f"{name}.new"
-        written.write_text(self.table(name, more))
-        written.rename(self.directory / "apps" / f"{name}.toml")
-
-    def socket(self, name: str) -> str:
-        return str(self.directory / f"{name}.sock")
-
-    def get(self, name: str, timeout: float = 40) -> str:
-        with RawClient(self.socket(name), timeout) as client:
-            response = client.get("/")
-        return f"{response.status} {response.text}" if response.status != 200 else response.text
-
-    def ctl(self, *arguments: str) -> str:
-        finished = run("apps", *arguments, str(self.server))
-        return finished.stdout + finished.stderr
-
-    def states(self) -> dict[str, str]:
-        finished = run("apps", "--json", str(self.server))
-        return {own["name"]: own["state"] for own in json.loads(finished.stdout)}
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path)
-
-
-@pytest.fixture
-def serving(server: Callable[..., Server], machine: Machine) -> Callable[..., Server]:
-    def serving(
-        text: str = "", *names: str, more: str = "", wait: bool = True, env: dict[str, str] | None = None
-    ) -> Server:
-        for name in names:
-            machine.module(name)
-        tables = "".join(f"[apps.{name}]\n{machine.table(name, more)}" for name in names)
-        machine.file.write_text(text + "\n" + tables)
-        started = server(
-            "--config",
-            str(machine.file),
-            cwd=machine.directory,
-            places=False,
-            env={"RUNTIME_DIRECTORY": str(machine.directory), **(env or {})},
-            wait=False,
-        )
-        machine.server = started.pid
-        if wait:
-            for name in names:
-                started.stderr.wait_for_line(rf"\[{name}\] Application startup complete", 60)
-        return started
-
-    return serving
+NAMES = ["alpha", "beta", "gamma", "delta"]
 
 
 @contextlib.contextmanager
@@ -134,7 +50,9 @@ def load(machine: Machine, *names: str) -> Iterator[list[str]]:
         asking.join()
 
 
-def test_each_application_has_its_place_its_directory_its_environment_and_its_lines(serving, machine) -> None:
+def test_each_application_has_its_place_its_directory_its_environment_and_its_lines(
+    serve_all, machine
+) -> None:
     (machine.directory / "two").mkdir()
     (machine.directory / "two" / "two.env").write_text("MODE=from-a-file\n")
     machine.file.write_text("")
@@ -143,7 +61,7 @@ def test_each_application_has_its_place_its_directory_its_environment_and_its_li
     one = machine.table("one", 'env = { MODE = "inline" }')
     two = machine.table("two", 'env-file = "two.env"')
     tables = f"[apps.one]\n{one}[apps.two]\n{two}"
-    started = serving(tables, wait=False)
+    started = serve_all(tables, wait=False)
     started.stderr.wait_for_line(r"\[one\] Application startup complete", 60)
     started.stderr.wait_for_line(r"\[two\] Application startup complete", 60)
     assert machine.get("one").startswith(f"one inline {machine.directory / 'one'} ")
@@ -199,7 +117,7 @@ def test_what_nothing_would_run_is_a_mistake(machine) -> None:
     assert finished.returncode == 2 and "runs no jobs and no queue" in finished.stderr
 
 
-def test_settings_of_a_cache_before_the_tables_hold_for_every_application(serving, machine) -> None:
+def test_settings_of_a_cache_before_the_tables_hold_for_every_application(serve_all, machine) -> None:
     text = """import os
 async def app(scope, receive, send):
     if scope["type"] != "http":
@@ -209,7 +127,7 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": f"{NAME} {found}".encode()})
 """
     machine.module("one", text)
-    started = serving(f"[cache.pages]\nsize = '256M'\n[apps.one]\n{machine.table('one')}", wait=False)
+    started = serve_all(f"[cache.pages]\nsize = '256M'\n[apps.one]\n{machine.table('one')}", wait=False)
     started.stderr.wait_for_line(r"\[one\] Application startup complete", 60)
     assert "LOWMEM" in machine.get("one")
 
@@ -222,10 +140,10 @@ def test_two_applications_do_not_have_the_same_place(machine) -> None:
     assert finished.returncode == 2 and "is a place of one already" in finished.stderr
 
 
-def test_one_that_cannot_start_answers_503_and_the_other_is_served(serving, machine) -> None:
+def test_one_that_cannot_start_answers_503_and_the_other_is_served(serve_all, machine) -> None:
     machine.module("bad", "raise RuntimeError('no')\n")
     table = machine.table("bad")
-    started = serving(f"[apps.bad]\n{table}", "good")
+    started = serve_all(f"[apps.bad]\n{table}", "good")
     started.stderr.wait_for_line(r"\[bad\] It is stopped and answers 503; trying again in 10 s", 60)
     assert machine.get("bad").startswith("503 ")
     assert machine.get("good").startswith("good ")
@@ -236,17 +154,17 @@ def test_one_that_cannot_start_answers_503_and_the_other_is_served(serving, mach
     assert started.terminate() == 0
 
 
-def test_one_whose_start_hangs_does_not_keep_others_from_being_served(serving, machine) -> None:
+def test_one_whose_start_hangs_does_not_keep_others_from_being_served(serve_all, machine) -> None:
     machine.module("stuck", "import time\ntime.sleep(1000)\n")
     table = machine.table("stuck", "timeout-worker-startup = 2")
-    started = serving(f"[apps.stuck]\n{table}", "good")
+    started = serve_all(f"[apps.stuck]\n{table}", "good")
     started.stderr.wait_for_line(r"\[stuck\] It is stopped and answers 503", 60)
     assert machine.get("stuck").startswith("503 ")
     assert machine.get("good").startswith("good ")
 
 
-def test_a_worker_that_dies_is_replaced_and_nobody_else_notices(serving, machine) -> None:
-    serving("", "one", "two")
+def test_a_worker_that_dies_is_replaced_and_nobody_else_notices(serve_all, machine) -> None:
+    serve_all("", "one", "two")
     pid = int(machine.get("one").split()[-1])
     with load(machine, "two") as failed:
         os.kill(pid, signal.SIGKILL)
@@ -254,8 +172,8 @@ def test_a_worker_that_dies_is_replaced_and_nobody_else_notices(serving, machine
     assert failed == []
 
 
-def test_an_application_is_stopped_started_and_reloaded_by_name(serving, machine) -> None:
-    serving("", "one", "two")
+def test_an_application_is_stopped_started_and_reloaded_by_name(serve_all, machine) -> None:
+    serve_all("", "one", "two")
     with load(machine, "two") as failed:
         assert "stopping one" in machine.ctl("stop", "one")
         until(lambda: machine.states()["one"] == "stopped")
@@ -276,12 +194,12 @@ def turns(pid: int) -> int:
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[2])
 
 
-def test_a_supervisor_whose_applications_have_nothing_to_do_sleeps(serving, machine) -> None:
+def test_a_supervisor_whose_applications_have_nothing_to_do_sleeps(serve_all, machine) -> None:
     """Serving, failed, stopped and asleep ones: none of them keeps its loop turning."""
     machine.module("bad", "raise RuntimeError('no')\n")
     machine.module("again")
     rest = f"[apps.bad]\n{machine.table('bad')}[apps.again]\n{machine.table('again', 'reload = true')}"
-    started = serving(rest, *NAMES)
+    started = serve_all(rest, *NAMES)
     started.stderr.wait_for_line(r"\[bad\] It is stopped and answers 503", 60)
     assert "stopping alpha" in machine.ctl("stop", "alpha")
     # It cannot while its worker is replaced by a fork.
@@ -301,8 +219,8 @@ def test_a_supervisor_whose_applications_have_nothing_to_do_sleeps(serving, mach
     assert machine.get("beta").startswith("beta ")
 
 
-def test_an_application_that_is_not_used_sleeps_and_the_next_request_wakes_it(serving, machine) -> None:
-    started = serving("sleep-after = '1s'", *NAMES[:3])
+def test_an_application_that_is_not_used_sleeps_and_the_next_request_wakes_it(serve_all, machine) -> None:
+    started = serve_all("sleep-after = '1s'", *NAMES[:3])
     for name in NAMES[:3]:
         started.stderr.wait_for_line(rf"\[{name}\] Asleep ", 60)
     assert set(machine.states().values()) == {"asleep"}
@@ -359,10 +277,10 @@ async def app(scope, receive, send):
         assert started.terminate() == 0
 
 
-def test_included_files_are_followed_while_others_are_served(serving, machine) -> None:
+def test_included_files_are_followed_while_others_are_served(serve_all, machine) -> None:
     machine.include("one")
     machine.module("one")
-    started = serving('include = ["apps/*.toml"]', "main")
+    started = serve_all('include = ["apps/*.toml"]', "main")
     started.stderr.wait_for_line(r"\[one\] Application startup complete", 60)
     with load(machine, "main") as failed:
         machine.module("two")
@@ -409,8 +327,6 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": body})
 """
 
-NAMES = ["alpha", "beta", "gamma", "delta"]
-
 
 def shared(machine: Machine) -> str:
     tables = []
@@ -430,8 +346,8 @@ def is_forked(pid: int) -> bool:
     return b"SECRET" not in Path(f"/proc/{pid}/environ").read_bytes()
 
 
-def test_applications_are_forked_from_a_template_that_has_nothing_of_theirs(serving, machine) -> None:
-    started = serving(shared(machine), wait=False)
+def test_applications_are_forked_from_a_template_that_has_nothing_of_theirs(serve_all, machine) -> None:
+    started = serve_all(shared(machine), wait=False)
     for name in NAMES:
         started.stderr.wait_for_line(rf"\[{name}\] Application startup complete", 60)
     until(lambda: all(is_forked(facts(machine, name)["pid"]) for name in NAMES))
@@ -465,8 +381,8 @@ def memory(pid: int) -> bytes:
     return b"".join(parts)
 
 
-def test_a_template_that_is_killed_costs_nothing(serving, machine) -> None:
-    started = serving(shared(machine), wait=False)
+def test_a_template_that_is_killed_costs_nothing(serve_all, machine) -> None:
+    started = serve_all(shared(machine), wait=False)
     for name in NAMES:
         started.stderr.wait_for_line(rf"\[{name}\] Application startup complete", 60)
     until(lambda: all(is_forked(facts(machine, name)["pid"]) for name in NAMES))
@@ -478,7 +394,7 @@ def test_a_template_that_is_killed_costs_nothing(serving, machine) -> None:
     until(lambda: facts(machine, "alpha")["pid"] not in workers)
 
 
-def test_a_module_that_starts_a_thread_is_kept_out_of_the_template_and_named(serving, machine) -> None:
+def test_a_module_that_starts_a_thread_is_kept_out_of_the_template_and_named(serve_all, machine) -> None:
     packages = machine.directory / "common" / "site-packages"
     packages.mkdir(parents=True)
     (packages / "wheel_with_thread.py").write_text(
@@ -488,14 +404,14 @@ def test_a_module_that_starts_a_thread_is_kept_out_of_the_template_and_named(ser
     for name in NAMES[:3]:
         machine.module(name, f"import wheel_with_thread\n{SLOW_IMPORTS}")
         tables.append(f"[apps.{name}]\n{machine.table(name)}")
-    started = serving("".join(tables), wait=False, env={"PYTHONPATH": str(packages)})
+    started = serve_all("".join(tables), wait=False, env={"PYTHONPATH": str(packages)})
     started.stderr.wait_for_line(r"template .* without wheel_with_thread: it starts a thread", 60)
     for name in NAMES[:3]:
         assert facts(machine, name)["pid"]
 
 
 def test_a_socket_that_an_application_shares_with_none_is_refused_only_where_it_is_taken(
-    serving, machine
+    serve_all, machine
 ) -> None:
     machine.module("late")
     with socket.socket() as taken:
@@ -505,6 +421,6 @@ def test_a_socket_that_an_application_shares_with_none_is_refused_only_where_it_
         own = (
             f'[apps.late]\napp = "late_app:app"\ndirectory = "{machine.directory / "late"}"\nport = {port}\n'
         )
-        started = serving(own, "good")
+        started = serve_all(own, "good")
         started.stderr.wait_for_line(r"\[late\] It cannot be started: .*address already in use", 40)
         assert machine.get("good").startswith("good ")

@@ -133,7 +133,7 @@ pub enum Stage {
 }
 
 impl Status {
-    /// Whether every application is served, or could be at once.
+    /// Whether every application is served, could be at once, or has been stopped by its operator.
     ///
     /// # Errors
     /// One is not, and why.
@@ -145,7 +145,9 @@ impl Status {
             if application.state == Serving::Stopping {
                 return Err(format!("{name} is stopping"));
             }
-            if !is_served && !application.state.can_wake() {
+            // One that its operator has stopped is as it should be.
+            let is_meant = application.state.can_wake() || application.state == Serving::Stopped;
+            if !is_served && !is_meant {
                 return Err(format!("{name} has no worker that is ready"));
             }
         }

@@ -93,13 +93,7 @@ impl Supervisor<'_> {
     }
 
     fn reply(&mut self, request: &Request) -> (Reply, Vec<Event>) {
-        let mut applications = self.applications.iter();
-        let is_stopping = match &self.fleet {
-            Some(fleet) => fleet.is_stopping,
-            None if self.applications.is_empty() => self.is_stopping,
-            None => applications.all(|own| own.serving() == Serving::Stopping),
-        };
-        if is_stopping && !matches!(request, Request::Status | Request::Jobs(_)) {
+        if self.ends() && !matches!(request, Request::Status | Request::Jobs(_)) {
             let why = "the server is stopping".to_owned();
             return (Reply::Refused(why), Vec::new());
         }

@@ -55,7 +55,7 @@ use crate::config::{self, Config, WorkerConfig};
 use crate::exit::Exit;
 use crate::launch::Launch;
 use crate::net::Listeners;
-use crate::operator::OperatorSocket;
+use crate::operator::{OperatorSocket, Serving};
 use crate::sys::clock;
 use crate::sys::notify::{self, Notify};
 use crate::sys::process::{self, Ending};
@@ -243,6 +243,16 @@ impl Supervisor<'_> {
         exits.into_iter().max_by_key(|exit| *exit as u8)
     }
 
+    /// Whether the server is about to end.
+    fn ends(&self) -> bool {
+        let mut applications = self.applications.iter();
+        match &self.fleet {
+            Some(fleet) => fleet.is_stopping,
+            None if self.applications.is_empty() => self.is_stopping,
+            None => applications.all(|own| own.serving() == Serving::Stopping),
+        }
+    }
+
     /// Has runs end, as nothing is served any more; whether none is left.
     fn let_jobs_end(&mut self) -> bool {
         let grace = self.grace;
@@ -329,6 +339,8 @@ impl Supervisor<'_> {
         let status = self.status(service.is_status_due(now));
         let seen = Seen {
             status: &status,
+            is_up: self.applications.iter().all(Application::has_settled),
+            is_stopping: self.ends(),
             is_reloading: self.applications.iter().any(Application::is_replacing),
             is_stalled: self.applications.iter().any(Application::is_stalled),
             monotonic: clock::monotonic(),

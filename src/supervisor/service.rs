@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::figures::Megabytes;
-use crate::operator::{Serving, Stage, Status};
+use crate::operator::{Stage, Status};
 
 /// The text of a service's status changes with its memory: not more often than this.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
@@ -26,6 +26,10 @@ pub(super) struct Service {
 pub(super) struct Seen<'a> {
     /// The applications and their workers.
     pub status: &'a Status,
+    /// Each application has been served, or has failed, once.
+    pub is_up: bool,
+    /// The server ends.
+    pub is_stopping: bool,
     /// Every worker is being replaced, as was asked for.
     pub is_reloading: bool,
     /// A worker does not come round.
@@ -61,8 +65,7 @@ impl Service {
     /// What is to be told now; empty where there is nothing.
     pub(super) fn lines(&mut self, seen: Seen<'_>, now: Instant) -> String {
         let mut lines = String::new();
-        let states = || seen.status.applications.iter().map(|own| own.state);
-        if states().all(|state| state == Serving::Stopping) {
+        if seen.is_stopping {
             if !std::mem::replace(&mut self.is_stopping, true) {
                 lines += "STOPPING=1\n";
             }
@@ -76,7 +79,7 @@ impl Service {
                 lines += "READY=1\n";
             }
             self.is_reloading = seen.is_reloading;
-        } else if states().all(|state| state != Serving::Starting) {
+        } else if seen.is_up {
             self.is_ready = true;
             lines += &format!("READY=1\nMAINPID={}\n", seen.status.pid);
         }
@@ -130,32 +133,32 @@ fn summary(status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operator::ApplicationStatus;
 
-    fn status(state: Serving) -> Status {
+    fn status() -> Status {
         Status {
             version: 1,
             server: String::new(),
             pid: 7,
             uptime: 0.0,
             memory: Some(1_000_000),
-            applications: vec![ApplicationStatus {
-                name: "app".to_owned(),
-                state,
-                pss: None,
-                deaths: 0,
-                places: Vec::new(),
-                workers_wanted: 1,
-                workers: Vec::new(),
-                served: None,
-            }],
+            applications: Vec::new(),
         }
     }
 
-    fn told(service: &mut Service, state: Serving, is_reloading: bool, now: Instant) -> String {
+    #[derive(Clone, Copy)]
+    enum How {
+        Starting,
+        Up,
+        Reloading,
+        Stopping,
+    }
+
+    fn told(service: &mut Service, how: How, now: Instant) -> String {
         let seen = Seen {
-            status: &status(state),
-            is_reloading,
+            status: &status(),
+            is_up: matches!(how, How::Up | How::Reloading),
+            is_stopping: matches!(how, How::Stopping),
+            is_reloading: matches!(how, How::Reloading),
             is_stalled: false,
             monotonic: Duration::from_secs(3),
         };
@@ -166,23 +169,20 @@ mod tests {
     fn each_change_is_told_once() {
         let now = Instant::now();
         let mut service = Service::new(None);
-        let starting = told(&mut service, Serving::Starting, false, now);
+        let starting = told(&mut service, How::Starting, now);
         assert_eq!(starting, "STATUS=1.0 MB, 0 workers\n");
         let steps = [
-            (Serving::Serving, false, "READY=1\nMAINPID=7\n"),
-            (Serving::Serving, false, ""),
-            (
-                Serving::Serving,
-                true,
-                "RELOADING=1\nMONOTONIC_USEC=3000000\n",
-            ),
-            (Serving::Serving, true, ""),
-            (Serving::Serving, false, "READY=1\n"),
-            (Serving::Stopping, false, "STOPPING=1\n"),
-            (Serving::Stopping, false, ""),
+            (How::Starting, ""),
+            (How::Up, "READY=1\nMAINPID=7\n"),
+            (How::Up, ""),
+            (How::Reloading, "RELOADING=1\nMONOTONIC_USEC=3000000\n"),
+            (How::Reloading, ""),
+            (How::Up, "READY=1\n"),
+            (How::Stopping, "STOPPING=1\n"),
+            (How::Stopping, ""),
         ];
-        for (state, is_reloading, expected) in steps {
-            assert_eq!(told(&mut service, state, is_reloading, now), expected);
+        for (how, expected) in steps {
+            assert_eq!(told(&mut service, how, now), expected);
         }
     }
 
@@ -190,11 +190,13 @@ mod tests {
     fn the_watchdog_hears_of_it_twice_in_its_time_and_not_of_a_stalled_worker() {
         let start = Instant::now();
         let mut service = Service::new(Some(Duration::from_secs(4)));
-        let status = status(Serving::Serving);
+        let status = status();
         let mut beats = Vec::new();
         for second in 0..10 {
             let seen = Seen {
                 status: &status,
+                is_up: true,
+                is_stopping: false,
                 is_reloading: false,
                 is_stalled: second > 5,
                 monotonic: Duration::ZERO,

@@ -76,7 +76,7 @@ impl Application<'_> {
     /// Looks after the workers, with `--timeout-worker-stall`.
     pub(super) fn watch(&mut self) {
         let now = Instant::now();
-        let ready: Vec<_> = match &self.watching {
+        let ready: Vec<_> = match &self.parts.watching {
             Some(watching) if watching.due() <= now => {
                 let ready = |view: &View| view.stage == Stage::Ready;
                 let views = self.pool.views().filter(ready);
@@ -84,7 +84,7 @@ impl Application<'_> {
             }
             _ => return,
         };
-        let Some(watching) = &mut self.watching else {
+        let Some(watching) = &mut self.parts.watching else {
             return;
         };
         for (id, verdict) in watching.look(&ready, now) {
@@ -99,7 +99,11 @@ impl Application<'_> {
     }
 
     fn stalled(&mut self, id: WorkerId, still: Duration) {
-        let recycles = self.watching.as_ref().is_some_and(|own| own.stall.recycles);
+        let recycles = self
+            .parts
+            .watching
+            .as_ref()
+            .is_some_and(|own| own.stall.recycles);
         let remedy = if recycles {
             "It is replaced."
         } else {

@@ -1,23 +1,23 @@
 //! One application among others: its turn to start, the template that it shares, 503 in its place, its
 //! leaving.
 
-use std::rc::Rc;
+use std::io;
 use std::time::Instant;
 
 use tracing::{error, info};
 
-use super::{Application, Listening, next_serial, settings, told};
+use super::Application;
+use super::made::{Listening, Made, next_serial};
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::net::Listeners;
 use crate::supervisor::Member;
-use crate::supervisor::notice::Banner;
+use crate::supervisor::follower::Reread;
 use crate::supervisor::pool::{Event, Pool, Settings};
 use crate::supervisor::standing::{self, End, Standing};
 use crate::supervisor::template::Outcome;
 use crate::supervisor::workforce::Sharer;
 
-impl Application<'_> {
+impl<'a> Application<'a> {
     /// Has it forked from a template that others share, if it may be.
     pub(in crate::supervisor) fn share(&mut self, sharer: Option<Sharer>) {
         self.workforce.share(sharer);
@@ -79,7 +79,7 @@ impl Application<'_> {
             if self.exit.take().is_some() {
                 self.pool = Pool::new(Settings {
                     serial: next_serial(),
-                    ..self.settings
+                    ..self.parts.settings
                 });
             }
             self.standing.begin(now);
@@ -103,6 +103,11 @@ impl Application<'_> {
             self.on(Event::Stop);
         }
         self.answer_503();
+    }
+
+    /// Whether it has been served, or has failed, once.
+    pub(in crate::supervisor) fn has_settled(&self) -> bool {
+        self.has_settled
     }
 
     /// Whether it is stopped once its workers have ended.
@@ -143,7 +148,7 @@ impl Application<'_> {
 
     /// Whether it listens as these settings have it.
     pub(in crate::supervisor) fn listens_as(&self, config: &Config) -> bool {
-        self.listens == Listening::of(config)
+        self.parts.listens == Listening::of(config)
     }
 
     /// Whether nothing is left of it.
@@ -151,27 +156,36 @@ impl Application<'_> {
         self.standing.is_leaving() && self.pool.is_empty()
     }
 
-    /// From now on its workers are those of other settings; those that serve are replaced.
-    pub(in crate::supervisor) fn take(&mut self, member: Member) {
+    /// From now on its workers are those of other settings; those that serve are replaced. Where the
+    /// settings cannot be followed, it stays as it was.
+    ///
+    /// # Errors
+    /// Changes of its source cannot be followed.
+    pub(in crate::supervisor) fn take(
+        &mut self,
+        member: Member,
+        sharer: Option<Sharer>,
+        reread: &'a Reread<'a>,
+    ) -> io::Result<()> {
         self.speak();
-        let worker = told(
-            &member.config,
-            &member.launch,
-            &member.listeners,
-            member.shares,
-        );
-        self.listens = Listening::of(&member.config);
-        self.settings = settings(&member.config);
-        self.pool.take(self.settings);
-        self.banner = Banner::of(&member.config, &member.launch, &member.listeners);
+        let made = Made::of(member, reread)?;
         self.workforce
-            .replace(member.launch, member.listeners, worker);
+            .replace(made.launch, made.listeners, made.worker, made.source)?;
+        self.workforce.share(sharer);
+        self.pool.take(made.parts.settings);
+        let had_hours = self.parts.clock.is_some();
+        self.parts = made.parts;
+        if had_hours && self.parts.clock.is_none() && self.has_begun() {
+            self.on(Event::Hours(false));
+        }
+        self.count_for_the_watch();
         info!("Its settings have changed.");
         self.renew();
+        Ok(())
     }
 
     pub(super) fn answer_503(&mut self) {
-        if self.name.is_some() && !self.standing.is_leaving() {
+        if self.parts.name.is_some() && !self.standing.is_leaving() {
             self.refusing.get_or_insert_default();
         }
     }
@@ -179,8 +193,9 @@ impl Application<'_> {
     /// Its last worker has ended.
     pub(super) fn is_over(&mut self, exit: Exit) {
         self.exit = Some(exit);
+        self.has_settled = true;
         self.is_running = false;
-        if self.name.is_none() {
+        if self.parts.name.is_none() {
             return;
         }
         match self.standing.ended(Instant::now()) {
@@ -196,6 +211,6 @@ impl Application<'_> {
 
     /// Whether its pool decides; one of several waits for its turn first.
     pub(super) fn has_begun(&self) -> bool {
-        self.name.is_none() || self.standing.is_up() || !self.pool.is_empty()
+        self.parts.name.is_none() || self.standing.is_up() || !self.pool.is_empty()
     }
 }

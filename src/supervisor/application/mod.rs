@@ -2,64 +2,49 @@
 //! pool decides.
 
 mod among;
+mod made;
 mod shown;
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use rustix::process::Pid;
-use tracing::{error, info};
+use tracing::error;
 
-use crate::config::{Config, Listen, Place, Reload, TellsImports, WorkerConfig};
+pub(in crate::supervisor) use self::made::told;
+use self::made::{Made, Parts};
 use crate::control::{FromWorker, ToWorker};
-use crate::counters::Gauges;
 use crate::exit::Exit;
-use crate::launch::Launch;
 use crate::monitor::Tally;
 use crate::net::Listeners;
-use crate::operator::{ApplicationStatus, Serving, WorkerStatus};
 use crate::supervisor::Member;
-use crate::supervisor::changes::Changes;
 use crate::supervisor::follower::{Follower, Reread};
 use crate::supervisor::hours::Clock;
 use crate::supervisor::keeping::Keeper;
-use crate::supervisor::notice::{self, Banner};
-use crate::supervisor::pool::{Action, Event, Notice, Pool, Settings, View, WorkerId};
-use crate::supervisor::record;
+use crate::supervisor::notice;
+use crate::supervisor::pool::{Action, Event, Notice, Pool, WorkerId};
 use crate::supervisor::refusing::Refusing;
-use crate::supervisor::standing::{self, End, Standing};
-use crate::supervisor::template::Outcome;
-use crate::supervisor::warm::Warm;
+use crate::supervisor::standing::Standing;
 use crate::supervisor::watching::Watching;
-use crate::supervisor::workforce::{Sharer, Source, Workforce};
+use crate::supervisor::workforce::Workforce;
 use crate::sys::process::Ending;
 use crate::telemetry;
 
-/// Each pool has numbers of its own for its workers.
-static POOLS: AtomicU32 = AtomicU32::new(0);
-
 pub(in crate::supervisor) struct Application<'a> {
-    /// Where there are several.
-    name: Option<Arc<str>>,
-    listens: Listening,
-    settings: Settings,
+    /// What its settings come to.
+    pub(in crate::supervisor) parts: Parts<'a>,
     pub(in crate::supervisor) pool: Pool,
     pub(in crate::supervisor) workforce: Workforce,
-    banner: Banner,
-    /// What follows changes, with `--reload`.
-    follower: Option<Box<Follower<'a>>>,
-    /// When it should be awake, with `--awake`.
-    clock: Option<Clock>,
     /// What keeps its connections while it sleeps.
     pub(in crate::supervisor) keeper: Option<Box<Keeper>>,
     /// A worker has been ready.
     is_running: bool,
+    /// It has been served, or has failed, once.
+    has_settled: bool,
     /// Something out of the ordinary has just been done.
     pub(in crate::supervisor) is_unsettled: bool,
     /// It has been told to sleep before.
@@ -68,8 +53,6 @@ pub(in crate::supervisor) struct Application<'a> {
     exit: Option<Exit>,
     /// Where it is counted, with `--status-bind` or `--timeout-worker-stall`.
     tally: Option<Arc<Tally>>,
-    /// Which workers do not come round, if that is to be told.
-    pub(in crate::supervisor) watching: Option<Watching>,
     /// Where there are several: how it stands.
     standing: Standing,
     /// The clients that ask meanwhile for what is not served.
@@ -84,93 +67,27 @@ pub(in crate::supervisor) struct Application<'a> {
     deaths: u64,
 }
 
-/// What its sockets were opened for.
-#[derive(Debug, PartialEq, Eq)]
-struct Listening {
-    places: Vec<Listen>,
-    mode: Option<u32>,
-    backlog: i32,
-}
-
-impl Listening {
-    fn of(config: &Config) -> Self {
-        Self {
-            places: config.listen.clone(),
-            mode: config.uds_mode,
-            backlog: config.backlog,
-        }
-    }
-}
-
-/// What a worker is told, with what only the supervisor knows.
-pub(in crate::supervisor) fn told(
-    config: &Config,
-    launch: &Launch,
-    listeners: &Listeners,
-    shares: bool,
-) -> WorkerConfig {
-    WorkerConfig {
-        listeners: listeners.kinds(),
-        package: launch.package.clone(),
-        tells_imports: match &config.reload {
-            _ if config.preload || launch.package.is_none() => TellsImports::Never,
-            Some(_) => TellsImports::WhenReady,
-            None if shares => TellsImports::WhenReady,
-            None if config.sleep.makes_template => TellsImports::BeforeSleep,
-            None => TellsImports::Never,
-        },
-        place: launch.directory.clone().map(|directory| Place {
-            directory,
-            variables: launch.variables.clone(),
-        }),
-        ..config.worker.clone()
-    }
-}
-
 impl<'a> Application<'a> {
     /// Prepares everything; the first `Tick` starts its workers.
     pub(in crate::supervisor) fn new(member: Member, reread: &'a Reread<'a>) -> io::Result<Self> {
-        let Member {
-            name,
-            shares,
-            config,
+        let Made {
+            parts,
             launch,
             listeners,
-            ..
-        } = member;
-        let worker = told(&config, &launch, &listeners, shares);
-        let source = match &config.reload {
-            _ if config.preload => Source::Preload,
-            Some(reload) if worker.tells_imports == TellsImports::WhenReady => {
-                Source::Learned(Box::new(Warm::of(reload, &worker)))
-            }
-            None if worker.tells_imports == TellsImports::BeforeSleep => {
-                let own = Reload::of_application(&worker.app_dir);
-                Source::Learned(Box::new(Warm::of(&own, &worker)))
-            }
-            _ => Source::Start,
-        };
-        let changes = config.reload.as_ref().map(Changes::of).transpose()?;
-        if let Some(changes) = &changes {
-            notice::watching(&changes.directories());
-        }
-        let stall = config.stall;
+            worker,
+            source,
+        } = Made::of(member, reread)?;
         let mut application = Self {
-            name: name.map(Into::into),
-            listens: Listening::of(&config),
-            settings: settings(&config),
-            pool: Pool::new(settings(&config)),
-            banner: Banner::of(&config, &launch, &listeners),
+            pool: Pool::new(parts.settings),
             workforce: Workforce::new(launch, listeners, worker, source)?,
-            clock: config.sleep.awake.clone().map(Clock::new),
-            follower: changes.map(|changes| Box::new(Follower::new(changes, config, reread))),
+            parts,
             keeper: None,
             has_slept: false,
             is_running: false,
+            has_settled: false,
             is_unsettled: false,
             exit: None,
             tally: None,
-            watching: stall.map(Watching::new),
             standing: Standing::waiting(),
             refusing: None,
             is_outdated: false,
@@ -178,22 +95,27 @@ impl<'a> Application<'a> {
             followed: 0,
             deaths: 0,
         };
-        if stall.is_some() {
-            application.tally();
-        }
+        application.count_for_the_watch();
         Ok(application)
+    }
+
+    /// Counts where stalls are watched for: the watch looks at the counters.
+    fn count_for_the_watch(&mut self) {
+        if self.parts.watching.is_some() {
+            self.tally();
+        }
     }
 
     /// From now on log lines are about it.
     fn speak(&self) {
-        if self.name.is_some() {
-            telemetry::name_lines(self.name.clone());
+        if self.parts.name.is_some() {
+            telemetry::name_lines(self.parts.name.clone());
         }
     }
 
     /// Its name, where there are several.
     pub(in crate::supervisor) fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+        self.parts.name.as_deref()
     }
 
     /// Where it listens.
@@ -265,7 +187,7 @@ impl<'a> Application<'a> {
         if let Some(refusing) = &mut self.refusing {
             refusing.turn(self.workforce.listeners(), Instant::now());
         }
-        let follower = self.follower.as_mut();
+        let follower = self.parts.follower.as_mut();
         let has_changed =
             follower.is_some_and(|follower| follower.takes_changes(&mut self.workforce));
         if !self.has_begun() {
@@ -281,7 +203,7 @@ impl<'a> Application<'a> {
             self.on(Event::Changed);
         }
         self.hear_keeper();
-        let clock = self.clock.as_mut();
+        let clock = self.parts.clock.as_mut();
         if let Some(is_awake) = clock.and_then(|clock| clock.take(Instant::now())) {
             self.on(Event::Hours(is_awake));
         }
@@ -290,7 +212,7 @@ impl<'a> Application<'a> {
         let since = self.swaps_since.take().unwrap_or_else(Instant::now);
         self.swaps_since = self.pool.is_swapping().then_some(since);
         for notice in self.pool.slow_starts(Instant::now()) {
-            notice::say(notice, &self.banner, &self.workforce);
+            notice::say(notice, &self.parts.banner, &self.workforce);
         }
     }
 
@@ -348,9 +270,10 @@ impl<'a> Application<'a> {
                 }
                 if notice == Notice::Running {
                     self.is_running = true;
+                    self.has_settled = true;
                     self.refusing = None;
                 }
-                notice::say(notice, &self.banner, &self.workforce);
+                notice::say(notice, &self.parts.banner, &self.workforce);
             }
             Action::Exit(exit) => self.is_over(exit),
         }
@@ -359,7 +282,7 @@ impl<'a> Application<'a> {
 
     /// What to wait on.
     pub(in crate::supervisor) fn sources(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let follower = self.follower.as_deref().map(AsFd::as_fd);
+        let follower = self.parts.follower.as_deref().map(AsFd::as_fd);
         let controls = self.workforce.controls().map(AsFd::as_fd);
         let keeper = self.keeper.as_deref().map(AsFd::as_fd);
         let refusing = self.refusing.iter();
@@ -370,15 +293,15 @@ impl<'a> Application<'a> {
 
     /// When [`Self::turn`] is due, if nothing else happens.
     pub(in crate::supervisor) fn next_deadline(&self) -> Option<Instant> {
-        let follower = self.follower.as_deref().and_then(Follower::due);
+        let follower = self.parts.follower.as_deref().and_then(Follower::due);
         let refusing = self.refusing.as_deref().and_then(Refusing::deadline);
         let always = [follower, refusing];
         // What nothing is done about before it has begun would wake the supervisor without end.
         let begun = self.has_begun().then(|| {
             let keeper = self.keeper.as_deref().and_then(Keeper::next_deadline);
-            let clock = self.clock.as_ref().map(Clock::deadline);
+            let clock = self.parts.clock.as_ref().map(Clock::deadline);
             let slow_start = self.pool.next_slow_start();
-            let watching = self.watching.as_ref().map(Watching::due);
+            let watching = self.parts.watching.as_ref().map(Watching::due);
             [
                 self.pool.next_deadline(),
                 slow_start,
@@ -390,25 +313,4 @@ impl<'a> Application<'a> {
         let begun = begun.into_iter().flatten();
         always.into_iter().chain(begun).flatten().min()
     }
-}
-
-fn settings(config: &Config) -> Settings {
-    Settings {
-        workers: config.workers.get(),
-        startup: config.worker_startup,
-        grace: config.worker.graceful_shutdown,
-        drain_delay: config.worker.drain_delay,
-        recycle: config.recycle,
-        follows_changes: config.reload.is_some(),
-        wake_timeout: config.sleep.wake_timeout,
-        keep_template: (config.preload || config.sleep.makes_template)
-            .then_some(config.sleep.keep_template),
-        serial: next_serial(),
-        // Another number in each process: what keeps hash maps unpredictable.
-        seed: RandomState::new().hash_one(()),
-    }
-}
-
-fn next_serial() -> u32 {
-    POOLS.fetch_add(1, Ordering::Relaxed)
 }

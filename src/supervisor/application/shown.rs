@@ -18,7 +18,7 @@ impl Application<'_> {
 
     /// How it is.
     pub(in crate::supervisor) fn serving(&self) -> Serving {
-        if self.name.is_some()
+        if self.parts.name.is_some()
             && let Some(other) = self.standing.shown()
         {
             return other;
@@ -45,7 +45,7 @@ impl Application<'_> {
             state: self.serving(),
             pss: weighs.then(|| self.workforce.pss()).flatten(),
             deaths: self.deaths,
-            places: self.banner.places.clone(),
+            places: self.parts.banner.places.clone(),
             workers_wanted: self.wanted(),
             workers: workers.collect(),
             served: self.tally.as_deref().map(record::served),
@@ -99,7 +99,10 @@ impl Application<'_> {
 
     /// Whether a worker did not come round when it was last looked at.
     pub(in crate::supervisor) fn is_stalled(&self) -> bool {
-        self.watching.as_ref().is_some_and(Watching::is_any_stalled)
+        self.parts
+            .watching
+            .as_ref()
+            .is_some_and(Watching::is_any_stalled)
     }
 
     /// Whether workers are being replaced.
@@ -108,7 +111,7 @@ impl Application<'_> {
     }
 
     pub(super) fn stalls(&self, id: WorkerId) -> bool {
-        let watching = self.watching.as_ref();
+        let watching = self.parts.watching.as_ref();
         watching.is_some_and(|watching| watching.is_stalled(id))
     }
 

@@ -261,8 +261,9 @@ impl<'a> Supervisor<'a> {
         let (reread, sharer) = (fleet.reread, fleet.sharer(&member));
         match self.named(name) {
             Some(served) => {
-                served.share(sharer);
-                served.take(member);
+                if let Err(why) = served.take(member, sharer, reread) {
+                    error!("It stays as it was, because it cannot be served so: {why}");
+                }
             }
             None => match Application::new(member, reread) {
                 Ok(mut added) => {

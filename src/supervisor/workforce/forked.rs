@@ -102,8 +102,8 @@ impl Workforce {
         }
     }
 
-    /// Ends the template of `--reload`; workers that it has not forked yet are started without it.
-    fn retire_template(&mut self) {
+    /// Ends the template; workers that it has not forked yet are started without it.
+    pub(super) fn retire_template(&mut self) {
         let template = self.template.take();
         for id in template.map(Template::retire).unwrap_or_default() {
             self.start_without_template(id);

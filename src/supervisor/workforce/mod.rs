@@ -12,7 +12,7 @@ use std::time::Instant;
 use rustix::process::Pid;
 use tracing::{error, warn};
 
-use super::application;
+use super::application::told;
 use super::pool::{Weighing, WorkerId};
 use super::shared::SharedTemplate;
 use super::template::{Purpose, Template};
@@ -90,6 +90,23 @@ pub(super) enum Source {
     Learned(Box<Warm>),
 }
 
+type Opened = (Option<Template>, Option<Box<Warm>>);
+
+impl Source {
+    fn opened(self, worker: &WorkerConfig) -> io::Result<Opened> {
+        let opened = match self {
+            Self::Start => return Ok((None, None)),
+            Self::Preload => {
+                let first = ToWorker::Preload(Box::new(worker.clone()));
+                (Some(Template::new(first, Purpose::Preload)), None)
+            }
+            Self::Learned(own) => (None, Some(own)),
+        };
+        fork::take_orphans_in()?;
+        Ok(opened)
+    }
+}
+
 impl Workforce {
     pub(super) fn new(
         launch: Launch,
@@ -97,23 +114,11 @@ impl Workforce {
         worker: WorkerConfig,
         source: Source,
     ) -> io::Result<Self> {
-        let worker = Box::new(worker);
-        let (mut template, mut warm) = (None, None);
-        match source {
-            Source::Start => {}
-            Source::Preload => {
-                let first = ToWorker::Preload(worker.clone());
-                template = Some(Template::new(first, Purpose::Preload));
-            }
-            Source::Learned(own) => warm = Some(own),
-        }
-        if template.is_some() || warm.is_some() {
-            fork::take_orphans_in()?;
-        }
+        let (template, warm) = source.opened(&worker)?;
         Ok(Self {
             launch,
             listeners,
-            worker,
+            worker: Box::new(worker),
             processes: Vec::new(),
             waiting: Vec::new(),
             template,
@@ -204,12 +209,7 @@ impl Workforce {
     /// The next workers are told what this configuration says.
     pub(super) fn take(&mut self, config: &Config) {
         self.launch.variables.clone_from(&config.environment);
-        let worker = Box::new(application::told(
-            config,
-            &self.launch,
-            &self.listeners,
-            false,
-        ));
+        let worker = Box::new(told(config, &self.launch, &self.listeners, false));
         self.worker.clone_from(&worker);
         if let Some(warm) = &mut self.warm {
             warm.take(worker);
@@ -225,14 +225,15 @@ impl Workforce {
         launch: Launch,
         listeners: Rc<Listeners>,
         worker: WorkerConfig,
-    ) {
+        source: Source,
+    ) -> io::Result<()> {
+        let (template, warm) = source.opened(&worker)?;
         self.launch = launch;
         self.listeners = listeners;
-        let worker = Box::new(worker);
-        self.worker.clone_from(&worker);
-        if let Some(template) = &mut self.template {
-            template.take(ToWorker::Preload(worker));
-        }
+        *self.worker = worker;
+        self.retire_template();
+        (self.template, self.warm) = (template, warm);
+        Ok(())
     }
 
     /// From now on workers are forked from a template that others share.
