@@ -83,9 +83,9 @@ def test_status_and_top_show_each_application_with_its_workers(serve_all, machin
     pids = {name: machine.get(name).split()[-1] for name in ("one", "two")}
     shown = run("status", str(started.pid)).stdout
     for name, pid in pids.items():
-        assert re.search(rf"^{name}  serving  unix socket .*{name}\.sock\n  {pid} +ready ", shown, re.MULTILINE), (
-            shown
-        )
+        assert re.search(
+            rf"^{name}  serving  unix socket .*{name}\.sock\n  {pid} +ready ", shown, re.MULTILINE
+        ), shown
     top = run("top", "--once", "--delay", "0.2", str(started.pid))
     assert top.returncode == 0, top
     for name, pid in pids.items():
