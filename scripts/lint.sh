@@ -17,6 +17,10 @@ say "cargo fmt --check"
 cargo fmt --all --check
 say "cargo clippy"
 cargo clippy --workspace --all-targets --locked -- -D warnings
+say "cargo doc"
+# The documentation names private items, which is for readers of the source.
+RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" \
+    cargo doc --workspace --no-deps --document-private-items --locked --quiet
 say "rooms without circles"
 "$venv/bin/python" scripts/rooms.py
 say "ruff check"

@@ -13,7 +13,7 @@ pub enum Exit {
     /// What was asked for on the command line or in the environment makes no sense.
     Usage = 2,
     /// It could not start: no Python, address in use, application not found, lifespan startup
-    /// failed, a worker that dies before it is ready. Also a crash loop later on.
+    /// failed, a worker that dies before it is ready. Once a worker has served, failed starts are retried.
     CouldNotStart = 3,
     /// `weigh`: the application weighs more than its budget, or than its record allows.
     TooHeavy = 4,
@@ -27,7 +27,7 @@ Exit codes:
   0  stopped as asked
   1  importing the application raised
   2  wrong usage
-  3  could not start (environment, address, application, lifespan), or its workers kept dying
+  3  could not start (environment, address, application, lifespan)
   4  heavier than allowed (weigh)
   5  the run failed (jobs run --wait)";
 

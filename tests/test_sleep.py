@@ -511,7 +511,8 @@ def test_a_template_learns_what_is_imported_while_serving(server, tmp_path: Path
     serving = server("learning:app", *FLAGS, "--keep-template", "1h", "--log-level", "debug", cwd=tmp_path)
     assert serving.get("/use").text == "[]"
     serving.stderr.wait_for_line(r"Asleep \(", PATIENCE)
-    serving.stderr.wait_for_line("Imported what the application uses of others", PATIENCE)
+    # The supervisor has heard of it: only then is the next worker forked from it.
+    serving.stderr.wait_for_line(r"The template \(pid \d+\) is ready", PATIENCE)
     assert serving.get("/").text == "['xml.dom.minidom']"
 
 

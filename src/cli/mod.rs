@@ -7,6 +7,10 @@
 //!
 //! Each group of options is a file of its own. A first word that is one of the [`Command`]s is not
 //! an application: those have a colon.
+#![expect(
+    rustdoc::broken_intra_doc_links,
+    reason = "these comments are the text of --help, where brackets are brackets"
+)]
 
 mod application;
 mod apps;

@@ -113,7 +113,7 @@ fn look(candidate: &Path) -> Result<Environment, String> {
     }
 }
 
-/// The path that argv[0] stands for: a link in a venv's bin belongs to the venv, wherever it leads.
+/// The path that `argv[0]` stands for: a link in a venv's bin belongs to the venv, wherever it leads.
 fn as_called(name: &Path, path: Option<&OsString>) -> Option<PathBuf> {
     if name.components().count() > 1 {
         return std::path::absolute(name).ok();

@@ -145,29 +145,30 @@ async fn serve(monitor: Rc<Monitor>, listening: Listening) -> io::Result<()> {
     match listening {
         Listening::Tcp(listener) => {
             let listener = TcpListener::from_std(listener)?;
-            loop {
-                let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                    return Ok(());
-                };
-                match listener.accept().await {
-                    Ok((stream, _)) => attend(&monitor, stream, place),
-                    Err(_) => sleep(PAUSE).await,
-                }
-            }
+            let accept = async || Ok(listener.accept().await?.0);
+            accept_all(&monitor, &places, accept).await
         }
         Listening::Unix(listener) => {
             let listener = UnixListener::from_std(listener)?;
-            loop {
-                let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                    return Ok(());
-                };
-                match listener.accept().await {
-                    Ok((stream, _)) => attend(&monitor, stream, place),
-                    Err(_) => sleep(PAUSE).await,
-                }
-            }
+            let accept = async || Ok(listener.accept().await?.0);
+            accept_all(&monitor, &places, accept).await
         }
     }
+}
+
+/// Serves each connection that there is a place for.
+async fn accept_all<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+    monitor: &Rc<Monitor>,
+    places: &Arc<Semaphore>,
+    accept: impl AsyncFn() -> io::Result<S>,
+) -> io::Result<()> {
+    while let Ok(place) = Arc::clone(places).acquire_owned().await {
+        match accept().await {
+            Ok(stream) => attend(monitor, stream, place),
+            Err(_) => sleep(PAUSE).await,
+        }
+    }
+    Ok(())
 }
 
 /// Weighs the processes from time to time, and at once: a page that is opened first shows something.

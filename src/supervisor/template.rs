@@ -21,7 +21,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
-use tracing::error;
+use tracing::{debug, error};
 
 use super::pool::WorkerId;
 use crate::control::{FromWorker, Received, SupervisorEnd, ToWorker, Unfit};
@@ -181,7 +181,10 @@ impl Template {
         let mut outcomes = Vec::new();
         while let Ok(Received::Message(message, _)) = process.control.receive() {
             match message {
-                FromWorker::Preloaded => process.ready = Some(Instant::now()),
+                FromWorker::Preloaded => {
+                    debug!("The template (pid {}) is ready", process.pid);
+                    process.ready = Some(Instant::now());
+                }
                 FromWorker::Forked(pid) => {
                     let Some(id) = process.asked.pop_front() else {
                         continue;

@@ -10,8 +10,10 @@
 //! closed, those whose client has gone are forgotten, and silent ones, which a scan of ports leaves
 //! behind, are few at most.
 
+mod answers;
 mod delivery;
 mod health;
+mod moving_in;
 mod places;
 
 use std::io;
@@ -21,16 +23,15 @@ use std::time::{Duration, Instant};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use tracing::{error, warn};
 
 use super::pool::Cause;
 use crate::config::{BoundListener, WorkerConfig};
-use crate::control::{HandOver, LaneEnd, Moved, Peers, Received, ServerAddress, Stage};
+use crate::control::{HandOver, LaneEnd, Peers, ServerAddress, Stage};
 use crate::net::{Accepted, Listeners};
 use crate::sys::limits;
-use health::Judged;
-use places::{Held, Kept, Places};
+use moving_in::free_place;
+use places::{Kept, Places};
 
 /// Events handled in one go before the rest of the supervisor gets its turn.
 const BATCH: usize = 256;
@@ -298,214 +299,6 @@ impl Keeper {
             }
         }
     }
-
-    fn hear_handover(&mut self, number: usize) -> Option<Cause> {
-        let Some(Some(end)) = self.handovers.get(number) else {
-            return None;
-        };
-        for _ in 0..TURN {
-            match end.receive() {
-                Ok(Received::Message(_, ends)) => {
-                    for lane in ends {
-                        let free = free_place(&mut self.lanes);
-                        let data = epoll::EventData::new_u64(LANE | free as u64);
-                        match epoll::add(&self.ready, &lane, data, epoll::EventFlags::IN) {
-                            Ok(()) => self.lanes[free] = Some(LaneEnd::over(lane)),
-                            Err(reason) => error!("Cannot keep connections: {reason}"),
-                        }
-                    }
-                }
-                Ok(Received::Nothing) => return None,
-                ended => {
-                    warn_of_loss(ended.err());
-                    self.handovers[number] = None;
-                    return None;
-                }
-            }
-        }
-        None
-    }
-
-    fn hear_lane(&mut self, number: usize, now: Instant) -> Option<Cause> {
-        let mut knock = None;
-        for _ in 0..TURN {
-            let Some(Some(lane)) = self.lanes.get(number) else {
-                break;
-            };
-            match lane.receive() {
-                Ok(Received::Message(moved, sockets)) => {
-                    for (moved, socket) in moved.into_iter().zip(sockets) {
-                        knock = knock.or(self.keep_moved(moved, socket, now));
-                    }
-                }
-                Ok(Received::Nothing) => break,
-                ended => {
-                    warn_of_loss(ended.err());
-                    self.lanes[number] = None;
-                }
-            }
-        }
-        knock
-    }
-
-    /// Keeps a connection that a worker had.
-    fn keep_moved(&mut self, moved: Moved, socket: OwnedFd, now: Instant) -> Option<Cause> {
-        let Moved {
-            peers,
-            stage,
-            input,
-            left,
-        } = moved;
-        let most = match stage {
-            Stage::Idle => self.terms.keep_alive,
-            Stage::Accepted | Stage::Fresh => self.terms.header_read,
-        };
-        let mut kept = Kept::new(peers, stage, now + left.unwrap_or(most).min(most));
-        let has_begun = !input.is_empty();
-        if has_begun {
-            // Its worker has read the beginning of a head: that is as good as a byte.
-            kept.knock(input.into_boxed_slice());
-        }
-        self.keep(socket, kept);
-        has_begun.then_some(Cause::KeptConnection)
-    }
-
-    fn hear_connection(
-        &mut self,
-        number: usize,
-        events: epoll::EventFlags,
-        now: Instant,
-    ) -> Option<Cause> {
-        let (socket, kept) = self.places.get(number)?;
-        let is_lost = events.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR);
-        match kept.held {
-            Held::Knocking if !is_lost => None,
-            Held::Lingering if !is_lost => {
-                if has_ended(socket) {
-                    self.places.take(number);
-                }
-                None
-            }
-            Held::Knocking | Held::Lingering => {
-                self.places.take(number);
-                None
-            }
-            Held::Waiting | Held::Undecided => self.look(number, now),
-        }
-    }
-
-    /// Looks at what has arrived on a connection.
-    fn look(&mut self, number: usize, now: Instant) -> Option<Cause> {
-        loop {
-            let (socket, kept) = self.places.get(number)?;
-            // Where there are no health checks to be told apart, one byte is enough.
-            let most = if self.terms.health.is_some() { PEEK } else { 1 };
-            self.peeked.resize(most, 0);
-            let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-            let count = match recv(socket, &mut self.peeked[..], flags) {
-                Ok((0, _)) => {
-                    self.places.take(number);
-                    return None;
-                }
-                Ok((count, _)) => count,
-                Err(Errno::AGAIN | Errno::INTR) => return None,
-                Err(_) => {
-                    self.places.take(number);
-                    return None;
-                }
-            };
-            let seen = &self.peeked[..count];
-            let judged = match &self.terms.health {
-                Some(path) => health::judge(seen, path),
-                None => Judged::Other,
-            };
-            match judged {
-                Judged::Other => {
-                    let cause = match kept.stage {
-                        Stage::Idle => Cause::KeptConnection,
-                        Stage::Accepted | Stage::Fresh => Cause::Request,
-                    };
-                    self.places.knock(number);
-                    return Some(cause);
-                }
-                Judged::Undecided => {
-                    self.places.doubt(number, now + self.terms.header_read);
-                    return None;
-                }
-                Judged::Health(check) => {
-                    if !self.answer(number, &check, now) {
-                        return None;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Answers a health check; whether the connection goes on.
-    fn answer(&mut self, number: usize, check: &health::Check, now: Instant) -> bool {
-        let Some((socket, _)) = self.places.get(number) else {
-            return false;
-        };
-        // What was looked at is there, so this takes all of it.
-        let head = &mut self.peeked[..check.length];
-        let taken = recv(socket, head, RecvFlags::DONTWAIT);
-        let is_whole = matches!(taken, Ok((count, _)) if count == check.length);
-        if !is_whole || !tell(socket, check.answer()) {
-            self.places.take(number);
-        } else if check.closes {
-            self.linger(number, now);
-        } else {
-            self.places.rest(number, now + self.terms.keep_alive);
-            return true;
-        }
-        false
-    }
-
-    /// Tells every client that waits to come back after this time.
-    pub(super) fn refuse(&mut self, after: Duration, now: Instant) {
-        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-        let answer = health::refusal(seconds.max(1));
-        for number in self.places.knocking() {
-            let Some((socket, _)) = self.places.get(number) else {
-                continue;
-            };
-            let is_over = has_ended(socket);
-            if self.terms.is_plain && tell(socket, answer.as_bytes()) && !is_over {
-                self.linger(number, now);
-            } else {
-                self.places.take(number);
-            }
-        }
-    }
-
-    /// Ends the sending side, and waits for the client to end its own.
-    fn linger(&mut self, number: usize, now: Instant) {
-        if let Some((socket, _)) = self.places.get(number) {
-            let _ = shutdown(socket, Shutdown::Write);
-        }
-        self.places.linger(number, now + LINGER);
-    }
-}
-
-/// Reads and forgets what is there; whether the client has ended its side.
-fn has_ended(socket: BorrowedFd<'_>) -> bool {
-    let mut sink = [0; PEEK];
-    for _ in 0..TURN {
-        match recv(socket, &mut sink[..], RecvFlags::DONTWAIT) {
-            Ok((0, _)) => return true,
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => return false,
-            Err(_) => return true,
-        }
-    }
-    // A client that goes on sending does not read.
-    true
-}
-
-/// Sends a few bytes, which fit into any socket's buffer; whether they did.
-fn tell(socket: BorrowedFd<'_>, text: &[u8]) -> bool {
-    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    send(socket, text, flags).is_ok_and(|sent| sent == text.len())
 }
 
 /// accept(2): errors of the connection that was to be accepted are passed over.
@@ -514,20 +307,6 @@ fn is_of_connection(error: &io::Error) -> bool {
     error
         .raw_os_error()
         .is_some_and(|code| !exhausted.contains(&code))
-}
-
-fn free_place<T>(places: &mut Vec<Option<T>>) -> usize {
-    let free = places.iter().position(Option::is_none);
-    free.unwrap_or_else(|| {
-        places.push(None);
-        places.len() - 1
-    })
-}
-
-fn warn_of_loss(error: Option<io::Error>) {
-    if let Some(error) = error {
-        error!("Cannot keep connections: {error}");
-    }
 }
 
 impl AsFd for Keeper {

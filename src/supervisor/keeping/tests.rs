@@ -5,9 +5,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::{RecvFlags, recv};
 
 use super::*;
 use crate::config::Listen;
+use crate::control::Moved;
 
 struct Kept {
     keeper: Keeper,

@@ -2,7 +2,7 @@
 //! from there to the next worker.
 //!
 //! What goes over the socket pair between two processes are the ends of further ones, the *lanes*,
-//! which hold the connections; see `worker/server/handover.rs` for why.
+//! which hold the connections; see `server/handover.rs` of the HTTP crate for why.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -73,7 +73,7 @@ impl<A: Application> Connection<'_, A> {
         .await
     }
 
-    /// Ends the sending side and reads until the client has seen it, within [`Server::linger`].
+    /// Ends the sending side and reads until the client has seen it, within the time that closing may take.
     pub(super) async fn linger(&mut self) {
         self.entry
             .set_deadline(Some(Instant::now() + self.server.linger()));

@@ -29,7 +29,7 @@ impl Connections {
         self.call(Call::EndStreams(from));
     }
 
-    /// Has every connection say which requests are not answered, to [`Self::take_unfinished`]. Those
+    /// Has every connection say which requests are not answered, to `take_unfinished`. Those
     /// of HTTP/2 do so in their next turn.
     pub(in crate::server) fn ask_for_unfinished(&self) {
         self.unfinished.borrow_mut().clear();

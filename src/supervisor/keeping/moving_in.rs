@@ -1,0 +1,105 @@
+//! Connections that workers hand over before they end.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+use rustix::event::epoll;
+use tracing::error;
+
+use super::places::Kept;
+use super::{Keeper, LANE, TURN};
+use crate::control::{LaneEnd, Moved, Received, Stage};
+use crate::supervisor::pool::Cause;
+
+impl Keeper {
+    pub(super) fn hear_handover(&mut self, number: usize) -> Option<Cause> {
+        let Some(Some(end)) = self.handovers.get(number) else {
+            return None;
+        };
+        for _ in 0..TURN {
+            match end.receive() {
+                Ok(Received::Message(_, ends)) => {
+                    for lane in ends {
+                        let free = free_place(&mut self.lanes);
+                        let data = epoll::EventData::new_u64(LANE | free as u64);
+                        match epoll::add(&self.ready, &lane, data, epoll::EventFlags::IN) {
+                            Ok(()) => self.lanes[free] = Some(LaneEnd::over(lane)),
+                            Err(reason) => error!("Cannot keep connections: {reason}"),
+                        }
+                    }
+                }
+                Ok(Received::Nothing) => return None,
+                ended => {
+                    warn_of_loss(ended.err());
+                    self.handovers[number] = None;
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    pub(super) fn hear_lane(&mut self, number: usize, now: Instant) -> Option<Cause> {
+        let mut knock = None;
+        for _ in 0..TURN {
+            let Some(Some(lane)) = self.lanes.get(number) else {
+                break;
+            };
+            match lane.receive() {
+                Ok(Received::Message(moved, sockets)) => {
+                    for (moved, socket) in moved.into_iter().zip(sockets) {
+                        knock = knock.or(self.keep_moved(moved, socket, now));
+                    }
+                }
+                Ok(Received::Nothing) => break,
+                ended => {
+                    warn_of_loss(ended.err());
+                    self.lanes[number] = None;
+                }
+            }
+        }
+        knock
+    }
+
+    /// Keeps a connection that a worker had.
+    pub(super) fn keep_moved(
+        &mut self,
+        moved: Moved,
+        socket: OwnedFd,
+        now: Instant,
+    ) -> Option<Cause> {
+        let Moved {
+            peers,
+            stage,
+            input,
+            left,
+        } = moved;
+        let most = match stage {
+            Stage::Idle => self.terms.keep_alive,
+            Stage::Accepted | Stage::Fresh => self.terms.header_read,
+        };
+        let mut kept = Kept::new(peers, stage, now + left.unwrap_or(most).min(most));
+        let has_begun = !input.is_empty();
+        if has_begun {
+            // Its worker has read the beginning of a head: that is as good as a byte.
+            kept.knock(input.into_boxed_slice());
+        }
+        self.keep(socket, kept);
+        has_begun.then_some(Cause::KeptConnection)
+    }
+}
+
+pub(super) fn free_place<T>(places: &mut Vec<Option<T>>) -> usize {
+    let free = places.iter().position(Option::is_none);
+    free.unwrap_or_else(|| {
+        places.push(None);
+        places.len() - 1
+    })
+}
+
+fn warn_of_loss(error: Option<io::Error>) {
+    if let Some(error) = error {
+        error!("Cannot keep connections: {error}");
+    }
+}
