@@ -9,7 +9,7 @@ use rustix::net::{RecvFlags, recv};
 
 use super::*;
 use crate::config::Listen;
-use crate::control::Moved;
+use crate::control::{Moved, Received};
 
 struct Kept {
     keeper: Keeper,
