@@ -8,5 +8,7 @@ need_server
 if [ -x /usr/bin/python3 ]; then
     need valgrind valgrind
 fi
+say "functions that serving.ld names"
+"$venv/bin/python" scripts/serving_count.py "${server%/*}"
 say "gate"
 exec "$venv/bin/python" benches/gate.py --binary "$server" --python "$venv/bin/python" "$@"
