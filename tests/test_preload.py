@@ -186,6 +186,30 @@ async def app(scope, receive, send):
         serving.stderr.wait_for_line("Recycled worker")
         assert serving.get("/").text == "mended"
 
+    def test_after_an_import_that_failed_workers_come_from_the_old_template(
+        self, server: Any, tmp_path: Path
+    ) -> None:
+        self.write(tmp_path, "one")
+        serving = server("changing:app", "--preload", "--workers", "2", cwd=tmp_path)
+        old = template(serving)
+        for times in (1, 2):
+            (tmp_path / "changing.py").write_text("this is no Python")
+            serving.send_signal(signal.SIGHUP)
+            serving.stderr.wait_for_line(
+                rf"new template .* workers come from the one before .*{old}\)", times=times
+            )
+            for pid in workers(serving):
+                os.kill(pid, signal.SIGKILL)
+                serving.stderr.wait_for_line(rf"Worker \(pid {pid}\) was killed")
+            # The two of the first start, and two for each time.
+            serving.stderr.wait_for_line("Application startup complete", times=2 + 2 * times)
+            assert [serving.get("/").text for _ in range(4)] == ["one"] * 4
+        self.write(tmp_path, "mended")
+        serving.send_signal(signal.SIGHUP)
+        serving.stderr.wait_for_line("Recycled worker", times=2)
+        assert [serving.get("/").text for _ in range(4)] == ["mended"] * 4
+        assert processes.is_reaped(old, PATIENCE)
+
     def test_a_reload_imports_again_too(self, server: Any, tmp_path: Path) -> None:
         self.write(tmp_path, "one")
         serving = server("changing:app", "--preload", "--reload", cwd=tmp_path)

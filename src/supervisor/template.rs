@@ -10,7 +10,8 @@
 //! A template that ends before it is ready takes the workers that wait with it: to the pool they
 //! ended as it did, and an import that raises is told as it is without a template. One that ends
 //! later is started again: at once if it had lived for a while, else when the next worker is wanted.
-//! Serving workers do not need it. SIGHUP renews it, since what it has imported may be outdated.
+//! Serving workers do not need it. SIGHUP renews it, since what it has imported may be outdated; the
+//! old one stays until the new one is ready, and makes workers again if that cannot import the application.
 //!
 //! One that is learned ([`super::warm`]) is no more than a quicker start: nobody waits for it to be
 //! ready, and a worker that it does not fork is started without it.
@@ -21,7 +22,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use super::pool::WorkerId;
 use crate::control::{FromWorker, Received, SupervisorEnd, ToWorker, Unfit};
@@ -37,6 +38,8 @@ pub(super) struct Template {
     first: ToWorker,
     purpose: Purpose,
     process: Option<Process>,
+    /// The one before it, which was ready, until this one is.
+    previous: Option<Process>,
     /// Workers that wait for it to be ready.
     wanted: VecDeque<WorkerId>,
     /// The pid of the last one, which stands for workers that it took with it.
@@ -59,6 +62,16 @@ struct Process {
     ready: Option<Instant>,
     /// Workers that it was asked to fork, in this order.
     asked: VecDeque<WorkerId>,
+    /// Of those that it was asked for first, so many are now wanted of another template.
+    disowned: usize,
+}
+
+impl Process {
+    /// Leaves to another template what it was asked for.
+    fn disown(&mut self) -> VecDeque<WorkerId> {
+        self.disowned += self.asked.len();
+        std::mem::take(&mut self.asked)
+    }
 }
 
 /// What came of a worker that was wanted.
@@ -100,6 +113,7 @@ impl Template {
             first,
             purpose,
             process: None,
+            previous: None,
             wanted: VecDeque::new(),
             last: None,
         }
@@ -138,6 +152,7 @@ impl Template {
             control,
             ready: None,
             asked: VecDeque::new(),
+            disowned: 0,
         });
         Ok(())
     }
@@ -184,7 +199,11 @@ impl Template {
                 FromWorker::Preloaded => {
                     debug!("The template (pid {}) is ready", process.pid);
                     process.ready = Some(Instant::now());
+                    // The socket of the one before it closes, which ends it.
+                    self.previous = None;
                 }
+                // Its socket is closed already, so that it ends.
+                FromWorker::Forked(_) if process.disowned > 0 => process.disowned -= 1,
                 FromWorker::Forked(pid) => {
                     let Some(id) = process.asked.pop_front() else {
                         continue;
@@ -208,6 +227,9 @@ impl Template {
         pid: Pid,
         ending: Ending,
     ) -> Option<Vec<Outcome>> {
+        if self.previous.take_if(|own| own.pid == pid).is_some() {
+            return Some(Vec::new());
+        }
         let process = self.process.take_if(|own| own.pid == pid)?;
         let proven = process.ready.is_some_and(|since| since.elapsed() >= PROVEN);
         let is_restarted = self.purpose == Purpose::Preload;
@@ -216,7 +238,14 @@ impl Template {
         }
         let waited = process.asked.into_iter().chain(self.wanted.drain(..));
         let lost = waited.map(|id| self.purpose.lost(id, ending)).collect();
-        if proven
+        if let Some(previous) = self.previous.take() {
+            warn!(
+                "The new template (pid {pid}) {ending}; workers come from the one before it (pid {}).",
+                previous.pid
+            );
+            self.last = Some(previous.pid);
+            self.process = Some(previous);
+        } else if proven
             && is_restarted
             && let Err(reason) = self.start(launch)
         {
@@ -228,22 +257,27 @@ impl Template {
     /// Replaces the template. Workers that it has not forked yet are wanted of the new one; their
     /// sockets are of no use any more. Without a template there is nothing to replace.
     pub(super) fn renew(&mut self, launch: &Launch) -> Vec<WorkerId> {
-        // Its socket closes with it, which ends it.
-        let Some(old) = self.process.take() else {
+        let Some(mut old) = self.process.take() else {
             return Vec::new();
         };
-        for id in old.asked.iter().rev() {
+        let disowned = old.disown();
+        for id in disowned.iter().rev() {
             self.wanted.push_front(*id);
+        }
+        // One that is not ready ends, as its socket closes; the one before it stays where it is.
+        if old.ready.is_some() {
+            self.previous = Some(old);
         }
         if let Err(reason) = self.start(launch) {
             error!("Cannot start a template: {reason}");
+            self.process = self.previous.take();
         }
-        old.asked.into()
+        disowned.into()
     }
 
     /// Ends it, as its socket closes, while nobody waits for it.
     pub(super) fn end(&mut self) {
-        self.process = None;
+        (self.process, self.previous) = (None, None);
     }
 
     /// Ends it, as its socket closes; the workers that it has not forked.
