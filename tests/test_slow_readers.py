@@ -7,8 +7,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hyperframe.frame import PingFrame, RstStreamFrame, SettingsFrame, WindowUpdateFrame
 
 from harness import Server
+from harness.http2_client import Http2Client
+from harness.http2_frames import CANCEL, INITIAL_WINDOW_SIZE
 
 APP = """
 import asyncio
@@ -16,10 +19,15 @@ import asyncio
 
 async def app(scope, receive, send):
     assert scope["type"] == "http"
-    await receive()
+    received = await receive()
     what, size = scope["path"][1:].split("-")
     headers = [(b"content-type", b"application/octet-stream")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
+    if what == "echo":
+        asked = dict(scope["headers"])
+        print(scope["path"], asked.get(b"x-request-id"), flush=True)
+        body = received["body"] or asked.get(b"x-own", b"")
+        return await send({"type": "http.response.body", "body": body})
     if what == "whole":
         return await send({"type": "http.response.body", "body": bytes(int(size))})
     if what == "later":
@@ -90,3 +98,73 @@ def test_a_slow_reader_costs_no_more_than_with_uvicorn(start, path: str) -> None
     ours, uvicorns = kib_a_connection(here, worker, path), kib_a_connection(other, other.pid, path)
     print(f"{path}: {ours:.1f} KiB a connection, Uvicorn {uvicorns:.1f}")
     assert ours <= uvicorns * NOISE
+
+
+STREAMS = 100
+
+STREAM = {"stream": "/stream-8000", "later": "/later-1000", "whole": "/whole-60000"}
+
+
+@pytest.mark.parametrize("what", STREAM)
+def test_all_responses_of_a_connection_have_one_bound(start, connect, what: str) -> None:
+    started = start("--no-access-log")
+    (worker,) = started.worker_pids()
+
+    def ask() -> Http2Client:
+        client = connect(started, settings={INITIAL_WINDOW_SIZE: 0})
+        for _ in range(STREAMS):
+            client.request("GET", STREAM[what])
+        client.send(PingFrame(opaque_data=b"answered"))
+        while client.read_until(PingFrame).opaque_data != b"answered":
+            pass
+        return client
+
+    ask()
+    before = settled_kib(worker)
+    clients = [ask() for _ in range(10)]
+    kib = (settled_kib(worker) - before) / len(clients)
+    print(f"{what}: {kib:.0f} KiB a connection")
+    # One bound, what a hundred requests and their applications take, and a piece of each that runs.
+    assert kib < 1024 + STREAMS * 12
+
+
+def test_what_waits_is_answered_in_its_turn(start, connect) -> None:
+    started = start("--no-access-log", "--request-id")
+    client = connect(started, settings={INITIAL_WINDOW_SIZE: 0})
+    whole = [client.request("GET", "/whole-60000") for _ in range(40)]
+    late = client.request("GET", "/echo-1", [("x-request-id", "mine"), ("x-own", "yes")])
+    posted = client.request("POST", "/echo-1", [("content-length", "6")], end=False)
+    client.data(posted, b"a body", end=True)
+    given_up = client.request("GET", "/echo-2")
+    client.send(RstStreamFrame(given_up, error_code=CANCEL))
+    client.send(PingFrame(opaque_data=b"answered"))
+    while client.read_until(PingFrame).opaque_data != b"answered":
+        pass
+    assert not client.streams[late].headers, "1 MiB is not sent yet"
+    assert client.streams[whole[0]].headers
+    client.send(SettingsFrame(settings={INITIAL_WINDOW_SIZE: 65_535}))
+    assert [len(client.response(number).body) for number in whole] == [60_000] * 40
+    found = client.response(late)
+    assert (found.header("x-request-id"), found.body) == ("mine", b"yes")
+    assert client.response(posted).body == b"a body"
+    assert "/echo-2" not in started.stdout
+
+
+def test_one_response_left_unread_holds_up_no_other(start, connect) -> None:
+    client = connect(start("--no-access-log"), settings={INITIAL_WINDOW_SIZE: 0})
+    large = client.request("GET", "/whole-8000000")
+    other = client.request("GET", "/whole-20")
+    client.send(WindowUpdateFrame(other, window_increment=20))
+    assert len(client.response(other).body) == 20
+    assert not client.streams[large].body
+
+
+def test_streams_that_wait_for_each_other_end(start, connect) -> None:
+    """Beyond the bound `send()` waits until its own is sent, and goes on then."""
+    client = connect(start("--no-access-log"), settings={INITIAL_WINDOW_SIZE: 0})
+    numbers = [client.request("GET", "/later-100000") for _ in range(30)]
+    while not all(client.streams[number].headers for number in numbers):
+        client.read()
+    client.send(WindowUpdateFrame(0, window_increment=2**30))
+    client.send(SettingsFrame(settings={INITIAL_WINDOW_SIZE: 1 << 20}))
+    assert all(client.response(number).body.endswith(b"end") for number in numbers)

@@ -5,7 +5,7 @@ use std::task::{Poll, Waker};
 
 use super::streaming::Streaming;
 use super::{Arrival, Ending, Exchange, Finish, MAX_RECEIVERS, Peer, Received, RoomForMore, wake};
-use crate::asgi::http::{Refusal, Response, Version};
+use crate::asgi::http::{Framing, Refusal, Response, Version};
 use crate::server::response::{Content, FilePiece, Piece, Refused, ResponseHead};
 
 impl Exchange {
@@ -99,7 +99,11 @@ impl Exchange {
         if !self.request.head {
             state.body_length += content.len();
         }
+        let unsent = state.counted + content.in_memory();
         state.out.put_body(step.framing, content, step.last);
+        if !matches!(step.framing, Framing::Bodiless(_)) {
+            self.count_unsent(&mut state, unsent);
+        }
         let receivers = state.receivers_if(step.last);
         let waker = state.connection.take();
         drop(state);
@@ -110,7 +114,7 @@ impl Exchange {
     /// Ready when little enough is unsent for the next `send()`, or nobody reads it any more.
     pub fn poll_sent(&self, waker: &Waker) -> Poll<()> {
         let mut state = self.lock();
-        if state.has_room() {
+        if self.has_room_in(&state) {
             return Poll::Ready(());
         }
         state.senders.push(waker.clone());
@@ -120,7 +124,7 @@ impl Exchange {
     /// Whether [`Self::poll_sent`] would be ready.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.lock().has_room()
+        self.has_room_in(&self.lock())
     }
 
     /// When the next `send()` may follow this one.
@@ -129,7 +133,7 @@ impl Exchange {
         let state = self.lock();
         if state.peer == Peer::Gone || state.response.is_bodiless() || state.was_empty {
             RoomForMore::NeverFull
-        } else if state.has_room() {
+        } else if self.has_room_in(&state) {
             RoomForMore::Now
         } else {
             RoomForMore::Later

@@ -17,6 +17,11 @@ impl Exchange {
         self.lock().request_id = Some(id);
     }
 
+    /// What the client is told that its request is called.
+    pub(in crate::server) fn request_id(&self) -> Option<Box<[u8]>> {
+        self.lock().request_id.clone()
+    }
+
     /// How much of a body the response has had so far.
     pub(in crate::server) fn body_length(&self) -> u64 {
         self.lock().body_length
@@ -62,7 +67,7 @@ impl Exchange {
     pub(in crate::server) fn set_taken(&self, taken: usize) {
         let mut state = self.lock();
         state.taken = taken;
-        if !state.has_room() {
+        if !self.has_room_in(&state) {
             return;
         }
         let senders = std::mem::take(&mut state.senders);
@@ -161,6 +166,7 @@ impl Exchange {
         // Let go without the lock: pieces may be objects of the application's, with a destructor.
         let unsent = std::mem::take(&mut state.out);
         state.taken = 0;
+        self.count_unsent(&mut state, 0);
         let senders = std::mem::take(&mut state.senders);
         let receivers = state.receivers_if(true);
         drop(state);

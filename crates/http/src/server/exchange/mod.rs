@@ -10,6 +10,7 @@ mod application;
 mod connection;
 pub(super) mod fields;
 mod streaming;
+mod together;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,7 @@ use super::response::{self, Defaults, Outgoing, Persist, Piece, ResponseHead};
 use crate::asgi::http::{Framing, Request, Response, Version};
 use crate::own_body::OwnBody;
 use streaming::Streaming;
+pub(super) use together::Unsent;
 
 /// Unread request body beyond which the connection stops reading; asyncio's and Uvicorn's figure.
 pub(super) const READ_HIGH_WATER: usize = 64 * 1024;
@@ -72,6 +74,8 @@ pub struct Exchange {
     defaults: Arc<Defaults>,
     request: Request,
     keep_alive: bool,
+    /// What the other responses of its connection have unsent, too, over HTTP/2.
+    together: Option<Arc<Unsent>>,
     /// `receive()` has brought `http.disconnect`.
     told_end: AtomicBool,
     state: Mutex<State>,
@@ -89,6 +93,8 @@ struct State {
     out: Outgoing,
     /// Bytes that the connection has taken and not written.
     taken: usize,
+    /// What `together` knows of that, and of `out`.
+    counted: usize,
     /// What the client is told that its request is called.
     request_id: Option<Box<[u8]>>,
     /// Bytes of the response's body that were sent.
@@ -197,6 +203,7 @@ impl Exchange {
             defaults,
             request,
             keep_alive,
+            together: None,
             told_end: AtomicBool::new(false),
             state: Mutex::new(State {
                 response: Response::Awaited,
@@ -204,6 +211,7 @@ impl Exchange {
                 fields: None,
                 out: Outgoing::with_buffer(buffer),
                 taken: 0,
+                counted: 0,
                 request_id: None,
                 body_length: 0,
                 status: None,
@@ -222,6 +230,12 @@ impl Exchange {
                 is_dismissed: false,
             }),
         }
+    }
+
+    /// One of many on a connection.
+    pub(super) fn among(mut self, together: &Arc<Unsent>) -> Self {
+        self.together = Some(Arc::clone(together));
+        self
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -280,6 +294,15 @@ impl Exchange {
     }
 }
 
+impl Exchange {
+    /// Whether `send()` may go on: little is unsent, or nobody reads it any more.
+    fn has_room_in(&self, state: &State) -> bool {
+        let unsent = state.taken + state.out.len();
+        let must_wait = || self.together.as_ref().is_some_and(|all| all.must_wait());
+        state.peer == Peer::Gone || unsent == 0 || unsent <= WRITE_HIGH_WATER && !must_wait()
+    }
+}
+
 impl State {
     /// The receivers, to be woken, if there is news for them.
     fn receivers_if(&mut self, news: bool) -> Vec<Waker> {
@@ -313,11 +336,6 @@ impl State {
     /// Whether anything of the response is on its way.
     fn head_written(&self) -> bool {
         self.head.is_none() && self.response.is_started()
-    }
-
-    /// Whether `send()` may go on: little is unsent, or nobody reads it any more.
-    fn has_room(&self) -> bool {
-        self.peer == Peer::Gone || self.taken + self.out.len() <= WRITE_HIGH_WATER
     }
 }
 

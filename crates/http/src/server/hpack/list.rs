@@ -8,7 +8,7 @@ const KEPT: usize = 16 * 1024;
 /// Fields in the order sent, one behind the other in one piece of memory.
 ///
 /// What goes beyond the limit is decoded, because the dynamic table follows from it, and dropped.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(in crate::server) struct FieldList {
     bytes: Vec<u8>,
     /// Where each field's name and value end.
@@ -31,6 +31,11 @@ impl FieldList {
     /// Whether fields had to be dropped.
     pub(in crate::server) fn is_too_large(&self) -> bool {
         self.size > self.limit
+    }
+
+    /// The bytes that it takes.
+    pub(in crate::server) fn weight(&self) -> usize {
+        self.bytes.len() + size_of_val(self.ends.as_slice())
     }
 
     pub(in crate::server) fn len(&self) -> usize {

@@ -13,6 +13,7 @@ mod protocol;
 mod requests;
 mod session;
 mod tunnel;
+mod waiting;
 
 use std::future::poll_fn;
 use std::rc::Rc;

@@ -10,10 +10,9 @@ use super::head::{self, Asked, Bad};
 use super::protocol::{Code, Violation};
 use super::session::Session;
 use super::tunnel;
+use super::waiting::named;
 use crate::server::application::Application;
-use crate::server::head::RequestHead;
 use crate::server::hpack::FieldList;
-use crate::server::request_id;
 use crate::server::websocket::{self, Asked as Wish, Conversation, Opening, Session as WebSocket};
 use crate::tasks;
 
@@ -34,11 +33,17 @@ impl<A: Application> Session<A> {
         let server = Rc::clone(&self.server);
         let started = server.clock();
         let head_only = head::is_head_only(fields);
-        let mut cycle = Cycle::new(&server, stream, head_only, ended);
+        let mut cycle = Cycle::new(&server, (stream, ended), head_only, &self.unsent);
+        let mut is_early = false;
         let read = head::read(fields, server.limits.head, |asked| {
-            self.name_and_answer(&mut cycle, asked, started);
+            is_early = self.name_and_answer(&mut cycle, asked, started);
         });
         match read {
+            Ok(()) if is_early => {
+                if !self.keep_waiting(&mut cycle, fields) {
+                    return self.protocol.refuse(stream, Code::RefusedStream);
+                }
+            }
             Ok(()) if cycle.is_short() => return self.protocol.refuse(stream, Code::ProtocolError),
             Ok(()) => {}
             Err(Bad::Malformed(why)) => {
@@ -69,41 +74,42 @@ impl<A: Application> Session<A> {
         Ok(())
     }
 
+    /// Answers a request, or calls its application; says whether that has to wait.
     fn name_and_answer(
         &mut self,
         cycle: &mut Cycle<A>,
         asked: &mut Asked<'_>,
         started: Option<Instant>,
-    ) {
-        let server = Rc::clone(&self.server);
-        if asked.head.proxied {
-            asked.head.forwarded = server.proxies.read(&self.peers, asked.head.headers);
-        }
-        let Some(ids) = &server.request_ids else {
+    ) -> bool {
+        self.see_through(asked);
+        let ids = self.server.request_ids.as_ref();
+        let Some(id) = ids.map(|ids| ids.of(&asked.head)) else {
             return self.answer(cycle, asked, started);
         };
-        let id = ids.of(&asked.head);
         cycle.exchange.name(id.clone());
-        let renamed = request_id::renamed(asked.head.headers, &id);
-        let forwarded = asked.head.forwarded.take();
-        let named = Asked {
-            head: RequestHead {
-                headers: &renamed,
-                forwarded,
-                ..asked.head
-            },
-            ..*asked
-        };
-        self.answer(cycle, &named, started);
+        named(asked, &id, |asked| self.answer(cycle, asked, started))
     }
 
-    fn answer(&mut self, cycle: &mut Cycle<A>, asked: &Asked<'_>, started: Option<Instant>) {
+    /// Reads what a trusted proxy says of the client.
+    pub(super) fn see_through(&self, asked: &mut Asked<'_>) {
+        if asked.head.proxied {
+            let read = self.server.proxies.read(&self.peers, asked.head.headers);
+            asked.head.forwarded = read;
+        }
+    }
+
+    fn answer(
+        &mut self,
+        cycle: &mut Cycle<A>,
+        asked: &Asked<'_>,
+        started: Option<Instant>,
+    ) -> bool {
         let server = Rc::clone(&self.server);
         let exchange = Arc::clone(&cycle.exchange);
         let is_websocket = self.protocol_of(asked) == Some(true);
         cycle.note(asked, self.peers.client, started, is_websocket);
         if cycle.is_short() {
-            return;
+            return false;
         }
         if !cycle.may_have(asked.length) {
             exchange.refuse(413, "Content Too Large");
@@ -118,12 +124,23 @@ impl<A: Application> Session<A> {
         } else if !server.checks.answer(&asked.head, &exchange)
             && !server.files.serve(&asked.head, &exchange)
         {
-            cycle.runs = true;
-            let application = self.application();
-            server
-                .application
-                .request(application, &asked.head, exchange);
+            if self.unsent.must_wait() {
+                return true;
+            }
+            self.call(cycle, asked);
         }
+        false
+    }
+
+    /// Calls the application.
+    pub(super) fn call(&mut self, cycle: &mut Cycle<A>, asked: &Asked<'_>) {
+        let server = Rc::clone(&self.server);
+        cycle.runs = true;
+        let exchange = Arc::clone(&cycle.exchange);
+        let application = self.application();
+        server
+            .application
+            .request(application, &asked.head, exchange);
     }
 
     /// Whether the stream is to carry a protocol, and that is WebSocket, which is spoken here.

@@ -65,6 +65,15 @@ impl Outgoing {
         queued.fold(0, usize::saturating_add) + self.tail.len() - self.written
     }
 
+    /// The same without what is still in files.
+    pub(in crate::server) fn in_memory(&self) -> usize {
+        let queued = self.queue.iter().map(|piece| match piece {
+            Queued::Bytes(bytes) => bytes.len(),
+            Queued::File(_) => 0,
+        });
+        queued.sum::<usize>() + self.tail.len() - self.written
+    }
+
     /// Takes the buffer to write a head into it; give it back by [`Self::put_head`].
     pub(in crate::server) fn take_buffer(&mut self) -> Vec<u8> {
         if self.is_empty() && self.tail.capacity() > 0 {
@@ -337,6 +346,13 @@ impl Content<'_> {
         match self {
             Self::Piece(piece) => piece.len() as u64,
             Self::File(file) => file.left(),
+        }
+    }
+
+    pub(in crate::server) fn in_memory(&self) -> usize {
+        match self {
+            Self::Piece(piece) => piece.len(),
+            Self::File(_) => 0,
         }
     }
 }

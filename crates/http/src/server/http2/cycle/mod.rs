@@ -14,7 +14,8 @@ use super::protocol::{Code, Protocol};
 use crate::asgi::http::{Request, Version};
 use crate::server::application::Application;
 use crate::server::connections::{Call, Unanswered};
-use crate::server::exchange::{Ending, Exchange};
+use crate::server::exchange::{Ending, Exchange, Unsent};
+use crate::server::hpack::FieldList;
 use crate::server::measured::Measured;
 use crate::server::record::OwnedRecord;
 use crate::server::response::Outgoing;
@@ -44,6 +45,8 @@ pub(super) struct Cycle<A: Application> {
     measured: Option<Measured>,
     /// An application has been called.
     pub(super) runs: bool,
+    /// The request's fields, while it waits for others before its application is called.
+    pub(super) waiting: Option<Box<FieldList>>,
     stage: Stage,
 }
 
@@ -82,7 +85,12 @@ pub(super) enum Turn {
 
 impl<A: Application> Cycle<A> {
     /// Counts as in flight until it is dropped.
-    pub(super) fn new(server: &Rc<Shared<A>>, stream: u32, head_only: bool, ended: bool) -> Self {
+    pub(super) fn new(
+        server: &Rc<Shared<A>>,
+        (stream, ended): (u32, bool),
+        head_only: bool,
+        together: &Arc<Unsent>,
+    ) -> Self {
         server.in_flight.set(server.in_flight.get() + 1);
         server.tell_in_flight();
         let request = Request {
@@ -91,7 +99,8 @@ impl<A: Application> Cycle<A> {
         };
         let defaults = Arc::clone(&server.defaults);
         let buffer = Vec::with_capacity(USUAL_HEAD);
-        let exchange = Arc::new(Exchange::new(defaults, request, true, buffer));
+        let exchange = Exchange::new(defaults, request, true, buffer);
+        let exchange = Arc::new(exchange.among(together));
         if ended {
             exchange.arrive(b"", true);
         }
@@ -115,6 +124,7 @@ impl<A: Application> Cycle<A> {
             record: None,
             measured: None,
             runs: false,
+            waiting: None,
             stage: Stage::Answering,
         }
     }
@@ -215,6 +225,7 @@ impl<A: Application> Cycle<A> {
         self.incoming.open = false;
         self.incoming.starved_since = None;
         self.held_since = None;
+        self.waiting = None;
         self.out = Outgoing::default();
         self.stage = Stage::Abandoned;
     }

@@ -52,7 +52,7 @@ impl<A: Application> Cycle<A> {
         }
         let room = protocol.room(self.stream);
         if left > 0 && room == 0 {
-            self.exchange.set_taken(left);
+            self.exchange.set_unsent(&self.out);
             self.hold(protocol);
             return Turn::Idle;
         }
@@ -79,7 +79,7 @@ impl<A: Application> Cycle<A> {
             self.out.advance(taken);
         }
         self.held_since = None;
-        self.exchange.set_taken(self.out.len());
+        self.exchange.set_unsent(&self.out);
         if last {
             self.finish(protocol)
         } else {

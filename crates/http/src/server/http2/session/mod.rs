@@ -5,6 +5,7 @@ mod streams;
 mod time;
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -15,6 +16,7 @@ use crate::peers::Peers;
 use crate::server::application::Application;
 use crate::server::between_requests::Resting;
 use crate::server::connections::{Entry, InFlight, Waiting};
+use crate::server::exchange::Unsent;
 use crate::server::shared::Shared;
 use crate::server::stream::Stream;
 use crate::server::turn::{Place, Turn};
@@ -40,6 +42,10 @@ pub(super) struct Session<A: Application> {
     pub(super) cycles: Vec<Cycle<A>>,
     /// Which of them is driven first.
     next_cycle: usize,
+    /// What their responses have unsent together.
+    pub(super) unsent: Arc<Unsent>,
+    /// Some of them wait to be started.
+    pub(super) some_wait: bool,
     /// Streams that have become WebSockets.
     pub(super) tunnels: Vec<Tunnel>,
     stage: Stage,
@@ -134,6 +140,8 @@ impl<A: Application> Session<A> {
             input: resting.input,
             cycles: Vec::new(),
             next_cycle: 0,
+            unsent: Arc::default(),
+            some_wait: false,
             tunnels: Vec::new(),
             stage: Stage::Open,
             due,

@@ -69,8 +69,12 @@ impl<A: Application> Session<A> {
         let buffers = Rc::clone(&self.server.buffers);
         self.protocol.wire.lend(|| buffers.take());
         let mut any = false;
-        while self.drive_tunnels(cx) | self.drive_cycles(cx) {
+        while self.start_waiting() | self.drive_tunnels(cx) | self.drive_cycles(cx) {
             any = true;
+        }
+        if self.unsent.has_room_again() {
+            let cycles = self.cycles.iter();
+            cycles.for_each(|cycle| cycle.exchange.wake_senders());
         }
         any
     }
