@@ -240,7 +240,7 @@ impl Template {
         let lost = waited.map(|id| self.purpose.lost(id, ending)).collect();
         if let Some(previous) = self.previous.take() {
             warn!(
-                "The new template (pid {pid}) {ending}; workers come from the one before it (pid {}).",
+                "The new template (pid {pid}) {ending}; workers come from the one before it (pid {}) until the next SIGHUP.",
                 previous.pid
             );
             self.last = Some(previous.pid);
