@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import os
+import random
 import subprocess
 import sys
 import time
@@ -99,6 +100,30 @@ def spoken():
 
 def modules():
     return sorted(sys.modules), sys.path, os.getpid()
+
+
+def surroundings():
+    """What tells a fork of a template from a fresh interpreter, and whose surroundings it has."""
+    own = os.getpid()
+    return {
+        "pid": own,
+        "parent": os.getppid(),
+        "session": os.getsid(0),
+        "noted": os.environ.get("NOTED"),
+        "directory": os.getcwd(),
+        "descriptors": len(os.listdir("/proc/self/fd")),
+        "input": os.readlink("/proc/self/fd/0"),
+        "number": random.random(),
+    }
+
+
+def note_of(path):
+    with open(path, "a") as file:
+        file.write("once\n")
+
+
+def take(count):
+    return len(bytearray(b"x" * count))
 
 
 @isolated.function(timeout=20, concurrent=1)

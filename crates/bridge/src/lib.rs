@@ -6,6 +6,7 @@ mod application;
 mod awaitable;
 mod cache;
 mod callable;
+mod calls;
 mod compiling;
 mod control;
 mod done;

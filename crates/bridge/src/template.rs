@@ -14,15 +14,16 @@
 //! Python's own `random` is seeded anew in each worker (`os.register_at_fork`, run by
 //! [`ffi::PyOS_AfterFork_Child`]); generators of other libraries are not.
 
-use std::os::fd::OwnedFd;
-
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use lowmem_base::control::{FromWorker, ToWorker, WorkerEnd};
+use lowmem_base::config::WorkerConfig;
+use lowmem_base::control::{FromWorker, Received, ToWorker, WorkerEnd};
 use lowmem_base::sys::fork::{self, Side};
 use lowmem_base::sys::inventory;
+
+use crate::calls::{Call, Calls};
 
 /// Imports the application, and warns of what it leaves behind that a fork does not carry over.
 ///
@@ -82,23 +83,39 @@ fn names_of_threads(py: Python<'_>) -> PyResult<String> {
     })
 }
 
-/// Forks a worker whenever the supervisor asks for one, as long as the template `is_current`.
-/// Returns its control socket in each worker, and nothing in the template, when the supervisor needs
-/// it no more.
+/// What a process is that a template has forked.
+#[derive(Debug)]
+pub enum Forked {
+    /// A worker, with its control socket.
+    Worker(WorkerEnd),
+    /// The process of an isolated call.
+    Call(Call),
+}
+
+/// Forks a worker whenever the supervisor asks for one, and a process for each isolated call, as long as the
+/// template `is_current`. Returns in each of them, and nothing in the template, when the supervisor needs it
+/// no more.
 ///
 /// # Errors
 /// The supervisor can't be understood.
 pub fn fork_workers(
     py: Python<'_>,
     control: WorkerEnd,
+    config: &WorkerConfig,
     is_current: impl Fn() -> bool,
-) -> PyResult<Option<WorkerEnd>> {
+) -> PyResult<Option<Forked>> {
+    let mut calls = Calls::new()?;
     // A supervisor that is gone closes the socket, which is the end here, too.
     let mut told = control.send(&FromWorker::Preloaded, &[]);
     while told.is_ok() {
-        let (message, descriptors) = match py.detach(|| control.wait())? {
-            Some(received) => received,
-            None => break,
+        py.detach(|| calls.wait(&control))?;
+        if let Some(call) = calls.start(py, config, &is_current) {
+            return Ok(Some(Forked::Call(call)));
+        }
+        let (message, descriptors) = match control.receive()? {
+            Received::Message(message, descriptors) => (message, descriptors),
+            Received::Nothing => continue,
+            Received::Closed => break,
         };
         let (ToWorker::Fork, Some(theirs)) = (message, descriptors.into_iter().next()) else {
             break;
@@ -107,8 +124,11 @@ pub fn fork_workers(
             let _ = control.send(&FromWorker::Forked(None), &[]);
             break;
         }
-        told = match forked(py) {
-            Ok(Side::New) => return worker_end(theirs).map(Some),
+        told = match forked(py, fork::sibling) {
+            Ok(Side::New) => {
+                calls.keep_callers_end(py)?;
+                return Ok(Some(Forked::Worker(WorkerEnd::adopt(theirs)?)));
+            }
             Ok(Side::Old(pid)) => {
                 let pid = pid.as_raw_nonzero().get();
                 control.send(&FromWorker::Forked(Some(pid)), &[])
@@ -122,15 +142,16 @@ pub fn fork_workers(
     Ok(None)
 }
 
-fn worker_end(theirs: OwnedFd) -> PyResult<WorkerEnd> {
-    Ok(WorkerEnd::adopt(theirs)?)
+/// Forks a child of this process.
+pub fn forked_child(py: Python<'_>) -> std::io::Result<Side> {
+    forked(py, fork::child)
 }
 
 /// Forks as `os.fork` does, but for whose child it is.
-fn forked(_: Python<'_>) -> std::io::Result<Side> {
+fn forked(_: Python<'_>, fork: fn() -> std::io::Result<Side>) -> std::io::Result<Side> {
     // SAFETY: attached; each call is followed by exactly one of the two others, below.
     unsafe { ffi::PyOS_BeforeFork() };
-    let side = fork::sibling();
+    let side = fork();
     match &side {
         Ok(Side::New) => {
             // SAFETY: this is the only thread of a process that was just forked.

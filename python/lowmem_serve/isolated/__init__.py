@@ -8,8 +8,9 @@
 
     async for row in isolated.stream(export_rows, year): ...
 
-The process is a fresh interpreter that imports the function's module only; the caller's is never forked. It works in
-any process, under any server and any asyncio loop (docs/isolated.md).
+The process is forked from the template, where the server has one, else a fresh interpreter that imports the function's
+module only; the caller's is never forked. It works in any process, under any server and any asyncio loop
+(docs/isolated.md).
 """
 
 import functools
@@ -35,12 +36,11 @@ class OutOfMemory(MemoryError):
 
 
 class Died(RuntimeError):
-    """The process ended before the call: by a signal, or by an exit code."""
+    """The process ended before the call: by a signal, or by an exit code; or it is not known how."""
 
     def __init__(self, signal: int | None, code: int | None = None) -> None:
-        super().__init__(
-            f"the process was killed by signal {signal}" if signal else f"the process exited with code {code}"
-        )
+        how = "has ended, and its template, too" if code is None else f"exited with code {code}"
+        super().__init__(f"the process {how if signal is None else f'was killed by signal {signal}'}")
         self.signal = signal
         self.code = code
 

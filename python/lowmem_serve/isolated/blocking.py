@@ -4,7 +4,8 @@ import select
 import threading
 import time
 
-from lowmem_serve.isolated import child, outcome
+from lowmem_serve.isolated import child, forked, outcome
+from lowmem_serve.isolated.fresh import Fresh
 from lowmem_serve.isolated.process import Process
 from lowmem_serve.isolated.slots import Slots
 
@@ -20,7 +21,7 @@ def synchronous(call) -> object:
         for slots in outcome.places(call):
             _take(slots, call, end)
             held.append(slots)
-        process = Process()
+        process = _process(end)
         try:
             process.call(call.message())
             kind, content = _message(process, call, end)
@@ -57,6 +58,25 @@ def _take(slots: Slots, call, end: float | None) -> None:
         # It was granted in this moment.
         slots.give_back()
     raise outcome.too_long(call)
+
+
+def _process(end: float | None) -> Process:
+    """From a template if there is one that answers, else a fresh interpreter."""
+    asked = forked.ask()
+    if asked:
+        left = forked.PATIENCE if end is None else min(forked.PATIENCE, max(end - time.monotonic(), 0))
+        poll = select.poll()
+        poll.register(asked.status, select.POLLIN)
+        try:
+            answered = poll.poll(left * 1000)
+        except BaseException:
+            asked.give_up()
+            raise
+        if not answered:
+            asked.give_up()
+        elif process := asked.process():
+            return process
+    return Fresh()
 
 
 def _message(process: Process, call, end: float | None):

@@ -1,10 +1,11 @@
 """The process of a call: it runs one function, sends what comes of it, and ends.
 
-It is started by a caller (`process.py`) with a socket and a lifeline, a pipe whose other end the caller holds: the
+It is started by a caller (`fresh.py`), or forked from a template for it (`forked.py`), with a socket and a lifeline, a pipe whose other end the caller holds: the
 kernel kills the process group when that end is closed, so that a caller that goes away, in whatever way, leaves
 nothing behind.
 """
 
+import atexit
 import contextvars
 import fcntl
 import importlib
@@ -34,6 +35,29 @@ def main() -> None:
     serve(socket.socket(fileno=connection))
 
 
+def forked(connection: int) -> int:
+    """In a process that was forked from a template, whose lifeline is tied."""
+    # What the application has registered is the template's to do, not that of each call.
+    atexit._clear()
+    numbers = sys.modules.get("numpy.random")
+    if numbers is not None:
+        # Python's own generator is seeded anew by each fork; NumPy's would be the same in all calls.
+        numbers.seed()
+    serve(socket.socket(fileno=connection))
+    _flush()
+    # The end of an interpreter would write to all pages that it shares with the template.
+    os._exit(0)
+
+
+def _flush() -> None:
+    for file in (sys.stdout, sys.stderr):
+        try:
+            file.flush()
+        except (AttributeError, OSError, ValueError):
+            # There is none, or it is closed.
+            continue
+
+
 def tie(lifeline: int) -> None:
     """Has the kernel kill this process group when the other end of the lifeline is closed."""
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
@@ -51,6 +75,8 @@ def serve(connection: socket.socket) -> None:
         return
     sys.path[:] = hello["path"]
     sys.argv[:] = hello["argv"]
+    if "environment" in hello:
+        _surround(hello["environment"], hello["directory"])
     try:
         call = _next(reader, CALL)
         if call is None:
@@ -64,6 +90,17 @@ def serve(connection: socket.socket) -> None:
             _answer(connection, RETURNED, value)
     except BaseException as error:
         _answer(connection, RAISED, raised(error))
+
+
+def _surround(environment: dict[str, str], directory: str | None) -> None:
+    """Has the caller's surroundings, which may be others than the template's."""
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    for name, value in environment.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
+    if directory is not None:
+        os.chdir(directory)
 
 
 def _next(reader: wire.Reader, wanted: bytes) -> object:
@@ -127,6 +164,8 @@ def _pass(reader: wire.Reader, item: object, under_way: int) -> int:
 
 
 def _answer(connection: socket.socket, kind: bytes, content: object) -> None:
+    # The caller ends this process once it has the answer.
+    _flush()
     try:
         wire.send(connection, kind, content)
     except OSError:

@@ -31,7 +31,10 @@ def error_of(told: dict) -> BaseException:
     return error
 
 
-def died(code: int) -> Died:
+def died(code: int | None) -> Died:
+    if code is None:
+        # Its template, which knows how, is gone.
+        return Died(None)
     return Died(-code, None) if code < 0 else Died(None, code)
 
 

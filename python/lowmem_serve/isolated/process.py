@@ -1,17 +1,13 @@
-"""Starting, weighing and ending the process of a call. No event loop here."""
+"""The process of a call, as its caller has it: talking to it, weighing and ending it. No event loop here.
+
+`fresh.py` and `forked.py` have the two kinds.
+"""
 
 import os
-import signal
 import socket
-import subprocess
 import sys
 
 from lowmem_serve.isolated import child, wire
-
-PACKAGES = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-"""Where this package is: the process imports it before it knows the caller's path."""
-
-BOOT = f"import sys; sys.path.insert(0, {PACKAGES!r}); from lowmem_serve.isolated.child import main; main()"
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -19,35 +15,29 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 class Process:
     """A process that runs one call. Whatever has happened to it, `end` leaves nothing of it."""
 
-    def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
-        reading, self._lifeline = os.pipe()
-        try:
-            self._popen = _start(theirs.fileno(), reading)
-        except BaseException:
-            ours.close()
-            os.close(self._lifeline)
-            raise
-        finally:
-            theirs.close()
-            os.close(reading)
-        self.pid = self._popen.pid
-        self.ended = os.pidfd_open(self.pid)
+    inherited = 0
+    """Bytes of anonymous memory that it has of the process that it was forked from."""
+
+    def __init__(self, pid: int, ended: int, connection: socket.socket) -> None:
+        self.pid = pid
+        self.ended = ended
         """Readable once it has ended."""
-        self.reader = wire.Reader(ours)
-        self._is_open = True
+        self.reader = wire.Reader(connection)
 
     def call(self, call: dict[str, object]) -> None:
         """Tells it what to run. Never waits: what is large goes beside the socket."""
-        hello = {"path": sys.path, "argv": sys.argv}
         connection = self.reader.connection
         try:
-            wire.send(connection, child.HELLO, hello, wire.LARGE_CALL)
+            wire.send(connection, child.HELLO, self.hello(), wire.LARGE_CALL)
             wire.send(connection, child.CALL, call, wire.LARGE_CALL)
         except (BrokenPipeError, ConnectionResetError):
             # It has ended already; how, its end tells.
             pass
         connection.setblocking(False)
+
+    def hello(self) -> dict[str, object]:
+        """What it must know before it imports the function's module."""
+        return {"path": sys.path, "argv": sys.argv}
 
     def more(self) -> None:
         """An item of its stream has been taken."""
@@ -60,41 +50,16 @@ class Process:
     def private_memory(self) -> int:
         """The bytes that it and its children have for themselves, nearly: anonymous pages, by a figure that the kernel
         keeps anyway."""
-        return sum(map(_anonymous, _family(self.pid)))
+        return sum(map(_anonymous, _family(self.pid))) - self.inherited
 
-    def end(self) -> int:
-        """Kills what is left of it, and gives everything back; its exit code, a signal's number negative."""
-        if self._is_open:
-            self._is_open = False
-            # The group: it is a child that has not been collected, so that the number is still its own.
-            try:
-                os.killpg(self.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass
-            os.close(self._lifeline)
-            self.reader.close()
-            # A process that was killed ends; one that sits in the kernel for a moment is waited for.
-            self._popen.wait()
-            os.close(self.ended)
-        return self._popen.returncode
+    def end(self) -> int | None:
+        """Kills what is left of it, and gives everything back; its exit code, a signal's number negative, if that is
+        known."""
+        raise NotImplementedError
 
-    def wait(self, timeout: float) -> int | None:
-        """Its exit code, if it ends within this time: one that has said all is about to."""
-        try:
-            return self._popen.wait(timeout)
-        except subprocess.TimeoutExpired:
-            return None
-
-
-def _start(connection: int, lifeline: int) -> subprocess.Popen:
-    # Started by vfork and exec: nothing of this process is copied, however large it is.
-    command = [sys.executable, *subprocess._args_from_interpreter_flags(), "-P", "-c", BOOT]
-    return subprocess.Popen(
-        [*command, str(connection), str(lifeline)],
-        stdin=subprocess.DEVNULL,
-        pass_fds=(connection, lifeline),
-        start_new_session=True,
-    )
+    def wait(self, timeout: float) -> None:
+        """Waits until it has ended, for so long at most: one that has said all is about to."""
+        raise NotImplementedError
 
 
 def _family(pid: int) -> list[int]:

@@ -5,7 +5,8 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from lowmem_serve.isolated import child, outcome
+from lowmem_serve.isolated import child, forked, outcome
+from lowmem_serve.isolated.fresh import Fresh
 from lowmem_serve.isolated.process import Process
 from lowmem_serve.isolated.slots import Slots
 
@@ -43,12 +44,48 @@ async def _running(call):
         for slots in outcome.places(call):
             await _take(slots, call, end)
             held.callback(slots.give_back)
-        process = Process()
+        process = await _process(end)
         held.callback(process.end)
         run = _Run(process, call, end)
         held.callback(run.close)
         process.call(call.message())
         yield run
+
+
+async def _process(end: float | None) -> Process:
+    """From a template if there is one that answers, else a fresh interpreter."""
+    asked = forked.ask()
+    if asked:
+        left = forked.PATIENCE if end is None else min(forked.PATIENCE, max(end - time.monotonic(), 0))
+        try:
+            is_answered = await _readable(asked.status.fileno(), left)
+        except BaseException:
+            asked.give_up()
+            raise
+        if not is_answered:
+            asked.give_up()
+        elif process := asked.process():
+            return process
+    return Fresh()
+
+
+async def _readable(descriptor: int, patience: float) -> bool:
+    """Whether a descriptor becomes readable in time. Not by `asyncio.wait_for`, which loses a cancellation in the
+    moment of success before Python 3.12."""
+    loop = asyncio.get_running_loop()
+    readable = loop.create_future()
+
+    def tell(value: bool) -> None:
+        if not readable.done():
+            readable.set_result(value)
+
+    loop.add_reader(descriptor, tell, True)
+    timer = loop.call_later(patience, tell, False)
+    try:
+        return await readable
+    finally:
+        timer.cancel()
+        loop.remove_reader(descriptor)
 
 
 async def _take(slots: Slots, call, end: float | None) -> None:
@@ -116,17 +153,10 @@ class _Run:
             await self._changed.wait()
         return message
 
-    async def _end(self) -> int:
+    async def _end(self) -> int | None:
         """How the process has ended: its socket is closed, so that it is about to."""
-        ended = asyncio.Event()
-        self._loop.add_reader(self.process.ended, ended.set)
-        try:
-            await asyncio.wait_for(ended.wait(), outcome.LAST_WORDS)
-        except TimeoutError:
-            # It has closed its socket and goes on: it is killed.
-            pass
-        finally:
-            self._loop.remove_reader(self.process.ended)
+        await _readable(self.process.ended, outcome.LAST_WORDS)
+        # One that has closed its socket and goes on is killed.
         return self.process.end()
 
     def _read(self) -> None:

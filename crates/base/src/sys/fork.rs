@@ -28,6 +28,18 @@ pub fn take_orphans_in() -> io::Result<()> {
     Ok(set_child_subreaper(Some(getpid()))?)
 }
 
+/// Forks a child, as `fork` does. The rule of [`sibling`] holds here, too.
+pub fn child() -> io::Result<Side> {
+    // SAFETY: as in `sibling`; the new process goes on with a whole copy of this one.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Side::New),
+        pid => Pid::from_raw(pid)
+            .map(Side::Old)
+            .ok_or_else(|| io::Error::other("fork has returned no pid")),
+    }
+}
+
 /// Forks a process whose parent is this one's parent, which takes orphans in. The kernel kills it
 /// when that parent dies.
 ///

@@ -23,7 +23,7 @@ use crate::private_names;
 use crate::python_log::{self, Redirected};
 use crate::report;
 use crate::signals;
-use crate::template;
+use crate::template::{self, Forked};
 use crate::warm;
 use serving::work;
 
@@ -97,8 +97,13 @@ fn warm_up(
         paint::cyan(std::process::id())
     );
     let is_current = || warm::is_current(py, config);
-    let Some(control) = template::fork_workers(py, control, is_current)? else {
-        return Ok(0);
+    let control = match template::fork_workers(py, control, config, is_current)? {
+        None => return Ok(0),
+        Some(Forked::Worker(control)) => control,
+        Some(Forked::Call(call)) => {
+            warm::renew(py, config)?;
+            return call.run(py, config);
+        }
     };
     let Some((ToWorker::Start(config), descriptors)) = py.detach(|| control.wait())? else {
         return Err(out_of_place());
@@ -135,8 +140,10 @@ fn preload(py: Python<'_>, control: WorkerEnd, config: &WorkerConfig) -> PyResul
         "Imported the application for all workers [{}]",
         paint::cyan(std::process::id())
     );
-    let Some(control) = template::fork_workers(py, control, || true)? else {
-        return Ok(0);
+    let control = match template::fork_workers(py, control, config, || true)? {
+        None => return Ok(0),
+        Some(Forked::Worker(control)) => control,
+        Some(Forked::Call(call)) => return call.run(py, config),
     };
     let Some((ToWorker::Start(config), mut descriptors)) = py.detach(|| control.wait())? else {
         return Err(out_of_place());

@@ -1,0 +1,223 @@
+//! Isolated calls that start from a template: the *calls socket*.
+//!
+//! The template makes a pair of sockets. Workers inherit one end when they are forked, and name it in their
+//! environment; `lowmem_serve/isolated/forked.py` sends a packet into it for each call, with three descriptors:
+//! the connection of the call, a socket for its status, and its lifeline. The template forks a process for it,
+//! a child of its own, and tells over the status socket its pid, later how it has ended. What the function is
+//! goes from the caller to the process itself, and only once the caller knows of it: a packet that waits while
+//! the template stands still is of no effect any more when the caller has given up.
+//!
+//! A template that declines closes the status socket. A call that runs when the template ends goes on: its
+//! lifeline is the caller's.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::fstat;
+use rustix::io::retry_on_intr;
+use rustix::process::{Pid, PidfdFlags, WaitOptions, WaitStatus, pidfd_open, waitpid};
+
+use lowmem_base::config::WorkerConfig;
+use lowmem_base::control::{Channel, Received, WorkerEnd, socket_pair};
+use lowmem_base::sys::fork::Side;
+use lowmem_base::sys::{memory, process, session, title};
+
+use crate::package;
+use crate::template;
+
+/// Where a worker names its end: the descriptor's number, and the socket's, so that a process that has
+/// inherited the variable and not the socket takes no other descriptor for it.
+const VARIABLE: &str = "LOWMEM_SERVE_CALLS";
+
+/// What runs in the process of a call.
+const MODULE: &str = "isolated.child";
+
+/// A packet's only content.
+type Packets = Channel<(), ()>;
+
+/// At the start the pid and the anonymous memory that is inherited; at the end the exit code, a signal's
+/// number negative, and nothing.
+type Status = Channel<(i32, u64), ()>;
+
+/// A template's side.
+#[derive(Debug)]
+pub struct Calls {
+    packets: Packets,
+    callers: OwnedFd,
+    running: Vec<Running>,
+}
+
+/// A process that was forked for a call.
+#[derive(Debug)]
+struct Running {
+    pid: Pid,
+    ended: OwnedFd,
+    status: Status,
+}
+
+/// What the process of a call has.
+#[derive(Debug)]
+pub struct Call {
+    connection: OwnedFd,
+    lifeline: OwnedFd,
+}
+
+impl Calls {
+    pub fn new() -> io::Result<Self> {
+        let (ours, callers) = socket_pair()?;
+        Ok(Self {
+            packets: Packets::over(ours),
+            callers,
+            running: Vec::new(),
+        })
+    }
+
+    /// Waits until the supervisor has said something or there is a packet; tells of each call that ends.
+    pub fn wait(&mut self, control: &WorkerEnd) -> io::Result<()> {
+        loop {
+            let (own, ended): (Vec<bool>, Vec<bool>) = {
+                let fixed = [control.as_fd(), self.packets.as_fd()];
+                let running = self.running.iter().map(|call| call.ended.as_fd());
+                let waited = fixed.into_iter().chain(running);
+                let mut polled: Vec<_> = waited
+                    .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+                    .collect();
+                retry_on_intr(|| poll(&mut polled, None))?;
+                let ready = polled.iter().map(|one| !one.revents().is_empty());
+                let ready: Vec<bool> = ready.collect();
+                (ready[..2].to_vec(), ready[2..].to_vec())
+            };
+            let mut ended = ended.into_iter();
+            self.running.retain(|call| {
+                let has_ended = ended.next().unwrap_or(false);
+                if has_ended {
+                    call.reap();
+                }
+                !has_ended
+            });
+            if own.contains(&true) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Forks a process for each packet, unless what was imported is outdated. Returns in the template, and
+    /// the call in its process.
+    pub fn start(
+        &mut self,
+        py: Python<'_>,
+        config: &WorkerConfig,
+        is_current: impl Fn() -> bool,
+    ) -> Option<Call> {
+        loop {
+            let descriptors = match self.packets.receive() {
+                Ok(Received::Message((), descriptors)) => descriptors,
+                Ok(Received::Nothing | Received::Closed) => return None,
+                Err(error) => {
+                    tracing::debug!("A packet for an isolated call is not understood: {error}");
+                    continue;
+                }
+            };
+            let Ok([connection, status, lifeline]) = <[OwnedFd; 3]>::try_from(descriptors) else {
+                continue;
+            };
+            if has_hung_up(connection.as_fd()) || !is_current() {
+                continue;
+            }
+            // Before the first fork: the processes of later calls have it.
+            if let Err(error) = package::import(py, config.package.as_deref(), MODULE) {
+                tracing::error!("Isolated calls cannot start from the template: {error}");
+                continue;
+            }
+            let inherited = memory::resident();
+            match template::forked_child(py) {
+                Ok(Side::New) => {
+                    return Some(Call {
+                        connection,
+                        lifeline,
+                    });
+                }
+                Ok(Side::Old(pid)) => self.add(pid, inherited, status),
+                Err(error) => tracing::error!("Cannot fork a process for a call: {error}"),
+            }
+        }
+    }
+
+    /// Tells the caller of its process. It has been sent nothing yet, so that it can be given up.
+    fn add(&mut self, pid: Pid, inherited: u64, status: OwnedFd) {
+        let status = Status::over(status);
+        let began = (pid.as_raw_nonzero().get(), inherited);
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(ended) => {
+                // A caller that has gone has closed the connection, which ends the process.
+                let _ = status.send(&began, &[ended.as_fd()]);
+                self.running.push(Running { pid, ended, status });
+            }
+            Err(error) => {
+                tracing::error!("Cannot watch the process of a call: {error}");
+                process::kill(pid);
+                let _ = waitpid(Some(pid), WaitOptions::empty());
+            }
+        }
+    }
+
+    /// In a forked worker: keeps the callers' end, and names it.
+    pub fn keep_callers_end(self, py: Python<'_>) -> PyResult<()> {
+        let socket = fstat(&self.callers).map_err(io::Error::from)?.st_ino;
+        let environment = py.import("os")?.getattr(intern!(py, "environ"))?;
+        // For the rest of the worker's life.
+        let number = self.callers.into_raw_fd();
+        environment.set_item(VARIABLE, format!("{number}:{socket}"))
+    }
+}
+
+impl Running {
+    /// It has ended: its number is free, and the caller told.
+    fn reap(&self) {
+        let Ok(Some((_, status))) = waitpid(Some(self.pid), WaitOptions::empty()) else {
+            return;
+        };
+        let _ = self.status.send(&(code(status), 0), &[]);
+    }
+}
+
+fn code(status: WaitStatus) -> i32 {
+    match status.terminating_signal() {
+        Some(signal) => -signal,
+        None => status.exit_status().unwrap_or_default(),
+    }
+}
+
+fn has_hung_up(connection: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::from_borrowed_fd(connection, PollFlags::empty())];
+    let now = Timespec::default();
+    retry_on_intr(|| poll(&mut polled, Some(&now))).is_err()
+        || polled[0].revents().contains(PollFlags::HUP)
+}
+
+impl Call {
+    /// Runs the function that the caller names; returns the exit code.
+    ///
+    /// # Errors
+    /// Our package was not found, or raised.
+    pub fn run(self, py: Python<'_>, config: &WorkerConfig) -> PyResult<i32> {
+        session::begin(self.lifeline.as_fd())?;
+        if has_hung_up(self.lifeline.as_fd()) {
+            // The caller went before the kernel was told to watch it.
+            return Ok(0);
+        }
+        title::set("lowmem-serve: isolated call");
+        rustix::stdio::dup2_stdin(File::open("/dev/null")?).map_err(io::Error::from)?;
+        // Both for the rest of this process's life: the lifeline is of use while it is open.
+        std::mem::forget(self.lifeline);
+        let connection = self.connection.into_raw_fd();
+        let module = package::import(py, config.package.as_deref(), MODULE)?;
+        module
+            .call_method1(intern!(py, "forked"), (connection,))?
+            .extract()
+    }
+}
