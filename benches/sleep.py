@@ -3,6 +3,8 @@
     python benches/sleep.py requests --count 100000     requests with gaps around the time, and what goes wrong
     python benches/sleep.py weight --connections 10000  one application asleep, and what a kept connection takes
     python benches/sleep.py latency                     the first byte after sleep, cold and from a template
+    python benches/sleep.py probes                      health checks and a scan of ports while it sleeps
+    python benches/sleep.py warm-up                     the first request after a wake, with --warm-up and without
     python benches/sleep.py day --svg docs/sleep.svg    the memory of a day, in a minute
 
 `requests` has many clients at once, each with pauses drawn around --sleep-after. They keep their connections or
@@ -19,6 +21,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -57,14 +60,18 @@ class Served:
                 break
         else:
             raise SystemExit("".join(self.lines))
-        os.set_blocking(self.process.stderr.fileno(), False)
+        # Read all the time: a server whose log is not read stops once the pipe is full.
+        self._follower = threading.Thread(target=self._follow, daemon=True)
+        self._follower.start()
+
+    def _follow(self) -> None:
+        assert self.process.stderr
+        for line in self.process.stderr:
+            self.lines.append(line)
 
     def read(self) -> list[str]:
         """Its log so far."""
-        assert self.process.stderr
-        while line := self.process.stderr.readline():
-            self.lines.append(line)
-        return self.lines
+        return list(self.lines)
 
     def count(self, text: str) -> int:
         return sum(text in line for line in self.read())
@@ -82,6 +89,7 @@ class Served:
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait(60)
+        self._follower.join(10)
 
 
 def weight(*pids: int) -> tuple[float, float]:
@@ -340,7 +348,9 @@ def latency(binary: str, rounds: int) -> None:
         ("--preload", ["--preload"]),
         ("--keep-template", ["--keep-template", "1h"]),
     ]:
+        began = time.monotonic()
         served = Served(binary, "app:app", "--sleep-after", "1s", *flags, cwd=quart)
+        started = (time.monotonic() - began) * 1000
         taken = []
         try:
             for number in range(1, rounds + 2):
@@ -354,13 +364,73 @@ def latency(binary: str, rounds: int) -> None:
         finally:
             served.stop()
         # The first one made the template.
-        print(f"Quart, {name}: {statistics.median(taken[1:]):.0f} ms, best {min(taken):.0f} ms")
+        print(
+            f"Quart, {name}: {statistics.median(taken[1:]):.0f} ms, best {min(taken):.0f} ms; start {started:.0f} ms"
+        )
+
+
+def probes(binary: str, count: int) -> bool:
+    """Health checks, on connections of their own, and connections without a byte; whether nothing woke."""
+    import socket
+
+    served = Served(binary, "sleeping:app", "--sleep-after", "1s", "--health-path", "/healthz")
+    try:
+        served.wait_for("Asleep (", 1)
+        taken = []
+        for _ in range(count):
+            began = time.monotonic()
+            with socket.create_connection(served.address) as connection:
+                connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+                assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+            taken.append((time.monotonic() - began) * 1000)
+        for _ in range(count):
+            socket.create_connection(served.address).close()
+        # The last of them is seen before this answer.
+        with socket.create_connection(served.address) as connection:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n")
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        woken = served.count("Awake (")
+    finally:
+        served.stop()
+    slow = sum(each > 5 for each in taken)
+    median, slowest = statistics.median(taken), max(taken)
+    print(f"{count} health checks: median {median:.2f} ms, slowest {slowest:.1f} ms, {slow} above 5 ms")
+    print(f"{count} health checks and {count} silent connections: woken {woken} times")
+    return not woken
+
+
+def warm_up(binary: str, rounds: int) -> None:
+    """Quart with lazy imports: what the first request after a wake takes, beside later ones, each on a connection of its own."""
+    import http.client
+
+    quart = ROOT / "examples" / "quart_app"
+    for name, flags in [("without", []), ("with --warm-up /", ["--warm-up", "/"])]:
+        lazy = ["--lazy-imports", "auto", "--sleep-after", "1s"]
+        served = Served(binary, "app:app", *lazy, "--health-path", "/healthz", *flags, cwd=quart)
+        first, later = [], []
+        try:
+            for number in range(1, rounds + 1):
+                served.wait_for("Asleep (", number)
+                subprocess.run([binary, "ctl", "wake", str(served.pid)], check=True, capture_output=True)
+                served.wait_for("Awake (", number)
+                for kind in [first, *[later] * 20]:
+                    # Each after a pause: a processor that rests takes the next request more slowly, whatever it is.
+                    time.sleep(0.05)
+                    began = time.monotonic()
+                    connection = http.client.HTTPConnection(*served.address)
+                    connection.request("GET", "/")
+                    connection.getresponse().read()
+                    connection.close()
+                    kind.append((time.monotonic() - began) * 1000)
+        finally:
+            served.stop()
+        one, usual = statistics.median(first), statistics.median(later)
+        print(f"{name}: first {one:.2f} ms, later {usual:.2f} ms, {one / usual:.1f} times")
 
 
 def day(binary: str, svg: str) -> None:
     """A day of an office's application, an hour a second and a half."""
     import http.client
-    import threading
 
     import matplotlib
 
@@ -426,6 +496,8 @@ def main() -> int:
     row.add_argument("--clients", type=int, default=200)
     row.add_argument("--sleep-after", type=int, default=1)
     rows.add_parser("weight").add_argument("--connections", type=int, default=10_000)
+    rows.add_parser("probes").add_argument("--count", type=int, default=1_000)
+    rows.add_parser("warm-up").add_argument("--rounds", type=int, default=5)
     rows.add_parser("latency").add_argument("--rounds", type=int, default=5)
     rows.add_parser("day").add_argument("--svg", required=True)
     arguments = parser.parse_args()
@@ -437,6 +509,10 @@ def main() -> int:
             weigh(arguments.binary, arguments.connections)
         case "latency":
             latency(arguments.binary, arguments.rounds)
+        case "probes":
+            return 0 if probes(arguments.binary, arguments.count) else 1
+        case "warm-up":
+            warm_up(arguments.binary, arguments.rounds)
         case "day":
             day(arguments.binary, arguments.svg)
     return 0
