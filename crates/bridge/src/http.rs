@@ -81,8 +81,14 @@ impl HttpCycle {
             Some(Kind::Body) => body(&self.exchange, message)?,
             Some(Kind::Start) => {
                 start(&self.exchange, message)?;
+                // Type, status and headers, and seldom more.
+                if message.len() > 3 && is_true(message, intern!(py, "trailers"))? {
+                    self.exchange.promise_trailers();
+                }
                 return done(py);
             }
+            Some(Kind::EarlyHint) => hint(&self.exchange, message)?,
+            Some(Kind::Trailers) => trailers(&self.exchange, message)?,
             Some(Kind::PathSend) => pathsend(&self.exchange, message)?,
             None => {
                 let expected = self.exchange.expected();
@@ -101,15 +107,23 @@ enum Kind {
     Start,
     Body,
     PathSend,
+    EarlyHint,
+    Trailers,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Body, Self::Start, Self::PathSend];
+    const ALL: [Self; 5] = [
+        Self::Body,
+        Self::Start,
+        Self::PathSend,
+        Self::EarlyHint,
+        Self::Trailers,
+    ];
 
     /// Python does not intern literals with dots in them, but an application has the same object
     /// each time: the first one that is equal is known again without a comparison of its letters.
     fn of(kind: &Bound<'_, PyAny>) -> Option<Self> {
-        static KNOWN: [PyOnceLock<Py<PyAny>>; 3] = [const { PyOnceLock::new() }; 3];
+        static KNOWN: [PyOnceLock<Py<PyAny>>; 5] = [const { PyOnceLock::new() }; 5];
         let py = kind.py();
         let is_known =
             |object: &PyOnceLock<Py<PyAny>>| object.get(py).is_some_and(|known| kind.is(known));
@@ -120,6 +134,8 @@ impl Kind {
             intern!(py, "http.response.body"),
             intern!(py, "http.response.start"),
             intern!(py, "http.response.pathsend"),
+            intern!(py, "http.response.early_hint"),
+            intern!(py, "http.response.trailers"),
         ];
         let is_equal = |name: &&Bound<'_, PyString>| kind.eq(*name).unwrap_or(false);
         let index = names.iter().position(is_equal)?;
@@ -206,10 +222,7 @@ pub fn start(exchange: &Exchange, message: &Bound<'_, PyDict>) -> PyResult<()> {
 /// Takes a message with a piece of a response's body.
 pub fn body(exchange: &Exchange, message: &Bound<'_, PyDict>) -> PyResult<()> {
     let py = message.py();
-    let more = match message.get_item(intern!(py, "more_body"))? {
-        Some(more) => more.is_truthy()?,
-        None => false,
-    };
+    let more = is_true(message, intern!(py, "more_body"))?;
     let body = message.get_item(intern!(py, "body"))?;
     let sent = match &body {
         None => exchange.body(Piece::Small(b""), more),
@@ -223,6 +236,43 @@ pub fn body(exchange: &Exchange, message: &Bound<'_, PyDict>) -> PyResult<()> {
         },
     };
     sent.map_err(refused)
+}
+
+/// Whether a message says yes to something.
+fn is_true(message: &Bound<'_, PyDict>, key: &Bound<'_, PyString>) -> PyResult<bool> {
+    match message.get_item(key)? {
+        Some(value) => value.is_truthy(),
+        None => Ok(false),
+    }
+}
+
+/// Takes the message with links that a client may follow before the response comes (ASGI "Early Hints").
+fn hint(exchange: &Exchange, message: &Bound<'_, PyDict>) -> PyResult<()> {
+    let links = message
+        .get_item(intern!(message.py(), "links"))?
+        .ok_or_else(|| PyValueError::new_err("http.response.early_hint has no \"links\""))?;
+    let mut head = ResponseHead::new(Vec::new(), 103);
+    for link in links.try_iter()? {
+        let link = link?;
+        head.field(b"link", bytes(&link, "value")?.as_bytes())
+            .map_err(|bad| PyValueError::new_err(format!("{bad}: {link:?}")))?;
+    }
+    exchange
+        .hint(head)
+        .map_err(|refusal| PyRuntimeError::new_err(refusal.to_string()))
+}
+
+/// Takes the message with fields that stand behind the body (ASGI "HTTP Trailers").
+fn trailers(exchange: &Exchange, message: &Bound<'_, PyDict>) -> PyResult<()> {
+    let py = message.py();
+    let mut head = ResponseHead::new(Vec::new(), 200);
+    if let Some(headers) = message.get_item(intern!(py, "headers"))? {
+        for pair in headers.try_iter()? {
+            field(&pair?, |name, value| head.trailer(name, value))?;
+        }
+    }
+    let more = is_true(message, intern!(py, "more_trailers"))?;
+    exchange.trailers(head, more).map_err(refused)
 }
 
 /// Takes the message that names a file, which is the whole body (ASGI "Path Send" extension).

@@ -1,5 +1,6 @@
 //! Building an HTTP request's scope (ASGI "HTTP Connection Scope").
 
+mod extensions;
 mod names;
 mod previous;
 
@@ -17,13 +18,15 @@ use lowmem_http::server::{Conversation, Forwarded, RequestHead, percent};
 
 use crate::shared_fields::SharedFields;
 use crate::tls;
+use extensions::Extensions;
 use names::Names;
 use previous::Previous;
 
 /// What all scopes of a worker share.
 pub struct Scopes {
     asgi: Py<PyDict>,
-    extensions: Py<PyDict>,
+    /// Those that every request has, and with each of those that its client takes.
+    extensions: Extensions,
     root_path: Py<PyString>,
     root: String,
     http11: Py<PyString>,
@@ -61,18 +64,13 @@ impl Scopes {
         let asgi = PyDict::new(py);
         asgi.set_item("version", version)?;
         asgi.set_item("spec_version", "2.3")?;
-        let extensions = PyDict::new(py);
-        // Frameworks use it where it is announced, and middleware between does not know the message.
-        if config.pathsend {
-            extensions.set_item("http.response.pathsend", PyDict::new(py))?;
-        }
         let of_websockets = PyDict::new(py);
         // Its value has nothing to say: one for all WebSockets.
         of_websockets.set_item("websocket.http.response", PyDict::new(py))?;
         let methods = ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"];
         Ok(Self {
             asgi: asgi.unbind(),
-            extensions: extensions.unbind(),
+            extensions: Extensions::new(py, config.pathsend)?,
             root_path: PyString::new(py, &config.root_path).unbind(),
             root: config.root_path.clone(),
             http11: PyString::new(py, "1.1").unbind(),
@@ -173,7 +171,7 @@ impl Scopes {
         head: &RequestHead<'_>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let value_of = |value: &[u8]| PyBytes::new(py, value);
-        self.filled(py, template, head, &self.extensions, value_of)
+        self.filled(py, template, head, self.extensions.of(head), value_of)
     }
 
     /// The template with what a request says: `extensions` are announced, and `value_of` makes the values

@@ -11,6 +11,10 @@ pub struct Request {
     /// HTTP/1.0 has no chunked coding: the end of the connection ends an unsized body. HTTP/2 needs
     /// none: its frames say where a body ends.
     pub version: Version,
+    /// The client takes fields behind a body (`te: trailers`), and the version can say them.
+    pub trailers: bool,
+    /// The client takes `103 Early Hints`.
+    pub hints: bool,
 }
 
 /// A version of HTTP.
@@ -43,6 +47,8 @@ pub struct Declared {
     pub length: Option<u64>,
     /// `transfer-encoding: chunked`
     pub chunked: bool,
+    /// `http.response.trailers` follows the body.
+    pub trailers: bool,
 }
 
 /// How the body goes over the wire.
@@ -77,6 +83,13 @@ pub enum Response {
         framing: Framing,
         /// Bytes sent of it.
         sent: u64,
+        /// `http.response.trailers` follows it.
+        trailers: bool,
+    },
+    /// The body was sent as a whole; its trailers are awaited.
+    Trailers {
+        /// How the body was sent.
+        framing: Framing,
     },
     /// The last body message was sent.
     Complete,
@@ -103,6 +116,12 @@ pub enum Refusal {
     NotStarted,
     /// Anything after the end.
     AlreadyComplete,
+    /// A body where trailers are due.
+    BodyForTrailers,
+    /// Trailers before the end of the body, or without a promise of them.
+    EarlyTrailers,
+    /// An early hint after the response has started.
+    LateHint,
     /// Not a final status.
     Status(i64),
     /// The body would be longer than `content-length`.
@@ -119,6 +138,16 @@ impl std::fmt::Display for Refusal {
             ),
             Self::NotStarted => f.write_str(
                 "Expected ASGI message 'http.response.start', but got 'http.response.body'.",
+            ),
+            Self::BodyForTrailers => f.write_str(
+                "Expected ASGI message 'http.response.trailers', but got 'http.response.body'.",
+            ),
+            Self::EarlyTrailers => f.write_str(
+                "Expected ASGI message 'http.response.body', but got 'http.response.trailers': trailers follow the \
+                 last message of the body, and \"trailers\" is true in 'http.response.start'.",
+            ),
+            Self::LateHint => f.write_str(
+                "Unexpected ASGI message 'http.response.early_hint' sent, after response already started.",
             ),
             Self::AlreadyComplete => {
                 f.write_str("Unexpected ASGI message sent, after response already completed.")
@@ -166,8 +195,46 @@ impl Response {
     pub fn may_start(&self) -> Result<(), Refusal> {
         match self {
             Self::Awaited => Ok(()),
-            Self::Started { .. } | Self::Body { .. } => Err(Refusal::AlreadyStarted),
+            Self::Started { .. } | Self::Body { .. } | Self::Trailers { .. } => {
+                Err(Refusal::AlreadyStarted)
+            }
             Self::Complete => Err(Refusal::AlreadyComplete),
+        }
+    }
+
+    /// Whether `http.response.early_hint` is legal now.
+    ///
+    /// # Errors
+    /// It is not; why.
+    pub fn may_hint(&self) -> Result<(), Refusal> {
+        match self {
+            Self::Awaited => Ok(()),
+            Self::Complete => Err(Refusal::AlreadyComplete),
+            _ => Err(Refusal::LateHint),
+        }
+    }
+
+    /// The start said that trailers follow the body.
+    pub fn promise_trailers(&mut self) {
+        if let Self::Started { declared, .. } = self {
+            declared.trailers = true;
+        }
+    }
+
+    /// Takes `http.response.trailers`; says how the body before it was framed.
+    ///
+    /// # Errors
+    /// It is not due.
+    pub fn trailers(&mut self, more: bool) -> Result<Framing, Refusal> {
+        match *self {
+            Self::Trailers { framing } => {
+                if !more {
+                    *self = Self::Complete;
+                }
+                Ok(framing)
+            }
+            Self::Complete => Err(Refusal::AlreadyComplete),
+            Self::Awaited | Self::Started { .. } | Self::Body { .. } => Err(Refusal::EarlyTrailers),
         }
     }
 
@@ -177,14 +244,19 @@ impl Response {
     /// Out of order, or at odds with the announced length. After [`Refusal::TooShort`] and
     /// [`Refusal::TooLong`] the connection can't be used again.
     pub fn body(&mut self, request: Request, len: u64, more: bool) -> Result<BodyStep, Refusal> {
-        let (head, framing, before) = match *self {
+        let (head, framing, before, trailers) = match *self {
             Self::Awaited => return Err(Refusal::NotStarted),
+            Self::Trailers { .. } => return Err(Refusal::BodyForTrailers),
             Self::Complete => return Err(Refusal::AlreadyComplete),
             Self::Started { status, declared } => {
                 let framing = frame(request, status, declared, (!more).then_some(len));
-                (Some(framing), framing, 0)
+                (Some(framing), framing, 0, declared.trailers)
             }
-            Self::Body { framing, sent } => (None, framing, sent),
+            Self::Body {
+                framing,
+                sent,
+                trailers,
+            } => (None, framing, sent, trailers),
         };
         let sent = before + len;
         if let Framing::Length(length) = framing {
@@ -195,15 +267,19 @@ impl Response {
                 return Err(Refusal::TooShort);
             }
         }
-        *self = if more {
-            Self::Body { framing, sent }
-        } else {
-            Self::Complete
+        *self = match (more, trailers) {
+            (true, _) => Self::Body {
+                framing,
+                sent,
+                trailers,
+            },
+            (false, true) => Self::Trailers { framing },
+            (false, false) => Self::Complete,
         };
         Ok(BodyStep {
             head,
             framing,
-            last: !more,
+            last: !more && !trailers,
         })
     }
 
@@ -222,18 +298,17 @@ impl Response {
 
 /// How a response is framed; `whole` is the body's length where it came in one message.
 fn frame(request: Request, status: u16, declared: Declared, whole: Option<u64>) -> Framing {
-    let length = if declared.chunked {
-        None
-    } else {
-        declared.length
-    };
+    // RFC 9112 section 7.1.2: in HTTP/1.1 only the chunked coding has room for trailers.
+    let has_trailers = declared.trailers && request.trailers && request.version == Version::Http11;
+    let chunked = declared.chunked || has_trailers;
+    let length = if chunked { None } else { declared.length };
     match status {
         // RFC 9110 section 8.6: no content-length on a 204.
         204 => Framing::Bodiless(None),
         304 => Framing::Bodiless(length),
         // RFC 9110 section 9.3.2: the header fields that a GET would have had, where they are known.
         _ if request.head => Framing::Bodiless(length.or(whole.filter(|len| *len > 0))),
-        _ => match length.or(if declared.chunked { None } else { whole }) {
+        _ => match length.or(if chunked { None } else { whole }) {
             Some(length) => Framing::Length(length),
             None if request.version == Version::Http11 => Framing::Chunked,
             None => Framing::UntilClose,
@@ -248,14 +323,20 @@ mod tests {
     const GET: Request = Request {
         head: false,
         version: Version::Http11,
+        trailers: false,
+        hints: false,
     };
     const HEAD: Request = Request {
         head: true,
         version: Version::Http11,
+        trailers: false,
+        hints: false,
     };
     const OLD: Request = Request {
         head: false,
         version: Version::Http10,
+        trailers: false,
+        hints: false,
     };
 
     fn started(declared: Declared) -> Response {
@@ -269,7 +350,7 @@ mod tests {
     fn length(length: u64) -> Declared {
         Declared {
             length: Some(length),
-            chunked: false,
+            ..Declared::default()
         }
     }
 
@@ -295,6 +376,33 @@ mod tests {
         assert_eq!(response.body(GET, 1, false), Err(Refusal::TooShort));
         assert!(response.body(GET, 2, false).is_ok());
         assert!(response.is_complete());
+    }
+
+    #[test]
+    fn trailers_come_once_where_they_were_promised_behind_the_body() {
+        let taking = Request {
+            trailers: true,
+            ..GET
+        };
+        let mut response = started(length(3));
+        assert_eq!(response.trailers(false), Err(Refusal::EarlyTrailers));
+        response.promise_trailers();
+        let step = response.body(taking, 3, false).unwrap();
+        assert_eq!((step.framing, step.last), (Framing::Chunked, false));
+        assert_eq!(
+            response.body(taking, 0, false),
+            Err(Refusal::BodyForTrailers)
+        );
+        assert_eq!(response.may_hint(), Err(Refusal::LateHint));
+        assert_eq!(response.trailers(true), Ok(Framing::Chunked));
+        assert!(!response.is_complete());
+        assert_eq!(response.trailers(false), Ok(Framing::Chunked));
+        assert_eq!(response.trailers(false), Err(Refusal::AlreadyComplete));
+        // To a client that does not take them the body goes as ever.
+        let mut response = started(length(3));
+        response.promise_trailers();
+        let step = response.body(GET, 3, false);
+        assert_eq!(step.map(|step| step.framing), Ok(Framing::Length(3)));
     }
 
     #[test]

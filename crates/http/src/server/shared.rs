@@ -161,6 +161,8 @@ impl<A: Application> Shared<A> {
         let request = Request {
             head: head.method == "HEAD",
             version: head.version,
+            trailers: head.trailers,
+            hints: head.hints,
         };
         let defaults = Arc::clone(&self.defaults);
         let exchange = Exchange::new(defaults, request, head.keep_alive, self.buffers.take());

@@ -14,6 +14,7 @@ impl Exchange {
     pub fn expected(&self) -> &'static str {
         match self.lock().response {
             Response::Awaited => "http.response.start",
+            Response::Trailers { .. } => "http.response.trailers",
             _ => "http.response.body",
         }
     }
@@ -215,7 +216,9 @@ impl Exchange {
                 Finish::Complete
             }
             Response::Awaited => Finish::NotStarted,
-            Response::Started { .. } | Response::Body { .. } => Finish::Incomplete,
+            Response::Started { .. } | Response::Body { .. } | Response::Trailers { .. } => {
+                Finish::Incomplete
+            }
         };
         match finish {
             Finish::Complete => {}

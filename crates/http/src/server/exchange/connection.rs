@@ -50,6 +50,8 @@ impl Exchange {
             wants_continue: state.received_once,
             head_written: state.head_written(),
             finished: state.finished,
+            has_interim: !state.interim.is_empty(),
+            has_trailers: !state.trailers.is_empty(),
         }
     }
 

@@ -47,6 +47,21 @@ pub(in crate::server) fn interim() -> Vec<u8> {
     block
 }
 
+/// `103 Early Hints` (RFC 8297).
+pub(super) fn hint(head: ResponseHead) -> Vec<u8> {
+    let mut block = Vec::new();
+    encode::status(&mut block, 103);
+    add(&mut block, head.take_apart().lines());
+    block
+}
+
+/// Fields behind a body.
+pub(super) fn trailers(lines: &[u8]) -> Vec<u8> {
+    let mut block = Vec::new();
+    add(&mut block, lines);
+    block
+}
+
 /// Adds fields that have been written as HTTP/1.1 has them: their names are tokens and their values
 /// have no line ends.
 fn add(block: &mut Vec<u8>, mut lines: &[u8]) {

@@ -8,6 +8,7 @@
 
 mod application;
 mod connection;
+mod extensions;
 pub(super) mod fields;
 mod streaming;
 mod together;
@@ -89,6 +90,10 @@ struct State {
     head: Option<ResponseHead>,
     /// The same for HTTP/2, encoded, when it is due.
     fields: Option<Vec<u8>>,
+    /// Heads before that for HTTP/2, encoded.
+    interim: Vec<Vec<u8>>,
+    /// The fields behind the body.
+    trailers: Vec<u8>,
     /// What the connection has not taken yet.
     out: Outgoing,
     /// Bytes that the connection has taken and not written.
@@ -183,6 +188,10 @@ pub(super) struct View {
     pub(super) head_written: bool,
     /// The application has ended.
     pub(super) finished: bool,
+    /// A head of HTTP/2 has to be sent before the response's.
+    pub(super) has_interim: bool,
+    /// The response ends with fields behind its body.
+    pub(super) has_trailers: bool,
 }
 
 impl View {
@@ -209,6 +218,8 @@ impl Exchange {
                 response: Response::Awaited,
                 head: None,
                 fields: None,
+                interim: Vec::new(),
+                trailers: Vec::new(),
                 out: Outgoing::with_buffer(buffer),
                 taken: 0,
                 counted: 0,
@@ -391,6 +402,8 @@ mod tests {
         let request = Request {
             head: false,
             version: Version::Http11,
+            trailers: false,
+            hints: false,
         };
         let defaults = Arc::new(Defaults {
             server: false,

@@ -66,6 +66,7 @@ impl Exchange {
         if let Ok(step) = state.response.body(self.request, 0, false) {
             let end = Content::Piece(Piece::Small(b""));
             state.out.put_body(step.framing, end, step.last);
+            self.end_trailers(state);
         }
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct Fields {
     pub(super) keep_alive: bool,
     pub(super) upgrade: bool,
     pub(super) proxied: bool,
+    pub(super) trailers: bool,
+    pub(super) hints: bool,
 }
 
 impl Fields {
@@ -29,10 +31,16 @@ impl Fields {
             keep_alive: false,
             upgrade: false,
             proxied: false,
+            trailers: false,
+            hints: false,
         };
         for Header { name, value } in headers {
             // The length tells most fields apart without comparing them.
             match name.len() {
+                2 if name.eq_ignore_ascii_case("te") => {
+                    let mut options = value.split(|b| *b == b',').map(<[u8]>::trim_ascii);
+                    fields.trailers |= options.any(|o| o.eq_ignore_ascii_case(b"trailers"));
+                }
                 4 if name.eq_ignore_ascii_case("host") => {
                     hosts += 1;
                     check_host(value)?;
@@ -52,6 +60,9 @@ impl Fields {
                     if !first {
                         return Err(Refused::Malformed("more than one content-length"));
                     }
+                }
+                14 if name.eq_ignore_ascii_case("sec-fetch-mode") => {
+                    fields.hints = *value == b"navigate";
                 }
                 9 | 15 | 17 if is_proxy_field(name) => fields.proxied = true,
                 17 if name.eq_ignore_ascii_case("transfer-encoding") => {

@@ -67,6 +67,11 @@ pub struct RequestHead<'a> {
     pub upgrade: bool,
     /// It has fields in which a proxy tells of the client.
     pub proxied: bool,
+    /// The client takes fields behind a body, and the version can say them.
+    pub trailers: bool,
+    /// The client takes `103 Early Hints`: any over HTTP/2; over HTTP/1.1, whose older clients take it for the
+    /// response, a browser that navigates.
+    pub hints: bool,
     /// What a trusted proxy says there; read only where there are such fields.
     pub forwarded: Option<Forwarded>,
 }
@@ -209,6 +214,8 @@ pub fn parse<R>(
         },
         upgrade: fields.upgrade,
         proxied: fields.proxied,
+        trailers: fields.trailers && !http10,
+        hints: fields.hints && !http10,
         forwarded: None,
     }))
 }

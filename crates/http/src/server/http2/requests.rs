@@ -32,8 +32,8 @@ impl<A: Application> Session<A> {
         self.note_request();
         let server = Rc::clone(&self.server);
         let started = server.clock();
-        let head_only = head::is_head_only(fields);
-        let mut cycle = Cycle::new(&server, (stream, ended), head_only, &self.unsent);
+        let takes = (head::is_head_only(fields), head::takes_trailers(fields));
+        let mut cycle = Cycle::new(&server, (stream, ended), takes, &self.unsent);
         let mut is_early = false;
         let read = head::read(fields, server.limits.head, |asked| {
             is_early = self.name_and_answer(&mut cycle, asked, started);

@@ -6,6 +6,27 @@ use super::token::{are_text, are_token};
 use crate::asgi::http::{Declared, Framing};
 use lowmem_base::status::reason_phrase;
 
+/// Fields that say how a message is framed, where it goes, or how its body is to be read: it is too late for
+/// them behind the body.
+const NO_TRAILERS: [&[u8]; 16] = [
+    b"authorization",
+    b"cache-control",
+    b"connection",
+    b"content-encoding",
+    b"content-length",
+    b"content-range",
+    b"content-type",
+    b"host",
+    b"keep-alive",
+    b"proxy-connection",
+    b"set-cookie",
+    b"te",
+    b"trailer",
+    b"transfer-encoding",
+    b"upgrade",
+    b"www-authenticate",
+];
+
 /// Why a header field of the application is refused (RFC 9110 section 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadField {
@@ -17,6 +38,8 @@ pub enum BadField {
     Length,
     /// One that the server writes itself into the answer to a WebSocket's handshake.
     Reserved,
+    /// One that may not stand behind a body.
+    Trailer,
 }
 
 impl std::fmt::Display for BadField {
@@ -25,6 +48,7 @@ impl std::fmt::Display for BadField {
             Self::Name => "Invalid HTTP header name",
             Self::Value => "Invalid HTTP header value",
             Self::Length => "Invalid HTTP content-length header",
+            Self::Trailer => "This header cannot be a trailer, which follows the body",
             Self::Reserved => "The server itself writes this header of a WebSocket's handshake",
         })
     }
@@ -174,6 +198,24 @@ impl ResponseHead {
             has_date: self.has_date,
             has_server: self.has_server,
         }
+    }
+
+    /// Adds a field that stands behind a body (RFC 9110 section 6.5.1).
+    ///
+    /// # Errors
+    /// The field could not stand on the wire, or not there.
+    pub fn trailer(&mut self, name: &[u8], value: &[u8]) -> Result<(), BadField> {
+        if NO_TRAILERS.iter().any(|it| name.eq_ignore_ascii_case(it)) {
+            return Err(BadField::Trailer);
+        }
+        self.field(name, value)
+    }
+
+    /// Ends the head of an interim response: it has what the application says, and nothing else.
+    pub(in crate::server) fn finish_interim(self) -> Vec<u8> {
+        let mut bytes = self.bytes;
+        bytes.extend_from_slice(b"\r\n");
+        bytes
     }
 
     /// Ends the head: framing, defaults, the connection option.

@@ -88,7 +88,7 @@ impl<A: Application> Cycle<A> {
     pub(super) fn new(
         server: &Rc<Shared<A>>,
         (stream, ended): (u32, bool),
-        head_only: bool,
+        (head_only, takes_trailers): (bool, bool),
         together: &Arc<Unsent>,
     ) -> Self {
         server.in_flight.set(server.in_flight.get() + 1);
@@ -96,6 +96,8 @@ impl<A: Application> Cycle<A> {
         let request = Request {
             head: head_only,
             version: Version::Http2,
+            trailers: takes_trailers,
+            hints: true,
         };
         let defaults = Arc::clone(&server.defaults);
         let buffer = Vec::with_capacity(USUAL_HEAD);
@@ -175,6 +177,7 @@ impl<A: Application> Cycle<A> {
             return Turn::Done;
         }
         self.send_continue(&view, protocol);
+        self.send_interim(&view, protocol);
         if let Some(turn) = self.send_head(&view, protocol) {
             return turn;
         }

@@ -23,6 +23,15 @@ impl<A: Application> Cycle<A> {
         }
     }
 
+    /// Early hints, which may wait for room until the response is there.
+    pub(super) fn send_interim(&mut self, view: &View, protocol: &mut Protocol) {
+        if view.has_interim && !self.has_head && (view.head_written || !protocol.is_full()) {
+            for block in self.exchange.take_interim() {
+                protocol.send_fields(self.stream, &block, false);
+            }
+        }
+    }
+
     pub(super) fn send_head(&mut self, view: &View, protocol: &mut Protocol) -> Option<Turn> {
         if self.has_head || !view.head_written {
             return None;
@@ -34,7 +43,7 @@ impl<A: Application> Cycle<A> {
             self.stage = Stage::Over;
             return Some(Turn::Upgraded);
         }
-        let is_whole = view.complete && self.out.is_empty();
+        let is_whole = view.complete && self.out.is_empty() && !view.has_trailers;
         protocol.send_fields(self.stream, &block, is_whole);
         is_whole.then(|| self.finish(protocol))
     }
@@ -49,6 +58,10 @@ impl<A: Application> Cycle<A> {
         let left = self.out.len();
         if !self.has_head || left == 0 && !view.complete {
             return Turn::Idle;
+        }
+        if left == 0 && view.has_trailers {
+            protocol.send_fields(self.stream, &self.exchange.take_trailers(), true);
+            return self.finish(protocol);
         }
         let room = protocol.room(self.stream);
         if left > 0 && room == 0 {
@@ -67,7 +80,7 @@ impl<A: Application> Cycle<A> {
             Poll::Pending => return Turn::Idle,
         }
         let taken = self.out.peek().len().min(room);
-        let last = view.complete && taken == self.out.len();
+        let last = view.complete && !view.has_trailers && taken == self.out.len();
         if taken == 0 && !last {
             return Turn::Idle;
         }

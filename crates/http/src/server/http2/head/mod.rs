@@ -77,6 +77,8 @@ pub(super) fn read<R>(
             keep_alive: true,
             upgrade: false,
             proxied: regular.proxied,
+            trailers: regular.trailers,
+            hints: true,
             forwarded: None,
         },
         length: regular.length,
@@ -115,6 +117,11 @@ pub(super) fn are_trailers(fields: &FieldList) -> bool {
 /// Whether the response has no body, even if the rest of the request makes no sense.
 pub(super) fn is_head_only(fields: &FieldList) -> bool {
     fields.iter().any(|field| field == (b":method", b"HEAD"))
+}
+
+/// Whether the client takes trailers.
+pub(super) fn takes_trailers(fields: &FieldList) -> bool {
+    fields.iter().any(|field| field == (b"te", b"trailers"))
 }
 
 /// Section 8.2.1.
@@ -239,6 +246,7 @@ struct Regular<'a> {
     crumbs: usize,
     expects_continue: bool,
     proxied: bool,
+    trailers: bool,
 }
 
 impl<'a> Regular<'a> {
@@ -250,6 +258,7 @@ impl<'a> Regular<'a> {
             2 if name == "te" && value != b"trailers" => {
                 return Err(Bad::Malformed("te is not trailers"));
             }
+            2 if name == "te" => self.trailers = true,
             4 if name == "host" => {
                 self.hosts += 1;
                 self.host = Some(value);
