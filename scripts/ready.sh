@@ -106,7 +106,7 @@ need_requirements() {
     local stamp now
     need_venv
     stamp=$venv/.installed-${1//\//-}
-    now=$(cat examples/requirements.txt tests/requirements.txt scripts/requirements.txt | sha256sum)
+    now=$(cat examples/requirements.txt examples/case/requirements.txt tests/requirements.txt scripts/requirements.txt | sha256sum)
     if [ "$(cat "$stamp" 2>/dev/null)" != "$now" ]; then
         say "pip install -r $1"
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$1" ||
