@@ -1,7 +1,8 @@
 """A template for `--reload`: a process that has imported what the application imports of others' modules.
 
-`imported` says in a worker what that is, `prepare` imports it in the template, and `is_current` and `renew`
-are called around each fork. None of the application's own modules may get into the template: a worker
+`imported` says in a worker what that is, `prepare` imports it in the template, `files` names what that has read,
+and `renew` is called after each fork. To look at an object is to write to it: what is done in a template between
+two forks, or in a worker, does not go through all modules, or pages that all share would be copied. None of the application's own modules may get into the template: a worker
 forked from it is to be as one that was started anew. So nothing is imported here either that Python has not
 imported by itself.
 """
@@ -19,20 +20,23 @@ Variables = list[tuple[str, str | None]]
 PATCHING = {"gevent.monkey", "eventlet.patcher"}
 """An application has them change other modules before it imports what uses those; a template would come too early."""
 
-_files: dict[str, tuple[int, int] | None] = {}
+_prepared = 0
+"""How many modules the template has that this process was forked from."""
 
 
-def imported() -> tuple[list[str], list[tuple[str, int]], Variables]:
+def imported(is_shared: bool) -> tuple[list[str], list[tuple[str, int]], Variables]:
     """The directories that modules have come from, the modules with the numbers of their directories, in
     the order in which their imports began, and the variables that the application has changed.
+
+    Where the template is shared by several applications, without its own modules, and without variables.
     """
     directories: dict[str, int] = {}
     modules = []
-    for name, file in _modules():
+    for name, file in _modules(_prepared if is_shared else 0):
         if name.partition(".")[0] != OWN:
             number = directories.setdefault(os.path.dirname(file), len(directories))
             modules.append((name, number))
-    return list(directories), modules, _changed_variables()
+    return list(directories), modules, [] if is_shared else _changed_variables()
 
 
 def prepare(
@@ -57,17 +61,18 @@ def prepare(
     finally:
         _set(before)
         sys.path.insert(0, first)
+    global _prepared
     known = frozenset(directories)
     for name, file in _modules():
         if os.path.dirname(file) not in known and name.partition(".")[0] != OWN:
             return None, f"{name} is imported, which the application did not do"
-        _files[file] = _state(file)
+    _prepared = len(sys.modules)
     return None
 
 
-def is_current() -> bool:
-    """Whether all files that were imported are as they were."""
-    return all(_state(file) == state for file, state in _files.items())
+def files() -> list[str]:
+    """The files that were imported; what comes from an archive has none."""
+    return [file for _, file in _modules()]
 
 
 def renew() -> None:
@@ -88,10 +93,16 @@ def take_place(directory: str, variables: list[tuple[str, str]], argv: list[str]
     sys.path[0] = path
 
 
-def _modules() -> list[tuple[str, str]]:
-    """The names and files of what is imported, in order; not of what goes by another name than its own."""
+def _modules(skipped: int = 0) -> list[tuple[str, str]]:
+    """The names and files of what is imported, in order, but for the first; not of what goes by another name
+    than its own.
+    """
     found = []
-    for name, module in list(sys.modules.items()):
+    # From the end: a template's modules, the first, are not even looked at.
+    backwards = reversed(sys.modules)
+    names = [next(backwards) for _ in range(max(len(sys.modules) - skipped, 0))]
+    for name in reversed(names):
+        module = sys.modules.get(name)
         spec = vars(module).get("__spec__") if isinstance(module, type(sys)) else None
         if spec is not None and spec.name == name and spec.has_location:
             found.append((name, spec.origin))
@@ -121,15 +132,6 @@ def _unfit(application: frozenset[str]) -> str | None:
 
 def _threads() -> int:
     return len(os.listdir("/proc/self/task"))
-
-
-def _state(file: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(file)
-    except OSError:
-        # Of an archive; or it is gone, which is a change.
-        return None
-    return status.st_mtime_ns, status.st_size
 
 
 def _changed_variables() -> Variables:

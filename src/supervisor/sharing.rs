@@ -5,7 +5,7 @@
 //! more has become common since, the template is made anew. Pure: which modules those are is decided
 //! here, a process of them is made in [`super::shared`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::control::Imported;
@@ -17,13 +17,20 @@ const WORTH_RENEWING: usize = 16;
 /// How many applications have to import a module.
 const COMMON: usize = 2;
 
+/// Modules, and the directories that they come from.
+type Modules = BTreeMap<String, PathBuf>;
+
 /// What the applications of one template have told, by their numbers.
 #[derive(Debug, Default)]
 pub(super) struct Sharing {
-    told: BTreeMap<u32, Imported>,
+    /// All that workers of each have ever told: one that was forked does not tell what the template has.
+    told: BTreeMap<u32, Modules>,
+    /// In the order in which they were imported.
+    order: Vec<String>,
     /// Directories of the applications themselves.
     own: BTreeMap<u32, Vec<PathBuf>>,
-    made_of: BTreeSet<String>,
+    /// What the last template was to import.
+    made_of: Modules,
 }
 
 impl Sharing {
@@ -43,14 +50,23 @@ impl Sharing {
         self.own.len()
     }
 
-    /// A worker has told what it has imported.
+    /// A worker has told what it has imported beyond its template.
     pub(super) fn told(&mut self, application: u32, imported: Imported) {
-        self.told.insert(application, imported);
+        let told = self.told.entry(application).or_default();
+        for (name, at) in imported.modules {
+            let Some(directory) = imported.directories.get(at) else {
+                continue;
+            };
+            if !self.order.contains(&name) {
+                self.order.push(name.clone());
+            }
+            told.insert(name, directory.clone());
+        }
     }
 
     /// Whether there is nothing more to learn before the first template is made.
     pub(super) fn knows_enough(&self) -> bool {
-        self.told.len() >= COMMON
+        !self.made_of.is_empty() || self.told.len() >= COMMON
     }
 
     /// Every directory that is an application's own.
@@ -64,54 +80,51 @@ impl Sharing {
         if !self.knows_enough() {
             return None;
         }
-        let merged = self.merged();
-        let names: BTreeSet<_> = merged
-            .modules
-            .iter()
-            .map(|(name, _)| name.clone())
-            .collect();
-        let news = names.difference(&self.made_of).count();
-        let is_more = self.made_of.is_empty() || news >= WORTH_RENEWING;
+        let common = self.common();
+        let known = &self.made_of;
+        let news = common.keys().filter(|name| !known.contains_key(*name));
+        let is_more = known.is_empty() || news.count() >= WORTH_RENEWING;
         if !gone && !is_more {
             return None;
         }
-        self.made_of = names;
-        Some((merged, is_more))
+        self.made_of = common;
+        Some((self.listed(), is_more))
     }
 
-    fn merged(&self) -> Imported {
-        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for (name, _) in self.told.values().flat_map(|told| &told.modules) {
-            *counts.entry(name).or_default() += 1;
-        }
+    /// What two applications import, or the last template has; an application's own modules, too: they
+    /// are named, so that they stay out of it.
+    fn common(&self) -> Modules {
         let own = self.own();
-        let is_own = |directory: &PathBuf| is_below(directory, &own);
-        let mut merged = Imported {
+        let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
+        let mut common = self.made_of.clone();
+        for (name, directory) in self.told.values().flatten() {
+            let count = counts.entry(name).or_default();
+            *count += 1;
+            if *count >= COMMON || is_below(directory, &own) {
+                common.insert(name.clone(), directory.clone());
+            }
+        }
+        common
+    }
+
+    fn listed(&self) -> Imported {
+        let mut listed = Imported {
             directories: Vec::new(),
             modules: Vec::new(),
             variables: Vec::new(),
         };
-        let mut seen = BTreeSet::new();
-        for told in self.told.values() {
-            for (name, at) in &told.modules {
-                let Some(directory) = told.directories.get(*at) else {
-                    continue;
-                };
-                // An application's own modules are named, so that they stay out of it.
-                let counts = counts
-                    .get(name.as_str())
-                    .is_some_and(|count| *count >= COMMON);
-                if (counts || is_own(directory)) && seen.insert(name) {
-                    let known = merged.directories.iter().position(|own| own == directory);
-                    let number = known.unwrap_or_else(|| {
-                        merged.directories.push(directory.clone());
-                        merged.directories.len() - 1
-                    });
-                    merged.modules.push((name.clone(), number));
-                }
-            }
+        for name in &self.order {
+            let Some(directory) = self.made_of.get(name) else {
+                continue;
+            };
+            let known = listed.directories.iter().position(|own| own == directory);
+            let number = known.unwrap_or_else(|| {
+                listed.directories.push(directory.clone());
+                listed.directories.len() - 1
+            });
+            listed.modules.push((name.clone(), number));
         }
-        merged
+        listed
     }
 }
 
@@ -180,6 +193,20 @@ mod tests {
         sharing.told(2, told(&many, "two"));
         assert!(sharing.next(false).is_some_and(|(_, is_more)| is_more));
         assert!(sharing.next(true).is_some_and(|(_, is_more)| !is_more));
+    }
+
+    #[test]
+    fn what_the_template_has_is_not_told_again_and_stays_in_it() {
+        let mut sharing = of(&[1, 2, 3]);
+        sharing.told(1, told(&["json", "quart"], "one"));
+        sharing.told(2, told(&["json", "quart"], "two"));
+        assert!(sharing.next(true).is_some());
+        sharing.told(1, told(&[], "one"));
+        sharing.told(3, told(&[], "three"));
+        sharing.leave(1);
+        sharing.leave(2);
+        let (next, _) = sharing.next(true).unwrap();
+        assert_eq!(names(&next), ["json", "quart", "one", "two", "three"]);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //!
 //! What is to be imported, and whether it can be, is `lowmem_serve/warm.py`.
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyFrozenSet, PyList};
@@ -22,13 +23,15 @@ type Modules = (
     Vec<(String, Option<String>)>,
 );
 
-/// What this worker has imported.
+/// What this worker has imported; of a template that several applications share, without its modules.
 ///
 /// # Errors
 /// Our package was not found, or raised.
 pub fn imported(py: Python<'_>, config: &WorkerConfig) -> PyResult<Imported> {
     let module = module(py, config)?;
-    let (directories, modules, variables): Modules = module.call_method0("imported")?.extract()?;
+    let (directories, modules, variables): Modules = module
+        .call_method1("imported", (config.place.is_some(),))?
+        .extract()?;
     Ok(Imported {
         directories: directories.into_iter().map(Into::into).collect(),
         modules,
@@ -66,11 +69,37 @@ pub fn prepare(
     }))
 }
 
-/// Whether what was imported is still what a fresh start would import.
-pub fn is_current(py: Python<'_>, config: &WorkerConfig) -> bool {
-    let current =
-        module(py, config).and_then(|module| module.call_method0("is_current")?.extract());
-    current.unwrap_or(false)
+/// The files that were imported, as they were.
+///
+/// They are looked at before each fork. Were they kept as Python's objects, their counts of references
+/// would be written to each time, and workers that were forked before would keep copies of these pages.
+pub struct Files(Vec<(PathBuf, Option<State>)>);
+
+/// When a file was changed, and its size.
+type State = (i64, i64, u64);
+
+impl Files {
+    /// # Errors
+    /// Our package was not found, or raised.
+    pub fn imported(py: Python<'_>, config: &WorkerConfig) -> PyResult<Self> {
+        let files: Vec<PathBuf> = module(py, config)?.call_method0("files")?.extract()?;
+        let with_states = files.into_iter().map(|file| {
+            let state = state(&file);
+            (file, state)
+        });
+        Ok(Self(with_states.collect()))
+    }
+
+    /// Whether a fresh start would import the same.
+    pub fn are_current(&self) -> bool {
+        self.0.iter().all(|(file, before)| state(file) == *before)
+    }
+}
+
+/// None for what is in an archive; or the file is gone, which is a change.
+fn state(file: &Path) -> Option<State> {
+    let found = file.metadata().ok()?;
+    Some((found.mtime(), found.mtime_nsec(), found.size()))
 }
 
 /// The first thing in a forked worker.

@@ -89,15 +89,17 @@ fn warm_up(
         let _ = control.send(&FromWorker::Unfit(unfit), &[]);
         return Ok(0);
     }
+    let files = warm::Files::imported(py, config)?;
     if config.gc_freeze {
         freeze_heap(py)?;
     }
+    // What the imports have taken of code and stack, no fork needs.
+    startup::forget();
     tracing::debug!(
         "Imported what the application uses of others [{}]",
         paint::cyan(std::process::id())
     );
-    let is_current = || warm::is_current(py, config);
-    let control = match template::fork_workers(py, control, config, is_current)? {
+    let control = match template::fork_workers(py, control, config, || files.are_current())? {
         None => return Ok(0),
         Some(Forked::Worker(control)) => control,
         Some(Forked::Call(call)) => {
