@@ -6,7 +6,12 @@ is imported by every worker, so it imports nothing itself.
 
 __version__ = "0.1.0"
 
-_EXPORTS = {"stay_awake": "awake"}
+_EXPORTS = {
+    "ServerFailed": "serving",
+    "run": "starting",
+    "serve": "serving",
+    "stay_awake": "awake",
+}
 """Names of the package, and the modules that have them: a name costs nothing before its first use."""
 
 

@@ -5,6 +5,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 EXECUTABLE = "lowmem-serve"
 
@@ -30,21 +31,35 @@ def find_executable() -> Path | None:
     return None
 
 
-def main() -> None:
-    arguments = sys.argv[1:]
-    executable = find_executable()
+def executable_here() -> Path:
+    """The executable.
+
+    LOWMEM_SERVE_EXECUTABLE names another, for working on lowmem-serve itself. Raises SystemExit, naming the places, where it is not to be found.
+    """
+    named = os.environ.get("LOWMEM_SERVE_EXECUTABLE")
+    executable = Path(named) if named else find_executable()
     if executable is None:
         looked_at = "\n".join(f"  {place}" for place in dict.fromkeys(places()))
         sys.exit(
             f"{EXECUTABLE}: the executable is not in the environment of {sys.executable}. "
             f"Looked in:\n{looked_at}\nInstall it there: {sys.executable} -m pip install {EXECUTABLE}"
         )
+    return executable
+
+
+def become(arguments: list[str], variables: dict[str, str]) -> NoReturn:
+    """Replaces this process by the server, for this Python."""
+    executable = executable_here()
     # A flag of the command line still wins over the variable.
-    environment = {**os.environ, "LOWMEM_PYTHON": sys.executable}
+    environment = {**os.environ, "LOWMEM_PYTHON": sys.executable, **variables}
     # What is buffered would be lost with this process image.
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(executable, [str(executable), *arguments], environment)
+
+
+def main() -> None:
+    become(sys.argv[1:], {})
 
 
 if __name__ == "__main__":
