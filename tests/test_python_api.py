@@ -147,19 +147,19 @@ def test_settings_are_typed_as_the_command_line_has_them() -> None:
         options.command_line("main:app", {"log_config": {"version": 1}})
 
 
-def test_every_name_of_uvicorns_run_is_a_flag() -> None:
-    """Those that only its own implementations have are answered with a notice, as on the command line."""
+def test_names_of_uvicorns_run_with_their_defaults_are_flags() -> None:
+    """Those that are `None` by default are left out. Those that only its own implementations have are answered with
+    a notice, as on the command line."""
     import inspect
 
     import uvicorn
 
     from lowmem_serve import options
 
-    samples = {bool: True, int: 7, float: 7.5, str: "auto"}
     settings: dict[str, object] = {}
     for name, parameter in inspect.signature(uvicorn.run).parameters.items():
         kind = type(parameter.default)
-        if name not in ("app", "log_config", "ws_max_queue") and kind in samples:
+        if name not in ("app", "log_config", "ws_max_queue") and kind in (bool, int, float, str):
             settings[name] = parameter.default
     settings |= {"reload_includes": ["*.html"], "headers": [("a", "b")], "log_level": 20}
     arguments, variables = options.command_line("hello:app", settings)
@@ -253,10 +253,22 @@ def test_the_fixture_stops_its_servers_and_a_failed_test_shows_the_log(tmp_path:
     assert not os.path.exists(f"/proc/{pid}")
 
 
-def test_nothing_of_it_is_loaded_before_it_is_used(server) -> None:
+LOADED = """
+import sys
+
+async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": " ".join(sys.modules).encode()})
+"""
+
+
+def test_nothing_of_it_is_loaded_before_it_is_used(server, tmp_path: Path) -> None:
     """A worker has the package's __init__ at most."""
-    started: Server = server("environment:app")
-    assert "lowmem_serve.serving" not in started.get("/").text
+    (tmp_path / "loaded.py").write_text(LOADED)
+    started: Server = server("loaded:app", "--lifespan", "off", cwd=tmp_path)
+    modules = started.get("/").text.split()
+    assert "sys" in modules and "loaded" in modules
+    assert not {"lowmem_serve.serving", "lowmem_serve.starting", "lowmem_serve.options"} & set(modules)
 
 
 def test_the_package_offers_its_names() -> None:
@@ -266,3 +278,44 @@ def test_the_package_offers_its_names() -> None:
         assert getattr(lowmem_serve, name)
     with pytest.raises(AttributeError):
         _ = lowmem_serve.nothing
+
+
+# --- docs/python.md
+
+MAIN = """
+async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"main"})
+"""
+
+
+def snippets() -> list[str]:
+    text = (REPOSITORY / "docs" / "python.md").read_text()
+    return [part.partition("```")[0] for part in text.split("```python\n")[1:]]
+
+
+def test_the_documented_programs_run(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(MAIN)
+    run, serve, fixture = snippets()
+    assert 'run("main:app", port=8000' in run
+    path = script(tmp_path, run.replace("port=8000", "port=0"))
+    with subprocess.Popen(
+        [sys.executable, str(path)], stderr=subprocess.PIPE, env=environment(VARIABLES), cwd="/"
+    ) as started:
+        assert started.stderr
+        found = Lines(started.stderr).wait_for_line(RUNNING_ON, 40)
+        assert fetched(f"http://{found['host']}:{found['port']}/") == "main"
+        started.send_signal(signal.SIGTERM)
+        assert started.wait(40) == 0
+    (tmp_path / "beside.py").write_text(serve)
+    command = [sys.executable, "beside.py"]
+    ran = subprocess.run(
+        command, capture_output=True, text=True, env=environment(VARIABLES), cwd=tmp_path, timeout=60
+    )
+    assert (ran.returncode, ran.stdout) == (0, "200\n"), ran.stderr
+    (tmp_path / "test_home.py").write_text(fixture)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "lowmem_serve.pytest_plugin", "test_home.py"]
+    ran = subprocess.run(
+        command, capture_output=True, text=True, env=environment(VARIABLES), cwd=tmp_path, timeout=60
+    )
+    assert ran.returncode == 0 and "1 passed" in ran.stdout, ran.stdout + ran.stderr
