@@ -255,3 +255,33 @@ def test_it_works_in_a_thread_of_wsgi_and_ends_with_its_worker(server, tmp_path:
 def test_the_number_of_calls_is_an_option(server) -> None:
     started = server("isolated_app:app", "--isolated-concurrent", "7", env=PACKAGE)
     assert started.get("/concurrent").body == b"7"
+
+
+def test_a_caller_that_is_cancelled_as_its_place_comes_free_gives_it_back() -> None:
+    from types import SimpleNamespace
+
+    from lowmem_serve.isolated import waiting
+    from lowmem_serve.isolated.slots import Slots
+
+    async def main() -> None:
+        slots = Slots(1)
+        assert slots.take(lambda: True)
+        call = SimpleNamespace(module="m", name="f", timeout=None)
+        for turns in range(4):
+            task = asyncio.create_task(waiting._take(slots, call, None))
+            await asyncio.sleep(0)
+            slots.give_back()
+            for _ in range(turns):
+                # The place is on its way: with each turn one step further.
+                await asyncio.sleep(0)
+            task.cancel()
+            took = await asyncio.gather(task, return_exceptions=True)
+            if took == [None]:
+                # It had been served before.
+                slots.give_back()
+            else:
+                assert isinstance(took[0], asyncio.CancelledError)
+            await asyncio.sleep(0)
+            assert slots.take(lambda: True), turns
+
+    asyncio.run(asyncio.wait_for(main(), 20))

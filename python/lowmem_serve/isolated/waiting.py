@@ -112,17 +112,21 @@ async def _take(slots: Slots, call, end: float | None) -> None:
 
     if slots.take(grant):
         return
+    left = None if end is None else max(end - time.monotonic(), 0)
     try:
-        left = None if end is None else max(end - time.monotonic(), 0)
-        await asyncio.wait_for(asyncio.shield(free), left)
-    except TimeoutError:
-        raise outcome.too_long(call) from None
-    finally:
+        # Not `wait_for`, which loses a cancellation that comes together with the result before Python 3.12.
+        async with asyncio.timeout(left):
+            await free
+    except BaseException as error:
         if free.done() and not free.cancelled():
-            pass
+            # The place came in the moment in which it was wanted no more.
+            slots.give_back()
         else:
             slots.forget(grant)
             free.cancel()
+        if isinstance(error, TimeoutError):
+            raise outcome.too_long(call) from None
+        raise
 
 
 class _Run:
