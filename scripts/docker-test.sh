@@ -213,6 +213,23 @@ eventually 30 answers "$url/" || fail "the mounted application does not answer"
 stopped 5
 check "a mounted application is served by two workers, read-only, in 64 MB"
 
+# The official Python images have no compiled file at all, and a read-only root keeps none: every start is cold.
+cold=lowmem-serve-test/cold
+container=$(docker create --label lowmem-serve-test --user root --entrypoint find "$example" / -xdev -name '*.pyc' -delete)
+docker start -a "$container" >/dev/null || fail "the compiled files cannot be deleted"
+docker commit --change 'USER app' --change 'ENTRYPOINT ["lowmem-serve"]' "$container" "$cold" >/dev/null
+docker rm "$container" >/dev/null
+for imports in off auto; do
+    start --read-only --tmpfs /tmp "$cold" app:app --lazy-imports "$imports"
+    ! inside sh -c 'find / -xdev -name "*.pyc" | grep -q .' || fail "the image still has compiled files"
+    eventually 60 answers "$url/" || fail "without a compiled file and with --lazy-imports $imports the example does not answer"
+    stopped 5
+done
+start --read-only --tmpfs /tmp "$cold" app:app --preload
+eventually 60 answers "$url/" || fail "without a compiled file and with --preload the example does not answer"
+stopped 5
+check "an image without compiled files starts, read-only, with lazy imports and without, and preloaded"
+
 start "$image" missing:app
 eventually 20 test "$(docker wait "$container")" = 3 || fail "without its application the exit code is $(exit_code)"
 check "without its application it ends with exit code 3"
