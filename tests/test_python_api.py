@@ -23,6 +23,9 @@ VARIABLES = {
     "LOWMEM_SERVE_EXECUTABLE": command_line()[0],
 }
 
+PLUGIN = {**VARIABLES, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+"""For a pytest that is told the plugin: where the package is installed, it would be found a second time."""
+
 SCRIPT = """
     import lowmem_serve
 
@@ -244,7 +247,7 @@ def test_the_fixture_stops_its_servers_and_a_failed_test_shows_the_log(tmp_path:
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env=environment({**VARIABLES, "APPS": str(APPS)}),
+        env=environment({**PLUGIN, "APPS": str(APPS)}),
         timeout=60,
     )
     assert "1 failed" in ended.stdout
@@ -316,6 +319,6 @@ def test_the_documented_programs_run(tmp_path: Path) -> None:
     (tmp_path / "test_home.py").write_text(fixture)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "lowmem_serve.pytest_plugin", "test_home.py"]
     ran = subprocess.run(
-        command, capture_output=True, text=True, env=environment(VARIABLES), cwd=tmp_path, timeout=60
+        command, capture_output=True, text=True, env=environment(PLUGIN), cwd=tmp_path, timeout=60
     )
     assert ran.returncode == 0 and "1 passed" in ran.stdout, ran.stdout + ran.stderr

@@ -36,9 +36,12 @@ impl Exchange {
         Ok(())
     }
 
-    /// The start that was just taken said that trailers follow the body.
+    /// The start that was just taken said that trailers follow the body. Where they were not announced the
+    /// response ends with its body all the same.
     pub fn promise_trailers(&self) {
-        self.lock().response.promise_trailers();
+        if self.request.trailers {
+            self.lock().response.promise_trailers();
+        }
     }
 
     /// Takes `http.response.trailers`, as the fields of a head. A client that takes none is sent none.
@@ -49,9 +52,11 @@ impl Exchange {
         let mut state = self.lock();
         let framing = match state.response.trailers(more) {
             _ if state.peer == Peer::Gone => return Ok(()),
+            // To this client the response has ended with its body.
+            Err(Refusal::AlreadyComplete) if !self.request.trailers => return Ok(()),
             framing => framing?,
         };
-        if self.request.trailers && !matches!(framing, Framing::Bodiless(_)) {
+        if !matches!(framing, Framing::Bodiless(_)) {
             state.trailers.extend_from_slice(head.take_apart().lines());
         }
         if !more {
