@@ -27,6 +27,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from weigh import weigh_tree
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 APPLICATION = """
@@ -123,7 +125,7 @@ def _measured(name: str, count: int, arguments: argparse.Namespace) -> float:
             for application in place.names:
                 _ask(place.socket(application))
             time.sleep(arguments.settle)
-            return sum(_pss(pid) for root in pids for pid in _tree(root)) / 1024
+            return sum(weigh_tree(root).pss for root in pids) / 1024
 
 
 def _ask(path: Path) -> None:
@@ -146,23 +148,6 @@ def _ask(path: Path) -> None:
         finally:
             connection.close()
         time.sleep(0.1)
-
-
-def _tree(root: int) -> Iterator[int]:
-    yield root
-    with contextlib.suppress(OSError):
-        for task in os.listdir(f"/proc/{root}/task"):
-            for child in Path(f"/proc/{root}/task/{task}/children").read_text().split():
-                yield from _tree(int(child))
-
-
-def _pss(pid: int) -> int:
-    """KiB."""
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1])
-    return 0
 
 
 @contextlib.contextmanager

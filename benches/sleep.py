@@ -28,6 +28,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from weigh import NOTHING, weigh_process
+
 ROOT = Path(__file__).resolve().parents[1]
 APPS = ROOT / "tests" / "apps"
 RUNNING = re.compile(r"running on http://([\d.]+):(\d+)")
@@ -94,15 +96,8 @@ class Served:
 
 def weight(*pids: int) -> tuple[float, float]:
     """PSS and private dirty memory, in MB."""
-    pss = dirty = 0
-    for pid in pids:
-        try:
-            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        except OSError:
-            continue
-        pss += int(re.search(r"^Pss:\s+(\d+)", rollup, re.M)[1])  # type: ignore[index]
-        dirty += int(re.search(r"^Private_Dirty:\s+(\d+)", rollup, re.M)[1])  # type: ignore[index]
-    return pss / 1000, dirty / 1000
+    own = sum(map(weigh_process, pids), NOTHING)
+    return own.pss / 1000, own.private_dirty / 1000
 
 
 # --- requests
