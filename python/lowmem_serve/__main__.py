@@ -34,7 +34,8 @@ def find_executable() -> Path | None:
 def executable_here() -> Path:
     """The executable.
 
-    LOWMEM_SERVE_EXECUTABLE names another, for working on lowmem-serve itself. Raises SystemExit, naming the places, where it is not to be found.
+    LOWMEM_SERVE_EXECUTABLE names another, for working on lowmem-serve itself. Raises SystemExit, naming the
+    places, where there is none.
     """
     named = os.environ.get("LOWMEM_SERVE_EXECUTABLE")
     executable = Path(named) if named else find_executable()

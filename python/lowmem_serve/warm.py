@@ -2,9 +2,10 @@
 
 `imported` says in a worker what that is, `prepare` imports it in the template, `files` names what that has read,
 and `renew` is called after each fork. To look at an object is to write to it: what is done in a template between
-two forks, or in a worker, does not go through all modules, or pages that all share would be copied. None of the application's own modules may get into the template: a worker
-forked from it is to be as one that was started anew. So nothing is imported here either that Python has not
-imported by itself.
+two forks, or in a worker, does not go through all modules, or pages that all share would be copied.
+
+None of the application's own modules may get into the template: a worker forked from it should be as one that was
+started anew. So nothing is imported here either that Python has not imported by itself.
 """
 
 import importlib

@@ -19,14 +19,8 @@ impl Supervisor<'_> {
             return;
         };
         for (caller, request) in operator.take(now) {
-            let reply = match &request {
-                Request::Application(name, order) => self.order(name, *order),
-                _ => {
-                    let (reply, events) = self.reply(&request);
-                    events.into_iter().for_each(|event| self.tell_all(event));
-                    reply
-                }
-            };
+            let (reply, events) = self.reply(&request);
+            events.into_iter().for_each(|event| self.tell_all(event));
             if let Some(operator) = &mut self.operator {
                 operator.answer(caller, &reply, now);
             }
@@ -123,10 +117,7 @@ impl Supervisor<'_> {
                 let why = format!("not more than {MOST_WORKERS} workers at once");
                 (Reply::Refused(why), Vec::new())
             }
-            Request::Application(..) => (
-                Reply::Refused("not for the whole server".to_owned()),
-                Vec::new(),
-            ),
+            Request::Application(ref name, order) => (self.order(name, order), Vec::new()),
             Request::Workers(change) => match self.applications.as_slice() {
                 [only] => change_workers(only, change),
                 _ => {

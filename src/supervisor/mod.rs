@@ -28,6 +28,7 @@ mod signals;
 mod stall;
 mod standing;
 mod template;
+mod unavailable;
 mod warm;
 mod watching;
 mod workforce;
@@ -111,18 +112,10 @@ pub fn run(members: Vec<Member>, work: Work, reread: &Reread<'_>) -> io::Result<
     let monitored = status.map(|status| Monitored::start(status, &mut applications, watched));
     let mut supervisor = Supervisor {
         applications,
-        fleet: None,
         monitored: monitored.transpose()?,
-        signals: Signals::install()?,
-        parent,
-        is_announced: false,
-        want: Want::watch(),
-        operator: Operator::open(config.operator.as_ref())?,
         jobs: Jobs::open(&config.jobs, worker, &launch)?.map(Box::new),
         grace: config.worker.graceful_shutdown,
-        is_stopping: false,
-        began: Instant::now(),
-        service: Notify::from_environment().map(|it| (it, Service::new(notify::watchdog()))),
+        ..Supervisor::new(parent, config.operator.as_ref())?
     };
     supervisor.serve()
 }
@@ -135,19 +128,8 @@ pub fn run_fleet(
     reread: &Reread<'_>,
 ) -> io::Result<Exit> {
     let mut supervisor = Supervisor {
-        applications: Vec::new(),
         fleet: Some(Fleet::new(fleet, catalog, reread)?),
-        signals: Signals::install()?,
-        parent: Parent::OfWorkers,
-        is_announced: false,
-        want: Want::watch(),
-        operator: Operator::open(operator)?,
-        jobs: None,
-        grace: Duration::ZERO,
-        is_stopping: false,
-        began: Instant::now(),
-        monitored: None,
-        service: Notify::from_environment().map(|it| (it, Service::new(notify::watchdog()))),
+        ..Supervisor::new(Parent::OfWorkers, operator)?
     };
     supervisor.add_known()?;
     supervisor.serve()
@@ -179,6 +161,25 @@ struct Supervisor<'a> {
 }
 
 impl Supervisor<'_> {
+    /// One that serves nothing yet.
+    fn new(parent: Parent, operator: Option<&OperatorSocket>) -> io::Result<Self> {
+        Ok(Self {
+            applications: Vec::new(),
+            fleet: None,
+            signals: Signals::install()?,
+            parent,
+            is_announced: false,
+            want: Want::watch(),
+            operator: Operator::open(operator)?,
+            jobs: None,
+            grace: Duration::ZERO,
+            is_stopping: false,
+            began: Instant::now(),
+            monitored: None,
+            service: Notify::from_environment().map(|it| (it, Service::new(notify::watchdog()))),
+        })
+    }
+
     fn serve(&mut self) -> io::Result<Exit> {
         loop {
             self.turn();

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketFlags, accept_with, recv, send, shutdown};
 
+use super::unavailable;
 use crate::net::Listeners;
 
 const MOST: usize = 64;
@@ -19,13 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// After accepting has failed (no descriptor is left): the listener stays readable, and the loop would spin.
 const PAUSE: Duration = Duration::from_secs(1);
 
-const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-    content-type: text/plain; charset=utf-8\r\n\
-    content-length: 19\r\n\
-    retry-after: 10\r\n\
-    connection: close\r\n\
-    \r\n\
-    Service Unavailable";
+const TEXT: &str = "Service Unavailable";
+const RETRY_AFTER: u64 = 10;
 
 /// The clients that are being answered.
 #[derive(Debug, Default)]
@@ -114,7 +110,8 @@ impl Client {
         }
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         // A socket that nothing was written to has room for it.
-        let is_sent = send(&self.socket, ANSWER, flags) == Ok(ANSWER.len());
+        let answer = unavailable::answer(TEXT, RETRY_AFTER);
+        let is_sent = send(&self.socket, answer.as_bytes(), flags) == Ok(answer.len());
         self.is_answered = true;
         self.deadline = now + PATIENCE;
         is_sent && shutdown(&self.socket, Shutdown::Write).is_ok()

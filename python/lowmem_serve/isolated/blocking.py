@@ -64,15 +64,12 @@ def _process(end: float | None) -> Process:
     """From a template if there is one that answers, else a fresh interpreter."""
     asked = forked.ask()
     if asked:
-        left = forked.PATIENCE if end is None else min(forked.PATIENCE, max(end - time.monotonic(), 0))
-        poll = select.poll()
-        poll.register(asked.status, select.POLLIN)
         try:
-            answered = poll.poll(left * 1000)
+            is_answered = forked.is_readable(asked.status.fileno(), forked.patience(end))
         except BaseException:
             asked.give_up()
             raise
-        if not answered:
+        if not is_answered:
             asked.give_up()
         elif process := asked.process():
             return process

@@ -1,8 +1,8 @@
 """The process of a call: it runs one function, sends what comes of it, and ends.
 
-It is started by a caller (`fresh.py`), or forked from a template for it (`forked.py`), with a socket and a lifeline, a pipe whose other end the caller holds: the
-kernel kills the process group when that end is closed, so that a caller that goes away, in whatever way, leaves
-nothing behind.
+It is started by a caller (`fresh.py`), or forked from a template for it (`forked.py`), with a socket and a lifeline,
+a pipe whose other end the caller holds: the kernel kills the process group when that end is closed, so that a caller
+that goes away, in whatever way, leaves nothing behind.
 """
 
 import atexit

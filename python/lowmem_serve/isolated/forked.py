@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import socket
+import time
 
 from lowmem_serve.isolated.process import Process
 
@@ -58,6 +59,11 @@ class Asked:
         self._connection.close()
         self.status.close()
         os.close(self._lifeline)
+
+
+def patience(end: float | None) -> float:
+    """How long a call that must have ended by then waits for a template, in seconds."""
+    return PATIENCE if end is None else min(PATIENCE, max(end - time.monotonic(), 0))
 
 
 def ask() -> Asked | None:
@@ -122,7 +128,7 @@ class Forked(Process):
         if self._is_open:
             self._is_open = False
             self._code = self._told()
-            if self._code is None and not _is_readable(self._handle, 0):
+            if self._code is None and not is_readable(self._handle, 0):
                 self._kill()
             # The kernel kills the group.
             os.close(self._lifeline)
@@ -138,10 +144,10 @@ class Forked(Process):
         except ProcessLookupError:
             # It ended in this moment.
             pass
-        _is_readable(self._handle, GONE)
+        is_readable(self._handle, GONE)
 
     def wait(self, timeout: float) -> None:
-        _is_readable(self.ended, timeout)
+        is_readable(self.ended, timeout)
 
     def _told(self) -> int | None:
         """The exit code, if the template has told it; a template that is gone tells none."""
@@ -160,7 +166,8 @@ def _directory() -> str | None:
         return None
 
 
-def _is_readable(descriptor: int, timeout: float) -> bool:
+def is_readable(descriptor: int, timeout: float) -> bool:
+    """Whether a descriptor becomes readable in time. It blocks."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(timeout * 1000))

@@ -56,9 +56,8 @@ async def _process(end: float | None) -> Process:
     """From a template if there is one that answers, else a fresh interpreter."""
     asked = forked.ask()
     if asked:
-        left = forked.PATIENCE if end is None else min(forked.PATIENCE, max(end - time.monotonic(), 0))
         try:
-            is_answered = await _readable(asked.status.fileno(), left)
+            is_answered = await _readable(asked.status.fileno(), forked.patience(end))
         except BaseException:
             asked.give_up()
             raise

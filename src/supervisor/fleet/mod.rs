@@ -17,17 +17,15 @@ use std::time::{Duration, Instant};
 use tracing::{error, info};
 
 use self::files::Files;
-use super::Supervisor;
 use super::application::Application;
 use super::follower::Reread;
 use super::pool::Event;
 use super::shared::SharedTemplate;
+use super::{Member, Supervisor};
 use crate::config;
 use crate::launch::Launch;
 use crate::net::Listeners;
 use crate::telemetry;
-
-use super::Member;
 
 /// After so long an application that could not be prepared (its Python or its place is missing) is
 /// tried again.

@@ -1,5 +1,7 @@
 //! Health checks that the supervisor answers, and what it says where it cannot have a request answered.
 
+use crate::supervisor::unavailable;
+
 /// What has arrived on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Judged {
@@ -105,11 +107,9 @@ fn lines(path: &str) -> impl Iterator<Item = (bool, bool, String)> {
 
 /// The answer to a request for which there is no worker.
 pub(super) fn refusal(retry_after: u64) -> String {
-    let text = "The application does not answer. Try again later.\n";
-    format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n\
-         content-length: {}\r\nretry-after: {retry_after}\r\nconnection: close\r\n\r\n{text}",
-        text.len()
+    unavailable::answer(
+        "The application does not answer. Try again later.\n",
+        retry_after,
     )
 }
 

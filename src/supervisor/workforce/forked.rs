@@ -112,28 +112,24 @@ impl Workforce {
 
     /// A process has ended that is no worker's, as far as is known.
     pub(in crate::supervisor) fn stranger_ended(&mut self, pid: Pid, ending: Ending) {
-        let is_awaited = self.processes.iter().any(|process| process.pid.is_none());
-        let Some(template) = &mut self.template else {
-            match is_awaited {
+        let lost = self.template.as_mut().and_then(|template| {
+            let was_ready = template.is_to_fork();
+            let outcomes = template.ended(&self.launch, pid, ending)?;
+            Some((was_ready, outcomes))
+        });
+        let Some((was_ready, outcomes)) = lost else {
+            // A worker that was forked may end before its template has told its pid.
+            match self.processes.iter().any(|process| process.pid.is_none()) {
                 true => self.strangers.push((pid, ending)),
                 false => self.strangers.clear(),
             }
             return;
         };
-        let was_ready = template.is_to_fork();
-        match template.ended(&self.launch, pid, ending) {
-            Some(outcomes) => {
-                if let Some(warm) = &mut self.warm {
-                    warm.lost(was_ready);
-                }
-                outcomes
-                    .into_iter()
-                    .for_each(|outcome| self.settle(outcome));
-            }
-            None if is_awaited => {
-                self.strangers.push((pid, ending));
-            }
-            None => self.strangers.clear(),
+        if let Some(warm) = &mut self.warm {
+            warm.lost(was_ready);
+        }
+        for outcome in outcomes {
+            self.settle(outcome);
         }
     }
 

@@ -305,15 +305,6 @@ impl Exchange {
     }
 }
 
-impl Exchange {
-    /// Whether `send()` may go on: little is unsent, or nobody reads it any more.
-    fn has_room_in(&self, state: &State) -> bool {
-        let unsent = state.taken + state.out.len();
-        let must_wait = || self.together.as_ref().is_some_and(|all| all.must_wait());
-        state.peer == Peer::Gone || unsent == 0 || unsent <= WRITE_HIGH_WATER && !must_wait()
-    }
-}
-
 impl State {
     /// The receivers, to be woken, if there is news for them.
     fn receivers_if(&mut self, news: bool) -> Vec<Waker> {

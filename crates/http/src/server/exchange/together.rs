@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::{Exchange, State, wake};
+use super::{Exchange, Peer, State, WRITE_HIGH_WATER, wake};
 use crate::server::response::Outgoing;
 
 /// The bound in bytes: that of the bodies of a connection's requests.
@@ -56,6 +56,13 @@ impl Unsent {
 }
 
 impl Exchange {
+    /// Whether `send()` may go on: little is unsent, or nobody reads it any more.
+    pub(super) fn has_room_in(&self, state: &State) -> bool {
+        let unsent = state.taken + state.out.len();
+        let must_wait = || self.together.as_ref().is_some_and(|all| all.must_wait());
+        state.peer == Peer::Gone || unsent == 0 || unsent <= WRITE_HIGH_WATER && !must_wait()
+    }
+
     /// Notes what its response has unsent.
     pub(super) fn count_unsent(&self, state: &mut State, bytes: usize) {
         if let Some(together) = &self.together {
