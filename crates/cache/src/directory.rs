@@ -3,7 +3,7 @@
 //! ```text
 //! DIRECTORY/NAME/settings    size and owner, as lines
 //!                index       the header and the table
-//!                lock        held while the index changes
+//!                lock        its bytes are locked while a part of the index changes
 //!                segment-…   the records
 //!                leases/     a locked file for each value that is being computed
 //! ```
@@ -18,7 +18,7 @@ use rustix::fs::statfs;
 
 use crate::error::OpenError;
 use crate::index::Header;
-use crate::lock::{self, Wait};
+use crate::lock::{self, Part, Wait};
 use crate::segments::{self, Segments};
 
 /// The smallest size of a cache.
@@ -178,8 +178,8 @@ pub(crate) fn open(directory: &Path, settings: &Settings) -> Result<Files, OpenE
         .mode(0o600);
     let lock = Arc::new(options.open(directory.join("lock")).map_err(io)?);
     let index = options.open(directory.join("index")).map_err(io)?;
-    let guard =
-        lock::take(&lock, Wait::Patiently).ok_or_else(|| io(io::ErrorKind::TimedOut.into()))?;
+    let guard = lock::take(&lock, Part::Header, Wait::Patiently)
+        .ok_or_else(|| io(io::ErrorKind::TimedOut.into()))?;
     let made_with = read_settings(directory);
     if let Some(made_with) = &made_with {
         let both_known = !made_with.owner.is_empty() && !settings.owner.is_empty();

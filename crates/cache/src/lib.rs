@@ -3,7 +3,8 @@
 //! Values lie in append-only *segments*; an *index* of fixed size says where the newest record of a key lies. Both
 //! are read by `pread` and never mapped: pages of a mapped file count as a process's own memory until they are
 //! written back, pages of the page cache do not. A read takes no lock. A write appends its record without a lock
-//! (`O_APPEND`), and changes the index under one advisory lock, which ends with its holder.
+//! (`O_APPEND`), and changes the index under advisory locks of its key's buckets, which end with their
+//! holder.
 //!
 //! The oldest segment is unlinked when the directory has reached its size. A record that is read while it lies in
 //! the oldest quarter is appended again, so what is in use stays: the order of eviction is nearly that of LRU, and no

@@ -11,7 +11,7 @@ use crate::directory::{self, Files, Settings};
 use crate::error::OpenError;
 use crate::index::{self, Header, Place, Slot};
 use crate::lease::Lease;
-use crate::lock::{self, Wait};
+use crate::lock::{self, Part, Wait};
 use crate::record::{Kind, Record};
 use crate::segments::Segments;
 use reading::Found;
@@ -148,8 +148,9 @@ impl Store {
 
     /// Stores a record unless its key has a value.
     pub fn add(&mut self, record: &Record<'_>) -> Added {
-        let Some(_guard) = take(&self.files) else {
-            return Added::Written(Write::Refused(io::ErrorKind::WouldBlock.into()));
+        let _guard = match self.lock(record.key) {
+            Ok(guard) => guard,
+            Err(error) => return Added::Written(Write::Refused(error)),
         };
         if let Some(found) = self.look(record.key, record.written, false, Keep::WhereItIs) {
             self.give_back(found);
@@ -161,8 +162,9 @@ impl Store {
     /// Adds to a number. One that is there keeps its expiry and tag; one that is not begins at `default` with those
     /// of `template`.
     pub fn increment(&mut self, template: &Record<'_>, delta: i64, default: Option<i64>) -> Added {
-        let Some(_guard) = take(&self.files) else {
-            return Added::Written(Write::Refused(io::ErrorKind::WouldBlock.into()));
+        let _guard = match self.lock(template.key) {
+            Ok(guard) => guard,
+            Err(error) => return Added::Written(Write::Refused(error)),
         };
         let found = self.look(template.key, template.written, false, Keep::WhereItIs);
         let old = found.as_ref().and_then(Found::record);
@@ -213,7 +215,7 @@ impl Store {
 
     /// Removes a value; whether there was one that could be returned.
     pub fn delete(&mut self, key: &[u8], now: u64) -> bool {
-        let Some(_guard) = take(&self.files) else {
+        let Ok(_guard) = self.lock(key) else {
             return false;
         };
         let Some(found) = self.look(key, now, true, Keep::WhereItIs) else {
@@ -244,7 +246,7 @@ impl Store {
     /// # Errors
     /// The files cannot be written, or the lock was not free in time.
     pub fn clear(&mut self) -> io::Result<()> {
-        let _guard = take(&self.files).ok_or(io::ErrorKind::WouldBlock)?;
+        let _guard = self.lock_header()?;
         let mut header = self.header()?;
         let old = self.segments.numbers();
         header.current += 1;
@@ -326,6 +328,22 @@ impl Store {
         header.ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
+    /// Keeps others from changing the slots of a key.
+    fn lock(&self, key: &[u8]) -> io::Result<lock::Guard> {
+        let place = Place::of(&self.header()?, key);
+        self.lock_part(Part::Buckets(place.buckets), Wait::Patiently)
+    }
+
+    /// Keeps others from beginning and removing segments.
+    fn lock_header(&self) -> io::Result<lock::Guard> {
+        self.lock_part(Part::Header, Wait::Patiently)
+    }
+
+    fn lock_part(&self, part: Part, wait: Wait) -> io::Result<lock::Guard> {
+        let guard = lock::take(&self.files.lock, part, wait);
+        guard.ok_or_else(|| io::ErrorKind::WouldBlock.into())
+    }
+
     fn written(&mut self, write: impl FnOnce(&mut Self) -> io::Result<Write>) -> Write {
         match write(self) {
             Ok(written) => written,
@@ -373,8 +391,4 @@ fn tag_key(tag: &[u8]) -> Vec<u8> {
     key.push(OWN_KEY);
     key.extend_from_slice(tag);
     key
-}
-
-fn take(files: &Files) -> Option<lock::Guard> {
-    lock::take(&files.lock, Wait::Patiently)
 }

@@ -3,9 +3,9 @@
 use std::io;
 
 use super::reading::Found;
-use super::{ATTEMPTS, Store, Write, take};
+use super::{ATTEMPTS, Store, Write};
 use crate::index::{self, Header, Place, SLOTS, Slot};
-use crate::lock::{self, Wait};
+use crate::lock::{Part, Wait};
 use crate::record::{Kind, Record};
 
 impl Store {
@@ -39,19 +39,24 @@ impl Store {
         let Some(offset) = self.appended(segment, bytes)? else {
             return Ok(false);
         };
+        let Some(record) = Record::parts(bytes) else {
+            return Ok(true);
+        };
+        let place = Place::of(header, record.key);
+        let slot = slot_of(&record, &place, (segment, offset));
         {
-            let _guard = lock::take(&self.files.lock, wait).ok_or(io::ErrorKind::WouldBlock)?;
+            let _guard = self.lock_part(Part::Buckets(place.buckets), wait)?;
             let header = self.header()?;
             if segment < header.oldest {
                 return Ok(false);
             }
-            self.link(&header, bytes, (segment, offset), in_place_of)?;
+            self.link(&header, &place, slot, in_place_of)?;
         }
-        self.rotate_if_full(segment, offset, bytes.len(), true)?;
+        self.rotate_if_full(segment, offset, bytes.len())?;
         Ok(true)
     }
 
-    /// The same where the lock is held already.
+    /// The same where the lock of the key is held already.
     pub(super) fn append_locked(&mut self, record: &Record<'_>) -> io::Result<Write> {
         let mut bytes = Vec::with_capacity(record.size());
         if record.write(&mut bytes).is_none() || bytes.len() as u64 > self.settings.largest() {
@@ -62,8 +67,10 @@ impl Store {
             let segment = header.current;
             match self.segments.append(segment, &bytes) {
                 Ok(offset) if offset < self.settings.segment() => {
-                    self.link(&header, &bytes, (segment, offset as u32), None)?;
-                    self.rotate_if_full(segment, offset as u32, bytes.len(), false)?;
+                    let place = Place::of(&header, record.key);
+                    let slot = slot_of(record, &place, (segment, offset as u32));
+                    self.link(&header, &place, slot, None)?;
+                    self.rotate_if_full(segment, offset as u32, bytes.len())?;
                     return Ok(Write::Stored);
                 }
                 Ok(_) => self.rotate(segment)?,
@@ -78,13 +85,13 @@ impl Store {
     fn appended(&mut self, segment: u32, bytes: &[u8]) -> io::Result<Option<u32>> {
         match self.segments.append(segment, bytes) {
             Ok(offset) if offset < self.settings.segment() => Ok(Some(offset as u32)),
-            Ok(_) => self.rotate_locking(segment).map(|()| None),
+            Ok(_) => self.rotate(segment).map(|()| None),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.rotate_locking(segment).map(|()| None)
+                self.rotate(segment).map(|()| None)
             }
             Err(error) => {
                 // The next record begins a segment of its own, for which the oldest may make room.
-                self.rotate_locking(segment)?;
+                self.rotate(segment)?;
                 Err(error)
             }
         }
@@ -94,14 +101,10 @@ impl Store {
     fn link(
         &self,
         header: &Header,
-        bytes: &[u8],
-        (segment, offset): (u32, u32),
+        place: &Place,
+        slot: Slot,
         in_place_of: Option<&Found>,
     ) -> io::Result<()> {
-        let Some(record) = Record::parts(bytes) else {
-            return Ok(());
-        };
-        let place = Place::of(header, record.key);
         let buckets = [
             index::bucket(&self.files.index, place.buckets[0])?,
             index::bucket(&self.files.index, place.buckets[1])?,
@@ -109,11 +112,9 @@ impl Store {
         if in_place_of.is_some_and(|old| !buckets.iter().any(|slots| slots.contains(&old.slot))) {
             return Ok(());
         }
-        let (which, at) = index::choose(header, &place, &buckets);
-        let is_pinned = record.kind == Kind::TagEvicted;
-        let slot = Slot::new(place.print, segment, offset, bytes.len() as u32, is_pinned);
+        let (which, at) = index::choose(header, place, &buckets);
         index::set_slot(&self.files.index, place.buckets[which], at, slot)?;
-        self.forget_others(&place, &buckets, (which, at))
+        self.forget_others(place, &buckets, (which, at))
     }
 
     /// Clears what else names a record with the same bits of the hash.
@@ -134,29 +135,16 @@ impl Store {
         Ok(())
     }
 
-    fn rotate_if_full(
-        &mut self,
-        segment: u32,
-        offset: u32,
-        length: usize,
-        locks: bool,
-    ) -> io::Result<()> {
+    fn rotate_if_full(&mut self, segment: u32, offset: u32, length: usize) -> io::Result<()> {
         if u64::from(offset) + (length as u64) < self.settings.segment() {
-            Ok(())
-        } else if locks {
-            self.rotate_locking(segment)
-        } else {
-            self.rotate(segment)
+            return Ok(());
         }
-    }
-
-    fn rotate_locking(&mut self, full: u32) -> io::Result<()> {
-        let _guard = take(&self.files).ok_or(io::ErrorKind::WouldBlock)?;
-        self.rotate(full)
+        self.rotate(segment)
     }
 
     /// Begins a segment after `full`, unless another process has, and unlinks the oldest ones until there is room.
     pub(super) fn rotate(&mut self, full: u32) -> io::Result<()> {
+        let _guard = self.lock_header()?;
         let mut header = self.header()?;
         if header.current != full {
             return Ok(());
@@ -180,4 +168,16 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// The slot that names a record.
+fn slot_of(record: &Record<'_>, place: &Place, (segment, offset): (u32, u32)) -> Slot {
+    let is_pinned = record.kind == Kind::TagEvicted;
+    Slot::new(
+        place.print,
+        segment,
+        offset,
+        record.size() as u32,
+        is_pinned,
+    )
 }
