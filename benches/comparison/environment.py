@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 BENCHES = Path(__file__).resolve().parent.parent
@@ -81,6 +82,22 @@ def _prepare_venv(upgrade: bool) -> None:
     # Otherwise the first server of the first round would pay for compiling the applications.
     _run([str(VENV_PYTHON), "-m", "compileall", "-q", str(APPS)])
     INSTALLED.write_text(wanted)
+
+
+def prepared_venv(venv: Path, requirements: Sequence[Path]) -> Path:
+    """Create and fill a venv of its own for a bench, unless that has been done; its Python."""
+    python, installed = venv / "bin" / "python", venv / "installed-requirements.txt"
+    wanted = "".join(path.read_text() for path in requirements)
+    if installed.exists() and installed.read_text() == wanted:
+        return python
+    if not python.exists():
+        print(f"creating {_shown(venv)} with Python {sys.version.split()[0]}", file=sys.stderr, flush=True)
+        _run([sys.executable, "-m", "venv", str(venv)])
+    print(f"installing what the case needs into {_shown(venv)}", file=sys.stderr, flush=True)
+    files = [word for path in requirements for word in ("-r", str(path))]
+    _run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *files])
+    installed.write_text(wanted)
+    return python
 
 
 def _prepare_certificate() -> None:
