@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import stat
 import time
 from pathlib import Path
@@ -82,6 +83,20 @@ def test_workers_count_wherever_they_come_from(server, flags) -> None:
     wait_until(lambda: status.requests() == 10)
 
 
+def test_the_status_counts_requests_though_nothing_happens_to_workers(server) -> None:
+    started = server("hello:app", *HERE)
+    status = StatusServer(started)
+    for expected in (1, 2, 3):
+        started.get("/")
+        # The supervisor hears of none of them.
+        wait_until(
+            lambda expected=expected: (
+                status.status()["applications"][0]["served"]["requests"] == expected
+                and status.status()["applications"][0]["workers"][0]["requests"] == expected
+            )
+        )
+
+
 def test_openmetrics_is_written_where_it_is_accepted(server) -> None:
     status = StatusServer(server("hello:app", *HERE))
     _, kind, text = status.ask("/metrics", headers={"accept": "application/openmetrics-text;version=1.0.0"})
@@ -144,7 +159,8 @@ def test_probes_tell_starting_ready_and_stopping(server, tmp_path: Path) -> None
         assert code == 503 and ("starting" in text or "no worker" in text)
     gate.write_text("")
     started.wait_until_running()
-    assert {status.ask(probe)[0] for probe in ("/startupz", "/readyz", "/livez")} == {200}
+    # The line that it runs comes before the board has it.
+    wait_until(lambda: {status.ask(probe)[0] for probe in ("/startupz", "/readyz", "/livez")} == {200})
 
 
 def test_readiness_ends_with_the_last_worker(server) -> None:
@@ -251,3 +267,178 @@ def test_workers_have_a_number_that_their_successors_share(server) -> None:
         wait_until(lambda: len(slots()) == 2)
         assert max(slots()) <= 2
     assert processes.children(started.pid)
+
+
+# --- jobs, the queue, caches
+
+
+def test_runs_of_jobs_are_counted_by_their_result(server, tmp_path: Path) -> None:
+    started = server(
+        *("hello:app", *HERE, "--state-dir", str(tmp_path / "state")),
+        *("--job", 'good=["true"]', "--job", 'bad=["false"]', "--job", 'slow=["sleep", "60"] timeout 1s'),
+    )
+    status = StatusServer(started)
+    # Before a job has run there is nothing of its last run.
+    assert not [one for one in status.samples() if one.name == "lowmem_job_peak_memory_bytes"]
+    for job in ("good", "good", "bad", "slow"):
+        run("jobs", "run", job, "--wait", str(started.pid))
+    began = time.time()
+    for job, result, count in (("good", "done", 2), ("bad", "failed", 1), ("slow", "timeout", 1)):
+        wait_until(
+            lambda job=job, result=result, count=count: (
+                status.total("lowmem_job_runs_total", job=job, result=result) == count
+            )
+        )
+    assert status.total("lowmem_job_runs_total") == 4
+    assert status.total("lowmem_job_last_run_duration_seconds", job="slow") >= 1
+    assert status.total("lowmem_job_peak_memory_bytes", job="slow") > 1e4
+    assert abs(status.total("lowmem_job_last_success_timestamp_seconds", job="good") - began) < 60
+    assert {one.labels["job"] for one in status.samples() if one.name == "lowmem_job_running"} == {
+        "good",
+        "bad",
+        "slow",
+    }
+    shown = {job["name"]: job for job in status.status()["jobs"]}
+    assert shown["good"]["runs"] == {"done": 2} and shown["bad"]["last"]["result"] == "failed"
+    assert shown["bad"]["last_success"] is None and shown["slow"]["schedule"] == "on demand"
+
+
+def test_a_job_that_runs_is_shown_so_and_the_queue_with_its_tasks(server, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    started = server(
+        *("queue_app:app", *HERE, "--queue", "--state-dir", str(tmp_path / "state")),
+        *("--job", f'waits=["cat", "{gate}"]'),
+    )
+    status = StatusServer(started)
+    run("jobs", "run", "waits", str(started.pid))
+    wait_until(lambda: status.total("lowmem_job_running", job="waits") == 1)
+    assert status.status()["jobs"][0]["running_since"] is not None
+    gate.write_text("")
+    wait_until(lambda: status.total("lowmem_job_running", job="waits") == 0)
+    assert status.total("lowmem_queue_tasks", state="running") == 0
+    # Waiting and dead tasks are counted from time to time.
+    wait_until(lambda: len([1 for one in status.samples() if one.name == "lowmem_queue_tasks"]) == 3)
+    assert status.status()["queue"]["dead"] == 0
+
+
+CACHING = """
+from lowmem_serve import cache
+
+pages = cache.open("pages", size="4M")
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    found = pages.get(scope["path"])
+    if found is None:
+        pages.set(scope["path"], "x" * 4000)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"hit" if found else b"miss"})
+"""
+
+
+@pytest.mark.parametrize("flags", [(), ("--preload",)])
+def test_caches_are_counted_over_all_workers(server, tmp_path: Path, flags) -> None:
+    (tmp_path / "caching.py").write_text(CACHING)
+    started = server(
+        *("caching:app", *HERE, "--app-dir", str(tmp_path), "--cache-dir", str(tmp_path / "cache"), *flags)
+    )
+    status = StatusServer(started)
+    for path in ("/a", "/b", "/a", "/b", "/a"):
+        assert started.get(path).status == 200
+    assert status.total("lowmem_cache_hits_total", cache="pages") == 3
+    assert status.total("lowmem_cache_misses_total", cache="pages") == 2
+    started.send_signal(signal.SIGHUP)
+    started.stderr.wait_for_line("Recycled worker", 30)
+    # The values are still there, and so are the counts.
+    assert started.get("/a").text == "hit"
+    assert status.total("lowmem_cache_hits_total", cache="pages") == 4
+    assert status.total("lowmem_cache_sets_total", cache="pages") == 2
+    assert 8_000 < status.total("lowmem_cache_bytes", cache="pages") <= 4 << 20
+    assert status.total("lowmem_cache_bytes_max", cache="pages") == 4 << 20
+    (shown,) = status.status()["applications"][0]["caches"]
+    assert (shown["name"], shown["hits"], shown["limit"]) == ("pages", 4, 4 << 20)
+
+
+def test_an_application_without_jobs_and_caches_has_no_metrics_of_them(server) -> None:
+    text = StatusServer(server("hello:app", *HERE)).get("/metrics")
+    for family in ("lowmem_job", "lowmem_queue", "lowmem_cache"):
+        assert family not in text
+
+
+# --- several applications
+
+
+def test_each_application_of_several_has_its_label_also_where_one_is_left(serve_all, machine) -> None:
+    machine.module("one")
+    machine.module("two")
+    machine.include("one", 'share = "off"')
+    machine.include("two", 'share = "off"\nmax-rss = "300M"')
+    text = 'include = ["apps/*.toml"]\nstatus-bind = "127.0.0.1:0"'
+    started = serve_all(text, "main", more='share = "off"')
+    status = StatusServer(started)
+    for name in ("one", "two"):
+        started.stderr.wait_for_line(rf"\[{name}\] Application startup complete", 60)
+        for _ in range(3):
+            machine.get(name)
+    wait_until(lambda: status.requests(app="one") == 3 and status.requests(app="two") == 3)
+    assert status.requests() == 6
+    apps = {"main", "one", "two"}
+    assert {one["name"] for one in status.status()["applications"]} == apps
+    unlabelled = [one for one in status.samples() if one.labels.get("app") not in apps]
+    assert {one.labels.get("worker") for one in unlabelled} == {"supervisor"}
+    wait_until(lambda: status.total("lowmem_worker_memory_bytes", app="two", kind="limit") == 300 << 20)
+    for name in ("one", "two"):
+        (machine.directory / "apps" / f"{name}.toml").unlink()
+    wait_until(lambda: {one.labels.get("app") for one in status.samples()} == {"main", None})
+    # One that is added later is counted from its first worker on.
+    machine.include("one", 'share = "off"')
+    started.stderr.wait_for_line(r"\[one\] It is new in the settings", 20)
+    started.stderr.wait_for_line(r"\[one\] Application startup complete", 60, times=2)
+    machine.get("one")
+    wait_until(lambda: status.requests(app="one") == 1)
+
+
+def test_a_place_that_is_closed_is_not_kept_open_by_the_status_server(serve_all, machine) -> None:
+    with socket.socket() as chosen:
+        chosen.bind(("127.0.0.1", 0))
+        port = chosen.getsockname()[1]
+    machine.module("one")
+    machine.include("one", 'share = "off"\n')
+    table = machine.directory / "apps" / "one.toml"
+    table.write_text(table.read_text().replace('bind = ["', f'bind = ["127.0.0.1:{port}", "'))
+    started = serve_all('include = ["apps/*.toml"]\nstatus-bind = "127.0.0.1:0"', "main")
+    started.stderr.wait_for_line(r"\[one\] Application startup complete", 60)
+    status = StatusServer(started)
+    assert status.total("lowmem_accept_queue_max", app="one", listener=f"127.0.0.1:{port}") > 0
+    table.unlink()
+    wait_until(lambda: not [one for one in status.samples() if one.labels.get("app") == "one"])
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+
+
+def test_applications_are_ordered_by_name(serve_all, machine, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(TOKEN + "\n")
+    text = f'status-bind = "127.0.0.1:0"\nstatus-control = "{tmp_path / "token"}"'
+    started = serve_all(text, "one", "two", more='share = "off"')
+    status = StatusServer(started)
+    right = {"authorization": f"Bearer {TOKEN}"}
+    assert status.ask("/control/apps/nobody/stop", "POST", right)[0] == 404
+    assert status.ask("/control/apps/one/explode", "POST", right)[0] == 404
+    assert status.ask("/control/workers/more", "POST", right)[0] == 404
+    assert status.ask("/control/apps/one/stop", "POST", right)[0] == 202
+    wait_until(lambda: machine.states() == {"one": "stopped", "two": "serving"})
+    # One that was stopped by order is as it should be.
+    assert status.ask("/readyz")[0] == 200
+    assert status.ask("/control/apps/one/start", "POST", right)[0] == 202
+    wait_until(lambda: machine.states()["one"] == "serving")
+    assert status.ask("/control/recycle", "POST", right)[0] == 202
+    started.stderr.wait_for_line(r"\[two\] Recycled worker", 60)
+
+
+def test_the_status_server_is_the_whole_servers(machine) -> None:
+    machine.module("one")
+    machine.file.write_text(f"[apps.one]\n{machine.table('one')}status-bind = '127.0.0.1:0'\n")
+    finished = run("--config", str(machine.file), cwd=machine.directory)
+    assert finished.returncode == 2 and "status-bind is the whole server's" in finished.stderr

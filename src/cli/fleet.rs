@@ -181,7 +181,9 @@ fn application(
         false => arg,
     });
     let matches = matched(&mut command, argv)?;
-    let Alone { flags, own } = Alone::from_arg_matches(&matches)?;
+    let Alone { mut flags, own } = Alone::from_arg_matches(&matches)?;
+    // The whole server has one, wherever it was asked for.
+    (flags.operation.status_bind, flags.operation.status_control) = (None, None);
     let long = |id: &str| {
         let arg = definition.get_arguments().find(|arg| arg.get_id() == id);
         arg.and_then(|arg| arg.get_long()).unwrap_or(id).to_owned()

@@ -32,10 +32,6 @@ pub fn run(typed: &cli::Typed, argv: &[OsString], around: &Surroundings) -> Exit
         );
         return Exit::Usage;
     }
-    if whole.status.is_some() {
-        eprintln!("error: --status-bind: a server of several applications has no status page");
-        return Exit::Usage;
-    }
     let fleet = match config::fleet(fleet, around) {
         Ok(fleet) => fleet,
         Err(wrong) => {
@@ -50,7 +46,7 @@ pub fn run(typed: &cli::Typed, argv: &[OsString], around: &Surroundings) -> Exit
     tell(&whole, &fleet);
     let catalog = Files { argv, around };
     let never = || Err("the settings of several applications are read together".to_owned());
-    match supervisor::run_fleet(&fleet, whole.operator.as_ref(), &catalog, &never) {
+    match supervisor::run_fleet(&fleet, &whole, &catalog, &never) {
         Ok(exit) => exit,
         Err(reason) => {
             error!("{reason}{}", serve::hint(&reason));

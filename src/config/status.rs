@@ -53,11 +53,7 @@ pub(super) fn meant(
         read.map_err(|why| mistakes.add_failure("--status-control", why))
             .ok()
     });
-    Some(Settings {
-        bind,
-        token,
-        memory_limit: flags.recycling.max_rss,
-    })
+    Some(Settings { bind, token })
 }
 
 fn has_port(place: &str) -> bool {

@@ -66,6 +66,23 @@ impl Outcome {
     pub fn is_done(self) -> bool {
         self == Self::Done
     }
+
+    /// The same in a word, as a label of metrics.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Code(_) => "failed",
+            Self::Signal(_) => "killed",
+            Self::Ended(Why::Timeout) => "timeout",
+            Self::Ended(Why::Memory(_)) => "memory",
+            Self::Ended(Why::Replaced) => "replaced",
+            Self::Ended(Why::Stopped) => "stopped",
+            Self::Ended(Why::Shutdown) => "shutdown",
+            Self::Interrupted => "interrupted",
+            Self::NotStarted => "not_started",
+        }
+    }
 }
 
 /// `exited with code 1`, as part of a sentence.

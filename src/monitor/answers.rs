@@ -10,14 +10,13 @@ use hyper::header::{ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, H
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::time::sleep;
 
-use super::accept_queue::Watched;
-use super::board::Board;
+use super::board::{Board, Published};
 use super::events::{Answer, Events};
 use super::exposition::Format;
 use super::metrics;
 use super::orders::{Order, Orderer};
 use super::report::{Everything, Samples};
-use crate::operator::{Serving, Status};
+use crate::operator::{self, Serving, Status};
 
 /// How long the supervisor's loop may take to come round; it never waits for anything.
 const LIVE_WITHIN: Duration = Duration::from_secs(2);
@@ -38,10 +37,8 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
 pub struct Monitor {
     pub(super) board: Arc<Board>,
     pub(super) orderer: Orderer,
-    pub(super) listeners: Vec<Watched>,
     pub(super) samples: Rc<Samples>,
     pub(super) token: Option<String>,
-    pub(super) memory_limit: Option<u64>,
 }
 
 type Reply = Response<Answer>;
@@ -86,7 +83,8 @@ impl Monitor {
             waited += LOOK;
         }
         let mut stalled = Vec::new();
-        for tally in self.board.tallies() {
+        let published = self.board.published();
+        for tally in published.iter().flat_map(|own| &own.tallies) {
             let counted = tally.counted();
             let live = counted.live.iter().filter(|live| live.is_stalled);
             stalled.extend(live.filter_map(|live| live.pid).map(|pid| pid.to_string()));
@@ -99,32 +97,33 @@ impl Monitor {
 
     /// Whether every application has a worker that is ready.
     fn is_ready(&self) -> Result<(), String> {
-        self.published()?.readiness()
+        self.published()?.status.readiness()
     }
 
     fn has_started(&self) -> Result<(), String> {
-        let status = self.published()?;
-        let mut starting = status.applications.iter();
+        let published = self.published()?;
+        let mut starting = published.status.applications.iter();
         match starting.find(|application| application.state == Serving::Starting) {
             Some(application) => Err(format!("{} is starting", application.name)),
             None => Ok(()),
         }
     }
 
-    fn published(&self) -> Result<Status, String> {
-        let status = self.board.status();
-        status.ok_or_else(|| "the server is starting".to_owned())
+    fn published(&self) -> Result<Arc<Published>, String> {
+        let published = self.board.published();
+        published.ok_or_else(|| "the server is starting".to_owned())
     }
 
     fn metrics(&self, request: &Request<Incoming>) -> Reply {
         let accept = request.headers().get(ACCEPT);
         let accept = accept.and_then(|accept| accept.to_str().ok());
         let format = Format::accepted(accept.unwrap_or_default());
-        let (board, samples) = (&self.board, &self.samples);
-        let text = metrics::text(board, samples, &self.listeners, self.memory_limit, format);
-        match text {
-            Some(text) => whole(StatusCode::OK, format.content_type(), text),
-            None => plain(StatusCode::SERVICE_UNAVAILABLE, "the server is starting\n"),
+        match self.published() {
+            Ok(published) => {
+                let text = metrics::text(&published, &self.samples, format);
+                whole(StatusCode::OK, format.content_type(), text)
+            }
+            Err(why) => plain(StatusCode::SERVICE_UNAVAILABLE, &format!("{why}\n")),
         }
     }
 
@@ -144,14 +143,29 @@ impl Monitor {
             reply.headers_mut().insert("www-authenticate", asked);
             return reply;
         }
-        let order = match request.uri().path() {
-            "/control/recycle" => Order::Recycle,
-            "/control/workers/more" => Order::Grow,
-            "/control/workers/fewer" => Order::Shrink,
-            _ => return plain(StatusCode::NOT_FOUND, "there is no such order\n"),
-        };
-        self.orderer.give(order);
-        plain(StatusCode::ACCEPTED, "done\n")
+        match self.order(request.uri().path()) {
+            Some(order) => {
+                self.orderer.give(order);
+                plain(StatusCode::ACCEPTED, "done\n")
+            }
+            None => plain(StatusCode::NOT_FOUND, "there is no such order\n"),
+        }
+    }
+
+    /// What a path orders, if there is what it is about.
+    fn order(&self, path: &str) -> Option<Order> {
+        let published = self.board.published()?;
+        let status = &published.status;
+        match path {
+            "/control/recycle" => return Some(Order::Recycle),
+            "/control/workers/more" if !status.is_fleet => return Some(Order::Grow),
+            "/control/workers/fewer" if !status.is_fleet => return Some(Order::Shrink),
+            _ => {}
+        }
+        let (name, word) = path.strip_prefix("/control/apps/")?.split_once('/')?;
+        let is_served = status.applications.iter().any(|own| own.name == name);
+        let order = operator::Order::named(word).filter(|_| status.is_fleet && is_served)?;
+        Some(Order::Application(name.to_owned(), order))
     }
 
     fn events(self: Rc<Self>) -> Reply {
@@ -165,16 +179,22 @@ impl Monitor {
     /// As `lowmem-serve status --json` shows this server, with what was sampled.
     fn status(&self) -> String {
         // Numbers, texts and lists always serialise.
-        serde_json::to_string(&self.weighed()).unwrap_or_default()
+        serde_json::to_string(&self.whole()).unwrap_or_default()
+    }
+
+    fn whole(&self) -> Option<Status> {
+        let published = self.board.published()?;
+        Some(self.samples.whole(&published))
     }
 
     /// What the page shows.
     pub(super) fn everything(&self) -> String {
-        let Some(status) = self.weighed() else {
+        let Some(status) = self.whole() else {
             return "null".to_owned();
         };
         let mut marks = Vec::new();
-        for tally in self.board.tallies() {
+        let published = self.board.published();
+        for tally in published.iter().flat_map(|own| &own.tallies) {
             marks.extend(tally.counted().marks);
         }
         marks.sort_by_key(|mark| mark.at);
@@ -188,17 +208,6 @@ impl Monitor {
             has_control: self.token.is_some(),
         };
         serde_json::to_string(&everything).unwrap_or_default()
-    }
-
-    fn weighed(&self) -> Option<Status> {
-        let mut status = self.board.status()?;
-        for application in &mut status.applications {
-            for worker in &mut application.workers {
-                let weight = worker.pid.and_then(|pid| self.samples.weight(pid));
-                worker.memory = weight.map(|weight| weight.private);
-            }
-        }
-        Some(status)
     }
 }
 

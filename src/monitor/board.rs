@@ -1,12 +1,14 @@
 //! What the supervisor publishes, and what it counts of each application.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
+use super::accept_queue::Watched;
 use crate::counters::{Counts, Gauges, Histogram};
 use crate::operator::Status;
 use crate::sys::shared_page::SharedPage;
@@ -17,10 +19,23 @@ const MOST_MARKS: usize = 200;
 /// The server as it is seen from outside.
 #[derive(Debug, Default)]
 pub struct Board {
-    status: Mutex<Option<Status>>,
-    tallies: Mutex<Vec<Arc<Tally>>>,
+    published: Mutex<Option<Arc<Published>>>,
     /// How often the supervisor's loop has come round.
     turns: AtomicU64,
+}
+
+/// How everything was when the supervisor's loop had come round.
+#[derive(Debug)]
+pub struct Published {
+    /// How everything is.
+    pub status: Status,
+    /// What is counted of each application, in the order in which the status has them.
+    pub tallies: Vec<Arc<Tally>>,
+    /// The TCP listeners. They are not kept beyond the next turn: one that is closed must not stay open
+    /// for being looked at.
+    pub listeners: Arc<Vec<Watched>>,
+    /// Where the tasks of the queue are.
+    pub queue: Option<PathBuf>,
 }
 
 /// What has been counted of one application.
@@ -83,26 +98,15 @@ pub struct Mark {
 
 impl Board {
     /// The supervisor's loop has come round, and this is how everything is.
-    pub fn publish(&self, status: Status) {
-        *lock(&self.status) = Some(status);
+    pub fn publish(&self, published: Published) {
+        *lock(&self.published) = Some(Arc::new(published));
         self.turns.fetch_add(1, Ordering::Release);
-    }
-
-    /// Adds an application.
-    pub fn add(&self, tally: Arc<Tally>) {
-        lock(&self.tallies).push(tally);
     }
 
     /// How everything was when it was last published.
     #[must_use]
-    pub fn status(&self) -> Option<Status> {
-        lock(&self.status).clone()
-    }
-
-    /// What has been counted, by application.
-    #[must_use]
-    pub fn tallies(&self) -> Vec<Arc<Tally>> {
-        lock(&self.tallies).clone()
+    pub fn published(&self) -> Option<Arc<Published>> {
+        lock(&self.published).clone()
     }
 
     /// How often the supervisor's loop has come round.

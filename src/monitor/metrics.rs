@@ -5,8 +5,9 @@
 //! client but the method, of which ten are told apart. A part of the server that has figures of its own
 //! adds a function to [`FAMILIES`].
 
-use super::accept_queue::Watched;
-use super::board::{Board, Counted};
+mod apart;
+
+use super::board::{Counted, Published};
 use super::exposition::{Exposition, Format, Kind};
 use super::processes::Process;
 use super::report::Samples;
@@ -21,14 +22,11 @@ pub struct Scrape<'a> {
     pub applications: Vec<(&'a ApplicationStatus, Counted)>,
     /// What was sampled.
     pub samples: &'a Samples,
-    /// The listeners.
-    pub listeners: &'a [Watched],
-    /// The most memory that a worker may have, where that is limited.
-    pub memory_limit: Option<u64>,
+    published: &'a Published,
 }
 
 /// Everything that is written.
-const FAMILIES: [fn(&mut Exposition, &Scrape<'_>); 10] = [
+const FAMILIES: [fn(&mut Exposition, &Scrape<'_>); 13] = [
     requests,
     connections,
     workers,
@@ -38,42 +36,38 @@ const FAMILIES: [fn(&mut Exposition, &Scrape<'_>); 10] = [
     crashes,
     threads,
     queues,
+    apart::jobs,
+    apart::queue,
+    apart::caches,
     processes,
 ];
 
 /// All metrics as text.
-pub fn text(
-    board: &Board,
-    samples: &Samples,
-    listeners: &[Watched],
-    memory_limit: Option<u64>,
-    format: Format,
-) -> Option<String> {
-    let status = board.status()?;
-    let tallies = board.tallies();
-    let applications = status.applications.iter().zip(&tallies);
+pub fn text(published: &Published, samples: &Samples, format: Format) -> String {
+    let status = &published.status;
+    let applications = status.applications.iter().zip(&published.tallies);
     let scrape = Scrape {
-        status: &status,
+        status,
         applications: applications
             .map(|(application, tally)| (application, tally.counted()))
             .collect(),
         samples,
-        listeners,
-        memory_limit,
+        published,
     };
     let mut text = Exposition::new(format);
     for family in FAMILIES {
         family(&mut text, &scrape);
     }
-    Some(text.finish())
+    text.finish()
 }
 
 impl<'a> Scrape<'a> {
-    /// The label `app`, where there are several.
+    /// The label `app`, where there are several, or may be: it does not come and go with them.
     fn label(&self, application: &'a ApplicationStatus) -> &'a str {
-        match self.status.applications.len() {
-            1 => "",
-            _ => &application.name,
+        if self.status.is_fleet {
+            &application.name
+        } else {
+            ""
         }
     }
 
@@ -171,7 +165,7 @@ fn memory(text: &mut Exposition, scrape: &Scrape<'_>) {
             let kinds = [
                 ("pss", Some(weight.pss)),
                 ("private", Some(weight.private)),
-                ("limit", scrape.memory_limit),
+                ("limit", application.memory_limit),
             ];
             for (kind, bytes) in kinds {
                 if let Some(bytes) = bytes {
@@ -256,12 +250,10 @@ fn threads(text: &mut Exposition, scrape: &Scrape<'_>) {
 }
 
 fn queues(text: &mut Exposition, scrape: &Scrape<'_>) {
-    let queues: Vec<_> = scrape
-        .listeners
-        .iter()
+    let listeners = scrape.published.listeners.iter();
+    let queues: Vec<_> = listeners
         .filter_map(|listener| Some((listener, listener.queue()?)))
         .collect();
-    let is_one = scrape.status.applications.len() == 1;
     let families: [(&'static str, &str); 2] = [
         (
             "lowmem_accept_queue",
@@ -275,7 +267,11 @@ fn queues(text: &mut Exposition, scrape: &Scrape<'_>) {
     for (at, (name, help)) in families.into_iter().enumerate() {
         text.family(name, Kind::Gauge, help);
         for (listener, (waiting, most)) in &queues {
-            let app = if is_one { "" } else { &listener.app };
+            let app = if scrape.status.is_fleet {
+                &listener.app
+            } else {
+                ""
+            };
             let labels = [("app", app), ("listener", listener.place.as_str())];
             text.sample(&labels, [waiting, most][at]);
         }

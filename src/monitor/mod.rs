@@ -20,9 +20,10 @@ pub mod orders;
 mod processes;
 mod report;
 mod serve;
+pub mod served;
 
 pub use accept_queue::Watched;
-pub use board::{Board, Tally};
+pub use board::{Board, Published, Tally};
 pub use orders::{Order, Orders};
 pub use processes::Process;
 pub use serve::{Bind, Running, Settings, start};

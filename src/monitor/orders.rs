@@ -5,8 +5,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{self, Receiver, Sender};
 
+use crate::operator;
+
 /// Something to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
     /// Come round once: nothing else is to be done.
     Turn,
@@ -16,6 +18,8 @@ pub enum Order {
     Grow,
     /// One worker less.
     Shrink,
+    /// For one application of several, by its name.
+    Application(String, operator::Order),
 }
 
 /// The supervisor's end: readable when there is an order.

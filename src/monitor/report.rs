@@ -2,14 +2,19 @@
 //! read at each scrape, the last minute's rate and times, and the history.
 
 use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::{MutexGuard, PoisonError};
 
 use rustix::process::Pid;
 use serde::Serialize;
 
-use super::board::{Board, Mark};
+use lowmem_serve_cache::disk_use;
+
+use super::board::{Board, Mark, Published};
 use super::history::{History, Shown};
+use super::served;
 use crate::counters::{Counts, Histogram};
 use crate::operator::Status;
 use crate::sys::weight::{self, Weight};
@@ -29,6 +34,39 @@ struct Inner {
     weights: HashMap<i32, Weight>,
     /// All durations at the last samples, the oldest first.
     durations: Vec<Histogram>,
+    queue: Option<QueueFiles>,
+    /// What each cache's files take, and may take.
+    caches: HashMap<PathBuf, (u64, u64)>,
+}
+
+/// The most tasks that are counted: to list more would keep the status server from answering.
+const MOST_TASKS: usize = 100_000;
+
+/// Files of the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueFiles {
+    /// Tasks that wait or run.
+    tasks: u64,
+    /// Tasks that were given up.
+    pub dead: u64,
+}
+
+impl QueueFiles {
+    fn of(directory: &Path) -> Self {
+        let count = |part| {
+            let files = fs::read_dir(directory.join(part)).into_iter().flatten();
+            files.take(MOST_TASKS).count() as u64
+        };
+        Self {
+            tasks: count("tasks"),
+            dead: count("dead"),
+        }
+    }
+
+    /// Tasks that wait, if so many run.
+    pub fn waiting(&self, running: u64) -> u64 {
+        self.tasks.saturating_sub(running)
+    }
 }
 
 /// How fast requests were answered lately.
@@ -62,13 +100,14 @@ pub struct Everything {
 impl Samples {
     /// Takes a sample.
     pub fn take(&self, board: &Board) {
-        let Some(status) = board.status() else {
+        let Some(published) = board.published() else {
             return;
         };
-        let counts = all_counts(board);
+        let status = &published.status;
+        let counts = all_counts(&published);
         let mut lines = Vec::new();
         let mut weights = HashMap::new();
-        let has_several = status.applications.len() > 1;
+        let has_several = status.is_fleet;
         for application in &status.applications {
             for worker in &application.workers {
                 let weight = worker.pid.and_then(Pid::from_raw).and_then(weight::weigh);
@@ -83,13 +122,18 @@ impl Samples {
                 }
             }
         }
+        let caches = counts.caches.values().map(|cache| &cache.directory);
+        let caches = caches.filter_map(|own| Some((own.clone(), disk_use(own)?)));
+        let caches: HashMap<_, _> = caches.collect();
+        let queue = published.queue.as_deref().map(QueueFiles::of);
         let mut inner = self.lock();
+        (inner.caches, inner.queue) = (caches, queue);
         inner.durations.push(counts.durations());
         if inner.durations.len() > RECENT {
             inner.durations.remove(0);
         }
         let pace = inner.pace();
-        let connections = connections(board);
+        let connections = connections(&published);
         let micros = |seconds: Option<f64>| (seconds.unwrap_or_default() * 1e6) as u32;
         let mut sample = vec![
             ("rate".to_owned(), pace.rate.round() as u32),
@@ -111,6 +155,50 @@ impl Samples {
         let weight = Pid::from_raw(pid).and_then(weight::weigh)?;
         inner.weights.insert(pid, weight);
         Some(weight)
+    }
+
+    /// The queue's files when they were last counted.
+    pub fn queue(&self) -> Option<QueueFiles> {
+        self.lock().queue
+    }
+
+    /// What a cache's files take of the disk, and may take. One that is new is looked at now.
+    pub fn cache(&self, directory: &Path) -> Option<(u64, u64)> {
+        let known = self.lock().caches.get(directory).copied();
+        known.or_else(|| {
+            let found = disk_use(directory)?;
+            self.lock().caches.insert(directory.to_owned(), found);
+            Some(found)
+        })
+    }
+
+    /// How everything is, with what the supervisor does not look at: what was counted by now, and what
+    /// was sampled.
+    pub fn whole(&self, published: &Published) -> Status {
+        let mut status = published.status.clone();
+        let applications = status.applications.iter_mut();
+        for (application, tally) in applications.zip(&published.tallies) {
+            served::add(application, tally);
+            for worker in &mut application.workers {
+                let weight = worker.pid.and_then(|pid| self.weight(pid));
+                worker.memory = weight.map(|weight| weight.private);
+            }
+        }
+        self.add_files(&mut status);
+        status
+    }
+
+    fn add_files(&self, status: &mut Status) {
+        if let (Some(queue), Some(files)) = (&mut status.queue, self.queue()) {
+            queue.waiting = Some(files.waiting(queue.running));
+            queue.dead = Some(files.dead);
+        }
+        let applications = status.applications.iter_mut();
+        for cache in applications.flat_map(|own| &mut own.caches) {
+            if let Some((disk, most)) = self.cache(cache.directory.as_ref()) {
+                (cache.bytes, cache.limit) = (Some(disk), Some(most));
+            }
+        }
     }
 
     /// How fast requests are answered.
@@ -150,18 +238,17 @@ impl Inner {
 }
 
 /// The counts of all applications together.
-pub fn all_counts(board: &Board) -> Counts {
+fn all_counts(published: &Published) -> Counts {
     let mut all = Counts::default();
-    for tally in board.tallies() {
+    for tally in &published.tallies {
         let counted = tally.counted();
         all.merge(&counted.counts());
     }
     all
 }
 
-fn connections(board: &Board) -> u32 {
-    let tallies = board.tallies();
-    let open = tallies.iter().map(|tally| {
+fn connections(published: &Published) -> u32 {
+    let open = published.tallies.iter().map(|tally| {
         let counted = tally.counted();
         let open = counted.gauges().map(|(_, now)| now.active + now.parked);
         open.sum::<u64>()

@@ -22,7 +22,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::LocalSet;
 use tokio::time::{interval, sleep, timeout};
 
-use super::accept_queue::Watched;
 use super::answers::Monitor;
 use super::board::Board;
 use super::history;
@@ -67,8 +66,6 @@ pub struct Settings {
     pub bind: Bind,
     /// With this token, workers may be recycled, added and removed.
     pub token: Option<String>,
-    /// `--max-rss`
-    pub memory_limit: Option<u64>,
 }
 
 /// The running status server, until it is dropped at the end of the process.
@@ -88,12 +85,7 @@ enum Listening {
 ///
 /// # Errors
 /// The address cannot be bound, or there can be no thread.
-pub fn start(
-    settings: &Settings,
-    board: Arc<Board>,
-    orderer: Orderer,
-    listeners: Vec<Watched>,
-) -> io::Result<Running> {
+pub fn start(settings: &Settings, board: Arc<Board>, orderer: Orderer) -> io::Result<Running> {
     let (listening, place, file) = bind(&settings.bind)?;
     let settings = settings.clone();
     thread::Builder::new()
@@ -107,10 +99,8 @@ pub fn start(
             let monitor = Rc::new(Monitor {
                 board,
                 orderer,
-                listeners,
                 samples: Rc::new(Samples::default()),
                 token: settings.token,
-                memory_limit: settings.memory_limit,
             });
             let served = runtime
                 .and_then(|runtime| LocalSet::new().block_on(&runtime, serve(monitor, listening)));

@@ -10,6 +10,7 @@ pub mod client;
 pub mod find;
 pub mod place;
 mod status;
+mod work;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,7 @@ use crate::jobs::report::Overview;
 
 pub use place::OperatorSocket;
 pub use status::{ApplicationStatus, Served, Serving, Stage, Status, VERSION, WorkerStatus};
+pub use work::{CacheStatus, JobStatus, LastRun, QueueStatus};
 
 /// The longest request line.
 pub const MOST_REQUEST: usize = 64 * 1024;
@@ -72,6 +74,21 @@ pub enum Order {
     Sleep,
     /// Start the workers of one that sleeps.
     Wake,
+}
+
+impl Order {
+    /// The order that a word of the command line names.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        Some(match word {
+            "reload" => Self::Reload,
+            "stop" => Self::Stop,
+            "start" => Self::Start,
+            "sleep" => Self::Sleep,
+            "wake" => Self::Wake,
+            _ => return None,
+        })
+    }
 }
 
 /// What it answers.

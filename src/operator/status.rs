@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::work::{CacheStatus, JobStatus, QueueStatus};
+
 /// The version of this form.
 pub const VERSION: u32 = 1;
 
@@ -23,6 +25,15 @@ pub struct Status {
     pub memory: Option<u64>,
     /// What it serves.
     pub applications: Vec<ApplicationStatus>,
+    /// It serves what a settings file has in `[apps]`, be it one application or several.
+    #[serde(default)]
+    pub is_fleet: bool,
+    /// Its jobs.
+    #[serde(default)]
+    pub jobs: Vec<JobStatus>,
+    /// Its queue, if it has one.
+    #[serde(default)]
+    pub queue: Option<QueueStatus>,
 }
 
 /// An application.
@@ -38,6 +49,9 @@ pub struct ApplicationStatus {
     /// How often a worker of it has died.
     #[serde(default)]
     pub deaths: u64,
+    /// The most memory of its own that a worker may have.
+    #[serde(default)]
+    pub memory_limit: Option<u64>,
     /// Where it is reached: `http://127.0.0.1:8000`.
     pub places: Vec<String>,
     /// How many workers it should have.
@@ -46,6 +60,9 @@ pub struct ApplicationStatus {
     pub workers: Vec<WorkerStatus>,
     /// What was counted, with `--status-bind`.
     pub served: Option<Served>,
+    /// Its caches on disk, with `--status-bind`.
+    #[serde(default)]
+    pub caches: Vec<CacheStatus>,
 }
 
 /// What an application's workers have done, those that have ended among them.

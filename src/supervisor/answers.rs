@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::Supervisor;
 use super::application::Application;
+use super::jobs::Jobs;
 use super::pool::{Cause, Event};
 use crate::operator::{JobsRequest, Order, Reply, Request, Serving, Status, VERSION};
 use crate::sys::weight;
@@ -27,7 +28,7 @@ impl Supervisor<'_> {
         }
     }
 
-    fn tell_all(&mut self, event: Event) {
+    pub(super) fn tell_all(&mut self, event: Event) {
         if self.fleet.is_some() {
             return self.tell_fleet(event);
         }
@@ -37,7 +38,7 @@ impl Supervisor<'_> {
     }
 
     /// Does with one application what its operator wants.
-    fn order(&mut self, name: &str, order: Order) -> Reply {
+    pub(super) fn order(&mut self, name: &str, order: Order) -> Reply {
         let Some(application) = self.named(name) else {
             let names = self.applications.iter().filter_map(Application::name);
             let names: Vec<_> = names.collect();
@@ -151,6 +152,9 @@ impl Supervisor<'_> {
             uptime: self.began.elapsed().as_secs_f64(),
             memory: weighs.then(own_weight).flatten(),
             applications: applications.map(|own| own.status(weighs)).collect(),
+            is_fleet: self.fleet.is_some(),
+            jobs: self.jobs.as_deref().map(Jobs::shown).unwrap_or_default(),
+            queue: self.jobs.as_deref().and_then(Jobs::shown_queue),
         }
     }
 }

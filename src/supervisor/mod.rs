@@ -46,7 +46,7 @@ use rustix::process::Pid;
 use self::application::Application;
 use self::fleet::Fleet;
 use self::jobs::Jobs;
-use self::monitored::{Monitored, watched};
+use self::monitored::Monitored;
 use self::notice::Parent;
 use self::operator::Operator;
 use self::pool::Event;
@@ -104,15 +104,16 @@ pub fn run(members: Vec<Member>, work: Work, reread: &Reread<'_>) -> io::Result<
         package: launch.package.clone(),
         ..config.worker.clone()
     };
-    let watched = watched(&members)?;
     let applications = members.into_iter();
     let applications = applications.map(|member| Application::new(member, reread));
     let mut applications: Vec<_> = applications.collect::<io::Result<_>>()?;
-    let status = config.status.as_ref();
-    let monitored = status.map(|status| Monitored::start(status, &mut applications, watched));
+    let monitored = config.status.as_ref().map(Monitored::start).transpose()?;
+    if monitored.is_some() {
+        applications.iter_mut().for_each(Application::count);
+    }
     let mut supervisor = Supervisor {
         applications,
-        monitored: monitored.transpose()?,
+        monitored,
         jobs: Jobs::open(&config.jobs, worker, &launch)?.map(Box::new),
         grace: config.worker.graceful_shutdown,
         ..Supervisor::new(parent, config.operator.as_ref())?
@@ -123,13 +124,14 @@ pub fn run(members: Vec<Member>, work: Work, reread: &Reread<'_>) -> io::Result<
 /// Serves several applications until the server is told to stop.
 pub fn run_fleet(
     fleet: &config::Fleet,
-    operator: Option<&OperatorSocket>,
+    whole: &Config,
     catalog: &dyn Catalog,
     reread: &Reread<'_>,
 ) -> io::Result<Exit> {
     let mut supervisor = Supervisor {
         fleet: Some(Fleet::new(fleet, catalog, reread)?),
-        ..Supervisor::new(Parent::OfWorkers, operator)?
+        monitored: whole.status.as_ref().map(Monitored::start).transpose()?,
+        ..Supervisor::new(Parent::OfWorkers, whole.operator.as_ref())?
     };
     supervisor.add_known()?;
     supervisor.serve()

@@ -2,15 +2,19 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use tracing::info;
+use tracing::{info, warn};
 
+use super::Supervisor;
 use super::application::Application;
+use super::jobs::Jobs;
 use super::pool::Event;
-use super::{Member, Supervisor};
 use crate::config::BoundListener;
-use crate::monitor::{self, Board, Order, Orders, Running, Settings, Watched, orders};
+use crate::monitor::{self, Board, Order, Orders, Published, Running, Settings, Watched, orders};
+use crate::net::Listeners;
+use crate::operator::Reply;
 use crate::telemetry::paint::bold;
 
 /// A running status server.
@@ -18,23 +22,20 @@ use crate::telemetry::paint::bold;
 pub(super) struct Monitored {
     board: Arc<Board>,
     orders: Orders,
+    /// The listeners whose queues are shown.
+    watched: Arc<Vec<Watched>>,
+    /// Whose they are.
+    watched_of: Vec<Weak<Listeners>>,
     /// Holds the file of a Unix socket.
     _running: Running,
 }
 
 impl Monitored {
-    /// Starts it, and has the applications counted.
-    pub(super) fn start(
-        settings: &Settings,
-        applications: &mut [Application<'_>],
-        watched: Vec<Watched>,
-    ) -> io::Result<Self> {
+    /// Starts it.
+    pub(super) fn start(settings: &Settings) -> io::Result<Self> {
         let board = Arc::new(Board::default());
-        for application in applications {
-            board.add(application.tally());
-        }
         let (orderer, orders) = orders::pair()?;
-        let running = monitor::start(settings, Arc::clone(&board), orderer, watched);
+        let running = monitor::start(settings, Arc::clone(&board), orderer);
         let running = running.map_err(|reason| {
             let why = format!(
                 "Cannot open the status server on {}: {reason}",
@@ -46,8 +47,25 @@ impl Monitored {
         Ok(Self {
             board,
             orders,
+            watched: Arc::default(),
+            watched_of: Vec::new(),
             _running: running,
         })
+    }
+
+    /// Looks at the listeners that there are by now, and at no others.
+    fn watch(&mut self, applications: &[Application<'_>]) {
+        let is_same = |(known, own): (&Weak<Listeners>, &Application<'_>)| {
+            Weak::ptr_eq(known, &Rc::downgrade(own.listeners()))
+        };
+        let known = self.watched_of.iter().zip(applications);
+        if self.watched_of.len() == applications.len() && known.into_iter().all(is_same) {
+            return;
+        }
+        let all = applications.iter();
+        self.watched_of = all.map(|own| Rc::downgrade(own.listeners())).collect();
+        let watched = applications.iter().flat_map(watched);
+        self.watched = Arc::new(watched.collect());
     }
 }
 
@@ -66,40 +84,57 @@ impl Supervisor<'_> {
         for order in monitored.orders.take() {
             let event = match order {
                 Order::Turn => continue,
+                Order::Application(name, order) => {
+                    if let Reply::Refused(why) = self.order(&name, order) {
+                        warn!("The status page has ordered what cannot be done: {why}");
+                    }
+                    continue;
+                }
                 Order::Recycle => Event::Recycle,
                 Order::Grow => Event::Grow,
                 Order::Shrink => Event::Shrink,
             };
-            for application in &mut self.applications {
-                application.on(event);
-            }
+            self.tell_all(event);
         }
     }
 
     /// Shows how everything is.
-    pub(super) fn publish(&self) {
-        if let Some(monitored) = &self.monitored {
-            self.applications.iter().for_each(Application::tell_tally);
-            monitored.board.publish(self.status(false));
-        }
+    pub(super) fn publish(&mut self) {
+        let Some(mut monitored) = self.monitored.take() else {
+            return;
+        };
+        self.applications.iter().for_each(Application::tell_tally);
+        monitored.watch(&self.applications);
+        let queue = self.jobs.as_deref().and_then(Jobs::queue_directory);
+        monitored.board.publish(Published {
+            status: self.status(false),
+            tallies: self
+                .applications
+                .iter_mut()
+                .map(Application::tally)
+                .collect(),
+            listeners: Arc::clone(&monitored.watched),
+            queue: queue.map(ToOwned::to_owned),
+        });
+        self.monitored = Some(monitored);
     }
 }
 
-/// The TCP listeners, for a look at their queues. A Unix socket's is not told by the kernel.
-pub(super) fn watched(members: &[Member]) -> io::Result<Vec<Watched>> {
-    let mut watched = Vec::new();
-    for member in members.iter().filter(|own| own.config.status.is_some()) {
-        let kinds = member.listeners.kinds();
-        let sockets = kinds.iter().zip(member.listeners.descriptors());
-        for (_, socket) in sockets.filter(|(kind, _)| **kind == BoundListener::Tcp) {
-            watched.push(Watched {
-                app: member.config.worker.app.clone(),
-                place: place(socket),
-                socket: socket.try_clone_to_owned()?,
-            });
-        }
-    }
-    Ok(watched)
+/// An application's TCP listeners, for a look at their queues. A Unix socket's is not told by the kernel.
+fn watched(application: &Application<'_>) -> Vec<Watched> {
+    let listeners = application.listeners();
+    let kinds = listeners.kinds();
+    let sockets = kinds.iter().zip(listeners.descriptors());
+    let sockets = sockets.filter(|(kind, _)| **kind == BoundListener::Tcp);
+    // Without a descriptor left its queue is not shown.
+    let watched = sockets.filter_map(|(_, socket)| {
+        Some(Watched {
+            app: application.shown_name().to_owned(),
+            place: place(socket),
+            socket: socket.try_clone_to_owned().ok()?,
+        })
+    });
+    watched.collect()
 }
 
 fn place(socket: BorrowedFd<'_>) -> String {

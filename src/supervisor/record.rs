@@ -2,9 +2,7 @@
 
 use super::notice::{reason_word, recycled_line};
 use super::pool::{Notice, WorkerId};
-use crate::counters::{Counts, Gauges, Page};
 use crate::monitor::Tally;
-use crate::operator::Served;
 use crate::sys::process::Ending;
 
 /// Counts what a notice tells.
@@ -49,30 +47,4 @@ fn how(ending: Ending) -> String {
             None => number.to_string(),
         },
     }
-}
-
-/// What an application's workers have done.
-pub(super) fn served(tally: &Tally) -> Served {
-    let counted = tally.counted();
-    let counts = counted.counts();
-    let sum = |of: fn(&Gauges) -> u64| counted.gauges().map(|(_, now)| of(&now)).sum();
-    Served {
-        requests: counts.total(),
-        failed: counts.failed(),
-        active_requests: sum(|now| now.active_requests),
-        active: sum(|now| now.active),
-        parked: sum(|now| now.parked),
-        websockets: sum(|now| now.websockets),
-        handed_over: counts.handed_over,
-        recycles: counted.recycles.values().sum(),
-        crashes: counted.crashes.values().sum(),
-        stalls: counted.stalls,
-    }
-}
-
-/// How many requests a worker has answered.
-pub(super) fn requests(page: &Page) -> u64 {
-    let mut counts = Counts::default();
-    counts.add(page);
-    counts.total()
 }

@@ -142,6 +142,9 @@ mod tests {
             uptime: 0.0,
             memory: Some(1_000_000),
             applications: Vec::new(),
+            is_fleet: false,
+            jobs: Vec::new(),
+            queue: None,
         }
     }
 

@@ -34,6 +34,12 @@ const SMALLEST_SEGMENT: u64 = 64 << 10;
 /// A value of at most this part of the cache's size is kept.
 const LARGEST_PART: u64 = 8;
 
+/// The unit of `st_blocks`.
+const BLOCK: u64 = 512;
+
+/// Files of a cache, with room for some that others have put there.
+const MOST_FILES: usize = 4 * SEGMENTS as usize;
+
 const NFS: i64 = 0x6969;
 const SMB: i64 = 0x517B;
 const SMB2: i64 = 0xFE53_4D42;
@@ -124,6 +130,20 @@ pub(crate) fn read_settings(directory: &Path) -> Option<Settings> {
     let size = lines.next()?.strip_prefix("size ")?.parse().ok()?;
     let owner = lines.next()?.strip_prefix("owner ")?.to_owned();
     Some(Settings { size, owner })
+}
+
+/// What the disk counts of a cache's files, and what they may take, in bytes; looked at from outside,
+/// without opening it.
+#[must_use]
+pub fn disk_use(directory: &Path) -> Option<(u64, u64)> {
+    let settings = read_settings(directory)?;
+    let files = fs::read_dir(directory).ok()?.flatten();
+    let blocks = files
+        .take(MOST_FILES)
+        .filter_map(|entry| entry.metadata().ok())
+        .filter(fs::Metadata::is_file)
+        .map(|found| found.blocks());
+    Some((blocks.sum::<u64>() * BLOCK, settings.size))
 }
 
 fn write_settings(directory: &Path, settings: &Settings) -> io::Result<()> {

@@ -22,7 +22,7 @@ mod record;
 mod segments;
 mod store;
 
-pub use directory::{Settings, names, refuse_network_filesystem};
+pub use directory::{Settings, disk_use, names, refuse_network_filesystem};
 pub use error::OpenError;
 pub use lease::Lease;
 pub use record::{Kind, Record};

@@ -335,3 +335,17 @@ fn the_newest_value_wins_against_a_model_in_a_random_walk_of_two_processes() {
     });
     assert!(kept.count() * 10 > model.len() * 9);
 }
+
+#[test]
+fn what_a_cache_takes_of_the_disk_is_seen_from_outside() {
+    let folder = Folder::new("use");
+    assert_eq!(disk_use(&folder.0), None);
+    let mut store = folder.open(4 << 20);
+    let (before, size) = disk_use(&folder.0).unwrap();
+    assert_eq!(size, 4 << 20);
+    for key in 0..64u32 {
+        put(&mut store, &key.to_le_bytes(), &[7; 8 << 10], SECOND);
+    }
+    let (after, _) = disk_use(&folder.0).unwrap();
+    assert!(after >= before + ((64 * 8) << 10), "{before} {after}");
+}

@@ -31,11 +31,8 @@ const ONLY_ALONE: [&str; 7] = [
     "queue_max_memory",
 ];
 
-/// What shows the workers of one application.
-const STATUS: [&str; 2] = ["status_bind", "status_control"];
-
 /// What is the whole server's, and not one application's.
-const ONLY_ALL: [&str; 1] = ["operator_socket"];
+const ONLY_ALL: [&str; 3] = ["operator_socket", "status_bind", "status_control"];
 
 /// What to tell the author of a setting that an application has only alone.
 pub(super) fn only_alone(key: &str) -> String {
@@ -63,11 +60,6 @@ pub(super) fn entry(
     let id = option.get_id().as_str();
     if whose != Whose::Alone && ONLY_ALONE.contains(&id) {
         return Err(only_alone(key));
-    }
-    if whose != Whose::Alone && STATUS.contains(&id) {
-        return Err(format!(
-            "{key}: a server of several applications has no status page; lowmem-serve apps shows them"
-        ));
     }
     if whose == Whose::Application && ONLY_ALL.contains(&id) {
         return Err(format!(

@@ -102,7 +102,7 @@ impl<'a> Application<'a> {
     /// Counts where stalls are watched for: the watch looks at the counters.
     fn count_for_the_watch(&mut self) {
         if self.parts.watching.is_some() {
-            self.tally();
+            self.count();
         }
     }
 
@@ -264,7 +264,7 @@ impl<'a> Application<'a> {
             Action::Kill(id) => self.workforce.kill(id),
             Action::Weigh(id) => return Some(Event::Weighed(id, self.workforce.weigh(id))),
             Action::Say(notice) => {
-                self.count(notice);
+                self.note(notice);
                 if matches!(notice, Notice::Died(..) | Notice::CannotStart(..)) {
                     self.deaths += 1;
                 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Application;
 use crate::counters::Gauges;
-use crate::monitor::Tally;
+use crate::monitor::{Tally, served};
 use crate::operator::{ApplicationStatus, Serving, WorkerStatus};
 use crate::supervisor::pool::{Notice, View, WorkerId};
 use crate::supervisor::record;
@@ -12,7 +12,7 @@ use crate::supervisor::watching::Watching;
 
 impl Application<'_> {
     /// What it is called.
-    pub(super) fn shown_name(&self) -> &str {
+    pub(in crate::supervisor) fn shown_name(&self) -> &str {
         self.name().unwrap_or(self.workforce.application())
     }
 
@@ -36,25 +36,36 @@ impl Application<'_> {
         self.pool.wanted()
     }
 
-    /// What an operator is shown of it; weighing its workers takes the kernel a while.
+    /// From now on it is counted: before its first worker is started, or that is not.
+    pub(in crate::supervisor) fn count(&mut self) {
+        self.tally();
+    }
+
+    /// What an operator is shown of it; weighing its workers takes the kernel a while, and adding up
+    /// what they have counted takes some time, too.
     pub(in crate::supervisor) fn status(&self, weighs: bool) -> ApplicationStatus {
         let views = self.pool.views();
         let workers = views.map(|view| self.worker_status(view, weighs));
-        ApplicationStatus {
+        let mut status = ApplicationStatus {
             name: self.shown_name().to_owned(),
             state: self.serving(),
             pss: weighs.then(|| self.workforce.pss()).flatten(),
             deaths: self.deaths,
+            memory_limit: self.parts.settings.recycle.max_rss,
             places: self.parts.banner.places.clone(),
             workers_wanted: self.wanted(),
             workers: workers.collect(),
-            served: self.tally.as_deref().map(record::served),
+            served: None,
+            caches: Vec::new(),
+        };
+        if let Some(tally) = self.tally.as_deref().filter(|_| weighs) {
+            self.tell_tally();
+            served::add(&mut status, tally);
         }
+        status
     }
 
     pub(super) fn worker_status(&self, view: View, weighs: bool) -> WorkerStatus {
-        let page = self.workforce.page(view.id);
-        let now = page.map(|page| Gauges::of(page));
         let weight = || self.workforce.weight(view.id);
         WorkerStatus {
             pid: self.workforce.own_pid(view.id),
@@ -62,8 +73,8 @@ impl Application<'_> {
             stage: view.stage,
             age: view.since.map(|since| since.elapsed().as_secs_f64()),
             memory: weighs.then(weight).flatten(),
-            requests: page.map(|page| record::requests(page)),
-            connections: now.map(|now| now.active + now.parked),
+            requests: None,
+            connections: None,
             is_stalled: self.stalls(view.id),
         }
     }
@@ -115,7 +126,7 @@ impl Application<'_> {
         watching.is_some_and(|watching| watching.is_stalled(id))
     }
 
-    pub(super) fn count(&self, notice: Notice) {
+    pub(super) fn note(&self, notice: Notice) {
         if let Some(tally) = &self.tally {
             record::note(tally, notice, |id| self.workforce.pid(id));
         }

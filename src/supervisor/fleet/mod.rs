@@ -159,6 +159,9 @@ impl<'a> Supervisor<'a> {
             let sharer = fleet.sharer(&member);
             let mut added = Application::new(member, fleet.reread)?;
             added.share(sharer);
+            if self.monitored.is_some() {
+                added.count();
+            }
             self.applications.push(added);
         }
         Ok(())
@@ -267,6 +270,9 @@ impl<'a> Supervisor<'a> {
                 Ok(mut added) => {
                     info!("It is new in the settings.");
                     added.share(sharer);
+                    if self.monitored.is_some() {
+                        added.count();
+                    }
                     self.applications.push(added);
                 }
                 Err(why) => error!("It cannot be served: {why}"),

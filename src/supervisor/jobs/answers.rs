@@ -1,7 +1,9 @@
 //! What operators are answered about jobs.
 
+use jiff::Timestamp;
+
 use super::policy::Event;
-use super::{Jobs, Purpose, millis, now};
+use super::{Jobs, Plan, Purpose, millis, now};
 use crate::jobs::report::{JobView, Overview, QueueView, Running, VERSION};
 use crate::operator::{JobsRequest, Reply};
 
@@ -106,21 +108,26 @@ impl Jobs {
 
     fn job_view(&self, at: usize) -> JobView {
         let plan = &self.plans[at];
+        let own = |purpose: &Purpose| matches!(purpose, Purpose::Job(own) if *own == at);
+        JobView {
+            name: plan.job.name.clone(),
+            run: plan.job.target.typed(),
+            schedule: plan.job.schedule.to_string(),
+            next: self.next(plan),
+            running: self.running(own).pop(),
+            last: plan.records.last().cloned(),
+        }
+    }
+
+    /// When a job is due: by its schedule, or to be tried again.
+    pub(super) fn next(&self, plan: &Plan) -> Option<Timestamp> {
         let retry = plan.policy.retry_at().and_then(|retry| {
             let now = now();
             now.wall
                 .checked_add(retry.saturating_duration_since(now.steady))
                 .ok()
         });
-        let own = |purpose: &Purpose| matches!(purpose, Purpose::Job(own) if *own == at);
-        JobView {
-            name: plan.job.name.clone(),
-            run: plan.job.target.typed(),
-            schedule: plan.job.schedule.to_string(),
-            next: plan.policy.due().into_iter().chain(retry).min(),
-            running: self.running(own).pop(),
-            last: plan.records.last().cloned(),
-        }
+        plan.policy.due().into_iter().chain(retry).min()
     }
 
     fn running(&self, is_meant: impl Fn(&Purpose) -> bool) -> Vec<Running> {

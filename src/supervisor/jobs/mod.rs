@@ -12,6 +12,7 @@ mod output;
 mod policy;
 mod queue;
 mod run;
+mod shown;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -25,6 +26,7 @@ use self::alarm::Alarm;
 use self::policy::{Action, Cause, Event, Now, Policy};
 use self::queue::{Claimed, Tasks};
 use self::run::{Order, Run};
+use self::shown::{Results, last_success};
 use crate::config::WorkerConfig;
 use crate::control::RunConfig;
 use crate::figures::Megabytes;
@@ -45,6 +47,8 @@ pub(super) struct Jobs {
     state: StateDirectory,
     plans: Vec<Plan>,
     tasks: Option<Tasks>,
+    /// Runs of tasks that have ended.
+    task_results: Results,
     runs: Vec<(Purpose, Run)>,
     alarm: Alarm,
     shutdown: Option<Shutdown>,
@@ -61,6 +65,10 @@ struct Plan {
     number: u64,
     running: Option<Begun>,
     records: Vec<Record>,
+    /// Runs that have ended since the server was started.
+    results: Results,
+    /// When a run was last done, in seconds since 1970.
+    last_success: Option<f64>,
 }
 
 /// What a run is for.
@@ -111,6 +119,7 @@ impl Jobs {
             plans: plans.collect(),
             state,
             tasks,
+            task_results: Results::default(),
             runs: Vec::new(),
             alarm: Alarm::new()?,
             shutdown: None,
@@ -192,6 +201,7 @@ impl Jobs {
         match purpose {
             Purpose::Job(at) => self.job_ended(at, record, now),
             Purpose::Task(task) => {
+                self.task_results.add(record.outcome);
                 let tasks = self.tasks.as_mut();
                 let next = tasks.and_then(|tasks| tasks.ended(&task, record.outcome, millis(now)));
                 tell(&target, &record, next.as_deref());
@@ -317,6 +327,7 @@ impl Jobs {
             Ok(run) => self.runs.push((Purpose::Task(task), run)),
             Err(reason) => {
                 error!("The task {} cannot be started: {reason}", task.id);
+                self.task_results.add(Outcome::NotStarted);
                 if let Some(tasks) = &mut self.tasks {
                     tasks.ended(&task, Outcome::NotStarted, millis(now));
                 }
@@ -420,7 +431,10 @@ impl Plan {
                 .as_ref()
                 .map(|kept| kept.records.clone())
                 .unwrap_or_default(),
+            results: Results::default(),
+            last_success: None,
         };
+        plan.last_success = last_success(&plan.records);
         let begun = kept.and_then(|kept| kept.running);
         if let Some(begun) = begun.filter(|begun| !plan.has_record_of(begun)) {
             let record = Record {
@@ -443,6 +457,8 @@ impl Plan {
     }
 
     fn add(&mut self, record: Record) {
+        self.results.add(record.outcome);
+        self.last_success = last_success(std::slice::from_ref(&record)).or(self.last_success);
         self.records.push(record);
         let surplus = self.records.len().saturating_sub(MOST_RECORDS);
         self.records.drain(..surplus);

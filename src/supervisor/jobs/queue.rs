@@ -261,6 +261,11 @@ impl Tasks {
         files.count().saturating_sub(self.running.len())
     }
 
+    /// Where its files are: `tasks/`, `dead/`, and more.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Tasks that were given up.
     pub(super) fn dead(&self) -> Vec<Dead> {
         let entries = fs::read_dir(self.directory.join("dead"))

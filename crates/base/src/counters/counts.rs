@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::{BOUNDS, BUCKETS, Key, Page, Series};
+use super::{BOUNDS, BUCKETS, CacheCounts, Cached, Key, Page, Series};
 
 /// Counters of one worker, or of several together.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -13,6 +13,8 @@ pub struct Counts {
     pub requests: BTreeMap<Key, Histogram>,
     /// Connections that have moved to a successor.
     pub handed_over: u64,
+    /// Caches on disk, by their names.
+    pub caches: BTreeMap<String, Cached>,
 }
 
 /// How often something took how long.
@@ -62,6 +64,9 @@ impl Counts {
                 self.requests.entry(key).or_default().add_series(series);
             }
         }
+        for cached in page.caches.iter().filter_map(CacheCounts::value) {
+            self.caches.entry(cached.name()).or_default().add(&cached);
+        }
     }
 
     /// Adds other ones.
@@ -69,6 +74,9 @@ impl Counts {
         self.handed_over += other.handed_over;
         for (key, histogram) in &other.requests {
             self.requests.entry(*key).or_default().add(histogram);
+        }
+        for (name, cached) in &other.caches {
+            self.caches.entry(name.clone()).or_default().add(cached);
         }
     }
 

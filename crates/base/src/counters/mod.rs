@@ -8,6 +8,7 @@
 //!
 //! Without counting nothing is mapped, and [`mine`] is `None`.
 
+mod caches;
 mod counts;
 mod key;
 
@@ -15,6 +16,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+pub use caches::{CacheCounts, Cached};
 pub use counts::{Counts, Gauges, Histogram};
 pub use key::Key;
 
@@ -42,6 +44,7 @@ pub struct Page {
     /// Connections that it has given to its successor.
     handed_over: AtomicU64,
     series: [Series; SERIES],
+    caches: [CacheCounts; caches::CACHES],
 }
 
 /// Figures that go up and down, as they were when the worker last came to write them.

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use super::*;
 use crate::sys::shared_page::SharedPage;
 
@@ -83,4 +85,56 @@ fn quantiles_are_those_that_prometheus_would_estimate() {
     times.observe(Duration::from_secs(60));
     assert_eq!(times.since(&before).count(), 1);
     assert_eq!(times.since(&before).quantile(0.5), Some(10.0));
+}
+
+#[test]
+fn caches_are_counted_by_their_directories_and_added_up_by_their_names() {
+    let page = SharedPage::new().unwrap();
+    let pages = page.cache("/var/cache/pages".as_ref()).unwrap();
+    pages.read(true);
+    pages.read(false);
+    pages.stored();
+    let again = page.cache("/var/cache/pages".as_ref()).unwrap();
+    again.read(true);
+    page.cache("/srv/pages".as_ref()).unwrap().read(true);
+    page.cache("/srv/thumbs".as_ref()).unwrap().stored();
+    let caches = counts(&page).caches;
+    assert_eq!(caches.keys().collect::<Vec<_>>(), ["pages", "thumbs"]);
+    let pages = &caches["pages"];
+    assert_eq!((pages.hits, pages.misses, pages.sets), (3, 1, 1));
+    assert_eq!(caches["thumbs"].directory, Path::new("/srv/thumbs"));
+}
+
+#[test]
+fn a_cache_for_which_there_is_no_place_is_not_counted() {
+    let page = SharedPage::new().unwrap();
+    assert!(page.cache("".as_ref()).is_none());
+    assert!(
+        page.cache(format!("/{}", "x".repeat(256)).as_ref())
+            .is_none()
+    );
+    let longest = format!("/{}", "x".repeat(255));
+    assert!(page.cache(longest.as_ref()).is_some());
+    for number in 1..16 {
+        assert!(page.cache(format!("/{number}").as_ref()).is_some());
+    }
+    assert!(page.cache("/one-more".as_ref()).is_none());
+    assert_eq!(counts(&page).caches.len(), 16);
+}
+
+#[test]
+fn threads_count_in_one_cache_without_loss() {
+    let page = std::sync::Arc::new(SharedPage::new().unwrap());
+    let threads = [0; 4].map(|_| {
+        let page = std::sync::Arc::clone(&page);
+        std::thread::spawn(move || {
+            for _ in 0..1_000 {
+                page.cache("/cache/pages".as_ref()).unwrap().read(true);
+            }
+        })
+    });
+    threads
+        .into_iter()
+        .for_each(|thread| thread.join().unwrap());
+    assert_eq!(counts(&page).caches["pages"].hits, 4_000);
 }

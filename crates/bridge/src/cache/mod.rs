@@ -5,6 +5,7 @@
 //! and no Python object is made, compared or dropped while it is held.
 
 mod codec;
+mod open;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -15,6 +16,8 @@ use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyType};
+
+use open::Open;
 
 use lowmem_serve_cache::{Added, Kind, OpenError, Record, Settings, Store, Write};
 
@@ -29,7 +32,7 @@ create_exception!(
 #[pyclass(subclass, frozen, name = "CacheStore", module = "lowmem_serve")]
 pub(crate) struct CacheStore {
     /// Nothing after a fork, or where the directory cannot be written: every read is a miss then.
-    store: Mutex<Option<Store>>,
+    store: Mutex<Option<Open>>,
     directory: PathBuf,
     settings: Settings,
     /// Microseconds.
@@ -85,7 +88,7 @@ impl CacheStore {
                 if store.was_broken() {
                     self.complain(py, "was broken and has been emptied")?;
                 }
-                *self.locked() = Some(store);
+                *self.locked() = Some(Open::new(store, &self.directory));
                 Ok(true)
             }
             Err(error @ OpenError::Io { .. }) => {
@@ -212,13 +215,13 @@ impl CacheStore {
 
     /// Removes everything; false where the files cannot be written.
     fn clear(&self, py: Python<'_>) -> PyResult<bool> {
-        let cleared = self.with(py, Store::clear)?;
+        let cleared = self.with(py, |store| store.clear())?;
         Ok(cleared.is_some_and(|cleared| cleared.is_ok()))
     }
 
     /// (entries, bytes on the disk, bytes it may take, hits, misses); the last two are this process's.
     fn _stats(&self, py: Python<'_>) -> PyResult<(u64, u64, u64, u64, u64)> {
-        let stats = self.with(py, Store::stats)?.unwrap_or_default();
+        let stats = self.with(py, |store| store.stats())?.unwrap_or_default();
         Ok((
             stats.entries,
             stats.disk,
@@ -265,7 +268,7 @@ type Peeked<'py> = (Bound<'py, PyAny>, bool, Option<f64>, Option<String>);
 type Looked<'py> = (Bound<'py, PyAny>, u64, bool, Option<String>);
 
 impl CacheStore {
-    fn locked(&self) -> std::sync::MutexGuard<'_, Option<Store>> {
+    fn locked(&self) -> std::sync::MutexGuard<'_, Option<Open>> {
         // A panic in the middle of a call leaves files as any end of the process does.
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -280,7 +283,7 @@ impl CacheStore {
     fn with<T: Send>(
         &self,
         py: Python<'_>,
-        act: impl FnOnce(&mut Store) -> T + Send,
+        act: impl FnOnce(&mut Open) -> T + Send,
     ) -> PyResult<Option<T>> {
         if !self.is_open(py)? {
             return Ok(None);
@@ -312,7 +315,11 @@ impl CacheStore {
         }
         let now = now();
         let (found, mended) = match self.locked().as_mut() {
-            Some(store) => (store.get(&key, now, stale), store.mend()),
+            Some(store) => {
+                let found = store.get(&key, now, stale);
+                store.has_read(found.is_some());
+                (found, store.mend())
+            }
             None => (None, Ok(false)),
         };
         self.mended(py, mended)?;
@@ -365,7 +372,11 @@ impl CacheStore {
                 tag,
                 value,
             };
-            self.with(py, |store| act(store, &record))
+            self.with(py, |store| {
+                let added = act(store, &record);
+                store.has_written(&added);
+                added
+            })
         })
     }
 

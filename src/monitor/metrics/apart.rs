@@ -1,0 +1,140 @@
+//! What runs and is kept apart from requests: jobs, the queue, caches.
+
+use super::Scrape;
+use crate::counters::Cached;
+use crate::monitor::exposition::{Exposition, Kind};
+use crate::operator::JobStatus;
+
+/// What of a job a family tells.
+type Figure = fn(&JobStatus) -> Option<f64>;
+
+const JOBS: [(&str, &str, Figure); 5] = [
+    ("lowmem_job_running", "Whether the job runs.", |job| {
+        Some(f64::from(u8::from(job.running_since.is_some())))
+    }),
+    (
+        "lowmem_job_peak_memory_bytes",
+        "The most private memory of the job's last run, as far as it was seen.",
+        |job| job.last.as_ref().map(|last| last.peak as f64),
+    ),
+    (
+        "lowmem_job_last_run_duration_seconds",
+        "How long the job's last run took.",
+        |job| job.last.as_ref().map(|last| last.took),
+    ),
+    (
+        "lowmem_job_last_success_timestamp_seconds",
+        "When a run of the job was last done without a failure, in seconds since 1970.",
+        |job| job.last_success,
+    ),
+    (
+        "lowmem_job_next_run_timestamp_seconds",
+        "When the job is due next, in seconds since 1970.",
+        |job| job.next,
+    ),
+];
+
+pub(super) fn jobs(text: &mut Exposition, scrape: &Scrape<'_>) {
+    let jobs = &scrape.status.jobs;
+    if jobs.is_empty() {
+        return;
+    }
+    let help = "Runs of jobs that have ended, by their result.";
+    text.family("lowmem_job_runs_total", Kind::Counter, help);
+    for job in jobs {
+        for (result, count) in &job.runs {
+            text.sample(&[("job", &job.name), ("result", result)], count);
+        }
+    }
+    for (name, help, figure) in JOBS {
+        text.family(name, Kind::Gauge, help);
+        for job in jobs {
+            if let Some(value) = figure(job) {
+                text.sample(&[("job", &job.name)], value);
+            }
+        }
+    }
+}
+
+pub(super) fn queue(text: &mut Exposition, scrape: &Scrape<'_>) {
+    let Some(queue) = &scrape.status.queue else {
+        return;
+    };
+    let help = "Runs of the queue's tasks that have ended, by their result.";
+    text.family("lowmem_queue_runs_total", Kind::Counter, help);
+    for (result, count) in &queue.runs {
+        text.sample(&[("result", result)], count);
+    }
+    let help = "Tasks of the queue: those that wait, run, and were given up.";
+    text.family("lowmem_queue_tasks", Kind::Gauge, help);
+    let files = scrape.samples.queue();
+    let states = [
+        ("waiting", files.map(|files| files.waiting(queue.running))),
+        ("running", Some(queue.running)),
+        ("dead", files.map(|files| files.dead)),
+    ];
+    for (state, count) in states {
+        if let Some(count) = count {
+            text.sample(&[("state", state)], count);
+        }
+    }
+}
+
+/// What of a cache a family counts.
+type Count = fn(&Cached) -> u64;
+
+const CACHES: [(&str, &str, Count); 3] = [
+    (
+        "lowmem_cache_hits_total",
+        "Reads of a cache on disk that have found a value.",
+        |cache| cache.hits,
+    ),
+    (
+        "lowmem_cache_misses_total",
+        "Reads of a cache on disk that have found none.",
+        |cache| cache.misses,
+    ),
+    (
+        "lowmem_cache_sets_total",
+        "Values that were stored in a cache on disk.",
+        |cache| cache.sets,
+    ),
+];
+
+pub(super) fn caches(text: &mut Exposition, scrape: &Scrape<'_>) {
+    let mut all = Vec::new();
+    for (application, counted) in &scrape.applications {
+        let caches = counted.counts().caches.into_iter();
+        all.extend(caches.map(|(name, cache)| (scrape.label(application), name, cache)));
+    }
+    if all.is_empty() {
+        return;
+    }
+    for (family, help, count) in CACHES {
+        text.family(family, Kind::Counter, help);
+        for (app, name, cache) in &all {
+            text.sample(&[("app", app), ("cache", name)], count(cache));
+        }
+    }
+    let sizes = all.iter().filter_map(|(app, name, cache)| {
+        let size = scrape.samples.cache(&cache.directory)?;
+        Some(([("app", *app), ("cache", name.as_str())], size))
+    });
+    let sizes: Vec<_> = sizes.collect();
+    let families: [(&'static str, &str); 2] = [
+        (
+            "lowmem_cache_bytes",
+            "What a cache's files take of the disk.",
+        ),
+        (
+            "lowmem_cache_bytes_max",
+            "What a cache's files may take of the disk.",
+        ),
+    ];
+    for (at, (name, help)) in families.into_iter().enumerate() {
+        text.family(name, Kind::Gauge, help);
+        for (labels, (disk, most)) in &sizes {
+            text.sample(labels, [disk, most][at]);
+        }
+    }
+}
