@@ -100,6 +100,7 @@ fn surroundings(argv: &[OsString]) -> Surroundings {
         variables: env::vars_os().collect::<BTreeMap<_, _>>(),
         pid: std::process::id(),
         directory: env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+        state: None,
         stdout_is_terminal: io::stdout().is_terminal(),
         stderr_is_terminal: io::stderr().is_terminal(),
     }

@@ -23,6 +23,9 @@ DIRECTORY_VARIABLE = "LOWMEM_SERVE_QUEUE"
 
 UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
 
+MOST_BYTES = 16 << 20
+"""A task's file may not be longer: tasks name data, and do not carry it."""
+
 FIRST_LOOK, LONGEST_LOOK = 0.01, 0.25
 """Seconds between two looks for a result: short ones first, as most tasks are short."""
 
@@ -94,6 +97,10 @@ def put(
         text = json.dumps(task, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise TypeError(f"the arguments of a task are JSON: {error}") from None
+    if len(text) > MOST_BYTES:
+        raise ValueError(
+            f"the arguments of a task are {len(text)} bytes, more than 16 MB; pass the name of a file"
+        )
     return _add(directory(), id, f"{int(due * 1000):014}-{id}-0.json", text, key_hash)
 
 

@@ -8,7 +8,8 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use super::file::{File, Table};
-use super::{Flags, matched, takes_negatives, variables};
+use super::{Flags, job, matched, takes_negatives, variables};
+use crate::jobs::Job;
 
 /// What is one application's own: neither the command line nor the environment says it for all.
 const IDENTITY: [&str; 10] = [
@@ -23,6 +24,11 @@ const IDENTITY: [&str; 10] = [
     "root_path",
     "uds",
 ];
+
+/// Before the tables, or typed, these are about the server's own jobs; in a table, about the
+/// application's.
+const JOBS: &str = "jobs";
+const STATE: &str = "state_dir";
 
 /// Options of one application of several.
 #[derive(Debug, Clone, Args)]
@@ -68,6 +74,10 @@ pub struct Fleet {
     pub include: Vec<PathBuf>,
     /// The settings file.
     pub file: PathBuf,
+    /// Jobs that are no application's.
+    pub jobs: Vec<Job>,
+    /// Where the server keeps its state, as typed; each application's is below it.
+    pub state_dir: Option<PathBuf>,
 }
 
 /// One application.
@@ -125,6 +135,13 @@ pub(super) fn of(
         wrong: several.wrong.clone(),
         include: several.include.clone(),
         file: file.path().to_owned(),
+        jobs: typed
+            .get_many::<Job>(JOBS)
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect(),
+        state_dir: typed.get_one::<PathBuf>(STATE).cloned(),
     };
     for table in &several.tables {
         match application(file, table, argv, variable) {
@@ -184,6 +201,9 @@ fn application(
     let Alone { mut flags, own } = Alone::from_arg_matches(&matches)?;
     // The whole server has one, wherever it was asked for.
     (flags.operation.status_bind, flags.operation.status_control) = (None, None);
+    flags.jobs.jobs = own_jobs(table)?;
+    flags.jobs.state_dir = own_values(table, STATE).next().map(PathBuf::from);
+    flags.jobs.jobs_only = false;
     let long = |id: &str| {
         let arg = definition.get_arguments().find(|arg| arg.get_id() == id);
         arg.and_then(|arg| arg.get_long()).unwrap_or(id).to_owned()
@@ -201,4 +221,16 @@ fn application(
             .map(|entry| (long(&entry.id), entry.place.clone()))
             .collect(),
     })
+}
+
+/// The values that an application's own table has for an option.
+fn own_values<'a>(table: &'a Table, id: &'a str) -> impl Iterator<Item = &'a String> {
+    let entries = table.entries.iter().filter(move |own| own.id == id);
+    entries.flat_map(|own| &own.values)
+}
+
+fn own_jobs(table: &Table) -> Result<Vec<Job>, clap::Error> {
+    let jobs = own_values(table, JOBS).map(|text| job::parse(text));
+    let jobs: Result<_, _> = jobs.collect();
+    jobs.map_err(|why| clap::Error::raw(clap::error::ErrorKind::ValueValidation, why))
 }

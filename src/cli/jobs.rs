@@ -51,6 +51,38 @@ pub struct Jobs {
     pub isolated_concurrent: Option<usize>,
 }
 
+/// Which job, and of which server.
+#[derive(Debug, Args)]
+pub struct OneJob {
+    /// Its name; APP/NAME is that of one application of several
+    pub name: String,
+    #[command(flatten)]
+    #[expect(missing_docs)]
+    pub whose: Whose,
+    #[command(flatten)]
+    #[expect(missing_docs)]
+    pub named: Named,
+}
+
+/// Which application of several.
+#[derive(Debug, Args)]
+pub struct Whose {
+    /// The application, where the server has several
+    #[arg(long, value_name = "NAME")]
+    pub app: Option<String>,
+}
+
+impl OneJob {
+    /// The name as the server knows it.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        match &self.whose.app {
+            Some(app) => format!("{app}/{}", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
 /// What is asked about jobs, or told.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -58,6 +90,9 @@ pub struct JobsCommand {
     #[command(subcommand)]
     #[expect(missing_docs)]
     pub action: Option<JobsAction>,
+    #[command(flatten)]
+    #[expect(missing_docs)]
+    pub whose: Whose,
     #[command(flatten)]
     #[expect(missing_docs)]
     pub named: Named,
@@ -71,33 +106,27 @@ pub struct JobsCommand {
 pub enum JobsAction {
     /// Run a job now
     Run {
-        /// Its name
-        name: String,
+        #[command(flatten)]
+        #[expect(missing_docs)]
+        job: OneJob,
         /// Wait for its end; the exit code is 5 if the run failed
         #[arg(long)]
         wait: bool,
-        #[command(flatten)]
-        #[expect(missing_docs)]
-        named: Named,
     },
     /// Show the last runs of a job
     History {
-        /// Its name
-        name: String,
+        #[command(flatten)]
+        #[expect(missing_docs)]
+        job: OneJob,
         /// Write JSON (docs/jobs.md)
         #[arg(long)]
         json: bool,
-        #[command(flatten)]
-        #[expect(missing_docs)]
-        named: Named,
     },
     /// End the run of a job, or a task by its id
     Stop {
-        /// The job's name, or the task's id
-        name: String,
         #[command(flatten)]
         #[expect(missing_docs)]
-        named: Named,
+        job: OneJob,
     },
     /// Put a task that was given up into the queue again
     Retry {

@@ -9,8 +9,9 @@ use super::serve;
 use crate::config::{self, Config, Surroundings};
 use crate::environment::Search;
 use crate::exit::Exit;
+use crate::jobs::Settings;
 use crate::launch::Launch;
-use crate::supervisor::{self, Catalog};
+use crate::supervisor::{self, Catalog, Work};
 use crate::sys::user::User;
 use crate::{cli, telemetry};
 
@@ -19,19 +20,19 @@ pub fn run(typed: &cli::Typed, argv: &[OsString], around: &Surroundings) -> Exit
     let Some(fleet) = &typed.fleet else {
         return Exit::Usage;
     };
+    if typed.cli.flags.jobs.jobs_only {
+        eprintln!(
+            "error: --jobs-only: {} has applications; the jobs of a server that serves none are in a \
+             file of their own",
+            fleet.file.display()
+        );
+        return Exit::Usage;
+    }
     // What does not belong to one application: how lines look, where operators ask.
     let whole = match config::meant(&typed.cli.flags, around) {
         Ok(whole) => whole,
         Err(mistakes) => return config::Mistake::report(&mistakes),
     };
-    if whole.jobs.only || !whole.jobs.is_empty() {
-        eprintln!(
-            "error: {} has several applications, and their server runs no jobs and no queue; start \
-             another one with --jobs-only and a settings file of its own",
-            fleet.file.display()
-        );
-        return Exit::Usage;
-    }
     let fleet = match config::fleet(fleet, around) {
         Ok(fleet) => fleet,
         Err(wrong) => {
@@ -44,7 +45,13 @@ pub fn run(typed: &cli::Typed, argv: &[OsString], around: &Surroundings) -> Exit
         return Exit::CouldNotStart;
     }
     tell(&whole, &fleet);
-    let catalog = Files { argv, around };
+    let search = Search::from(typed.cli.flags.application.python.clone(), around);
+    let catalog = Files {
+        argv,
+        around,
+        whole: &whole,
+        search,
+    };
     let never = || Err("the settings of several applications are read together".to_owned());
     match supervisor::run_fleet(&fleet, &whole, &catalog, &never) {
         Ok(exit) => exit,
@@ -77,6 +84,9 @@ fn tell(whole: &Config, fleet: &config::Fleet) {
 struct Files<'a> {
     argv: &'a [OsString],
     around: &'a Surroundings,
+    /// What does not belong to one application.
+    whole: &'a Config,
+    search: Search,
 }
 
 impl Catalog for Files<'_> {
@@ -88,6 +98,16 @@ impl Catalog for Files<'_> {
             .fleet
             .ok_or("there is no [apps.NAME] in it any more")?;
         config::fleet(&fleet, self.around).map_err(|wrong| wrong.join("\n"))
+    }
+
+    fn work(&self, jobs: &Settings) -> Result<Work, String> {
+        let config = Config {
+            jobs: jobs.clone(),
+            ..self.whole.clone()
+        };
+        let launch = serve::launch(&config, &self.search, self.around);
+        let launch = launch.map_err(|error| error.to_string())?;
+        Ok(Work { config, launch })
     }
 
     fn launch(&self, application: &config::Application) -> Result<Launch, String> {

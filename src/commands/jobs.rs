@@ -21,18 +21,18 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 pub(super) fn run(asked: &JobsCommand, around: &Surroundings) -> Exit {
     match &asked.action {
         None => list(asked, around),
-        Some(JobsAction::Run { name, wait, named }) => {
-            with_server(named, around, |socket| begin(socket, name, *wait))
-        }
-        Some(JobsAction::History { name, json, named }) => with_server(named, around, |socket| {
-            match ask(socket, JobsRequest::History(name.clone())) {
+        Some(JobsAction::Run { job, wait }) => with_server(&job.named, around, |socket| {
+            begin(socket, &job.full_name(), *wait)
+        }),
+        Some(JobsAction::History { job, json }) => with_server(&job.named, around, |socket| {
+            match ask(socket, JobsRequest::History(job.full_name())) {
                 Ok(Reply::Runs(records)) if *json => show_json(&records),
                 Ok(Reply::Runs(records)) => write(report::history(&records).as_bytes()),
                 other => otherwise(other),
             }
         }),
-        Some(JobsAction::Stop { name, named }) => with_server(named, around, |socket| {
-            otherwise(ask(socket, JobsRequest::Stop(name.clone())))
+        Some(JobsAction::Stop { job }) => with_server(&job.named, around, |socket| {
+            otherwise(ask(socket, JobsRequest::Stop(job.full_name())))
         }),
         Some(JobsAction::Retry { id, named }) => with_server(named, around, |socket| {
             otherwise(ask(socket, JobsRequest::Retry(id.clone())))
@@ -42,7 +42,17 @@ pub(super) fn run(asked: &JobsCommand, around: &Surroundings) -> Exit {
 
 fn list(asked: &JobsCommand, around: &Surroundings) -> Exit {
     with_server(&asked.named, around, |socket| {
-        match ask(socket, JobsRequest::Overview) {
+        let mut reply = ask(socket, JobsRequest::Overview);
+        if let (Ok(Reply::Jobs(overview)), Some(app)) = (&mut reply, &asked.whose.app) {
+            overview.jobs.retain(|job| job.app.as_ref() == Some(app));
+            overview
+                .queues
+                .retain(|queue| queue.app.as_ref() == Some(app));
+            if overview.jobs.is_empty() && overview.queues.is_empty() {
+                return refused(&format!("no application {app} has jobs or a queue"));
+            }
+        }
+        match reply {
             Ok(Reply::Jobs(overview)) if asked.json => show_json(&overview),
             Ok(Reply::Jobs(overview)) => {
                 write(report::overview(&overview, Timestamp::now()).as_bytes())

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Config, Listen, Surroundings, meant};
+use super::{Config, Listen, Surroundings, jobs, meant};
 use crate::cli::{self, ShareWord};
+use crate::jobs::Settings;
 
 /// How long a worker may take to become ready, where `timeout-worker-startup` does not say: beside
 /// others a start that hangs must end, and then be told.
@@ -22,6 +23,8 @@ pub struct Fleet {
     pub include: Vec<PathBuf>,
     /// The settings file.
     pub file: PathBuf,
+    /// Jobs that are no application's.
+    pub jobs: Settings,
 }
 
 /// One application of several.
@@ -53,6 +56,14 @@ impl Application {
         };
         like == *other
     }
+
+    /// Whether its workers are the same, though it may have other jobs.
+    #[must_use]
+    pub fn serves_like(&self, other: &Self) -> bool {
+        let mut like = self.clone();
+        like.config.jobs.clone_from(&other.config.jobs);
+        like.is_like(other)
+    }
 }
 
 /// Says what each application is served with, or everything that is wrong in the settings file, a
@@ -63,11 +74,13 @@ pub fn fleet(typed: &cli::Fleet, around: &Surroundings) -> Result<Fleet, Vec<Str
         wrong: typed.wrong.clone(),
         include: typed.include.clone(),
         file: around.directory.join(&typed.file),
+        jobs: jobs::of_fleet(typed, around),
     };
     let mut wrong = Vec::new();
     let mut taken = BTreeMap::new();
     for own in &typed.applications {
-        let meant = application(own, around).and_then(|meant| {
+        let state = jobs::state_of(&fleet.jobs, &own.name);
+        let meant = application(own, around, state).and_then(|meant| {
             separate(&meant, &mut taken)?;
             Ok(meant)
         });
@@ -84,7 +97,11 @@ pub fn fleet(typed: &cli::Fleet, around: &Surroundings) -> Result<Fleet, Vec<Str
     }
 }
 
-fn application(typed: &cli::Member, around: &Surroundings) -> Result<Application, Vec<String>> {
+fn application(
+    typed: &cli::Member,
+    around: &Surroundings,
+    state: Option<PathBuf>,
+) -> Result<Application, Vec<String>> {
     let name = &typed.name;
     let mut wrong = Vec::new();
     let mut mistake = |option: &str, why: &str| {
@@ -115,7 +132,10 @@ fn application(typed: &cli::Member, around: &Surroundings) -> Result<Application
     if typed.own.user.is_some() && !rustix::process::geteuid().is_root() {
         mistake("--user", "user needs a server that is started as root");
     }
-    let around = surroundings(typed, &directory, around);
+    let around = Surroundings {
+        state,
+        ..surroundings(typed, &directory, around)
+    };
     match meant(&typed.flags, &around) {
         Ok(config) if wrong.is_empty() => Ok(Application {
             name: name.clone(),

@@ -1,10 +1,10 @@
 //! What is run apart from requests, and where its state is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Surroundings;
 use super::mistakes::Mistakes;
-use crate::cli::Jobs;
+use crate::cli::{self, Jobs};
 use crate::jobs::{Limits, Queue, Settings};
 
 /// Names the directory of the queue: where tasks are written.
@@ -15,6 +15,9 @@ const CONCURRENT_VARIABLE: &str = "LOWMEM_SERVE_ISOLATED";
 
 /// The directory below `$XDG_STATE_HOME`.
 const DIRECTORY: &str = "lowmem-serve";
+
+/// Where the directories of applications are in that of their server.
+const APPLICATIONS: &str = "apps";
 
 pub(super) fn meant(typed: &Jobs, around: &Surroundings, mistakes: &mut Mistakes) -> Settings {
     let mut names: Vec<_> = typed.jobs.iter().map(|job| job.name.as_str()).collect();
@@ -37,7 +40,7 @@ pub(super) fn meant(typed: &Jobs, around: &Surroundings, mistakes: &mut Mistakes
     let settings = Settings {
         jobs: typed.jobs.clone(),
         queue,
-        state: state(typed, around),
+        state: state(typed.state_dir.as_deref(), around),
         only: typed.jobs_only,
     };
     if typed.jobs_only && settings.is_empty() {
@@ -70,9 +73,28 @@ pub(super) fn concurrent(typed: &Jobs) -> Option<(String, String)> {
     Some((CONCURRENT_VARIABLE.to_owned(), count.to_string()))
 }
 
-fn state(typed: &Jobs, around: &Surroundings) -> Option<PathBuf> {
-    if let Some(named) = &typed.state_dir {
+/// Those of a server of several applications, which are none's.
+pub(super) fn of_fleet(typed: &cli::Fleet, around: &Surroundings) -> Settings {
+    Settings {
+        jobs: typed.jobs.clone(),
+        queue: None,
+        state: state(typed.state_dir.as_deref(), around),
+        only: false,
+    }
+}
+
+/// Where one of several applications keeps its state, unless its table says so.
+pub(super) fn state_of(server: &Settings, name: &str) -> Option<PathBuf> {
+    let server = server.state.as_ref()?;
+    Some(server.join(APPLICATIONS).join(name))
+}
+
+fn state(typed: Option<&Path>, around: &Surroundings) -> Option<PathBuf> {
+    if let Some(named) = typed {
         return Some(around.directory.join(named));
+    }
+    if let Some(own) = &around.state {
+        return Some(own.clone());
     }
     let absolute = |name: &str| {
         let value = around.variable(name)?;

@@ -17,6 +17,8 @@ pub struct Surroundings {
     pub pid: u32,
     /// The working directory.
     pub directory: PathBuf,
+    /// Where the state of an application is that is one of several.
+    pub state: Option<PathBuf>,
     /// Whether stdout is a terminal.
     pub stdout_is_terminal: bool,
     /// Whether stderr is a terminal.

@@ -18,13 +18,19 @@ pub struct Overview {
     pub version: u32,
     /// The jobs, in the order of their settings.
     pub jobs: Vec<JobView>,
-    /// The queue, if there is one.
+    /// The queue of a server that serves one application, or none, if it has one.
     pub queue: Option<QueueView>,
+    /// All queues: that one, or those of several applications.
+    #[serde(default)]
+    pub queues: Vec<QueueView>,
 }
 
 /// A job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobView {
+    /// The application that it is of, where there are several.
+    #[serde(default)]
+    pub app: Option<String>,
     /// Its name.
     pub name: String,
     /// What is run.
@@ -57,6 +63,9 @@ pub struct Running {
 /// The queue.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QueueView {
+    /// The application that it is of, where there are several.
+    #[serde(default)]
+    pub app: Option<String>,
     /// Tasks that wait, those that are to wait for a time or to be tried again among them.
     pub waiting: usize,
     /// Tasks that run.
@@ -91,13 +100,17 @@ pub fn overview(overview: &Overview, now: Timestamp) -> String {
     } else {
         table(&rows)
     };
-    if let Some(queue) = &overview.queue {
+    for queue in &overview.queues {
+        let whose = match &queue.app {
+            Some(app) => format!("queue of {app}"),
+            None => "queue".to_owned(),
+        };
         let (waiting, running) = (Grouped(queue.waiting as u64), queue.running.len());
         let dead = queue.dead.len();
         // Writing into memory does not fail.
         let _ = writeln!(
             text,
-            "queue: {waiting} waiting, {running} running, {dead} dead"
+            "{whose}: {waiting} waiting, {running} running, {dead} dead"
         );
         for task in &queue.running {
             let (run, target) = (&task.run, &task.target);
@@ -130,7 +143,10 @@ fn row(job: &JobView, now: Timestamp) -> [String; 7] {
         (None, None) => dash(),
     };
     [
-        job.name.clone(),
+        match &job.app {
+            Some(app) => format!("{app}/{}", job.name),
+            None => job.name.clone(),
+        },
         job.schedule.clone(),
         last.map_or_else(dash, |last| format!("{} ago", ago(last.started, now))),
         last.map_or_else(dash, |last| seconds(last.took)),
@@ -216,6 +232,7 @@ mod tests {
             outcome: Outcome::Done,
         };
         let job = JobView {
+            app: None,
             name: "reindex".to_owned(),
             run: "a:b".to_owned(),
             schedule: "every 6h0m".to_owned(),
@@ -223,25 +240,36 @@ mod tests {
             running: None,
             last: Some(last),
         };
+        let theirs = JobView {
+            app: Some("shop".to_owned()),
+            name: "tidy".to_owned(),
+            last: None,
+            ..job.clone()
+        };
+        let queue = |app: Option<&str>| QueueView {
+            app: app.map(str::to_owned),
+            waiting: 1_200,
+            running: Vec::new(),
+            dead: Vec::new(),
+        };
         let shown = Overview {
             version: VERSION,
-            jobs: vec![job],
-            queue: Some(QueueView {
-                waiting: 1_200,
-                running: Vec::new(),
-                dead: Vec::new(),
-            }),
+            jobs: vec![job, theirs],
+            queue: Some(queue(None)),
+            queues: vec![queue(None), queue(Some("shop"))],
         };
         let text = overview(&shown, at("2026-01-01T02:00:00Z"));
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(
             lines[0],
-            "JOB      SCHEDULE    LAST      TOOK   PEAK MB  RESULT  NEXT"
+            "JOB        SCHEDULE    LAST      TOOK   PEAK MB  RESULT  NEXT"
         );
         assert_eq!(
             lines[1],
-            "reindex  every 6h0m  2h0m ago  31.2s  700.0    done    in 4h0m"
+            "reindex    every 6h0m  2h0m ago  31.2s  700.0    done    in 4h0m"
         );
-        assert_eq!(lines[2], "queue: 1,200 waiting, 0 running, 0 dead");
+        assert!(lines[2].starts_with("shop/tidy  every 6h0m  -"));
+        assert_eq!(lines[3], "queue: 1,200 waiting, 0 running, 0 dead");
+        assert!(lines[4].starts_with("queue of shop: 1,200 waiting"));
     }
 }

@@ -64,7 +64,7 @@ impl Launch {
         let (ours, theirs) = SupervisorEnd::pair()?;
         let mut command = self.command(&theirs);
         command.envs(variables.iter().map(|(name, value)| (name, value)));
-        let pid = session::start(command, Some(theirs), lifeline, output)?;
+        let pid = session::start(command, Some(theirs), lifeline, output, self.user.clone())?;
         Ok((pid, ours))
     }
 
@@ -82,7 +82,7 @@ impl Launch {
         command.args(arguments).current_dir(directory);
         self.surround(&mut command);
         command.envs(variables.iter().map(|(name, value)| (name, value)));
-        session::start(command, None, lifeline, output)
+        session::start(command, None, lifeline, output, self.user.clone())
     }
 
     fn command(&self, control: &OwnedFd) -> Command {

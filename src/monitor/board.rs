@@ -34,8 +34,8 @@ pub struct Published {
     /// The TCP listeners. They are not kept beyond the next turn: one that is closed must not stay open
     /// for being looked at.
     pub listeners: Arc<Vec<Watched>>,
-    /// Where the tasks of the queue are.
-    pub queue: Option<PathBuf>,
+    /// Where the tasks of queues are.
+    pub queues: Vec<PathBuf>,
 }
 
 /// What has been counted of one application.

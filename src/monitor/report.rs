@@ -52,15 +52,17 @@ pub struct QueueFiles {
 }
 
 impl QueueFiles {
-    fn of(directory: &Path) -> Self {
-        let count = |part| {
-            let files = fs::read_dir(directory.join(part)).into_iter().flatten();
+    /// Those of all queues together, if there are any.
+    fn of(directories: &[PathBuf]) -> Option<Self> {
+        let count = |part: &str| {
+            let parts = directories.iter().map(|directory| directory.join(part));
+            let files = parts.filter_map(|part| fs::read_dir(part).ok()).flatten();
             files.take(MOST_TASKS).count() as u64
         };
-        Self {
+        (!directories.is_empty()).then(|| Self {
             tasks: count("tasks"),
             dead: count("dead"),
-        }
+        })
     }
 
     /// Tasks that wait, if so many run.
@@ -125,7 +127,7 @@ impl Samples {
         let caches = counts.caches.values().map(|cache| &cache.directory);
         let caches = caches.filter_map(|own| Some((own.clone(), disk_use(own)?)));
         let caches: HashMap<_, _> = caches.collect();
-        let queue = published.queue.as_deref().map(QueueFiles::of);
+        let queue = QueueFiles::of(&published.queues);
         let mut inner = self.lock();
         (inner.caches, inner.queue) = (caches, queue);
         inner.durations.push(counts.durations());

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use super::Supervisor;
 use super::application::Application;
-use super::jobs::Jobs;
 use super::pool::{Cause, Event};
 use crate::operator::{JobsRequest, Order, Reply, Request, Serving, Status, VERSION};
 use crate::sys::weight;
@@ -57,6 +56,7 @@ impl Supervisor<'_> {
             }
             Order::Stop => {
                 application.stop();
+                self.jobs.pause(name, true);
                 Reply::Done(format!("stopping {name}; its places answer 503"))
             }
             Order::Sleep if !application.may_sleep() => {
@@ -75,16 +75,14 @@ impl Supervisor<'_> {
             }
             Order::Start => {
                 application.want();
+                self.jobs.pause(name, false);
                 Reply::Done(format!("starting {name}"))
             }
         }
     }
 
     fn reply_about_jobs(&mut self, request: &JobsRequest) -> Reply {
-        match &mut self.jobs {
-            Some(jobs) => jobs.answer(request),
-            None => Reply::Refused("this server has no jobs and no queue".to_owned()),
-        }
+        self.jobs.answer(request)
     }
 
     fn reply(&mut self, request: &Request) -> (Reply, Vec<Event>) {
@@ -153,8 +151,8 @@ impl Supervisor<'_> {
             memory: weighs.then(own_weight).flatten(),
             applications: applications.map(|own| own.status(weighs)).collect(),
             is_fleet: self.fleet.is_some(),
-            jobs: self.jobs.as_deref().map(Jobs::shown).unwrap_or_default(),
-            queue: self.jobs.as_deref().and_then(Jobs::shown_queue),
+            jobs: self.jobs.shown(),
+            queue: self.jobs.shown_queue(),
         }
     }
 }

@@ -37,7 +37,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -45,14 +45,14 @@ use rustix::process::Pid;
 
 use self::application::Application;
 use self::fleet::Fleet;
-use self::jobs::Jobs;
+use self::jobs::EveryJob;
 use self::monitored::Monitored;
 use self::notice::Parent;
 use self::operator::Operator;
 use self::pool::Event;
 use self::service::{Seen, Service};
 use self::signals::Signals;
-use crate::config::{self, Config, WorkerConfig};
+use crate::config::{self, Config};
 use crate::exit::Exit;
 use crate::launch::Launch;
 use crate::net::Listeners;
@@ -99,11 +99,7 @@ pub struct Work {
 /// Serves an application until the server is told to stop or cannot go on.
 pub fn run(members: Vec<Member>, work: Work, reread: &Reread<'_>) -> io::Result<Exit> {
     let parent = Parent::of(&members);
-    let Work { config, launch } = work;
-    let worker = WorkerConfig {
-        package: launch.package.clone(),
-        ..config.worker.clone()
-    };
+    let config = &work.config;
     let applications = members.into_iter();
     let applications = applications.map(|member| Application::new(member, reread));
     let mut applications: Vec<_> = applications.collect::<io::Result<_>>()?;
@@ -114,8 +110,7 @@ pub fn run(members: Vec<Member>, work: Work, reread: &Reread<'_>) -> io::Result<
     let mut supervisor = Supervisor {
         applications,
         monitored,
-        jobs: Jobs::open(&config.jobs, worker, &launch)?.map(Box::new),
-        grace: config.worker.graceful_shutdown,
+        jobs: EveryJob::alone(&work)?,
         ..Supervisor::new(parent, config.operator.as_ref())?
     };
     supervisor.serve()
@@ -133,6 +128,7 @@ pub fn run_fleet(
         monitored: whole.status.as_ref().map(Monitored::start).transpose()?,
         ..Supervisor::new(Parent::OfWorkers, whole.operator.as_ref())?
     };
+    supervisor.put_own_jobs(&fleet.jobs);
     supervisor.add_known()?;
     supervisor.serve()
 }
@@ -149,10 +145,8 @@ struct Supervisor<'a> {
     want: Want,
     /// Where operators ask, if they may.
     operator: Option<Operator>,
-    /// What runs apart from requests, if anything does.
-    jobs: Option<Box<Jobs>>,
-    /// How long runs may take once the server ends.
-    grace: Duration,
+    /// What runs apart from requests.
+    jobs: EveryJob,
     /// It was told to.
     is_stopping: bool,
     began: Instant,
@@ -173,8 +167,7 @@ impl Supervisor<'_> {
             is_announced: false,
             want: Want::watch(),
             operator: Operator::open(operator)?,
-            jobs: None,
-            grace: Duration::ZERO,
+            jobs: EveryJob::default(),
             is_stopping: false,
             began: Instant::now(),
             monitored: None,
@@ -193,8 +186,7 @@ impl Supervisor<'_> {
                 }
             }
             // A start, its own too, or a swap is over: what that took is not needed to wait.
-            let jobs = self.jobs.as_mut();
-            let mut is_unsettled = jobs.is_some_and(|jobs| jobs.take_unsettled());
+            let mut is_unsettled = self.jobs.take_unsettled();
             for application in &mut self.applications {
                 is_unsettled |= application.take_unsettled();
             }
@@ -222,9 +214,7 @@ impl Supervisor<'_> {
         for application in &mut self.applications {
             application.turn();
         }
-        if let Some(jobs) = &mut self.jobs {
-            jobs.turn();
-        }
+        self.jobs.turn();
         self.turn_fleet();
         telemetry::name_lines(None);
         self.announce();
@@ -258,23 +248,17 @@ impl Supervisor<'_> {
 
     /// Has runs end, as nothing is served any more; whether none is left.
     fn let_jobs_end(&mut self) -> bool {
-        let grace = self.grace;
-        self.jobs.as_mut().is_none_or(|jobs| {
-            jobs.shut_down(grace);
-            jobs.is_idle()
-        })
+        self.jobs.shut_down();
+        self.jobs.is_idle()
     }
 
     /// Tells the jobs that the server ends; the second Ctrl-C is not as patient as the first.
     fn stop_jobs(&mut self, event: Event) {
         let is_again = std::mem::replace(&mut self.is_stopping, true);
-        let Some(jobs) = &mut self.jobs else {
-            return;
-        };
         if event == Event::StopNow || (event == Event::Interrupt && is_again) {
-            jobs.kill_all();
+            self.jobs.kill_all();
         } else {
-            jobs.shut_down(self.grace);
+            self.jobs.shut_down();
         }
     }
 
@@ -308,11 +292,7 @@ impl Supervisor<'_> {
                 return;
             }
         }
-        if self
-            .jobs
-            .as_mut()
-            .is_some_and(|jobs| jobs.ended(pid, ending))
-        {
+        if self.jobs.ended(pid, ending) {
             return;
         }
         // Otherwise it was a template, or an orphan, which process 1 has to reap.
@@ -366,10 +346,8 @@ impl Supervisor<'_> {
                 .map(|own| (own.as_fd(), PollFlags::IN)),
         );
         let mut next = self.operator.as_ref().and_then(Operator::deadline);
-        if let Some(jobs) = &self.jobs {
-            sources.extend(jobs.sources().map(|fd| (fd, PollFlags::IN)));
-            next = next.into_iter().chain(jobs.next_deadline()).min();
-        }
+        sources.extend(self.jobs.sources().map(|fd| (fd, PollFlags::IN)));
+        next = next.into_iter().chain(self.jobs.next_deadline()).min();
         let service = self.service.as_ref().and_then(|(_, service)| service.due());
         next = next.into_iter().chain(service).min();
         for application in &self.applications {

@@ -9,7 +9,6 @@ use tracing::{info, warn};
 
 use super::Supervisor;
 use super::application::Application;
-use super::jobs::Jobs;
 use super::pool::Event;
 use crate::config::BoundListener;
 use crate::monitor::{self, Board, Order, Orders, Published, Running, Settings, Watched, orders};
@@ -105,7 +104,6 @@ impl Supervisor<'_> {
         };
         self.applications.iter().for_each(Application::tell_tally);
         monitored.watch(&self.applications);
-        let queue = self.jobs.as_deref().and_then(Jobs::queue_directory);
         monitored.board.publish(Published {
             status: self.status(false),
             tallies: self
@@ -114,7 +112,7 @@ impl Supervisor<'_> {
                 .map(Application::tally)
                 .collect(),
             listeners: Arc::clone(&monitored.watched),
-            queue: queue.map(ToOwned::to_owned),
+            queues: self.jobs.queue_directories(),
         });
         self.monitored = Some(monitored);
     }

@@ -1,11 +1,16 @@
 """A directory with applications of a settings file, and the server that serves them."""
 
+import contextlib
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from harness.raw_client import RawClient
-from harness.server import Server, run
+from harness.server import REPOSITORY, Server, run
 
 HELLO = """
 import os
@@ -89,3 +94,13 @@ class Machine:
             for name in names:
                 started.stderr.wait_for_line(rf"\[{name}\] Application startup complete", 60)
         return started
+
+
+def python_for(user: str) -> str:
+    """A Python that this user may start, as ours in /root may not be."""
+    for python, prefix in ((sys.executable, sys.base_prefix), ("/usr/bin/python3", "/usr")):
+        reads = f"import os; os.listdir({prefix!r}); os.listdir({str(REPOSITORY)!r})"
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):
+            subprocess.run([python, "-c", reads], user=user, extra_groups=[], check=True)
+            return python
+    pytest.skip(f"there is no Python that {user} may start")

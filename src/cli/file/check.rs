@@ -20,27 +20,11 @@ pub(super) enum Whose {
     Application,
 }
 
-/// What several applications have not: nothing would run it.
-const ONLY_ALONE: [&str; 7] = [
-    "jobs",
-    "jobs_only",
-    "queue",
-    "queue_concurrent",
-    "queue_retries",
-    "queue_timeout",
-    "queue_max_memory",
-];
+/// What a file with several applications has not: it says what is served.
+const ONLY_ALONE: &str = "jobs_only";
 
 /// What is the whole server's, and not one application's.
 const ONLY_ALL: [&str; 3] = ["operator_socket", "status_bind", "status_control"];
-
-/// What to tell the author of a setting that an application has only alone.
-pub(super) fn only_alone(key: &str) -> String {
-    format!(
-        "{key}: a server of several applications runs no jobs and no queue; a server with \
-         --jobs-only and a settings file of its own does"
-    )
-}
 
 /// The option's id and its values as they would have been typed.
 pub(super) fn entry(
@@ -58,8 +42,11 @@ pub(super) fn entry(
         return Err(unknown_of(&definition, key, &name));
     };
     let id = option.get_id().as_str();
-    if whose != Whose::Alone && ONLY_ALONE.contains(&id) {
-        return Err(only_alone(key));
+    if whose != Whose::Alone && id == ONLY_ALONE {
+        return Err(format!(
+            "{key}: this file has applications; the jobs of a server that serves none are in a file \
+             of their own"
+        ));
     }
     if whose == Whose::Application && ONLY_ALL.contains(&id) {
         return Err(format!(

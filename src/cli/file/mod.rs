@@ -109,10 +109,6 @@ fn read(path: &Path, text: &str) -> Result<Option<File>, String> {
         if several::reads(name) {
             continue;
         }
-        if is_several && jobs::is_ours(name) {
-            wrong.push((at, check::only_alone(name)));
-            continue;
-        }
         let own = match value.get_ref().as_table() {
             Some(inner) if jobs::is_ours(name) => Some(jobs::entries(name, inner, at, &place)),
             Some(inner) if caches::is_ours(name) => Some(caches::entries(inner, at, &place)),

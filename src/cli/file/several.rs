@@ -277,8 +277,12 @@ impl Reading<'_> {
                 own.variables = self.variables(value.get_ref(), at);
                 continue;
             }
-            if jobs::is_ours(key.get_ref()) {
-                self.wrong.push((at, check::only_alone(key.get_ref())));
+            let inner = value.get_ref().as_table();
+            if let Some(inner) = inner.filter(|_| jobs::is_ours(key.get_ref())) {
+                match jobs::entries(key.get_ref(), inner, at, &|at| self.place(at)) {
+                    Ok(entries) => own.entries.extend(entries),
+                    Err(wrong) => self.wrong.extend(wrong),
+                }
                 continue;
             }
             match check::entry(check::Whose::Application, key.get_ref(), value.get_ref()) {

@@ -21,8 +21,9 @@ use super::application::Application;
 use super::follower::Reread;
 use super::pool::Event;
 use super::shared::SharedTemplate;
-use super::{Member, Supervisor};
+use super::{Member, Supervisor, Work};
 use crate::config;
+use crate::jobs::Settings;
 use crate::launch::Launch;
 use crate::net::Listeners;
 use crate::telemetry;
@@ -36,6 +37,9 @@ pub trait Catalog {
     /// Reads all files again; an error is what keeps the settings file from being used.
     fn read(&self) -> Result<config::Fleet, String>;
 
+    /// What it takes to run these jobs, which are no application's, or why that cannot be had.
+    fn work(&self, jobs: &Settings) -> Result<Work, String>;
+
     /// What it takes to start an application's workers, or why that cannot be had.
     fn launch(&self, application: &config::Application) -> Result<Launch, String>;
 }
@@ -47,6 +51,8 @@ pub(super) struct Fleet<'a> {
     files: Files,
     /// The settings in effect.
     known: Vec<config::Application>,
+    /// Jobs that are no application's.
+    own_jobs: Settings,
     /// Applications that could not be prepared, and when they are tried again.
     unprepared: Vec<(config::Application, Instant)>,
     /// The templates that they share.
@@ -68,6 +74,7 @@ impl<'a> Fleet<'a> {
             reread,
             files: Files::of(fleet)?,
             known: fleet.applications.clone(),
+            own_jobs: fleet.jobs.clone(),
             unprepared: Vec::new(),
             templates: Vec::new(),
             joined: 0,
@@ -151,13 +158,49 @@ impl<'a> Supervisor<'a> {
         Ok(())
     }
 
+    /// Runs the jobs that are no application's.
+    pub(super) fn put_own_jobs(&mut self, jobs: &Settings) {
+        telemetry::name_lines(None);
+        let Some(fleet) = &self.fleet else {
+            return;
+        };
+        match fleet.catalog.work(jobs) {
+            Ok(work) => self.jobs.put(None, work),
+            Err(_) if jobs.is_empty() => {}
+            Err(why) => error!("Jobs cannot be run: {why}"),
+        }
+    }
+
+    /// Only the jobs of an application have changed: its workers know nothing of them.
+    fn take_jobs(&mut self, application: &config::Application) {
+        let mut served = self.applications.iter();
+        let served = served.find(|own| own.is_named(&application.name));
+        let open = served.map(|own| Rc::clone(own.listeners()));
+        let (Some(fleet), Some(open)) = (&mut self.fleet, open) else {
+            return self.put(application);
+        };
+        if let Some(member) = fleet.prepare(application, Some(&open)) {
+            self.put_jobs(&member);
+        }
+    }
+
+    fn put_jobs(&mut self, member: &Member) {
+        let work = Work {
+            config: member.config.clone(),
+            launch: member.launch.clone(),
+        };
+        self.jobs.put(member.name.as_deref(), work);
+        telemetry::name_lines(member.name.as_deref().map(Into::into));
+    }
+
     fn add(&mut self, application: &config::Application) -> io::Result<()> {
         let Some(fleet) = &mut self.fleet else {
             return Ok(());
         };
         if let Some(member) = fleet.prepare(application, None) {
-            let sharer = fleet.sharer(&member);
-            let mut added = Application::new(member, fleet.reread)?;
+            let (reread, sharer) = (fleet.reread, fleet.sharer(&member));
+            self.put_jobs(&member);
+            let mut added = Application::new(member, reread)?;
             added.share(sharer);
             if self.monitored.is_some() {
                 added.count();
@@ -224,6 +267,10 @@ impl<'a> Supervisor<'a> {
             }
         }
         fleet.known = next.clone();
+        if fleet.own_jobs != new.jobs {
+            fleet.own_jobs = new.jobs.clone();
+            self.put_own_jobs(&new.jobs);
+        }
         for old in known.iter() {
             if !next.iter().any(|own| own.name == old.name) {
                 self.remove(&old.name);
@@ -231,8 +278,10 @@ impl<'a> Supervisor<'a> {
         }
         for application in next {
             let old = known.iter().find(|old| old.name == application.name);
-            if old.is_none_or(|old| !old.is_like(&application)) {
-                self.put(&application);
+            match old {
+                Some(old) if old.is_like(&application) => {}
+                Some(old) if old.serves_like(&application) => self.take_jobs(&application),
+                _ => self.put(&application),
             }
         }
     }
@@ -244,6 +293,7 @@ impl<'a> Supervisor<'a> {
         if let Some(application) = self.named(name) {
             application.leave();
         }
+        self.jobs.remove(name);
     }
 
     /// Serves an application that is new, or has other settings.
@@ -260,6 +310,7 @@ impl<'a> Supervisor<'a> {
             return;
         };
         let (reread, sharer) = (fleet.reread, fleet.sharer(&member));
+        self.put_jobs(&member);
         match self.named(name) {
             Some(served) => {
                 if let Err(why) = served.take(member, sharer, reread) {

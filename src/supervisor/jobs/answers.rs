@@ -1,43 +1,47 @@
-//! What operators are answered about jobs.
+//! What operators are answered about the jobs of one application.
 
 use jiff::Timestamp;
 
 use super::policy::Event;
 use super::{Jobs, Plan, Purpose, millis, now};
-use crate::jobs::report::{JobView, Overview, QueueView, Running, VERSION};
-use crate::operator::{JobsRequest, Reply};
+use crate::jobs::report::{JobView, QueueView, Running};
+use crate::operator::Reply;
 
 impl Jobs {
-    pub(in crate::supervisor) fn answer(&mut self, request: &JobsRequest) -> Reply {
-        match request {
-            JobsRequest::Overview => Reply::Jobs(Box::new(self.overview())),
-            JobsRequest::Retry(id) => self.retry(id),
-            JobsRequest::History(name) => match self.place(name) {
-                Ok(at) => Reply::Runs(self.plans[at].records.clone()),
-                Err(refused) => refused,
-            },
-            JobsRequest::Run(name) => match self.place(name) {
-                Ok(at) => self.run_now(at),
-                Err(refused) => refused,
-            },
-            JobsRequest::Stop(name) => self.stop(name),
+    /// The names of its jobs, as an operator has them.
+    pub(super) fn names(&self) -> impl Iterator<Item = String> {
+        self.present().map(|plan| self.full_name(plan))
+    }
+
+    /// A job's name, as an operator has it.
+    pub(super) fn full_name(&self, plan: &Plan) -> String {
+        match &self.owner {
+            Some(owner) => format!("{owner}/{}", plan.job.name),
+            None => plan.job.name.clone(),
         }
     }
 
-    fn place(&self, name: &str) -> Result<usize, Reply> {
-        let at = self.plans.iter().position(|plan| plan.job.name == name);
-        at.ok_or_else(|| {
-            let names: Vec<_> = self
-                .plans
-                .iter()
-                .map(|plan| plan.job.name.as_str())
-                .collect();
-            let there = match names.as_slice() {
-                [] => "there are none".to_owned(),
-                names => format!("there are {}", names.join(", ")),
-            };
-            Reply::Refused(format!("there is no job {name}; {there}"))
-        })
+    /// Those that are in the settings.
+    pub(super) fn present(&self) -> impl Iterator<Item = &Plan> {
+        self.plans.iter().filter(|plan| !plan.is_leaving)
+    }
+
+    /// Whether one has this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.present().any(|plan| plan.job.name == name)
+    }
+
+    /// Its last runs.
+    pub(super) fn history(&self, name: &str) -> Reply {
+        let plan = self.plans.iter().find(|plan| plan.job.name == name);
+        Reply::Runs(plan.map(|plan| plan.records.clone()).unwrap_or_default())
+    }
+
+    pub(super) fn run(&mut self, name: &str) -> Reply {
+        match self.at(name) {
+            Some(at) => self.run_now(at),
+            None => Reply::Refused(format!("there is no job {name}")),
+        }
     }
 
     fn run_now(&mut self, at: usize) -> Reply {
@@ -61,56 +65,61 @@ impl Jobs {
         }
     }
 
-    /// Stops a job's run, or a task by its id.
-    fn stop(&mut self, name: &str) -> Reply {
-        let now = now();
-        if let Some(at) = self.plans.iter().position(|plan| plan.job.name == name) {
-            let was_running = self.plans[at].policy.is_running();
-            self.on(at, Event::Stopped, now);
-            return Reply::Done(match was_running {
-                true => format!("The run of {name} is asked to end."),
-                false => format!("The job {name} does not run."),
-            });
-        }
-        for (purpose, run) in &mut self.runs {
-            if matches!(purpose, Purpose::Task(task) if task.id == name) {
-                run.end(crate::jobs::Why::Stopped, now.steady);
-                return Reply::Done(format!("The task {name} is asked to end, and given up."));
-            }
-        }
-        match self.place(name) {
-            Ok(_) => Reply::Refused(format!("{name} does not run")),
-            Err(refused) => refused,
-        }
-    }
-
-    fn retry(&mut self, id: &str) -> Reply {
-        let Some(tasks) = &mut self.tasks else {
-            return Reply::Refused("this server has no queue".to_owned());
+    /// Stops a job's run.
+    pub(super) fn stop(&mut self, name: &str) -> Reply {
+        let Some(at) = self.at(name) else {
+            return Reply::Refused(format!("there is no job {name}"));
         };
-        match tasks.retry(id, millis(now())) {
-            Ok(()) => Reply::Done(format!("The task {id} is in the queue again.")),
-            Err(_) => Reply::Refused(format!("there is no dead task {id}")),
-        }
+        let was_running = self.plans[at].policy.is_running();
+        self.on(at, Event::Stopped, now());
+        Reply::Done(match was_running {
+            true => format!("The run of {name} is asked to end."),
+            false => format!("The job {name} does not run."),
+        })
     }
 
-    fn overview(&self) -> Overview {
-        Overview {
-            version: VERSION,
-            jobs: (0..self.plans.len()).map(|at| self.job_view(at)).collect(),
-            queue: self.tasks.as_ref().map(|tasks| QueueView {
-                waiting: tasks.waiting(),
-                running: self.running(|purpose| matches!(purpose, Purpose::Task(_))),
-                dead: tasks.dead(),
-            }),
-        }
+    /// Stops a task that runs, if there is one with this id.
+    pub(super) fn stop_task(&mut self, id: &str) -> Option<Reply> {
+        let mut runs = self.runs.iter_mut();
+        let (_, run) =
+            runs.find(|(purpose, _)| matches!(purpose, Purpose::Task(task) if task.id == id))?;
+        run.end(crate::jobs::Why::Stopped, now().steady);
+        let told = format!("The task {id} is asked to end, and given up.");
+        Some(Reply::Done(told))
     }
 
-    fn job_view(&self, at: usize) -> JobView {
-        let plan = &self.plans[at];
-        let own = |purpose: &Purpose| matches!(purpose, Purpose::Job(own) if *own == at);
+    /// Whether there is a queue.
+    pub(super) fn has_queue(&self) -> bool {
+        self.tasks.is_some()
+    }
+
+    /// Puts a task that was given up into the queue again, if it is one of this queue.
+    pub(super) fn retry(&mut self, id: &str) -> Option<Reply> {
+        let tasks = self.tasks.as_mut()?;
+        tasks.retry(id, millis(now())).ok()?;
+        let told = format!("The task {id} is in the queue again.");
+        Some(Reply::Done(told))
+    }
+
+    pub(super) fn job_views(&self) -> impl Iterator<Item = JobView> {
+        self.present().map(|plan| self.job_view(plan))
+    }
+
+    pub(super) fn queue_view(&self) -> Option<QueueView> {
+        self.tasks.as_ref().map(|tasks| QueueView {
+            app: self.owner.as_deref().map(str::to_owned),
+            waiting: tasks.waiting(),
+            running: self.running(|purpose| matches!(purpose, Purpose::Task(_))),
+            dead: tasks.dead(),
+        })
+    }
+
+    fn job_view(&self, plan: &Plan) -> JobView {
+        let name = &plan.job.name;
+        let own = |purpose: &Purpose| matches!(purpose, Purpose::Job(own) if own == name);
         JobView {
-            name: plan.job.name.clone(),
+            app: self.owner.as_deref().map(str::to_owned),
+            name: name.clone(),
             run: plan.job.target.typed(),
             schedule: plan.job.schedule.to_string(),
             next: self.next(plan),

@@ -7,8 +7,10 @@
 
 mod alarm;
 mod answers;
+mod every;
 mod life;
 mod output;
+mod plan;
 mod policy;
 mod queue;
 mod run;
@@ -16,6 +18,7 @@ mod shown;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -23,27 +26,34 @@ use rustix::process::Pid;
 use tracing::{error, info, warn};
 
 use self::alarm::Alarm;
-use self::policy::{Action, Cause, Event, Now, Policy};
+pub(super) use self::every::EveryJob;
+use self::plan::Plan;
+use self::policy::{Action, Cause, Event, Now};
 use self::queue::{Claimed, Tasks};
 use self::run::{Order, Run};
-use self::shown::{Results, last_success};
+use self::shown::Results;
 use crate::config::WorkerConfig;
 use crate::control::RunConfig;
 use crate::figures::Megabytes;
-use crate::jobs::state::{Begun, Kept, MOST_RECORDS, StateDirectory};
-use crate::jobs::{Job, Limits, Outcome, Record, Settings, Target, Why};
+use crate::jobs::state::{Begun, StateDirectory};
+use crate::jobs::{Limits, Outcome, Queue, Record, Target, Why};
 use crate::launch::Launch;
+use crate::supervisor::Work;
 use crate::sys::process::Ending;
 
 /// Of the time that the server has to end, what runs have to end after they were asked to.
 const SHARE_TO_END: u32 = 4;
 const MOST_TO_END: Duration = Duration::from_secs(2);
 
-/// All jobs of the server, the queue, and what runs.
+/// The jobs of an application, its queue, and what runs.
 #[derive(Debug)]
 pub(super) struct Jobs {
+    /// The application, where there are several; the server's own have none.
+    owner: Option<Arc<str>>,
     launch: Launch,
     worker: WorkerConfig,
+    /// How long runs may take once the server, or the application, ends.
+    grace: Duration,
     state: StateDirectory,
     plans: Vec<Plan>,
     tasks: Option<Tasks>,
@@ -51,31 +61,18 @@ pub(super) struct Jobs {
     task_results: Results,
     runs: Vec<(Purpose, Run)>,
     alarm: Alarm,
+    /// Nothing starts by itself: its operator has stopped the application.
+    is_paused: bool,
     shutdown: Option<Shutdown>,
     /// It has been opened, or a run has ended: what that took is not needed to wait.
     is_unsettled: bool,
 }
 
-/// A job, and what is known of it.
-#[derive(Debug)]
-struct Plan {
-    job: Job,
-    policy: Policy,
-    /// The number of its last run.
-    number: u64,
-    running: Option<Begun>,
-    records: Vec<Record>,
-    /// Runs that have ended since the server was started.
-    results: Results,
-    /// When a run was last done, in seconds since 1970.
-    last_success: Option<f64>,
-}
-
 /// What a run is for.
 #[derive(Debug)]
 enum Purpose {
-    /// The job with this place in the list.
-    Job(usize),
+    /// The job with this name.
+    Job(String),
     Task(Claimed),
 }
 
@@ -93,20 +90,26 @@ fn now() -> Now {
     }
 }
 
+/// What a run is told: as a worker of the application, with what only the supervisor knows.
+fn told(work: &Work) -> WorkerConfig {
+    WorkerConfig {
+        package: work.launch.package.clone(),
+        ..work.config.worker.clone()
+    }
+}
+
 impl Jobs {
     /// Prepares what the settings name; nothing, if they name nothing.
     ///
     /// # Errors
     /// The state directory cannot be used.
-    pub(super) fn open(
-        settings: &Settings,
-        worker: WorkerConfig,
-        launch: &Launch,
-    ) -> io::Result<Option<Self>> {
+    fn open(owner: Option<Arc<str>>, work: &Work) -> io::Result<Option<Self>> {
+        let settings = &work.config.jobs;
         let Some(directory) = settings.state.as_deref().filter(|_| !settings.is_empty()) else {
             return Ok(None);
         };
-        let state = StateDirectory::open(directory).map_err(io::Error::other)?;
+        let state = StateDirectory::open(directory, work.launch.user.as_ref());
+        let state = state.map_err(io::Error::other)?;
         let now = now();
         let queue = settings.queue.clone();
         let tasks = queue
@@ -114,22 +117,69 @@ impl Jobs {
             .transpose()?;
         let plans = settings.jobs.iter().map(|job| Plan::new(job, &state, now));
         let jobs = Self {
-            launch: launch.clone(),
-            worker,
+            owner,
+            launch: work.launch.clone(),
+            worker: told(work),
+            grace: work.config.worker.graceful_shutdown,
             plans: plans.collect(),
             state,
             tasks,
             task_results: Results::default(),
             runs: Vec::new(),
             alarm: Alarm::new()?,
+            is_paused: false,
             shutdown: None,
             is_unsettled: true,
         };
-        for at in 0..jobs.plans.len() {
-            jobs.keep(at);
-        }
+        jobs.plans.iter().for_each(|plan| jobs.keep(plan));
         info!("{}", jobs.summary());
         Ok(Some(jobs))
+    }
+
+    /// From now on other settings hold. What runs goes on as it was started.
+    ///
+    /// # Errors
+    /// The queue cannot be opened.
+    fn take(&mut self, work: &Work) -> io::Result<()> {
+        let now = now();
+        let settings = &work.config.jobs;
+        self.launch = work.launch.clone();
+        self.worker = told(work);
+        self.grace = work.config.worker.graceful_shutdown;
+        let mut old = std::mem::take(&mut self.plans);
+        for job in &settings.jobs {
+            let known = old.iter().position(|plan| plan.job.name == job.name);
+            let plan = match known.map(|at| old.remove(at)) {
+                Some(mut plan) => {
+                    plan.take(job, now);
+                    plan
+                }
+                None => Plan::new(job, &self.state, now),
+            };
+            self.keep(&plan);
+            self.plans.push(plan);
+        }
+        old.retain(|plan| plan.policy.is_running());
+        old.iter_mut().for_each(|plan| plan.leave(now));
+        self.plans.append(&mut old);
+        self.take_queue(settings.queue.clone(), now)
+    }
+
+    fn take_queue(&mut self, queue: Option<Queue>, now: Now) -> io::Result<()> {
+        match (&mut self.tasks, queue) {
+            (Some(tasks), Some(queue)) => tasks.set(queue),
+            (Some(tasks), None) => tasks.close(),
+            (None, Some(queue)) => {
+                self.tasks = Some(Tasks::open(queue, &self.state, now.steady)?);
+            }
+            (None, None) => {}
+        }
+        Ok(())
+    }
+
+    /// Nothing starts by itself, or again.
+    fn pause(&mut self, is_paused: bool) {
+        self.is_paused = is_paused;
     }
 
     /// `2 jobs and a queue; next: reindex at …`
@@ -155,12 +205,12 @@ impl Jobs {
     }
 
     /// Whether nothing runs any more since the last call.
-    pub(super) fn take_unsettled(&mut self) -> bool {
+    fn take_unsettled(&mut self) -> bool {
         std::mem::take(&mut self.is_unsettled)
     }
 
     /// Does everything that has become due.
-    pub(super) fn turn(&mut self) {
+    fn turn(&mut self) {
         let now = now();
         self.alarm.hear();
         for (_, run) in &mut self.runs {
@@ -170,10 +220,8 @@ impl Jobs {
             tasks.turn(now.steady);
         }
         match self.shutdown {
-            None => {
-                for at in 0..self.plans.len() {
-                    self.on(at, Event::Tick, now);
-                }
+            None if !self.is_paused => {
+                self.on_all(Event::Tick, now);
                 self.start_tasks(now);
             }
             Some(Shutdown { ask_at, patience }) if ask_at <= now.steady => {
@@ -181,15 +229,16 @@ impl Jobs {
                     run.end_within(Why::Shutdown, patience, now.steady);
                 }
             }
-            Some(_) => {}
+            _ => {}
         }
+        self.tasks.take_if(|tasks| tasks.is_over());
         if let Err(reason) = self.alarm.set(self.due_by_wall()) {
             error!("Cannot set the timer of the jobs: {reason}");
         }
     }
 
     /// Handles the end of a process, if it was a run's; whether it was.
-    pub(super) fn ended(&mut self, pid: Pid, ending: Ending) -> bool {
+    fn ended(&mut self, pid: Pid, ending: Ending) -> bool {
         let Some(at) = self.runs.iter().position(|(_, run)| run.pid == pid) else {
             return false;
         };
@@ -199,7 +248,7 @@ impl Jobs {
         let target = run.target.clone();
         let record = run.finish(ending, now);
         match purpose {
-            Purpose::Job(at) => self.job_ended(at, record, now),
+            Purpose::Job(name) => self.job_ended(&name, record, now),
             Purpose::Task(task) => {
                 self.task_results.add(record.outcome);
                 let tasks = self.tasks.as_mut();
@@ -210,7 +259,10 @@ impl Jobs {
         true
     }
 
-    fn job_ended(&mut self, at: usize, record: Record, now: Now) {
+    fn job_ended(&mut self, name: &str, record: Record, now: Now) {
+        let Some(at) = self.at(name) else {
+            return;
+        };
         let plan = &mut self.plans[at];
         let outcome = record.outcome;
         // A run that the end of the server has cut short is made up for by the next server.
@@ -221,9 +273,24 @@ impl Jobs {
             begun.attempt -= 1;
         }
         plan.add(record.clone());
-        self.keep(at);
-        tell(&self.plans[at].job.name, &record, None);
-        self.on(at, Event::Ended(outcome), now);
+        tell(name, &record, None);
+        self.keep(&self.plans[at]);
+        if self.plans[at].is_leaving {
+            self.plans.remove(at);
+        } else {
+            self.on(at, Event::Ended(outcome), now);
+        }
+    }
+
+    /// The place of a job in the list.
+    fn at(&self, name: &str) -> Option<usize> {
+        self.plans.iter().position(|plan| plan.job.name == name)
+    }
+
+    fn on_all(&mut self, event: Event, now: Now) {
+        for at in 0..self.plans.len() {
+            self.on(at, event, now);
+        }
     }
 
     /// Tells a job's policy and does what it says.
@@ -235,7 +302,7 @@ impl Jobs {
                 Action::End(why) => {
                     let runs = self.runs.iter_mut();
                     let own =
-                        |purpose: &Purpose| matches!(purpose, Purpose::Job(own) if *own == at);
+                        |purpose: &Purpose| matches!(purpose, Purpose::Job(own) if own == name);
                     for (_, run) in runs.filter(|(purpose, _)| own(purpose)) {
                         run.end(why, now.steady);
                     }
@@ -262,7 +329,7 @@ impl Jobs {
         let name = plan.job.name.clone();
         let (target, limits, run) = (plan.job.target.clone(), plan.job.limits, plan.number);
         // Before it starts: should the server end now, the run counts as begun.
-        self.keep(at);
+        self.keep(&self.plans[at]);
         let order = Order {
             limits,
             job: &name,
@@ -280,12 +347,12 @@ impl Jobs {
                     "Started [{}]",
                     run.pid.as_raw_nonzero()
                 );
-                self.runs.push((Purpose::Job(at), run));
+                self.runs.push((Purpose::Job(name), run));
             }
             Err(reason) => {
                 error!("The job {name} cannot be started: {reason}");
-                let record = not_started(run.to_string(), cause.due, cause.attempt, now);
-                self.job_ended(at, record, now);
+                let record = plan::without_run(run.to_string(), cause, Outcome::NotStarted, now);
+                self.job_ended(&name, record, now);
             }
         }
     }
@@ -347,8 +414,8 @@ impl Jobs {
         }
     }
 
-    /// The server ends: nothing starts any more, and what runs may take this time.
-    pub(super) fn shut_down(&mut self, grace: Duration) {
+    /// The server or the application ends: nothing starts any more, and what runs may take this time.
+    fn shut_down(&mut self, grace: Duration) {
         if self.shutdown.is_some() {
             return;
         }
@@ -356,16 +423,14 @@ impl Jobs {
         let patience = (grace / SHARE_TO_END).min(MOST_TO_END);
         let ask_at = now.steady + (grace - patience);
         self.shutdown = Some(Shutdown { ask_at, patience });
-        for at in 0..self.plans.len() {
-            self.on(at, Event::Shutdown, now);
-        }
+        self.on_all(Event::Shutdown, now);
         if !self.runs.is_empty() {
             info!("Waiting for {} run(s) to complete.", self.runs.len());
         }
     }
 
     /// The server ends at once.
-    pub(super) fn kill_all(&mut self) {
+    fn kill_all(&mut self) {
         self.shut_down(Duration::ZERO);
         for (_, run) in &mut self.runs {
             run.kill(Why::Shutdown);
@@ -373,12 +438,12 @@ impl Jobs {
     }
 
     /// Whether nothing runs.
-    pub(super) fn is_idle(&self) -> bool {
+    fn is_idle(&self) -> bool {
         self.runs.is_empty()
     }
 
     /// What to wait on.
-    pub(super) fn sources(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+    fn sources(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let queue = self.tasks.as_ref().map(AsFd::as_fd);
         let outputs = self.runs.iter().filter_map(|(_, run)| run.source());
         std::iter::once(self.alarm.as_fd())
@@ -387,9 +452,10 @@ impl Jobs {
     }
 
     /// When [`Self::turn`] is due, but for the times of the wall clock.
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
+    fn next_deadline(&self) -> Option<Instant> {
         let runs = self.runs.iter().map(|(_, run)| run.next_deadline());
-        let retries = self.plans.iter().filter_map(|plan| plan.policy.retry_at());
+        let plans = self.plans.iter().filter(|_| !self.is_paused);
+        let retries = plans.filter_map(|plan| plan.policy.retry_at());
         let tidy = self.tasks.as_ref().map(Tasks::tidy_at);
         let asks = self.shutdown.map(|shutdown| shutdown.ask_at);
         // After that the runs themselves have deadlines.
@@ -398,7 +464,7 @@ impl Jobs {
     }
 
     fn due_by_wall(&self) -> Option<Timestamp> {
-        if self.shutdown.is_some() {
+        if self.shutdown.is_some() || self.is_paused {
             return None;
         }
         let jobs = self.plans.iter().filter_map(|plan| plan.policy.due());
@@ -407,8 +473,7 @@ impl Jobs {
         jobs.chain(task).min()
     }
 
-    fn keep(&self, at: usize) {
-        let plan = &self.plans[at];
+    fn keep(&self, plan: &Plan) {
         if let Err(reason) = self.state.keep(&plan.job.name, &plan.kept()) {
             error!(
                 "What is known of the job {} cannot be kept: {reason}. After a restart it may run \
@@ -416,76 +481,6 @@ impl Jobs {
                 plan.job.name
             );
         }
-    }
-}
-
-impl Plan {
-    fn new(job: &Job, state: &StateDirectory, now: Now) -> Self {
-        let kept = state.kept(&job.name);
-        let mut plan = Self {
-            job: job.clone(),
-            policy: Policy::new(job, kept.as_ref(), now),
-            number: kept.as_ref().map_or(0, |kept| kept.number),
-            running: None,
-            records: kept
-                .as_ref()
-                .map(|kept| kept.records.clone())
-                .unwrap_or_default(),
-            results: Results::default(),
-            last_success: None,
-        };
-        plan.last_success = last_success(&plan.records);
-        let begun = kept.and_then(|kept| kept.running);
-        if let Some(begun) = begun.filter(|begun| !plan.has_record_of(begun)) {
-            let record = Record {
-                run: begun.run.to_string(),
-                due: begun.due,
-                started: begun.started,
-                took: 0.0,
-                peak: 0,
-                attempt: begun.attempt,
-                outcome: Outcome::Interrupted,
-            };
-            plan.add(record);
-        }
-        plan
-    }
-
-    fn has_record_of(&self, begun: &Begun) -> bool {
-        let run = begun.run.to_string();
-        self.records.iter().any(|record| record.run == run)
-    }
-
-    fn add(&mut self, record: Record) {
-        self.results.add(record.outcome);
-        self.last_success = last_success(std::slice::from_ref(&record)).or(self.last_success);
-        self.records.push(record);
-        let surplus = self.records.len().saturating_sub(MOST_RECORDS);
-        self.records.drain(..surplus);
-    }
-
-    fn kept(&self) -> Kept {
-        Kept {
-            schedule: self.job.schedule.to_string(),
-            anchor: self.policy.anchor(),
-            next: self.policy.planned(),
-            seen: self.policy.seen(),
-            number: self.number,
-            running: self.running,
-            records: self.records.clone(),
-        }
-    }
-}
-
-fn not_started(run: String, due: Option<Timestamp>, attempt: u32, now: Now) -> Record {
-    Record {
-        run,
-        due,
-        started: now.wall,
-        took: 0.0,
-        peak: 0,
-        attempt,
-        outcome: Outcome::NotStarted,
     }
 }
 

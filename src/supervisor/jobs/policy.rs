@@ -143,6 +143,21 @@ impl Policy {
         }
     }
 
+    /// From now on other settings hold. A run goes on as it was started.
+    pub(super) fn take(&mut self, job: &Job, now: Now) {
+        let is_another = job.schedule != self.job.schedule;
+        self.job = job.clone();
+        if is_another {
+            self.anchor = now.wall;
+            self.next = job.schedule.next(now.wall, now.wall);
+        }
+        if let State::Pausing { next, .. } = self.state
+            && next.attempt > job.retries + 1
+        {
+            self.state = State::Idle;
+        }
+    }
+
     pub(super) fn on(&mut self, event: Event, now: Now) -> Vec<Action> {
         let mut actions = Vec::new();
         match event {

@@ -28,7 +28,7 @@ use tracing::{error, warn};
 use self::index::{Index, Name};
 use super::policy::pause;
 use crate::jobs::report::Dead;
-use crate::jobs::state::{StateDirectory, replace};
+use crate::jobs::state::{self, StateDirectory, replace};
 use crate::jobs::{Outcome, Queue, Why};
 
 const PARTS: [&str; 5] = ["tasks", "keys", "results", "dead", "tmp"];
@@ -61,6 +61,21 @@ struct Task {
     key_hash: Option<String>,
 }
 
+impl Task {
+    /// Reads a task's file, whose id and key become parts of paths.
+    fn read(file: &Path) -> io::Result<Self> {
+        let task: Self = serde_json::from_slice(&state::read(file)?)?;
+        let key = task.key_hash.as_deref();
+        if !index::is_id(&task.id) || key.is_some_and(|key| !index::is_id(key)) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "its id is no id",
+            ));
+        }
+        Ok(task)
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct Failure {
     message: String,
@@ -74,6 +89,8 @@ pub(super) struct Tasks {
     watch: OwnedFd,
     index: Index,
     running: Vec<String>,
+    /// There is no such queue in the settings any more.
+    is_closed: bool,
     tidy_at: Instant,
 }
 
@@ -89,6 +106,7 @@ impl Tasks {
             watch,
             index: Index::default(),
             running: Vec::new(),
+            is_closed: false,
             tidy_at: now,
         };
         tasks.mend_keys();
@@ -119,7 +137,7 @@ impl Tasks {
 
     /// The next task that is due, taken; `now` in milliseconds since 1970.
     pub(super) fn claim(&mut self, now: i64) -> Option<Claimed> {
-        if self.running.len() >= self.settings.concurrent {
+        if !self.has_room() {
             return None;
         }
         loop {
@@ -148,7 +166,13 @@ impl Tasks {
     /// The attempt counts before it is made: a task that takes the server with it is given up, too.
     fn begin(&self, name: &Name) -> io::Result<Claimed> {
         let old = self.path("tasks", &name.to_string());
-        let task: Task = serde_json::from_slice(&fs::read(&old)?)?;
+        let task = Task::read(&old)?;
+        if task.id != name.id {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "it has another id",
+            ));
+        }
         let begun = Name {
             attempts: name.attempts + 1,
             ..name.clone()
@@ -237,8 +261,7 @@ impl Tasks {
 
     /// Puts a task that was given up into the queue again.
     pub(super) fn retry(&mut self, id: &str, now: i64) -> io::Result<()> {
-        // An id is one name, and no path.
-        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        if !index::is_id(id) {
             return Err(io::ErrorKind::NotFound.into());
         }
         let name = Name {
@@ -251,6 +274,26 @@ impl Tasks {
         forget(&self.result_file(id));
         self.index.add(name);
         Ok(())
+    }
+
+    /// From now on these settings hold for the tasks that are begun.
+    pub(super) fn set(&mut self, settings: Queue) {
+        self.settings = settings;
+        self.is_closed = false;
+    }
+
+    /// No task is begun any more.
+    pub(super) fn close(&mut self) {
+        self.is_closed = true;
+    }
+
+    /// Whether none runs, nor will.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_closed && self.running.is_empty()
+    }
+
+    fn has_room(&self) -> bool {
+        !self.is_closed && self.running.len() < self.settings.concurrent
     }
 
     /// The number of tasks that wait.
@@ -274,7 +317,7 @@ impl Tasks {
         let dead = entries.flatten().filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
             let id = name.strip_suffix(".json")?.to_owned();
-            let task: Option<Task> = read(&entry.path());
+            let task = Task::read(&entry.path()).ok();
             let failure: Option<Failure> = read(&self.result_file(&id));
             Some(Dead {
                 id,
@@ -287,8 +330,7 @@ impl Tasks {
 
     /// When the next task is due, in milliseconds since 1970, if one can run then.
     pub(super) fn due(&self) -> Option<i64> {
-        let has_room = self.running.len() < self.settings.concurrent;
-        self.index.due().filter(|_| has_room)
+        self.index.due().filter(|_| self.has_room())
     }
 
     pub(super) fn tidy_at(&self) -> Instant {
@@ -316,7 +358,8 @@ impl Tasks {
             .collect();
         for key in names(&self.directory.join("keys")) {
             let file = self.path("keys", &key);
-            let Some(task) = read::<Task>(&file).filter(|task| !tasks.contains(&task.id)) else {
+            let found = Task::read(&file).ok();
+            let Some(task) = found.filter(|task| !tasks.contains(&task.id)) else {
                 continue;
             };
             let name = Name {
@@ -366,7 +409,7 @@ fn names(directory: &Path) -> impl Iterator<Item = String> {
 }
 
 fn read<T: serde::de::DeserializeOwned>(file: &Path) -> Option<T> {
-    serde_json::from_slice(&fs::read(file).ok()?).ok()
+    serde_json::from_slice(&state::read(file).ok()?).ok()
 }
 
 /// Removes a file that need not be there.

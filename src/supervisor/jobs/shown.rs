@@ -35,16 +35,16 @@ pub(super) fn last_success(records: &[Record]) -> Option<f64> {
 
 impl Jobs {
     /// All jobs.
-    pub(in crate::supervisor) fn shown(&self) -> Vec<JobStatus> {
-        let plans = self.plans.iter().enumerate();
-        plans.map(|(at, plan)| self.shown_job(at, plan)).collect()
+    pub(super) fn shown(&self) -> impl Iterator<Item = JobStatus> {
+        self.present().map(|plan| self.shown_job(plan))
     }
 
-    fn shown_job(&self, at: usize, plan: &Plan) -> JobStatus {
-        let own = |purpose: &Purpose| matches!(purpose, Purpose::Job(own) if *own == at);
+    fn shown_job(&self, plan: &Plan) -> JobStatus {
+        let name = &plan.job.name;
+        let own = |purpose: &Purpose| matches!(purpose, Purpose::Job(own) if own == name);
         let running = self.runs.iter().find(|(purpose, _)| own(purpose));
         JobStatus {
-            name: plan.job.name.clone(),
+            name: self.full_name(plan),
             schedule: plan.job.schedule.to_string(),
             next: self.next(plan).map(seconds),
             running_since: running.map(|(_, run)| seconds(run.began.wall)),
@@ -60,7 +60,7 @@ impl Jobs {
     }
 
     /// The queue, but for what waits in it: its files are counted by the status server.
-    pub(in crate::supervisor) fn shown_queue(&self) -> Option<QueueStatus> {
+    pub(super) fn shown_queue(&self) -> Option<QueueStatus> {
         self.tasks.as_ref()?;
         let is_task = |purpose: &Purpose| matches!(purpose, Purpose::Task(_));
         let running = self.runs.iter().filter(|(purpose, _)| is_task(purpose));
@@ -72,7 +72,7 @@ impl Jobs {
     }
 
     /// Where the queue's files are.
-    pub(in crate::supervisor) fn queue_directory(&self) -> Option<&Path> {
+    pub(super) fn queue_directory(&self) -> Option<&Path> {
         self.tasks.as_ref().map(Tasks::directory)
     }
 }

@@ -18,6 +18,7 @@ use rustix::process::{
 };
 
 use super::process::tie_to;
+use super::user::User;
 
 /// Added to the supervisor's own score: when memory is short, a run goes first.
 const OOM_SCORE: i32 = 500;
@@ -49,12 +50,13 @@ pub fn begin(lifeline: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// Starts a process in a session of its own, which writes to `output`, reads nothing, and inherits
-/// `control` besides.
+/// `control` besides. It is `user`'s, if one is named.
 pub fn start(
     mut command: Command,
     control: Option<OwnedFd>,
     lifeline: OwnedFd,
     output: OwnedFd,
+    user: Option<User>,
 ) -> io::Result<Pid> {
     let parent = getpid();
     let passed = [
@@ -62,6 +64,11 @@ pub fn start(
         control.as_ref().map(AsRawFd::as_raw_fd),
     ];
     let in_child = move || {
+        // Before the tie and the lifeline: a change of the user undoes the one, and the other is
+        // signalled with the rights of its owner.
+        if let Some(user) = &user {
+            user.become_it()?;
+        }
         tie_to(parent, Signal::KILL)?;
         for number in passed.into_iter().flatten() {
             // SAFETY: open in the parent until the child has called exec.
@@ -151,7 +158,7 @@ mod tests {
         let (_reader, output) = pipe_with(PipeFlags::CLOEXEC).unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", "trap '' TERM; sleep 60 & sleep 60 & wait"]);
-        let leader = start(command, None, theirs, output).unwrap();
+        let leader = start(command, None, theirs, output, None).unwrap();
         until(|| (members(leader).len() == 3).then_some(()));
         signal(leader, Signal::TERM);
         drop(ours);

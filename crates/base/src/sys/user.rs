@@ -4,7 +4,8 @@ use std::ffi::{CStr, CString, OsString};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::ptr;
 
 /// Space for a line of the user database; longer ones are tried with more.
@@ -43,6 +44,35 @@ impl User {
             gid,
             groups: groups(&text, gid)?,
         })
+    }
+
+    /// Has a file or a directory belong to it.
+    ///
+    /// # Errors
+    /// This process is not root's, or there is no such file.
+    pub fn take(&self, path: &Path) -> io::Result<()> {
+        std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid))
+    }
+
+    /// Whether it may enter the directories on the way to a path, as far as they are there.
+    ///
+    /// # Errors
+    /// The first directory that it may not enter.
+    pub fn reaches(&self, path: &Path) -> Result<(), PathBuf> {
+        for directory in path.ancestors() {
+            let Ok(found) = directory.metadata() else {
+                continue;
+            };
+            let shift = match () {
+                () if found.uid() == self.uid => 6,
+                () if self.groups.contains(&found.gid()) => 3,
+                () => 0,
+            };
+            if self.uid != 0 && (found.mode() >> shift) & 1 == 0 {
+                return Err(directory.to_owned());
+            }
+        }
+        Ok(())
     }
 
     /// Makes this process that user's. Between fork and exec: it makes three system calls and

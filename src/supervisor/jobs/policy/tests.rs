@@ -301,3 +301,31 @@ fn a_random_walk_never_runs_a_job_twice_at_once_nor_twice_for_one_time() {
         }
     }
 }
+
+#[test]
+fn other_settings_hold_from_then_on_and_a_run_goes_on() {
+    let mut clock = Clock::at("2026-01-01T00:00:00Z");
+    let mut policy = Policy::new(&job("every 1h overlap skip"), None, clock.now());
+    clock.pass(3_600 * SECOND);
+    assert_eq!(starts(&policy.on(Event::Tick, clock.now())), 1);
+    policy.take(&job("every 10m overlap replace"), clock.now());
+    assert!(policy.is_running());
+    clock.pass(600 * SECOND);
+    let actions = policy.on(Event::Tick, clock.now());
+    assert_eq!(actions, [Action::End(Why::Replaced)]);
+    let due = policy.due();
+    policy.take(&job("every 10m nice 3"), clock.now());
+    assert_eq!(policy.due(), due, "the schedule is the same");
+}
+
+#[test]
+fn a_retry_that_other_settings_do_not_have_is_not_made() {
+    let mut clock = Clock::at("2026-01-01T00:00:00Z");
+    let mut policy = Policy::new(&job("retries 3"), None, clock.now());
+    policy.on(Event::Requested, clock.now());
+    policy.on(Event::Ended(Outcome::Code(1)), clock.now());
+    assert!(policy.retry_at().is_some());
+    policy.take(&job(""), clock.now());
+    clock.pass(99 * SECOND);
+    assert_eq!(policy.on(Event::Tick, clock.now()), []);
+}

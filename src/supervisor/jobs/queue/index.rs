@@ -30,11 +30,16 @@ impl Name {
         let (due, id, attempts) = (parts.next()?, parts.next()?, parts.next()?);
         Some(Self {
             due: due.parse().ok()?,
-            id: Some(id.to_owned()).filter(|id| !id.is_empty())?,
+            id: Some(id.to_owned()).filter(|id| is_id(id))?,
             attempts: attempts.parse().ok()?,
         })
         .filter(|_| parts.next().is_none())
     }
+}
+
+/// An id is one name, and no path.
+pub(super) fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 impl fmt::Display for Name {
