@@ -1,10 +1,12 @@
 //! `lowmem-serve apps`: the applications of a running server.
 
+use std::time::Duration;
+
 use super::{ctl, refused, status, write};
 use crate::cli::{AppOrder, Apps, Asked};
 use crate::config::Surroundings;
 use crate::exit::Exit;
-use crate::figures::Megabytes;
+use crate::figures::{Age, Grouped, Megabytes};
 use crate::operator::{ApplicationStatus, Order, Request};
 
 /// Shows them, or tells the server what to do with one.
@@ -31,7 +33,12 @@ fn show(asked: &Asked, around: &Surroundings) -> Exit {
         // Numbers, texts and lists always serialise.
         serde_json::to_string_pretty(&applications).unwrap_or_default() + "\n"
     } else {
-        table(&applications)
+        let budgets = all.iter().filter_map(|status| status.budget);
+        let budgets = budgets.map(|own| {
+            let (used, limit) = (Megabytes(own.used), Megabytes(own.limit));
+            format!("Memory: {used} of {limit} MB (memory-budget)\n")
+        });
+        budgets.collect::<String>() + &table(&applications)
     };
     match write(text.as_bytes()) {
         Exit::Stopped => exit,
@@ -43,8 +50,8 @@ fn table(applications: &[&ApplicationStatus]) -> String {
     let names = applications.iter().map(|own| own.name.len());
     let width = names.max().unwrap_or(0).max("NAME".len());
     let mut text = format!(
-        "{:width$}  {:<9}{:>10}{:>12}{:>9}  PLACES\n",
-        "NAME", "STATE", "PSS", "PRIVATE", "DEATHS"
+        "{:width$}  {:<9}{:>10}{:>12}{:>10}{:>10}{:>8}  PLACES\n",
+        "NAME", "STATE", "PSS", "PRIVATE", "REQUESTS", "LAST USE", "DEATHS"
     );
     for own in applications {
         let workers = own.workers.iter().map(|worker| worker.memory);
@@ -54,14 +61,29 @@ fn table(applications: &[&ApplicationStatus]) -> String {
             None => "-".to_owned(),
         };
         text += &format!(
-            "{:width$}  {:<9}{:>10}{:>12}{:>9}  {}\n",
+            "{:width$}  {:<9}{:>10}{:>12}{:>10}{:>10}{:>8}  {}\n",
             own.name,
             own.state.word(),
             megabytes(own.pss),
             megabytes(private),
+            requests(own),
+            last_use(own),
             own.deaths,
             own.places.join(", ")
         );
     }
     text
+}
+
+fn requests(own: &ApplicationStatus) -> String {
+    let served = own.served.as_ref();
+    served.map_or_else(|| "-".to_owned(), |own| Grouped(own.requests).to_string())
+}
+
+fn last_use(own: &ApplicationStatus) -> String {
+    let ago = own.last_use.map(Duration::try_from_secs_f64);
+    match ago {
+        Some(Ok(ago)) => Age(ago).to_string(),
+        _ => "-".to_owned(),
+    }
 }
