@@ -421,12 +421,10 @@ fn whatever_happens_no_wake_is_too_much_nothing_waits_too_long_and_in_the_end_th
                 _ => world.look(),
             };
             check(&before, &world, &actions, &mut replaced);
-            let again = world.look();
-            assert_eq!(
-                again,
-                [],
-                "a second look finds something to do after {actions:?} of {before:?}"
-            );
+            // Memory that one look frees may be claimed by another client in the next.
+            let looks = (0..world.seen.len()).map(|_| world.look());
+            let last = looks.take_while(|actions| !actions.is_empty()).count();
+            assert!(last < world.seen.len(), "looks always find something to do");
         }
         settle(&mut world);
     }
