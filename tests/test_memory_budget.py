@@ -227,11 +227,13 @@ def test_one_application_alone_has_a_budget_too(server, tmp_path) -> None:
 def test_a_budget_is_a_size_or_a_part_and_the_whole_server_s(machine) -> None:
     machine.module("one")
     for text, why in (
-        ("memory-budget = '0%'", "fleet.toml:1: memory-budget = \"0%\": not a part between 1% and 100%"),
+        ("memory-budget = '0%'", 'fleet.toml:1: memory-budget = "0%": not a part between 1% and 100%'),
         ("memory-budget = 'much'", "not a size like 300M or 1G, or a part like 70%"),
         ("memory-budget = '70%'", "[apps.one] memory-budget is the whole server's"),
     ):
         more = text if "whole" in why else ""
         machine.file.write_text(f"{'' if more else text}\n[apps.one]\n{machine.table('one', more)}")
         finished = run("--config", str(machine.file), cwd=machine.directory)
-        assert finished.returncode == 2 and why.removeprefix("[apps.one] ") in finished.stderr, finished.stderr
+        assert finished.returncode == 2 and why.removeprefix("[apps.one] ") in finished.stderr, (
+            finished.stderr
+        )
