@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from harness import processes, run
+from harness import REPOSITORY, processes, run
 from harness.journal import until
-from harness.machine import Machine, python_for
+from harness.machine import HELLO, Machine, python_for
 
 NAMES = ["alpha", "beta", "gamma", "delta"]
 
@@ -402,3 +402,85 @@ def test_a_socket_that_an_application_shares_with_none_is_refused_only_where_it_
         started = serve_all(own, "good")
         started.stderr.wait_for_line(r"\[late\] It cannot be started: .*address already in use", 40)
         assert machine.get("good").startswith("good ")
+
+
+LATE = """
+import importlib, json, os, sys
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    had = sum(name.startswith("late_part") for name in sys.modules)
+    if scope["path"] == "/late":
+        for number in range(20):
+            importlib.import_module(f"late_part{number}")
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": json.dumps({"had": had, "pid": os.getpid()}).encode()})
+"""
+
+
+def test_what_two_applications_import_late_is_in_the_next_template(serve_all, machine) -> None:
+    packages = machine.directory / "common" / "site-packages"
+    packages.mkdir(parents=True)
+    for number in range(20):
+        (packages / f"late_part{number}.py").write_text("")
+    names = NAMES[:3]
+    for name in names:
+        machine.module(name, LATE)
+    tables = "".join(f"[apps.{name}]\n{machine.table(name)}" for name in names)
+    started = serve_all(tables, wait=False, env={"PYTHONPATH": str(packages)})
+    for name in names:
+        started.stderr.wait_for_line(rf"\[{name}\] Application startup complete", 60)
+    for name in names[:2]:
+        # The template of what the first two have told is there.
+        started.stderr.wait_for_line(rf"\[{name}\] Recycled worker .*: template; ", 60)
+    for name in names[:2]:
+        assert json.loads(machine.get(name, path="/late"))["had"] == 0
+        until(lambda name=name: "sleeps" in machine.ctl("sleep", name))
+        started.stderr.wait_for_line(rf"\[{name}\] Asleep", 20)
+    # One that never imported them is a fork of the new template, too.
+    started.stderr.wait_for_line(r"\[gamma\] Recycled worker .*: template; ", 60)
+    assert facts(machine, "gamma")["had"] == 20
+    assert facts(machine, "alpha")["had"] == 20
+
+
+def examples(file: str) -> list[str]:
+    """The settings files that a page shows."""
+    return re.findall(
+        r"^```toml\n(.*?)^```", (REPOSITORY / "docs" / file).read_text(), re.DOTALL | re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_examples_of_the_documentation_serve(server, machine, number) -> None:
+    """As they stand, but for where they are: their directories, the port, the user and the Python."""
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    text = examples("apps.md")[number]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        ports = [taken.getsockname()[1], taken.getsockname()[1] + 1]
+    for before, after in (
+        ("/srv/", f"{machine.directory}/srv/"),
+        ("/run/", f"{machine.directory}/"),
+        ('user = "training"', f'user = "{user}"' if os.geteuid() == 0 else "#"),
+        ("127.0.0.1:8002", f"127.0.0.1:{ports[0]}"),
+        ("127.0.0.1:8003", f"127.0.0.1:{ports[1]}"),
+    ):
+        text = text.replace(before, after)
+    served = re.findall(r"^\[apps\.(\w+)\]", text, re.MULTILINE)
+    for name in served:
+        own = machine.directory / "srv" / name
+        own.mkdir(parents=True)
+        (own / f"{name}.py").write_text(f"NAME = {name!r}\n{HELLO}")
+    if "training" in served:
+        own = machine.directory / "srv" / "training"
+        (own / "training.py").rename(own / "main.py")
+        (own / "training").mkdir()
+        (own / "main.py").rename(own / "training" / "main.py")
+        (own / "training.env").write_text("FROM_FILE=1\n")
+        (own / ".venv").symlink_to(sys.prefix)
+    machine.file.write_text(text)
+    started = server("--config", str(machine.file), cwd=machine.directory, places=False, wait=False)
+    for name in served:
+        started.stderr.wait_for_line(rf"\[{name}\] (Application startup complete|Asleep, until)", 60)
+    assert started.terminate() == 0

@@ -13,6 +13,7 @@ import pytest
 from harness import run
 from harness.journal import until
 from harness.machine import Machine
+from harness.raw_client import RawClient
 from harness.server import Server
 
 NAMES = ["alpha", "beta", "gamma", "delta"]
@@ -216,11 +217,16 @@ def test_the_budget_of_the_file_is_followed(fleet) -> None:
 
 def test_one_application_alone_has_a_budget_too(server, tmp_path) -> None:
     (tmp_path / "held.py").write_text(f"NAME = 'held'\nHELD = 5\n{HOLDS}")
-    started = server("held:app", "--memory-budget", "80M", cwd=tmp_path)
+    status = f"unix:{tmp_path / 'status.sock'}"
+    started = server("held:app", "--memory-budget", "80M", "--status-bind", status, cwd=tmp_path)
     started.get("/grow/60")
     started.stderr.wait_for_line(r"Put to sleep: [\d.]+ of 80\.0 MB are used", 20)
     started.stderr.wait_for_line(r"Asleep \(", 20)
     assert started.get("/").status == 200
+    with RawClient(str(tmp_path / "status.sock"), 20) as client:
+        metrics = client.get("/metrics").text
+    assert f'lowmem_memory_budget_bytes{{kind="limit"}} {80 << 20}\n' in metrics
+    assert re.search(r'^lowmem_memory_budget_bytes{kind="used"} [1-9]', metrics, re.MULTILINE)
     assert started.terminate() == 0
 
 
