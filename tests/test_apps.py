@@ -451,36 +451,36 @@ def examples(file: str) -> list[str]:
     )
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_the_examples_of_the_documentation_serve(server, machine, number) -> None:
-    """As they stand, but for where they are: their directories, the port, the user and the Python."""
+def place_example(machine: Machine, text: str) -> str:
+    """A settings file of the documentation, but for its directories, ports, user and Python."""
     user = pwd.getpwuid(os.geteuid()).pw_name
-    text = examples("apps.md")[number]
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        ports = [taken.getsockname()[1], taken.getsockname()[1] + 1]
+    with socket.socket() as first, socket.socket() as second:
+        first.bind(("127.0.0.1", 0))
+        second.bind(("127.0.0.1", 0))
+        ports = [str(own.getsockname()[1]) for own in (first, second)]
     for before, after in (
         ("/srv/", f"{machine.directory}/srv/"),
         ("/run/", f"{machine.directory}/"),
-        ('user = "training"', f'user = "{user}"' if os.geteuid() == 0 else "#"),
+        ('user = "training"', f'user = "{user}"' if user == "root" else "#"),
         ("127.0.0.1:8002", f"127.0.0.1:{ports[0]}"),
         ("127.0.0.1:8003", f"127.0.0.1:{ports[1]}"),
     ):
         text = text.replace(before, after)
-    served = re.findall(r"^\[apps\.(\w+)\]", text, re.MULTILINE)
-    for name in served:
-        own = machine.directory / "srv" / name
-        own.mkdir(parents=True)
-        (own / f"{name}.py").write_text(f"NAME = {name!r}\n{HELLO}")
-    if "training" in served:
-        own = machine.directory / "srv" / "training"
-        (own / "training.py").rename(own / "main.py")
-        (own / "training").mkdir()
-        (own / "main.py").rename(own / "training" / "main.py")
-        (own / "training.env").write_text("FROM_FILE=1\n")
-        (own / ".venv").symlink_to(sys.prefix)
+    return text
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_examples_of_the_documentation_serve(server, machine, number) -> None:
+    text = place_example(machine, examples("apps.md")[number])
+    modules = dict(re.findall(r'^\[apps\.(\w+)\]\napp = "([\w.]+):app"', text, re.MULTILINE))
+    for name, module in modules.items():
+        file = (machine.directory / "srv" / name / module.replace(".", "/")).with_suffix(".py")
+        file.parent.mkdir(parents=True)
+        file.write_text(f"NAME = {name!r}\n{HELLO}")
+        (machine.directory / "srv" / name / "training.env").write_text("FROM_FILE=1\n")
+        (machine.directory / "srv" / name / ".venv").symlink_to(sys.prefix)
     machine.file.write_text(text)
     started = server("--config", str(machine.file), cwd=machine.directory, places=False, wait=False)
-    for name in served:
+    for name in modules:
         started.stderr.wait_for_line(rf"\[{name}\] (Application startup complete|Asleep, until)", 60)
     assert started.terminate() == 0
