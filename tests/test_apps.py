@@ -7,6 +7,7 @@ import pwd
 import re
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
