@@ -101,20 +101,20 @@ def ready(server: Server, *names: str) -> None:
 def test_the_one_that_was_used_least_recently_sleeps_when_another_grows(fleet) -> None:
     for name in NAMES[:3]:
         fleet.add(name, 20)
-    server = fleet.serve("160M")
+    server = fleet.serve("150M")
     ready(server, *NAMES[:3])
-    assert server.stderr.wait_for_line(r"Memory budget: 160\.0 MB")
+    assert server.stderr.wait_for_line(r"Memory budget: 150\.0 MB")
     for name in ("beta", "alpha", "gamma"):
         assert fleet.get(name).startswith(name)
     fleet.get("gamma", "/grow/60")
     told = server.stderr.wait_for_line(r"\[beta\] Put to sleep: ([\d.]+) of ([\d.]+) MB are used", 20)
     used, limit = map(float, told.groups())
-    assert used >= limit == 160
+    assert used >= limit == 150
     server.stderr.wait_for_line(r"\[beta\] Asleep .*MB given back", 20)
-    until(lambda: fleet.budget()["used"] <= fleet.budget()["limit"] == 160 << 20)
+    until(lambda: fleet.budget()["used"] <= fleet.budget()["limit"] == 150 << 20)
     assert fleet.machine.states() | {"alpha": ""} == {"alpha": "", "beta": "asleep", "gamma": "serving"}
     table = fleet.machine.ctl()
-    assert re.match(r"Memory: [\d.]+ of 160\.0 MB \(memory-budget\)\n", table), table
+    assert re.match(r"Memory: [\d.]+ of 150\.0 MB \(memory-budget\)\n", table), table
     assert re.search(r"^gamma +serving .* 2 +\d+s ", table, re.MULTILINE), table
 
 
