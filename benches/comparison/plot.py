@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
+from typing import TYPE_CHECKING
 
 from comparison.labels import Box, Label, Point, place
 from comparison.servers import FLOOR, OURS
 from comparison.summary import Line
 from comparison.workloads import WORKLOADS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PICTURED = ("hello", "quart", "fastapi", "django")
 """What tells the story. The other workloads are in the tables, and in a picture only where none of these was run."""
@@ -22,7 +26,9 @@ WIDTH, HEIGHT, HEAD = 440, 320, 58
 LEFT, RIGHT, TOP, BOTTOM = 58, 22, 68, 46
 """Pixels between a panel's edges and its plotting area."""
 
-GRID_LINES = 4
+PIXELS_AN_INCH = 100
+POINTS_A_PIXEL = 72 / PIXELS_AN_INCH
+STEPS = 4
 GRID_COLOUR = "#e2e8f0"
 CARD_COLOUR, EDGE_COLOUR = "#ffffff", "#cbd5e1"
 """The picture has a ground of its own, so that it can be read on a page of any colour."""
@@ -44,6 +50,11 @@ class Font:
     colour: str
     bold: bool = False
 
+    def properties(self) -> dict[str, object]:
+        """Its words for matplotlib."""
+        weight = "bold" if self.bold else "normal"
+        return {"fontsize": self.size * POINTS_A_PIXEL, "color": self.colour, "weight": weight}
+
 
 TITLE, PANEL_TITLE = Font(17, "#0f172a", bold=True), Font(14, "#0f172a", bold=True)
 SUBTITLE, QUIET = Font(12, "#64748b"), Font(11, "#64748b")
@@ -63,29 +74,40 @@ class Dot:
 
 
 def memory_against_rate(lines: list[Line]) -> str:
-    """Return the picture: x is idle PSS (MiB), y is requests per second, pinned if measured.
+    """Return the picture as SVG: x is idle PSS (MiB), y is requests per second, pinned if measured.
 
     Each family of servers is one dot in a panel: that configuration of it which answered the most.
     """
+    import matplotlib
+
+    matplotlib.use("svg")
+    # Texts as texts, and the same bytes for the same figures.
+    matplotlib.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "comparison"}
+    from matplotlib import pyplot
+
     panels = _panels([line for line in lines if MEMORY in line.figures and not line.disqualified])
     columns = max(1, min(COLUMNS, len(panels)))
     width, height = columns * WIDTH, HEAD + math.ceil(len(panels) / columns) * HEIGHT
-    parts = [
-        (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-            f'width="{width}" height="{height}" font-family="sans-serif">'
-        ),
-        (
-            f'<rect x="0.5" y="0.5" width="{width - 1}" height="{height - 1}" rx="8" '
-            f'fill="{CARD_COLOUR}" stroke="{EDGE_COLOUR}"/>'
-        ),
-        _text(LEFT, 30, "Memory against rate", TITLE),
-        _text(LEFT, 48, "one worker each; up and to the left is better", SUBTITLE),
-    ]
+    figure = pyplot.figure(
+        figsize=(width / PIXELS_AN_INCH, height / PIXELS_AN_INCH),
+        facecolor=CARD_COLOUR,
+        edgecolor=EDGE_COLOUR,
+        linewidth=1,
+    )
+    for y, text, font in (
+        (30, "Memory against rate", TITLE),
+        (48, "one worker each; up and to the left is better", SUBTITLE),
+    ):
+        figure.text(LEFT / width, 1 - y / height, text, **font.properties())
     for number, (workload, dots) in enumerate(panels.items()):
         x, y = number % columns * WIDTH, HEAD + number // columns * HEIGHT
-        parts += [f'<g transform="translate({x},{y})">', *_panel(workload, dots), "</g>"]
-    return "\n".join([*parts, "</svg>", ""])
+        size = ((PLOT.right - PLOT.left) / width, (PLOT.bottom - PLOT.top) / height)
+        axes = figure.add_axes(((x + PLOT.left) / width, 1 - (y + PLOT.bottom) / height, *size))
+        _panel(axes, workload, dots)
+    written = io.StringIO()
+    figure.savefig(written, format="svg", edgecolor=EDGE_COLOUR, metadata={"Date": None})
+    pyplot.close(figure)
+    return written.getvalue()
 
 
 def _panels(lines: list[Line]) -> dict[str, list[Dot]]:
@@ -112,71 +134,76 @@ def _rate(line: Line) -> float:
     return (line.figures.get(RATE) or line.figures[OTHERWISE]).median
 
 
-def _panel(workload: str, dots: list[Dot]) -> list[str]:
+def _panel(axes: Axes, workload: str, dots: list[Dot]) -> None:
     memory_top = _round_up(max(dot.memory for dot in dots))
     rate_top = _round_up(max(dot.rate for dot in dots))
     about = {known.name: known.about for known in WORKLOADS}
-    parts = [
-        _text(LEFT, 20, workload, PANEL_TITLE),
-        _text(LEFT, 36, about.get(workload, ""), QUIET),
-        _text(8, TOP - 12, "requests/s", QUIET),
-        _text(PLOT.right, HEIGHT - 12, "idle PSS of the process tree, MiB", QUIET, "end"),
-    ]
-    for step in range(GRID_LINES + 1):
-        share = step / GRID_LINES
-        x = PLOT.left + share * (PLOT.right - PLOT.left)
-        y = PLOT.bottom - share * (PLOT.bottom - PLOT.top)
-        parts.append(_line(PLOT.left, y, PLOT.right, y, GRID_COLOUR))
-        parts.append(_line(x, PLOT.top, x, PLOT.bottom, GRID_COLOUR))
-        parts.append(_text(x, PLOT.bottom + 15, f"{memory_top * share:g}", QUIET, "middle"))
-        parts.append(_text(PLOT.left - 6, y + 4, _thousands(rate_top * share), QUIET, "end"))
-    points = [_point(dot, memory_top, rate_top) for dot in dots]
-    for dot, point, label in zip(dots, points, place(points, NAMES), strict=True):
-        parts += _named_dot(dot, point, label)
-    return parts
-
-
-def _point(dot: Dot, memory_top: float, rate_top: float) -> Point:
-    return Point(
-        x=PLOT.left + dot.memory / memory_top * (PLOT.right - PLOT.left),
-        y=PLOT.bottom - dot.rate / rate_top * (PLOT.bottom - PLOT.top),
-        radius=7 if dot.is_ours else 4,
-        name=f"{dot.name}: {dot.memory:.0f} MiB, {_thousands(dot.rate)}/s" if dot.is_ours else dot.name,
-        size=_font(dot).size,
-        bold=_font(dot).bold,
+    scale = Scale(memory_top, rate_top)
+    axes.set(xlim=(0, memory_top), ylim=(0, rate_top))
+    shares = [step / STEPS for step in range(STEPS + 1)]
+    quiet = QUIET.properties()
+    axes.set_xticks(
+        [share * memory_top for share in shares], [f"{share * memory_top:g}" for share in shares], **quiet
     )
+    axes.set_yticks(
+        [share * rate_top for share in shares], [_thousands(share * rate_top) for share in shares], **quiet
+    )
+    axes.grid(color=GRID_COLOUR)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    for x, y, text, font, anchor in (
+        (LEFT, 20, workload, PANEL_TITLE, "left"),
+        (LEFT, 36, about.get(workload, ""), QUIET, "left"),
+        (8, TOP - 12, "requests/s", QUIET, "left"),
+        (PLOT.right, HEIGHT - 12, "idle PSS of the process tree, MiB", QUIET, "right"),
+    ):
+        axes.text(*scale.figures(x, y), text, ha=anchor, **font.properties())
+    points = [scale.point(dot) for dot in dots]
+    for dot, point, label in zip(dots, points, place(points, NAMES), strict=True):
+        _named_dot(axes, scale, dot, point, label)
 
 
-def _named_dot(dot: Dot, point: Point, label: Label) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Between a panel's figures and its pixels, whose y grows downwards."""
+
+    memory_top: float
+    rate_top: float
+
+    def point(self, dot: Dot) -> Point:
+        """Where a dot and its name are, in pixels."""
+        return Point(
+            x=PLOT.left + dot.memory / self.memory_top * (PLOT.right - PLOT.left),
+            y=PLOT.bottom - dot.rate / self.rate_top * (PLOT.bottom - PLOT.top),
+            radius=7 if dot.is_ours else 4,
+            name=f"{dot.name}: {dot.memory:.0f} MiB, {_thousands(dot.rate)}/s" if dot.is_ours else dot.name,
+            size=_font(dot).size,
+            bold=_font(dot).bold,
+        )
+
+    def figures(self, x: float, y: float) -> tuple[float, float]:
+        """What memory and rate are at a pixel."""
+        memory = (x - PLOT.left) / (PLOT.right - PLOT.left) * self.memory_top
+        return memory, (PLOT.bottom - y) / (PLOT.bottom - PLOT.top) * self.rate_top
+
+
+def _named_dot(axes: Axes, scale: Scale, dot: Dot, point: Point, label: Label) -> None:
     font = _font(dot)
-    parts = []
     if label.apart:
         end = min(max(point.x, label.box.left), label.box.right)
-        height = (
-            label.box.bottom
-            if label.box.bottom < point.y
-            else max(label.box.top, min(point.y, label.box.bottom))
-        )
-        parts.append(_line(point.x, point.y, end, height, font.colour))
-    parts.append(f'<circle cx="{point.x:.1f}" cy="{point.y:.1f}" r="{point.radius}" fill="{font.colour}"/>')
-    parts.append(_text(label.x, label.y, point.name, font, label.anchor))
-    return parts
+        is_above = label.box.bottom < point.y
+        height = label.box.bottom if is_above else max(label.box.top, min(point.y, label.box.bottom))
+        ends = scale.figures(point.x, point.y), scale.figures(end, height)
+        axes.plot(*zip(*ends, strict=True), color=font.colour, linewidth=POINTS_A_PIXEL, clip_on=False)
+    size = 2 * point.radius * POINTS_A_PIXEL
+    axes.plot(dot.memory, dot.rate, "o", color=font.colour, markersize=size, clip_on=False)
+    anchor = {"start": "left", "middle": "center", "end": "right"}[label.anchor]
+    axes.text(*scale.figures(label.x, label.y), point.name, ha=anchor, **font.properties())
 
 
 def _font(dot: Dot) -> Font:
     return OURS_FONT if dot.is_ours else PEER_FONT
-
-
-def _text(x: float, y: float, text: str, font: Font, anchor: str = "start") -> str:
-    weight = "bold" if font.bold else "normal"
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{font.size:g}" '
-        f'font-weight="{weight}" fill="{font.colour}">{escape(text)}</text>'
-    )
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
-    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}"/>'
 
 
 def _round_up(value: float) -> float:
