@@ -8,7 +8,7 @@ It makes its own environment in benches/.venv-case. The data and the load have f
 whole process trees in MB of 1024², one run. --courses, --words and --requests make it smaller, --hour says how many
 seconds an hour of the replayed day takes.
 
-Exit codes: 0 measured, 2 not measured, with the reason.
+Exit codes: 0 measured, 2 not measured, with the reason, 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -35,6 +36,8 @@ QUICK = {"courses": 100, "words": 100, "requests": 200, "hour": 2.0}
 def main() -> int:
     """Measure, print tables, and write what was asked for."""
     options = _parse()
+    # So that an ended run ends its servers too: finally blocks run on SystemExit.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     # Without a cache on disk, what is measured is the compiler.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ |= {"LOWMEM_SERVE_PACKAGE": str(environment.BENCHES.parent / "python" / "lowmem_serve")}
@@ -42,6 +45,9 @@ def main() -> int:
         python = options.python or environment.prepared_venv(VENV, REQUIREMENTS)
         with tempfile.TemporaryDirectory(prefix="case-") as work:
             steps, halves, days = _measured(options, python.absolute(), Path(work))
+    except KeyboardInterrupt:
+        print("case.py: interrupted; nothing written", file=sys.stderr)
+        return 130
     except (
         serving.NotServing,
         environment.CannotPrepare,
