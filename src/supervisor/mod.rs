@@ -111,15 +111,14 @@ pub fn run(members: Vec<Member>, work: Work, reread: &Reread<'_>) -> io::Result<
     if monitored.is_some() {
         applications.iter_mut().for_each(Application::count);
     }
-    // Asked by those who read the lines of what follows.
-    let blank = Supervisor::new(parent, config.operator.as_ref())?;
     let mut supervisor = Supervisor {
         applications,
         monitored,
-        jobs: EveryJob::alone(&work)?,
         budgeting: config.memory_budget.map(Budgeting::new),
-        ..blank
+        ..Supervisor::new(parent, config.operator.as_ref())?
     };
+    // After the operator's socket: a line about jobs says that they can be asked about.
+    supervisor.jobs = EveryJob::alone(&work)?;
     supervisor.serve()
 }
 
@@ -225,13 +224,23 @@ impl Supervisor<'_> {
         for application in &mut self.applications {
             application.turn();
         }
-        self.jobs.turn();
+        self.turn_jobs();
         self.turn_fleet();
         self.turn_budget();
         telemetry::name_lines(None);
         self.announce();
         self.publish();
         self.tell_service();
+    }
+
+    fn turn_jobs(&mut self) {
+        let applications = &self.applications;
+        self.jobs.turn(&|owner, descriptors| {
+            let mut named = applications.iter().filter(|own| own.name() == owner);
+            named
+                .next()
+                .is_some_and(|own| own.workforce.fork_run(descriptors))
+        });
     }
 
     /// How the server ends, once no application is left.
