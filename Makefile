@@ -2,7 +2,7 @@
 #   make serve PORT=8080 ARGS="--workers 2"
 #   make test  ARGS="-k lifespan"
 
-.PHONY: help serve test lint format wheel-test docker-test bench micro gate clean
+.PHONY: help serve test lint format fuzz wheel-test docker-test bench micro gate clean
 
 help: ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -18,6 +18,9 @@ lint: ## formatting and lints of Rust and Python
 
 format: ## put right what the formatters and ruff can
 	@scripts/lint.sh --fix
+
+fuzz: ## the fuzz targets, a minute each; ARGS="--seconds 600 hpack"
+	@scripts/fuzz.sh $(ARGS)
 
 wheel-test: ## the wheel, built from a source distribution, in every CPython found
 	@scripts/wheel-test.sh --from-sdist

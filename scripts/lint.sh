@@ -8,6 +8,7 @@ ruff=$venv/bin/ruff
 
 if [ "${1-}" = --fix ]; then
     cargo fmt --all
+    cargo fmt --manifest-path fuzz/Cargo.toml
     "$ruff" check --no-cache --fix .
     "$ruff" format .
     exit
@@ -15,8 +16,11 @@ fi
 
 say "cargo fmt --check"
 cargo fmt --all --check
+cargo fmt --manifest-path fuzz/Cargo.toml --check
 say "cargo clippy"
 cargo clippy --workspace --all-targets --locked -- -D warnings
+cargo clippy --manifest-path fuzz/Cargo.toml --no-default-features --all-targets --locked \
+    --target-dir "$target" -- -D warnings
 say "cargo doc"
 # The documentation names private items, which is for readers of the source.
 RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" \

@@ -12,6 +12,8 @@ export LOWMEM_SERVE_BIN=$server
 if [ $# = 0 ]; then
     say "cargo test"
     cargo test --workspace --locked
+    say "the corpora of the fuzz targets"
+    cargo test --manifest-path fuzz/Cargo.toml --no-default-features --locked --target-dir "$target"
     scripts/wheel-test.sh
 fi
 say "pytest"

@@ -21,6 +21,8 @@ mod elsewhere;
 mod file;
 mod files;
 mod fleet;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod growth;
 mod http;
 mod imports;

@@ -6,7 +6,8 @@
 //! - `export` may precede a name, and white space may surround `=`;
 //! - a value without quotes ends with the line or before a ` #`;
 //! - a value in quotes may have several lines; `\'` and `\\` are escapes in single quotes, C's
-//!   single-letter ones in double quotes;
+//!   single-letter ones in double quotes, and whatever follows a backslash does not end the value;
+//! - a line ends with LF, CRLF or CR, which all are LF within quotes;
 //! - `${NAME}` and `${NAME:-default}` are expanded in every value, from the environment first and
 //!   then from the lines above; `$NAME` is not.
 
@@ -23,15 +24,18 @@ pub(super) struct EnvFile {
 pub(super) fn parse(text: &str, outside: impl Fn(&str) -> Option<String>) -> EnvFile {
     let mut file = EnvFile::default();
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut reader = Reader { rest: text };
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    let mut reader = Reader { rest: &text };
     loop {
-        reader.skip(char::is_whitespace);
+        reader.skip(is_space);
         if reader.rest.is_empty() {
             return file;
         }
-        let line = 1 + line_ends(&text[..text.len() - reader.rest.len()]);
+        let before = &text[..text.len() - reader.rest.len()];
+        let line = 1 + before.matches('\n').count();
         match reader.binding() {
-            Ok(Some((name, value))) => {
+            Ok(Some((name, None))) => file.variables.retain(|(known, _)| *known != name),
+            Ok(Some((name, Some(value)))) => {
                 let known = |name: &str| outside(name).or_else(|| file.value(name));
                 let value = expand(&value, known);
                 file.set(name, value);
@@ -39,7 +43,7 @@ pub(super) fn parse(text: &str, outside: impl Fn(&str) -> Option<String>) -> Env
             Ok(None) => {}
             Err(Nonsense) => {
                 file.nonsense.push(line);
-                reader.skip(|c| !is_line_end(c));
+                reader.skip(|c| c != '\n');
             }
         }
     }
@@ -60,6 +64,9 @@ impl EnvFile {
     }
 }
 
+/// A name, and its value; one without a value has none of the lines above either.
+type Binding = (String, Option<String>);
+
 /// A line that is neither empty nor a comment nor a binding.
 struct Nonsense;
 
@@ -69,7 +76,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Reads `[export] NAME[=value] [# comment]` and what ends the line.
-    fn binding(&mut self) -> Result<Option<(String, String)>, Nonsense> {
+    fn binding(&mut self) -> Result<Option<Binding>, Nonsense> {
         if let Some(after) = self.rest.strip_prefix("export")
             && after.starts_with(is_blank)
         {
@@ -80,15 +87,14 @@ impl<'a> Reader<'a> {
         if !self.rest.starts_with('#') {
             let name = self.name()?;
             self.skip(is_blank);
-            if self.take('=') {
-                binding = Some((name.to_owned(), self.value()?));
-            }
+            let value = self.take('=').then(|| self.value()).transpose()?;
+            binding = Some((name.to_owned(), value));
         }
         self.skip(is_blank);
         if self.rest.starts_with('#') {
-            self.skip(|c| !is_line_end(c));
+            self.skip(|c| c != '\n');
         }
-        if self.rest.is_empty() || self.rest.starts_with(is_line_end) {
+        if self.rest.is_empty() || self.rest.starts_with('\n') {
             Ok(binding)
         } else {
             Err(Nonsense)
@@ -101,7 +107,7 @@ impl<'a> Reader<'a> {
             self.rest = after;
             name
         } else {
-            self.skip(|c| !c.is_whitespace() && !matches!(c, '=' | '#'))
+            self.skip(|c| !is_space(c) && !matches!(c, '=' | '#'))
         };
         if name.is_empty() {
             Err(Nonsense)
@@ -119,34 +125,32 @@ impl<'a> Reader<'a> {
         if self.take('"') {
             return Ok(unescape(self.until_quote('"')?, c_escape));
         }
-        let line = self.skip(|c| !is_line_end(c));
+        let line = self.skip(|c| c != '\n');
         if !blank.is_empty() && line.starts_with('#') {
             return Ok(String::new());
         }
         let comment = line
             .match_indices('#')
             .map(|(at, _)| at)
-            .find(|at| line[..*at].ends_with(char::is_whitespace));
-        Ok(line[..comment.unwrap_or(line.len())].trim_end().to_owned())
+            .find(|at| line[..*at].ends_with(is_space));
+        let value = &line[..comment.unwrap_or(line.len())];
+        Ok(value.trim_end_matches(is_space).to_owned())
     }
 
-    /// What is before the closing quote, which is passed. A quote after a backslash does not close,
-    /// unless no other does: `'C:\'`.
+    /// What is before the closing quote, which is passed. A character behind a backslash does not close.
     fn until_quote(&mut self, quote: char) -> Result<&'a str, Nonsense> {
-        let (mut end, mut after_backslash) = (None, false);
-        for (at, c) in self.rest.char_indices() {
+        let mut chars = self.rest.char_indices();
+        while let Some((at, c)) = chars.next() {
             if c == quote {
-                end = Some(at);
-                if !after_backslash {
-                    break;
-                }
+                let inside = &self.rest[..at];
+                self.rest = chars.as_str();
+                return Ok(inside);
             }
-            after_backslash = c == '\\';
+            if c == '\\' {
+                chars.next();
+            }
         }
-        let end = end.ok_or(Nonsense)?;
-        let inside = &self.rest[..end];
-        self.rest = &self.rest[end + quote.len_utf8()..];
-        Ok(inside)
+        Err(Nonsense)
     }
 
     fn skip(&mut self, is_skipped: impl Fn(char) -> bool) -> &'a str {
@@ -163,17 +167,13 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn is_line_end(c: char) -> bool {
-    matches!(c, '\r' | '\n')
+/// White space, as Python has it: Unicode's, and four separators of ASCII.
+fn is_space(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\x1c'..='\x1f')
 }
 
 fn is_blank(c: char) -> bool {
-    c.is_whitespace() && !is_line_end(c)
-}
-
-fn line_ends(text: &str) -> usize {
-    let lone_returns = text.matches('\r').count() - text.matches("\r\n").count();
-    text.matches('\n').count() + lone_returns
+    c != '\n' && is_space(c)
 }
 
 /// Replaces a backslash and what follows it by what `meaning` says; others stay as they are.
@@ -268,6 +268,7 @@ mod tests {
             ("A=b=c", "b=c"),
             ("\u{feff}A=b", "b"),
             ("A={\"a\": 1}", "{\"a\": 1}"),
+            ("A\x1f=\x1cb\x1d#c", "b"),
         ] {
             assert_eq!(value(text), expected, "{text:?}");
         }
@@ -280,7 +281,8 @@ mod tests {
             ("A=\"b\nc\"", "b\nc"),
             (r#"A="b\nc\"d\\e\q""#, "b\nc\"d\\e\\q"),
             (r"A='b\nc\'d\\'", r"b\nc'd\"),
-            (r"A='C:\'", r"C:\"),
+            (r"A='C:\\' # c's", r"C:\"),
+            ("A='b\r\nc\rd'", "b\nc\nd"),
             ("A=''", ""),
         ] {
             assert_eq!(value(text), expected, "{text:?}");
@@ -307,12 +309,13 @@ mod tests {
     fn the_last_value_of_a_name_counts() {
         let expected = [("A", "3"), ("B", "2")].map(|(n, v)| (n.to_owned(), v.to_owned()));
         assert_eq!(read("A=1\nB=2\nA=3").variables, expected);
+        assert_eq!(read("C=1\nA=3\nC\nB=2").variables, expected);
     }
 
     #[test]
     fn what_makes_no_sense_is_told_by_its_line_and_skipped() {
-        let file = read("# fine\n\n=a\nB=c\nC='d' e\r\nNAME\nD=1\nE=\"f\n");
-        assert_eq!(file.nonsense, [3, 5, 8]);
+        let file = read("# fine\n\n=a\nB=c\nC='d' e\r\nNAME\rD=1\nE=\"f\nF='C:\\'\n");
+        assert_eq!(file.nonsense, [3, 5, 8, 9]);
         let names: Vec<_> = file.variables.iter().map(|(name, _)| &**name).collect();
         assert_eq!(names, ["B", "D"]);
     }

@@ -5,6 +5,8 @@ mod cache;
 mod env_file;
 mod environment;
 mod fleet;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod growth;
 mod header;
 mod hours;

@@ -84,7 +84,7 @@ pub(super) fn find(named: Option<&Path>, directory: &Path) -> Result<Option<File
 }
 
 /// Reads a file's text; none if it is a project's that says nothing to us.
-fn read(path: &Path, text: &str) -> Result<Option<File>, String> {
+pub(super) fn read(path: &Path, text: &str) -> Result<Option<File>, String> {
     let place = |at: usize| format!("{}:{}", path.display(), line(text, at));
     let root = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);

@@ -16,6 +16,8 @@ use tracing::subscriber::SetGlobalDefaultError;
 
 use crate::config::{LogFormat, LogLevel, LogSettings};
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub use access::written;
 pub use access::{AccessLine, AccessLog, printable};
 pub use name::name_lines;
 pub use records::{Records, redirect};

@@ -17,6 +17,8 @@ mod counted;
 mod course;
 mod exchange;
 mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod handover;
 mod handshake;
 mod head;

@@ -109,13 +109,7 @@ impl AccessLog {
         let application = self.application.as_deref();
         let mut buffer = self.buffer.borrow_mut();
         let out = &mut *buffer;
-        match &self.format {
-            AccessFormat::Uvicorn => human(out, line, application, self.colors),
-            AccessFormat::Json => json(out, line, application, SystemTime::now()),
-            AccessFormat::Template(pieces) => {
-                template::write(out, pieces, line, SystemTime::now());
-            }
-        }
+        append(out, &self.format, line, (application, self.colors));
         if out.len() >= FLUSH_AT {
             self.write_out(out);
         }
@@ -140,6 +134,28 @@ impl AccessLog {
         // When it is closed or full there is nobody to read the lines, and no reason to stop serving.
         let _ = write_all(place, buffer);
         buffer.clear();
+    }
+}
+
+/// A line of this format as it is written, for the fuzz targets.
+#[cfg(any(test, feature = "fuzzing"))]
+#[must_use]
+pub fn written(format: &AccessFormat, line: &AccessLine<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    append(&mut out, format, line, (None, false));
+    out
+}
+
+fn append(
+    out: &mut Vec<u8>,
+    format: &AccessFormat,
+    line: &AccessLine<'_>,
+    (application, colors): (Option<&str>, bool),
+) {
+    match format {
+        AccessFormat::Uvicorn => human(out, line, application, colors),
+        AccessFormat::Json => json(out, line, application, SystemTime::now()),
+        AccessFormat::Template(pieces) => template::write(out, pieces, line, SystemTime::now()),
     }
 }
 

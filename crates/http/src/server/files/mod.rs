@@ -9,6 +9,8 @@
 mod asked;
 mod codings;
 mod conditions;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod media_type;
 mod mount;
 mod ranges;

@@ -2,6 +2,8 @@
 
 mod decode;
 pub(super) mod encode;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod huffman;
 mod list;
 mod table;

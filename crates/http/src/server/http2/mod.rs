@@ -7,6 +7,8 @@
 //! [`Exchange`](super::exchange::Exchange).
 
 mod cycle;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod head;
 mod linger;
 mod protocol;

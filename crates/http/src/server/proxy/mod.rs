@@ -4,6 +4,8 @@
 
 mod fields;
 mod forwarded;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub(super) mod protocol;
 mod x_forwarded;
 

@@ -8,6 +8,8 @@ mod conversation;
 mod deflate;
 mod extension;
 mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod handshake;
 mod inbound;
 mod keepalive;

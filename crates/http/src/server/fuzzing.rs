@@ -1,0 +1,7 @@
+//! What the fuzz targets (`fuzz/`) reach of the rooms that no other crate sees.
+
+pub use super::files::fuzzing as files;
+pub use super::hpack::fuzzing as hpack;
+pub use super::http2::fuzzing as http2;
+pub use super::proxy::fuzzing as proxy;
+pub use super::websocket::fuzzing as websocket;

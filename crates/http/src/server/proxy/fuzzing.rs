@@ -1,0 +1,45 @@
+//! What proxies say, as the fuzz targets see it.
+
+use std::net::SocketAddr;
+
+use httparse::Header;
+
+use super::fields::{Forwarded, Proxies};
+use super::protocol;
+use crate::peers::{Peers, ServerAddress};
+use lowmem_base::config::{ForwardedField, ProxySettings, Trusted};
+
+/// The two ends that a header of the PROXY protocol names, if it names any, and its length; nothing
+/// while it is not whole.
+///
+/// # Errors
+/// Why it is no header.
+pub fn preamble(
+    bytes: &[u8],
+) -> Result<Option<(Option<(SocketAddr, SocketAddr)>, usize)>, &'static str> {
+    let parsed = protocol::parse(bytes).map_err(|broken| broken.0)?;
+    Ok(parsed.map(|it| (it.ends.map(|ends| (ends.client, ends.server)), it.length)))
+}
+
+/// What header fields say of the client, where the peer is trusted.
+#[must_use]
+pub fn forwarded(
+    fields: &[(&str, &[u8])],
+    field: ForwardedField,
+    trusted: &Trusted,
+) -> Option<Forwarded> {
+    let proxies = Proxies::new(&ProxySettings {
+        trusted: trusted.clone(),
+        field: Some(field),
+        protocol: false,
+    });
+    let peers = Peers {
+        client: None,
+        server: ServerAddress::Unix(String::new()),
+    };
+    let headers: Vec<_> = fields
+        .iter()
+        .map(|(name, value)| Header { name, value })
+        .collect();
+    proxies.read(&peers, &headers)
+}

@@ -1,0 +1,3 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| lowmem_serve_fuzz::file_requests::run(bytes));
