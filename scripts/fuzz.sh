@@ -15,6 +15,8 @@ if [ $# = 0 ]; then
     mapfile -t targets < <(cargo +nightly fuzz list)
     set -- "${targets[@]}"
 fi
+# libFuzzer's main leaves the signal as it is, which Rust's and Python's do not.
+trap '' PIPE
 for name; do
     say "fuzz $name, $seconds s"
     mkdir -p "fuzz/found/$name"

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use lowmem_base::config::{AccessFormat, Trusted};
+use lowmem_base::config::{AccessFormat, Piece, Trusted};
 use lowmem_base::telemetry::{AccessLine, written};
 
 /// A template, and behind the first line end what the client says.
@@ -43,22 +43,20 @@ fn line(format: &AccessFormat, said: &[u8]) {
     };
     let written = written(format, &line);
     let text = written.strip_suffix(b"\n").expect("a line has an end");
-    let own: &[u8] = match format {
-        AccessFormat::Template(pieces) => &pieces_text(pieces),
-        AccessFormat::Uvicorn | AccessFormat::Json => b"",
+    let own = match format {
+        AccessFormat::Template(pieces) => own_text(pieces),
+        AccessFormat::Uvicorn | AccessFormat::Json => String::new(),
     };
-    let is_own = |byte: &u8| own.contains(byte);
-    let bad = text
-        .iter()
-        .find(|byte| byte.is_ascii_control() && !is_own(byte));
-    assert_eq!(bad, None, "{}", String::from_utf8_lossy(text));
+    let text = std::str::from_utf8(text).expect("a line is text");
+    let bad = text.chars().find(|c| c.is_control() && !own.contains(*c));
+    assert_eq!(bad, None, "{text}");
 }
 
-/// The bytes that the template itself has.
-fn pieces_text(pieces: &[lowmem_base::config::Piece]) -> Vec<u8> {
+/// The text that the template itself has.
+fn own_text(pieces: &[Piece]) -> String {
     let texts = pieces.iter().filter_map(|piece| match piece {
-        lowmem_base::config::Piece::Text(text) => Some(text.as_bytes()),
+        Piece::Text(text) => Some(text.as_str()),
         _ => None,
     });
-    texts.flatten().copied().collect()
+    texts.collect()
 }

@@ -1,7 +1,7 @@
 //! The PROXY protocol and the fields in which proxies tell of the client.
 
 use lowmem_base::config::{ForwardedField, Trusted};
-use lowmem_http::server::fuzzing::proxy::{forwarded, preamble};
+use lowmem_http::server::fuzzing::proxy::{Preamble, forwarded, preamble};
 
 /// The first byte says which of the two it is.
 pub fn run(bytes: &[u8]) {
@@ -14,12 +14,12 @@ pub fn run(bytes: &[u8]) {
 
 /// A header is whole at one length only, and is read the same whatever follows it.
 fn header(bytes: &[u8]) {
-    let Ok(Some((ends, length))) = preamble(bytes) else {
+    let Ok(Some(Preamble { ends, length })) = preamble(bytes) else {
         return;
     };
     assert!(length <= bytes.len() && length <= 4096);
-    let whole = Ok(Some((ends, length)));
-    assert_eq!(preamble(&bytes[..length]), whole);
+    let whole = Some(Preamble { ends, length });
+    assert_eq!(preamble(&bytes[..length]), Ok(whole));
     for cut in [0, 1, length / 2, length - 1] {
         assert_eq!(preamble(&bytes[..cut]), Ok(None), "{cut}");
     }

@@ -45,6 +45,41 @@ impl<'a> Object<'a> {
 }
 
 fn string(out: &mut Vec<u8>, value: &str) {
+    let start = out.len();
     // Strings always serialise, and writing into memory does not fail.
-    let _ = serde_json::to_writer(out, value);
+    let _ = serde_json::to_writer(&mut *out, value);
+    if value.chars().any(is_obeyed) {
+        escape(out, start);
+    }
+}
+
+/// A control character that JSON lets stand as it is, and a terminal obeys.
+fn is_obeyed(c: char) -> bool {
+    matches!(c, '\u{7f}'..='\u{9f}')
+}
+
+fn escape(out: &mut Vec<u8>, start: usize) {
+    let text = out.split_off(start);
+    for c in String::from_utf8_lossy(&text).chars() {
+        // Writing into memory does not fail.
+        let _ = match c {
+            c if is_obeyed(c) => write!(out, "\\u{:04x}", u32::from(c)),
+            c => write!(out, "{c}"),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_character_is_left_that_a_terminal_would_obey() {
+        let mut out = Vec::new();
+        string(&mut out, "\x1b[\u{9b}31m\x7f\"\u{e9}\n");
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text, r#""\u001b[\u009b31m\u007f\"é\n""#);
+        let read: String = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, "\x1b[\u{9b}31m\x7f\"\u{e9}\n");
+    }
 }

@@ -9,16 +9,25 @@ use super::protocol;
 use crate::peers::{Peers, ServerAddress};
 use lowmem_base::config::{ForwardedField, ProxySettings, Trusted};
 
-/// The two ends that a header of the PROXY protocol names, if it names any, and its length; nothing
-/// while it is not whole.
+/// A whole header of the PROXY protocol.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Preamble {
+    /// The client and the server that it names, if it names any.
+    pub ends: Option<(SocketAddr, SocketAddr)>,
+    /// Its bytes.
+    pub length: usize,
+}
+
+/// The header at the start of `bytes`; nothing while it is not whole.
 ///
 /// # Errors
 /// Why it is no header.
-pub fn preamble(
-    bytes: &[u8],
-) -> Result<Option<(Option<(SocketAddr, SocketAddr)>, usize)>, &'static str> {
+pub fn preamble(bytes: &[u8]) -> Result<Option<Preamble>, &'static str> {
     let parsed = protocol::parse(bytes).map_err(|broken| broken.0)?;
-    Ok(parsed.map(|it| (it.ends.map(|ends| (ends.client, ends.server)), it.length)))
+    Ok(parsed.map(|it| Preamble {
+        ends: it.ends.map(|ends| (ends.client, ends.server)),
+        length: it.length,
+    }))
 }
 
 /// What header fields say of the client, where the peer is trusted.
