@@ -9,6 +9,7 @@ ruff=$venv/bin/ruff
 if [ "${1-}" = --fix ]; then
     cargo fmt --all
     cargo fmt --manifest-path fuzz/Cargo.toml
+    cargo fmt --manifest-path models/Cargo.toml
     "$ruff" check --no-cache --fix .
     "$ruff" format .
     exit
@@ -17,10 +18,13 @@ fi
 say "cargo fmt --check"
 cargo fmt --all --check
 cargo fmt --manifest-path fuzz/Cargo.toml --check
+cargo fmt --manifest-path models/Cargo.toml --check
 say "cargo clippy"
 cargo clippy --workspace --all-targets --locked -- -D warnings
-cargo clippy --manifest-path fuzz/Cargo.toml --no-default-features --all-targets --locked \
+# Its lock follows the server's own dependencies.
+cargo clippy --manifest-path fuzz/Cargo.toml --no-default-features --all-targets \
     --target-dir "$target" -- -D warnings
+cargo clippy --manifest-path models/Cargo.toml --all-targets --locked --target-dir "$target" -- -D warnings
 say "cargo doc"
 # The documentation names private items, which is for readers of the source.
 RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" \

@@ -13,7 +13,9 @@ if [ $# = 0 ]; then
     say "cargo test"
     cargo test --workspace --locked
     say "the corpora of the fuzz targets"
-    cargo test --manifest-path fuzz/Cargo.toml --no-default-features --locked --target-dir "$target"
+    cargo test --manifest-path fuzz/Cargo.toml --no-default-features --target-dir "$target"
+    say "the models of the pool of threads"
+    cargo test --manifest-path models/Cargo.toml --locked --target-dir "$target"
     scripts/wheel-test.sh
 fi
 say "pytest"

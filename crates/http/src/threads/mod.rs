@@ -14,15 +14,17 @@
 
 mod owner;
 mod seat;
+mod sync;
 mod turn;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use owner::Owner;
 pub use seat::Seat;
+use sync::{Condvar, Mutex, MutexGuard, now, wait};
 use turn::{PATIENCE, Turn};
 
 /// So many jobs are not kept waiting for a call. To call a thread is a system call, and on a busy
@@ -133,7 +135,7 @@ impl<J> Threads<J> {
         if state.threads == 0 {
             return state.add(self.most);
         }
-        let now = Instant::now();
+        let now = now();
         if state.waiting.len() >= CALLED_FOR {
             state.call(now);
         }
@@ -146,7 +148,7 @@ impl<J> Threads<J> {
 
     /// Looks whether jobs wait for too long.
     pub fn grow(&self) -> Next {
-        self.lock().look(self.most, Instant::now())
+        self.lock().look(self.most, now())
     }
 
     /// A thread could not be started. Gives back the jobs, if there is none to do them.
@@ -199,14 +201,11 @@ impl<J> Threads<J> {
         state.waiting.clear();
         state.free.drain(..).for_each(|free| free.notify_one());
         while state.threads + state.ending > 0 {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(now());
             if left.is_zero() {
                 break;
             }
-            (state, _) = self
-                .ended
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = wait(&self.ended, state, left);
         }
         state.threads + state.ending
     }
@@ -271,4 +270,8 @@ impl<J> State<J> {
 }
 
 #[cfg(test)]
+#[cfg(loom)]
+mod models;
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests;

@@ -16,10 +16,10 @@
 //! under the same lock.
 
 use std::mem;
-use std::sync::{Condvar, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use super::sync::{self, Condvar, wait};
 use super::{State, Threads};
 
 /// The longest doze: what a response may be late by, where requests wait for each other.
@@ -30,7 +30,7 @@ const MANY: usize = 4;
 
 /// Jobs that take no longer than this are about as short as what the owner's thread does for each:
 /// beside threads that do them it is busy all the time, and a doze would keep it from its work.
-const SHORT: Duration = Duration::from_micros(50);
+pub(super) const SHORT: Duration = Duration::from_micros(50);
 
 /// What the pool knows of its owner's thread.
 #[derive(Debug, Default)]
@@ -42,13 +42,13 @@ pub(super) struct Owner {
     /// Wakes them; there while it waits for some.
     messenger: Option<Waker>,
     /// It was told something since it last was about to wait: jobs get done.
-    is_news: bool,
+    pub(super) is_news: bool,
     /// Threads that wait for what it reads or writes.
     awaited_by: usize,
     /// When it last was about to wait.
-    since: Option<Instant>,
+    pub(super) since: Option<Instant>,
     /// Jobs begun since.
-    begun: u32,
+    pub(super) begun: u32,
 }
 
 impl Owner {
@@ -122,7 +122,7 @@ impl<J> Threads<J> {
     /// The owner's thread has nothing to do, and waits next. Calls a free thread for jobs
     /// that wait; where many are left, dozes.
     pub fn before_wait(&self) {
-        let now = Instant::now();
+        let now = sync::now();
         let mut state = self.lock();
         state.call(now);
         let may_doze = state.may_doze();
@@ -131,10 +131,11 @@ impl<J> Threads<J> {
             return;
         }
         state.owner.dozes_until = Some(state.waiting.len() / 2);
-        (state, _) = self
-            .roused
-            .wait_timeout_while(state, DOZE, |state| state.owner.dozes_until.is_some())
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut left = DOZE;
+        while state.owner.dozes_until.is_some() && !left.is_zero() {
+            state = wait(&self.roused, state, left);
+            left = (now + DOZE).saturating_duration_since(sync::now());
+        }
         state.owner.dozes_until = None;
         let told = mem::take(&mut state.owner.told);
         drop(state);
@@ -143,6 +144,7 @@ impl<J> Threads<J> {
 }
 
 #[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -272,7 +274,7 @@ mod tests {
     #[test]
     fn no_waker_is_left_behind() {
         const TELLERS: usize = 4;
-        const EACH: usize = 20_000;
+        const EACH: usize = if cfg!(miri) { 100 } else { 20_000 };
         let (pool, messenger, counting) = (full(), Counting::new(), Counting::new());
         let waker = Waker::from(Arc::clone(&messenger));
         pool.deliver(&waker);

@@ -1,9 +1,10 @@
 //! A thread's side of the pool.
 
 use std::mem;
-use std::sync::{Arc, Condvar, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::sync::{Condvar, MutexGuard, now, wait};
 use super::turn::Claim;
 use super::{Next, State, Threads};
 
@@ -31,7 +32,7 @@ impl<J> Threads<J> {
     pub fn join(&self) -> Seat<'_, J> {
         let mut state = self.lock();
         state.seats += 1;
-        let now = Instant::now();
+        let now = now();
         Seat {
             pool: self,
             number: state.seats,
@@ -52,7 +53,7 @@ impl<J> Seat<'_, J> {
         let mut state = pool.lock();
         let asked = self.asked.take();
         self.arrive(&mut state);
-        let now = Instant::now();
+        let now = now();
         if state.waiting.is_empty() {
             state.turn.leave(self.number, now);
             return None;
@@ -81,7 +82,7 @@ impl<J> Seat<'_, J> {
         let deadline = self.active + pool.idle;
         let mut had = !self.comes;
         loop {
-            let now = Instant::now();
+            let now = now();
             let left = deadline.saturating_duration_since(now);
             let jobs = !state.waiting.is_empty();
             let wanted = jobs && (self.comes || state.turn.is_open(now));
@@ -128,10 +129,7 @@ impl<J> Seat<'_, J> {
         state: MutexGuard<'s, State<J>>,
         time: Duration,
     ) -> (MutexGuard<'s, State<J>>, bool) {
-        let (mut state, _) = self
-            .woken
-            .wait_timeout(state, time)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut state = wait(&self.woken, state, time);
         let before = state.free.len();
         state.free.retain(|free| !Arc::ptr_eq(free, &self.woken));
         let called = state.free.len() == before;
@@ -140,7 +138,7 @@ impl<J> Seat<'_, J> {
 
     /// The job that was taken has ended.
     pub fn done(&mut self) {
-        self.active = Instant::now();
+        self.active = now();
         let mut state = self.pool.lock();
         state.busy -= 1;
         state.done = state.done.wrapping_add(1);
@@ -162,7 +160,7 @@ impl<J> Drop for Seat<'_, J> {
         } else {
             state.threads -= 1;
         }
-        state.turn.leave(self.number, Instant::now());
+        state.turn.leave(self.number, now());
         self.arrive(&mut state);
         drop(state);
         pool.ended.notify_all();

@@ -175,7 +175,9 @@ mod tests {
     #[test]
     fn every_symbol_is_decoded_in_every_place() {
         let codes = codes();
-        for symbol in 0..=255 {
+        // Miri takes minutes for all of them.
+        let step = if cfg!(miri) { 51 } else { 1 };
+        for symbol in (0..=255).step_by(step) {
             for before in 0..8 {
                 let plain = [&b"00000000"[..before], &[symbol, b'x', symbol]].concat();
                 assert_eq!(decoded(&encode(&plain, &codes)), Ok(plain), "{symbol}");
