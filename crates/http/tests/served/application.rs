@@ -2,28 +2,34 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use lowmem_http::asgi::websocket::Message;
 use lowmem_http::peers::{Peers, TlsFacts};
 use lowmem_http::server::application::Application;
 use lowmem_http::server::{
-    Body, Conversation, Data, Exchange, Piece, Received, RequestHead, ResponseHead,
+    Body, Conversation, Data, Exchange, FilePiece, Piece, Received, RequestHead, ResponseHead,
     WebSocketReceived,
 };
 use lowmem_http::tasks;
 
 /// `/echo` sends the body back, `/slow` answers after a moment, `/stream` in chunks, `/large` with a
-/// megabyte, `/forever` without an end, `/silent` returns without an answer; anything else is told its
-/// path, the client and the scheme.
+/// megabyte, `/forever` without an end, `/events` with an event stream, `/file` with this source file, `/silent` returns
+/// without an answer, `/short` with less than it announced; anything else is told its path, the client and the scheme.
+/// WebSockets echo, but for `/refused`, `/denied`, `/closed`, `/raised` and `/chosen`, which do what they say.
 #[derive(Debug, Default)]
 pub struct Paths {
     /// How many clients were found to be gone.
     pub disconnects: Rc<Cell<usize>>,
 }
+
+/// What `/file` sends.
+pub const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/served/application.rs");
 
 pub const SLOW: Duration = Duration::from_millis(150);
 
@@ -50,7 +56,19 @@ impl Application for Paths {
                 answer(&exchange, b"slow");
             }),
             "/large" => answer_shared(&exchange, Bytes::from(vec![b'x'; 1 << 20])),
+            "/events" => tasks::spawn(events(exchange)),
+            "/file" => {
+                let file = FilePiece::open(Path::new(SOURCE)).unwrap();
+                begin(&exchange, Some(file.left() as usize));
+                let _ = exchange.file(file, false);
+                let _ = exchange.finish();
+            }
             "/silent" => {
+                let _ = exchange.finish();
+            }
+            "/short" => {
+                begin(&exchange, Some(10));
+                let _ = exchange.body(Piece::Small(b"abc"), true);
                 let _ = exchange.finish();
             }
             _ => {
@@ -69,17 +87,39 @@ impl Application for Paths {
     }
 
     fn websocket(&self, _: &String, head: &RequestHead<'_>, conversation: Arc<Conversation>) {
-        if head.path == b"/refused" {
-            let _ = conversation.finish(false);
-            return;
+        match head.path {
+            b"/refused" => {
+                let _ = conversation.finish(false);
+            }
+            b"/denied" => deny(&conversation),
+            b"/rejected" => {
+                assert!(conversation.reject());
+                let _ = conversation.finish(false);
+            }
+            b"/closed" => accept(&conversation, None, |it| {
+                it.close(4000, "enough".to_owned()).unwrap();
+                let _ = it.finish(false);
+            }),
+            b"/raised" => accept(&conversation, None, |it| {
+                let _ = it.finish(true);
+            }),
+            b"/chosen" => {
+                let chosen = conversation.subprotocols().pop();
+                accept(&conversation, chosen.as_deref(), |_| {});
+                tasks::spawn(converse(conversation));
+            }
+            _ => tasks::spawn(converse(conversation)),
         }
-        tasks::spawn(converse(conversation));
     }
 }
 
 /// An answer of known length.
 pub fn answer(exchange: &Exchange, body: &[u8]) {
-    begin(exchange, Some(body.len()));
+    answer_with(exchange, 200, body);
+}
+
+fn answer_with(exchange: &Exchange, status: i64, body: &[u8]) {
+    begin_with(exchange, status, Some(body.len()));
     let _ = exchange.body(Piece::Small(body), false);
     let _ = exchange.finish();
 }
@@ -91,8 +131,12 @@ fn answer_shared(exchange: &Exchange, body: Bytes) {
 }
 
 fn begin(exchange: &Exchange, length: Option<usize>) {
+    begin_with(exchange, 200, length);
+}
+
+fn begin_with(exchange: &Exchange, status: i64, length: Option<usize>) {
     let Ok(buffer) = exchange.begin() else { return };
-    let mut head = ResponseHead::new(buffer, 200);
+    let mut head = ResponseHead::new(buffer, status);
     head.field(b"content-type", b"text/plain").unwrap();
     if let Some(length) = length {
         let length = length.to_string();
@@ -143,6 +187,31 @@ async fn forever(exchange: Arc<Exchange>, disconnects: Rc<Cell<usize>>) {
     disconnects.set(disconnects.get() + 1);
     let _ = exchange.body(Piece::Small(b""), false);
     let _ = exchange.finish();
+}
+
+async fn events(exchange: Arc<Exchange>) {
+    let buffer = exchange.begin().unwrap();
+    let mut head = ResponseHead::new(buffer, 200);
+    head.field(b"content-type", b"text/event-stream").unwrap();
+    let _ = exchange.start(head);
+    let _ = exchange.body(Piece::Small(b"data: 1\n\n"), true);
+    while !matches!(receive(&exchange).await, Received::Disconnect) {}
+    let _ = exchange.finish();
+}
+
+fn accept(conversation: &Conversation, chosen: Option<&str>, then: impl FnOnce(&Conversation)) {
+    let _ = conversation.poll_receive(None);
+    let acceptance = conversation.acceptance(chosen).unwrap();
+    conversation.accept(acceptance).unwrap();
+    then(conversation);
+}
+
+/// Answers a handshake with a response of HTTP.
+fn deny(conversation: &Conversation) {
+    let exchange = conversation.respond(Message::ResponseStart).unwrap();
+    answer_with(&exchange, 401, b"who are you?");
+    conversation.responded(&exchange);
+    let _ = conversation.finish(false);
 }
 
 async fn converse(conversation: Arc<Conversation>) {

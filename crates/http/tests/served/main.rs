@@ -7,13 +7,19 @@
 )]
 
 mod application;
+mod bodies;
 mod broken;
 mod clients;
 mod ending;
 mod files;
 mod http1;
 mod http2;
+mod identity;
+mod limits;
+mod logged;
 mod proxied;
 mod serving;
 mod tls;
+mod tunnel;
+mod warming;
 mod websocket;

@@ -1,9 +1,10 @@
 //! HTTP/1.1 and HTTP/2 over TLS, with rustls as the client.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use lowmem_base::config::{ClientCertificates, HttpVersions, Tls};
+use lowmem_base::config::{HttpVersions, WorkerConfig};
 use lowmem_http::tls;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
@@ -12,28 +13,27 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::clients::{get, http1, http2, post, read};
+use crate::identity::{Folder, files};
 use crate::serving::{Serving, on_one_thread, settings};
 
+/// Tells the folders of tests apart.
+static NUMBER: AtomicUsize = AtomicUsize::new(0);
+
 /// A server with a certificate of its own, and a connector that trusts it.
-async fn encrypted(protocol: &str) -> (Serving, TlsConnector) {
+pub async fn encrypted(
+    protocol: &str,
+    change: impl FnOnce(&mut WorkerConfig),
+) -> (Serving, TlsConnector) {
     let name = "localhost".to_owned();
     let own = rcgen::generate_simple_self_signed([name]).unwrap();
-    let folder = std::env::temp_dir();
-    let file =
-        folder.join(format!("lowmem-{}-{protocol}.pem", std::process::id()).replace('/', "-"));
-    std::fs::write(&file, own.cert.pem() + &own.signing_key.serialize_pem()).unwrap();
-    let settings_of_tls = Tls {
-        certificate: file.clone(),
-        key: None,
-        password: None,
-        client_roots: None,
-        client_certificates: ClientCertificates::Ignored,
-        handshake: Duration::from_secs(5),
-    };
+    let folder = Folder::new(&format!("{}-{NUMBER:?}", protocol.replace('/', "-")));
+    NUMBER.fetch_add(1, Ordering::Relaxed);
+    let file = folder.write("own.pem", own.cert.pem() + &own.signing_key.serialize_pem());
+    let settings_of_tls = files(&file, None);
     let identity = tls::load(&settings_of_tls, HttpVersions::Auto.protocols()).unwrap();
-    std::fs::remove_file(&file).unwrap();
     let mut config = settings();
     config.tls = Some(settings_of_tls);
+    change(&mut config);
     let serving = Serving::with(&config, Some(identity)).await;
     let mut roots = RootCertStore::empty();
     roots.add(own.cert.der().clone()).unwrap();
@@ -46,7 +46,7 @@ async fn encrypted(protocol: &str) -> (Serving, TlsConnector) {
     (serving, TlsConnector::from(Arc::new(client)))
 }
 
-async fn connected(serving: &Serving, connector: &TlsConnector) -> TlsStream<TcpStream> {
+pub async fn connected(serving: &Serving, connector: &TlsConnector) -> TlsStream<TcpStream> {
     let name = ServerName::try_from("localhost").unwrap();
     connector
         .connect(name, serving.connect().await)
@@ -57,7 +57,7 @@ async fn connected(serving: &Serving, connector: &TlsConnector) -> TlsStream<Tcp
 #[test]
 fn http1_is_served_and_its_idle_connection_parked_with_its_session() {
     on_one_thread(async {
-        let (serving, connector) = encrypted("http/1.1").await;
+        let (serving, connector) = encrypted("http/1.1", |_| {}).await;
         let mut client = http1(connected(&serving, &connector).await).await;
         for _ in 0..2 {
             let answer = read(client.send_request(get("/")).await.unwrap()).await;
@@ -79,7 +79,7 @@ fn http1_is_served_and_its_idle_connection_parked_with_its_session() {
 #[test]
 fn http2_is_agreed_on_and_served() {
     on_one_thread(async {
-        let (serving, connector) = encrypted("h2").await;
+        let (serving, connector) = encrypted("h2", |_| {}).await;
         let mut client = http2(connected(&serving, &connector).await).await;
         let answer = read(client.send_request(get("/large")).await.unwrap()).await;
         assert_eq!(answer.1.len(), 1 << 20);
@@ -92,7 +92,7 @@ fn http2_is_agreed_on_and_served() {
 #[test]
 fn http_without_tls_is_told_so() {
     on_one_thread(async {
-        let (serving, _) = encrypted("plain").await;
+        let (serving, _) = encrypted("plain", |_| {}).await;
         let answer = serving.say(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
         assert!(
             answer.starts_with("HTTP/1.1 400 ") && answer.contains("https://"),

@@ -1,9 +1,11 @@
 //! WebSockets over HTTP/1.1, frame by frame.
 
+use std::time::Duration;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::serving::{Serving, on_one_thread, read_all, read_until};
+use crate::serving::{Serving, on_one_thread, read_all, read_until, settings};
 
 fn handshake(path: &str, more: &str) -> String {
     format!(
@@ -13,14 +15,18 @@ fn handshake(path: &str, more: &str) -> String {
 }
 
 /// A client's frame, with a mask that changes its bytes.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mask = [1, 2, 3, 4];
     let mut frame = vec![first];
     match payload.len() {
         length @ ..126 => frame.push(0x80 | length as u8),
-        length => {
+        length @ ..0x1_0000 => {
             frame.push(0x80 | 126);
             frame.extend_from_slice(&(length as u16).to_be_bytes());
+        }
+        length => {
+            frame.push(0x80 | 127);
+            frame.extend_from_slice(&(length as u64).to_be_bytes());
         }
     }
     frame.extend_from_slice(&mask);
@@ -143,5 +149,79 @@ fn a_drain_closes_with_1012() {
         socket.write_all(&frame(0x88, b"\x03\xf4")).await.unwrap();
         read_all(&mut socket).await;
         serving.server.drained().await;
+    });
+}
+
+#[test]
+fn an_application_answers_a_handshake_as_it_likes() {
+    on_one_thread(async {
+        let serving = Serving::plain().await;
+        let answer =
+            async |path: &str, more: &str| serving.say(handshake(path, more).as_bytes()).await;
+        let denied = answer("/denied", "").await;
+        assert!(denied.starts_with("HTTP/1.1 401 ") && denied.ends_with("who are you?"));
+        assert!(answer("/rejected", "").await.starts_with("HTTP/1.1 403 "));
+        let offers = "sec-websocket-protocol: one, two\r\n";
+        let chosen = answer("/chosen", offers).await;
+        assert!(
+            chosen.contains("sec-websocket-protocol: two\r\n"),
+            "{chosen}"
+        );
+    });
+}
+
+#[test]
+fn an_application_that_closes_or_fails_says_so() {
+    on_one_thread(async {
+        let serving = Serving::plain().await;
+        for (path, close) in [
+            ("/closed", &b"\x88\x08\x0f\xa0enough"[..]),
+            ("/raised", b"\x88\x02\x03\xf3"),
+        ] {
+            let mut socket = serving.connect().await;
+            let request = handshake(path, "");
+            socket.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            while !answer.ends_with(close) {
+                assert_ne!(socket.read_buf(&mut answer).await.unwrap(), 0);
+            }
+            socket.write_all(&frame(0x88, &close[2..4])).await.unwrap();
+            read_all(&mut socket).await;
+        }
+    });
+}
+
+#[test]
+fn a_silent_client_is_asked_and_given_up() {
+    on_one_thread(async {
+        let mut config = settings();
+        let websockets = config.websockets.as_mut().unwrap();
+        websockets.ping_interval = Some(Duration::from_millis(100));
+        websockets.ping_timeout = Some(Duration::from_millis(100));
+        let serving = Serving::with(&config, None).await;
+        let mut socket = opened(&serving, "").await;
+        let mut ping = [0; 6];
+        socket.read_exact(&mut ping).await.unwrap();
+        assert_eq!(ping[0], 0x89);
+        socket.write_all(&frame(0x8a, &ping[2..])).await.unwrap();
+        let mut rest = Vec::new();
+        while !rest.windows(2).any(|it| it == 1011_u16.to_be_bytes()) {
+            assert_ne!(socket.read_buf(&mut rest).await.unwrap(), 0);
+        }
+    });
+}
+
+#[test]
+fn too_big_a_message_is_closed_with_1009() {
+    on_one_thread(async {
+        let serving = Serving::plain().await;
+        let mut socket = opened(&serving, "").await;
+        socket
+            .write_all(&frame(0x82, &vec![0; (1 << 20) + 1]))
+            .await
+            .unwrap();
+        let mut head = [0; 4];
+        socket.read_exact(&mut head).await.unwrap();
+        assert_eq!(u16::from_be_bytes([head[2], head[3]]), 1009);
     });
 }
