@@ -16,6 +16,7 @@ mod connections;
 mod counted;
 mod course;
 mod exchange;
+mod expectation;
 mod files;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -25,6 +26,7 @@ mod head;
 mod hpack;
 mod http2;
 mod idleness;
+mod lingering;
 mod measured;
 mod parking;
 pub mod percent;

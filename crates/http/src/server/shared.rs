@@ -15,11 +15,12 @@ use std::time::{Duration, Instant};
 use super::application::Application;
 use super::between_requests::{LAST_LINGER, LINGER};
 use super::buffers::Buffers;
-use super::connections::Connections;
+use super::connections::{Connections, Entry};
 use super::exchange::Exchange;
 use super::files::Files;
 use super::head::{HeadLimits, RequestHead};
 use super::idleness::{Checks, Use};
+use super::lingering::Lingering;
 use super::proxy::Proxies;
 use super::record::Records;
 use super::request_id::RequestIds;
@@ -181,7 +182,7 @@ impl<A: Application> Shared<A> {
         Arc::new(exchange)
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.limits
             .in_flight
             .is_some_and(|limit| self.in_flight.get() > limit)
@@ -239,6 +240,33 @@ impl<A: Application> Shared<A> {
         } else {
             LINGER
         }
+    }
+
+    /// Ends the sending side of a connection, and reads until the client has seen it.
+    pub(super) async fn end(&self, entry: &Entry, stream: &mut Stream) {
+        entry.set_deadline(Some(Instant::now() + self.linger()));
+        let mut lingering = Lingering::default();
+        poll_fn(|cx| {
+            entry.set_waker(cx.waker());
+            lingering.poll(cx, stream, &self.buffers, entry)
+        })
+        .await;
+    }
+
+    /// Answers a request that is not the application's to answer; says whether it is. A request that
+    /// opens a `tunnel` is for no file.
+    pub(super) fn admit(
+        &self,
+        head: &RequestHead<'_>,
+        tunnel: bool,
+        exchange: &Arc<Exchange>,
+    ) -> bool {
+        if self.is_full() {
+            tracing::warn!("Exceeded concurrency limit.");
+            exchange.refuse(503, "Service Unavailable");
+            return false;
+        }
+        tunnel || !self.checks.answer(head, exchange) && !self.files.serve(head, exchange)
     }
 
     /// From now on each response closes its connection.

@@ -20,7 +20,7 @@ impl<A: Application> Connection<'_, A> {
         if run.body.is_done() {
             return self.poll_client(cx, run);
         }
-        if room == 0 || run.expects {
+        if room == 0 || run.expects.waits() {
             // It is not the client that is waited for.
             self.not_due(run);
             return false;

@@ -72,34 +72,4 @@ impl<A: Application> Connection<'_, A> {
         })
         .await
     }
-
-    /// Ends the sending side and reads until the client has seen it, within the time that closing may take.
-    pub(super) async fn linger(&mut self) {
-        self.entry
-            .set_deadline(Some(Instant::now() + self.server.linger()));
-        let mut shut = false;
-        poll_fn(|cx| {
-            self.entry.set_waker(cx.waker());
-            if !shut {
-                match self.stream.poll_shutdown(cx) {
-                    Poll::Ready(Ok(())) => shut = true,
-                    Poll::Ready(Err(_)) => return Poll::Ready(()),
-                    Poll::Pending => return Poll::Pending,
-                }
-            }
-            loop {
-                self.input.consume(self.input.unused().len());
-                if self.entry.is_expired() || self.entry.is_cut() {
-                    return Poll::Ready(());
-                }
-                match self.poll_fill(cx, READ_AHEAD) {
-                    Poll::Ready(0) => return Poll::Ready(()),
-                    Poll::Ready(_) => {}
-                    Poll::Pending if self.input.ended => return Poll::Ready(()),
-                    Poll::Pending => return Poll::Pending,
-                }
-            }
-        })
-        .await;
-    }
 }

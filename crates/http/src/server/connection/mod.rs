@@ -75,7 +75,7 @@ pub(super) async fn converse<A: Application>(
         match next {
             Ending::KeepAlive => {}
             Ending::Close => {
-                connection.linger().await;
+                server.end(&connection.entry, &mut connection.stream).await;
                 return Left::Nothing;
             }
             Ending::Cut => return Left::Nothing,

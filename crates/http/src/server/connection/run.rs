@@ -11,7 +11,8 @@ use crate::server::application::Application;
 use crate::server::body::{BodyDecoder, BodyRefused};
 use crate::server::connections::InFlight;
 use crate::server::counted::Counted;
-use crate::server::exchange::{Ending, Exchange, View};
+use crate::server::exchange::{Ending, Exchange};
+use crate::server::expectation::Expectation;
 use crate::server::measured::Measured;
 use crate::server::record::{OwnedRecord, Records};
 use crate::server::response::{Outgoing, Piece};
@@ -33,8 +34,7 @@ pub(super) struct Run {
     pub(super) due: Due,
     /// The connection's deadline is that.
     pub(super) has_deadline: bool,
-    /// The client waits for `100 Continue`.
-    pub(super) expects: bool,
+    pub(super) expects: Expectation,
     /// What the access log wants to know, where the response did not start at once.
     pub(super) record: Option<Box<OwnedRecord>>,
     /// The response's status, until the access log knows it.
@@ -58,7 +58,7 @@ impl Run {
             out: Outgoing::default(),
             due: Due::default(),
             has_deadline: false,
-            expects,
+            expects: Expectation::new(expects),
             record: None,
             status: None,
             is_logged: false,
@@ -95,16 +95,6 @@ impl Run {
         if let Some(status) = self.status.take() {
             self.is_logged = true;
             access.log(&mut self.record, status);
-        }
-    }
-
-    /// RFC 9110 section 10.1.1: a client that waits is told when its body is wanted.
-    fn send_continue(&mut self, view: &View) {
-        if self.expects && (view.wants_continue || view.head_written) {
-            self.expects = false;
-            if !view.head_written {
-                self.out.put(Piece::Small(CONTINUE));
-            }
         }
     }
 
@@ -189,7 +179,9 @@ impl<A: Application> Connection<'_, A> {
             if let (Some(status), Some(measured)) = (view.status, &mut run.measured) {
                 measured.set_status(status);
             }
-            run.send_continue(&view);
+            if run.expects.is_due(&view) {
+                run.out.put(Piece::Small(CONTINUE));
+            }
             let mut progress = false;
             if !run.out.is_empty() {
                 let written = self.poll_write(cx, &mut run.out);

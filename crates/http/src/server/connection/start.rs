@@ -146,12 +146,7 @@ impl<A: Application> Beginning<'_, A> {
     /// Answers the request, or calls the application that does.
     fn answer(&mut self, head: &RequestHead<'_>, run: &mut Run) {
         let server = self.server;
-        if server.is_full() {
-            tracing::warn!("Exceeded concurrency limit.");
-            run.exchange.refuse(503, "Service Unavailable");
-        } else if !server.checks.answer(head, &run.exchange)
-            && !server.files.serve(head, &run.exchange)
-        {
+        if server.admit(head, false, &run.exchange) {
             let application = self.application.get_or_insert_with(|| {
                 let tls = server.facts(self.stream);
                 server.application.connect(self.peers, tls.as_ref())

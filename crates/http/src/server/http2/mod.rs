@@ -10,7 +10,6 @@ mod cycle;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod head;
-mod linger;
 mod protocol;
 mod requests;
 mod session;
@@ -42,6 +41,6 @@ async fn serve<A: Application>(server: Rc<Shared<A>>, guard: Guard, resting: Res
             Step::End => break,
         }
     }
-    let stream = session.into_stream();
-    linger::linger(&server, &guard.entry, stream).await;
+    let mut stream = session.into_stream();
+    server.end(&guard.entry, &mut stream).await;
 }

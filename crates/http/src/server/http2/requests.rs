@@ -113,21 +113,17 @@ impl<A: Application> Session<A> {
         }
         if !cycle.may_have(asked.length) {
             exchange.refuse(413, "Content Too Large");
-        } else if server.is_full() {
-            tracing::warn!("Exceeded concurrency limit.");
-            exchange.refuse(503, "Service Unavailable");
-        } else if is_websocket {
-            self.shake_hands(cycle, asked);
-        } else if asked.protocol.is_some() {
-            // RFC 9110 section 15.6.2: nothing else is spoken in a stream.
-            exchange.refuse(501, "Not Implemented");
-        } else if !server.checks.answer(&asked.head, &exchange)
-            && !server.files.serve(&asked.head, &exchange)
-        {
-            if self.unsent.must_wait() {
+        } else if server.admit(&asked.head, asked.protocol.is_some(), &exchange) {
+            if is_websocket {
+                self.shake_hands(cycle, asked);
+            } else if asked.protocol.is_some() {
+                // RFC 9110 section 15.6.2: nothing else is spoken in a stream.
+                exchange.refuse(501, "Not Implemented");
+            } else if self.unsent.must_wait() {
                 return true;
+            } else {
+                self.call(cycle, asked);
             }
-            self.call(cycle, asked);
         }
         false
     }

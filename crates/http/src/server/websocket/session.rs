@@ -15,6 +15,7 @@ use crate::asgi::websocket::Close;
 use crate::server::buffers::{self, Buffers};
 use crate::server::byte_stream::ByteStream;
 use crate::server::connections::Guard;
+use crate::server::lingering::Lingering;
 use crate::server::response::{Outgoing, Piece};
 use lowmem_base::config::WebSockets;
 use lowmem_base::counters::{self, Held};
@@ -25,8 +26,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long it may take while the server drains.
 const LAST_CALL: Duration = Duration::from_secs(2);
 
-/// How long the last bytes may take, and how long the connection is read from after them. Closing
-/// a socket with unread data resets it, and the client may lose our close frame.
+/// How long the last bytes may take, and how long the connection is read from after them.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// An accepted WebSocket and its connection.
@@ -55,7 +55,7 @@ enum Ending {
     /// The client's close frame is awaited until the deadline.
     Awaited,
     /// The last bytes are on their way, or have been written, and the client's end is awaited.
-    Lingering { shut: bool },
+    Lingering(Lingering),
 }
 
 /// Serves it until the connection has ended. A future by hand: one of an `async fn` would hold the
@@ -122,8 +122,10 @@ impl Session {
                 return Poll::Ready(());
             };
             let read = match self.ending {
-                Ending::Lingering { .. } if self.out.is_empty() => return self.poll_linger(cx),
-                Ending::Lingering { .. } => false,
+                Ending::Lingering(lingering) if self.out.is_empty() => {
+                    return self.poll_linger(cx, lingering);
+                }
+                Ending::Lingering(_) => false,
                 _ => match self.poll_input(cx, view) {
                     Ok(read) => read,
                     Err(Gone) => return Poll::Ready(()),
@@ -143,7 +145,7 @@ impl Session {
             }
             (Link::Closing, Ending::Not) => (Ending::Awaited, CLOSE_TIMEOUT),
             (Link::Closed, Ending::Not | Ending::Awaited) => {
-                (Ending::Lingering { shut: false }, LINGER)
+                (Ending::Lingering(Lingering::default()), LINGER)
             }
             _ => return,
         };
@@ -280,21 +282,11 @@ impl Session {
     }
 
     /// Ends the sending side and reads until the client has seen it.
-    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.ending == (Ending::Lingering { shut: false }) {
-            match self.stream.poll_shutdown(cx) {
-                Poll::Ready(Ok(())) => self.ending = Ending::Lingering { shut: true },
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        loop {
-            match self.poll_fill(cx) {
-                Ok(true) => self.buffers.give(std::mem::take(&mut self.input)),
-                Ok(false) => return Poll::Pending,
-                Err(Gone) => return Poll::Ready(()),
-            }
-        }
+    fn poll_linger(&mut self, cx: &mut Context<'_>, mut lingering: Lingering) -> Poll<()> {
+        let entry = &self.guard.entry;
+        let ended = lingering.poll(cx, &mut *self.stream, &self.buffers, entry);
+        self.ending = Ending::Lingering(lingering);
+        ended
     }
 }
 

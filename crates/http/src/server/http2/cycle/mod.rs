@@ -14,7 +14,8 @@ use super::protocol::{Code, Protocol};
 use crate::asgi::http::{Request, Version};
 use crate::server::application::Application;
 use crate::server::connections::{Call, Unanswered};
-use crate::server::exchange::{Ending, Exchange, Unsent};
+use crate::server::exchange::{Ending, Exchange, Unsent, fields};
+use crate::server::expectation::Expectation;
 use crate::server::hpack::FieldList;
 use crate::server::measured::Measured;
 use crate::server::record::OwnedRecord;
@@ -41,8 +42,7 @@ pub(super) struct Cycle<A: Application> {
     held_since: Option<Instant>,
     /// The application has until then to begin the response.
     response_due: Option<Instant>,
-    /// The client waits for `100 Continue`.
-    expects: bool,
+    expects: Expectation,
     record: Option<Box<OwnedRecord>>,
     measured: Option<Measured>,
     /// An application has been called.
@@ -125,7 +125,7 @@ impl<A: Application> Cycle<A> {
             has_head: false,
             held_since: None,
             response_due: None,
-            expects: false,
+            expects: Expectation::new(false),
             record: None,
             measured: None,
             runs: false,
@@ -143,7 +143,7 @@ impl<A: Application> Cycle<A> {
         handshake: bool,
     ) {
         self.incoming.announced = asked.length;
-        self.expects = asked.head.expects_continue && self.incoming.open;
+        self.expects = Expectation::new(asked.head.expects_continue && self.incoming.open);
         self.measured = self.server.measured(&asked.head, started);
         self.record = self
             .server
@@ -179,7 +179,9 @@ impl<A: Application> Cycle<A> {
             self.stage = Stage::Over;
             return Turn::Done;
         }
-        self.send_continue(&view, protocol);
+        if self.expects.is_due(&view) {
+            protocol.send_fields(self.stream, &fields::interim(), false);
+        }
         self.send_interim(&view, protocol);
         if let Some(turn) = self.send_head(&view, protocol) {
             return turn;

@@ -86,7 +86,7 @@ impl<A: Application> Cycle<A> {
                 protocol.release(self.stream, taken);
             }
         }
-        let waits = self.incoming.open && view.room > 0 && !self.expects && !view.complete;
+        let waits = self.incoming.open && view.room > 0 && !self.expects.waits() && !view.complete;
         self.note_response(view, waits);
         if !waits || self.server.limits.body_read.is_none() {
             self.incoming.starved_since = None;

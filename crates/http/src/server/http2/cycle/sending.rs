@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use super::{Cycle, Stage, Turn};
 use crate::server::application::Application;
-use crate::server::exchange::fields;
 use crate::server::exchange::{Ending, View};
 use crate::server::http2::protocol::{Code, Protocol};
 
@@ -13,16 +12,6 @@ use crate::server::http2::protocol::{Code, Protocol};
 const SHARED_FROM: usize = 4096;
 
 impl<A: Application> Cycle<A> {
-    /// RFC 9110 section 10.1.1: a client that waits is told when its body is wanted.
-    pub(super) fn send_continue(&mut self, view: &View, protocol: &mut Protocol) {
-        if self.expects && (view.wants_continue || view.head_written) {
-            self.expects = false;
-            if !view.head_written {
-                protocol.send_fields(self.stream, &fields::interim(), false);
-            }
-        }
-    }
-
     /// Early hints, which may wait for room until the response is there.
     pub(super) fn send_interim(&mut self, view: &View, protocol: &mut Protocol) {
         if view.has_interim && !self.has_head && (view.head_written || !protocol.is_full()) {
