@@ -18,7 +18,7 @@ use super::CANNOT_SERVE;
 /// Runs it; returns the exit code.
 ///
 /// # Errors
-/// What the function raised that is no exception of its own: SystemExit, KeyboardInterrupt.
+/// An exception that ends the process: SystemExit, KeyboardInterrupt.
 pub(super) fn once(py: Python<'_>, run: &RunConfig) -> PyResult<i32> {
     title::set(&format!("lowmem-serve: run {}", run.function));
     interpreter::prepare(py, &run.worker)?;
