@@ -159,7 +159,7 @@ def _answer(connection: socket.socket, kind: bytes, content: object) -> None:
         # The caller has gone.
         return
     except Exception as error:
-        # What the function returned, or raised, cannot be pickled.
+        # The function's result, or exception, cannot be pickled.
         wire.send(connection, RAISED, raised(error))
 
 
