@@ -33,6 +33,7 @@ mod report;
 mod runs;
 mod runtime;
 mod scope;
+mod served_inside;
 mod shared_fields;
 mod signals;
 mod tasks;
