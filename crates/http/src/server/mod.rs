@@ -48,8 +48,10 @@ mod warming;
 mod websocket;
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 pub use accept::Listener;
