@@ -1,4 +1,4 @@
-//! What an application is called, `module:attribute`, and what may have been meant instead.
+//! The import string of an application, `module:attribute`, and guesses at the one that was meant.
 //!
 //! Files are looked at, never run: a guess must not do what the application does when it is imported.
 
@@ -17,7 +17,7 @@ const USUAL_FILES: [&str; 9] = [
     "src/app.py",
 ];
 
-/// What an application is made by, in the frameworks that people use.
+/// The classes and functions that make an application, in common frameworks.
 const MAKERS: [&str; 14] = [
     "FastAPI",
     "Quart",

@@ -1,4 +1,4 @@
-//! What the supervisor and its workers have in common: the operating system behind safe functions, the
+//! The base that the supervisor and its workers share: the operating system behind safe functions, the
 //! messages between them, the words of the configuration, and log lines. Knows no HTTP and no Python.
 
 pub mod config;

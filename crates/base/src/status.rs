@@ -1,4 +1,4 @@
-//! What HTTP statuses are called.
+//! The reason phrases of HTTP statuses.
 
 /// The registered phrase for a status (RFC 9110 section 15 and the IANA registry), or nothing.
 #[must_use]

@@ -1,4 +1,4 @@
-//! What `receive()` and `send()` return.
+//! The awaitables that `receive()` and `send()` return.
 //!
 //! An awaitable that is ready never suspends its coroutine. One that is not yields a real asyncio
 //! future, so that tasks, `wait_for`, anyio, and code that steps coroutines by hand all work; while
@@ -54,7 +54,7 @@ impl Done {
     fn close(&self) {}
 }
 
-/// What a pending awaitable waits for.
+/// The operation that a pending awaitable waits for.
 pub trait Source: Send + Sync {
     /// Its result, which is `None` or a message, or `Pending` with the waker registered.
     fn poll(&self, py: Python<'_>, waker: Option<&Waker>) -> Poll<PyResult<Py<PyAny>>>;
@@ -137,7 +137,7 @@ impl Pending {
         if let Poll::Ready(result) = self.source.poll(py, Some(&waker)) {
             return Err(came(result?));
         }
-        // What `await future` does before it yields the future to its task.
+        // `await future` does the same before it yields the future to its task.
         future.setattr(intern!(py, "_asyncio_future_blocking"), true)?;
         Ok(future.unbind())
     }

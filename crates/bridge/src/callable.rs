@@ -1,7 +1,7 @@
 //! Calling Python and being called by it, by the shortest way that there is.
 //!
-//! What pyo3 makes of a method is looked up in its type and given its arguments by a general parser.
-//! Two of them are called for every request: those are bound to their object here.
+//! A method of a pyo3 class is looked up in its type, and a general parser reads its arguments. Two methods
+//! are called for every request: those are bound to their object here.
 
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -22,7 +22,7 @@ const ARGUMENTS_OFFSET: usize = 1 << (usize::BITS - 1);
 /// `callable(first, second, third)`
 ///
 /// # Errors
-/// What it raised.
+/// The exception that it raised.
 pub fn call<'py>(
     callable: &Bound<'py, PyAny>,
     [first, second, third]: [&Bound<'py, PyAny>; 3],

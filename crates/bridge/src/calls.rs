@@ -33,7 +33,7 @@ use crate::template;
 /// inherited the variable and not the socket takes no other descriptor for it.
 const VARIABLE: &str = "LOWMEM_SERVE_CALLS";
 
-/// What runs in the process of a call.
+/// The module that runs in the process of a call.
 const MODULE: &str = "isolated.child";
 
 /// A packet's only content.
@@ -59,7 +59,7 @@ struct Running {
     status: Status,
 }
 
-/// What the process of a call has.
+/// The descriptors of a call, in its process.
 #[derive(Debug)]
 pub struct Call {
     connection: OwnedFd,

@@ -156,7 +156,7 @@ pub fn transform_apart<'py>(
     made_apart(Kind::Transform, arguments.cast::<PyBytes>()?, source)
 }
 
-/// What a companion makes of a source; `None` where it has to be made here.
+/// The code that a companion process makes of a source; `None` where this process has to make it.
 fn made_apart<'py>(
     kind: Kind,
     first: &Bound<'py, PyBytes>,
@@ -190,8 +190,8 @@ fn made_apart<'py>(
 }
 
 impl Compiler {
-    /// What a companion makes of a source, if it is made by one. An error says why none will be from now
-    /// on.
+    /// The code that a companion process makes of a source, where one is used. After an error no companion
+    /// is used any more.
     fn make(
         &mut self,
         executable: &str,

@@ -1,4 +1,4 @@
-//! What the worker is told: by its supervisor, and by signals.
+//! The orders that a worker receives from its supervisor and from signals.
 
 use std::future::{pending, poll_fn};
 use std::io;
@@ -26,7 +26,7 @@ pub struct Control {
     at_signal: Drain,
 }
 
-/// What to do next.
+/// The worker's next action.
 #[derive(Debug)]
 pub enum Order {
     /// Take over the connections of the worker at the other end.
@@ -50,7 +50,7 @@ pub enum Stop {
     Now(Haste),
 }
 
-/// What to leave out when there is no time.
+/// The step to leave out when there is no time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Haste {
     /// Waiting for what is in flight.

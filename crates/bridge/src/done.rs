@@ -1,10 +1,10 @@
-//! What is told when an application's coroutine has ended.
+//! The listener to the end of an application's coroutine.
 
 use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-/// Told once, with what the coroutine returned or raised.
+/// Called once, with the result or the exception of the coroutine.
 pub trait WhenDone: Send + Sync + 'static {
     /// The coroutine has ended. Called on the worker's thread.
     fn done(&self, py: Python<'_>, result: PyResult<Bound<'_, PyAny>>);

@@ -40,7 +40,8 @@ pub async fn wind_down(server: &Server<Hosted>, within: Duration) {
     tokio::time::sleep(STREAMS.min(within)).await;
 }
 
-/// Finishes what is in flight, on the given terms or at once. Whether lifespan shutdown is to follow.
+/// Finishes the requests in flight, on the given terms or at once. Returns whether lifespan shutdown should
+/// follow.
 pub async fn run(server: &Rc<Server<Hosted>>, control: &Control, stop: Stop) -> bool {
     let stop = after_delay(server, control, stop).await;
     tracing::info!("Shutting down");
@@ -49,7 +50,7 @@ pub async fn run(server: &Rc<Server<Hosted>>, control: &Control, stop: Stop) -> 
     let (mut waited, clean_up) = match stop {
         Stop::Now(haste) => {
             server.drain(None);
-            (Waited::Told(haste), CLEAN_UP)
+            (Waited::Ordered(haste), CLEAN_UP)
         }
         Stop::Drain(drain, successor) => {
             server.drain(successor);
@@ -60,17 +61,17 @@ pub async fn run(server: &Rc<Server<Hosted>>, control: &Control, stop: Stop) -> 
     let why = match waited {
         Waited::Done => return true,
         Waited::TimeIsUp => "timeout graceful shutdown exceeded",
-        Waited::Told(_) => "told to stop at once",
+        Waited::Ordered(_) => "told to stop at once",
     };
     let cancelled = Python::attach(|py| tasks::cancel_all(py, &format!("Task cancelled, {why}")));
     if cancelled > 0 {
         tracing::error!("Cancel {cancelled} running task(s), {why}");
     }
     server.cut_all();
-    if waited != Waited::Told(Haste::Leave) {
+    if waited != Waited::Ordered(Haste::Leave) {
         waited = until(idle(server), control, Instant::now() + clean_up).await;
     }
-    waited != Waited::Told(Haste::Leave)
+    waited != Waited::Ordered(Haste::Leave)
 }
 
 /// Serves on for as long as a drain is delayed, and has clients take their next request elsewhere.
@@ -139,7 +140,7 @@ async fn idle(server: &Rc<Server<Hosted>>) {
 enum Waited {
     Done,
     TimeIsUp,
-    Told(Haste),
+    Ordered(Haste),
 }
 
 /// Waits for `done`, at most until `deadline` or the order to stop at once.
@@ -152,7 +153,7 @@ async fn until(done: impl Future<Output = ()>, control: &Control, deadline: Inst
             return Poll::Ready(Waited::Done);
         }
         if let Poll::Ready(haste) = haste.as_mut().poll(cx) {
-            return Poll::Ready(Waited::Told(haste));
+            return Poll::Ready(Waited::Ordered(haste));
         }
         time.as_mut().poll(cx).map(|()| Waited::TimeIsUp)
     })

@@ -1,4 +1,4 @@
-//! `--growth`: counting the heap when somebody asks, a slice at a time, while the worker serves.
+//! `--growth`: counting the heap on request, a slice at a time, while the worker serves.
 //!
 //! The counting itself is Python (`lowmem_serve/growth.py`), a generator that this turns; between
 //! two of its steps every other task of the worker has its turn. What the worker keeps are two
@@ -49,7 +49,7 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 /// The longest question.
 const QUESTION: u64 = 4_096;
 
-/// What answers.
+/// The state that questions are answered from.
 struct Looker {
     module: Py<PyModule>,
     traces_lines: bool,
@@ -126,8 +126,9 @@ async fn sample(looker: Rc<Looker>) {
     }
 }
 
-/// Answers whoever may ask. Anybody on the machine can connect to a name: a stranger is refused before
-/// a byte of it is read, and nobody holds more than a few descriptors, or one for long.
+/// Answers permitted clients. Every process on the machine can connect to a name in the abstract namespace:
+/// one without permission is refused before a byte is read, and clients hold no more than a few descriptors,
+/// and none for long.
 async fn accept(listener: UnixListener, looker: Rc<Looker>) {
     let alarm = match Alarm::new() {
         Ok(alarm) => alarm,
@@ -157,7 +158,7 @@ async fn accept(listener: UnixListener, looker: Rc<Looker>) {
         asking.set(asking.get() + 1);
         let (looker, asking) = (Rc::clone(&looker), Rc::clone(&asking));
         tasks::spawn(async move {
-            // Who asked is gone, or too slow: nobody else needs to know.
+            // An error means that the client is gone, or too slow; it concerns no other.
             let _ = serve(stream, &looker).await;
             asking.set(asking.get() - 1);
         });
@@ -188,7 +189,7 @@ async fn serve(stream: UnixStream, looker: &Looker) -> io::Result<()> {
     within(SLOWEST, writer.write_all(&text)).await
 }
 
-/// What `wait` comes to, unless it takes too long. Tokio's own timers are not heard on every loop.
+/// The result of `wait`, unless it takes too long. Tokio's own timers do not fire on every loop.
 async fn within<T>(time: Duration, wait: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let alarm = Alarm::new()?;
     let mut wait = pin!(wait);

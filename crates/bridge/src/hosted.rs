@@ -1,4 +1,4 @@
-//! Whatever the worker serves: one kind of application or the other.
+//! The application that the worker serves: ASGI or WSGI.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub enum Hosted {
     Wsgi(Wsgi),
 }
 
-/// What is kept for a connection.
+/// The state that is kept for a connection.
 pub enum Kept {
     Asgi(Option<Template>),
     Wsgi(Arc<Link>),

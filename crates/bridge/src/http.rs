@@ -101,7 +101,7 @@ impl HttpCycle {
     }
 }
 
-/// What a message of a response is.
+/// The kind of a response message.
 #[derive(Clone, Copy)]
 enum Kind {
     Start,
@@ -144,7 +144,7 @@ impl Kind {
     }
 }
 
-/// What `receive()` waits for.
+/// `receive()` waits for an exchange.
 impl Source for Exchange {
     fn poll(&self, py: Python<'_>, waker: Option<&Waker>) -> Poll<PyResult<Py<PyAny>>> {
         self.poll_message(waker)
@@ -397,7 +397,7 @@ pub struct SharedBytes {
 // SAFETY: the memory is that of an immutable bytes object, kept alive by `_owner`, which may be
 // dropped on any thread (pyo3 defers the decrement where the thread is not attached).
 unsafe impl Send for SharedBytes {}
-// SAFETY: as above; nobody writes.
+// SAFETY: as above; the memory is never written to.
 unsafe impl Sync for SharedBytes {}
 
 impl SharedBytes {
@@ -419,12 +419,12 @@ impl Drop for SharedBytes {
 
 static DROPPED: AtomicBool = AtomicBool::new(false);
 
-/// Whether a written piece was let go of since [`forget_dropped`].
+/// Whether a written piece was dropped since [`forget_dropped`].
 pub fn is_any_dropped() -> bool {
     DROPPED.load(Ordering::Relaxed)
 }
 
-/// What was let go of has been freed.
+/// Records that the dropped pieces have been freed.
 pub fn forget_dropped() {
     DROPPED.store(false, Ordering::Relaxed);
 }

@@ -24,7 +24,7 @@ use crate::wsgi;
 /// Between two looks. A worker that is woken more often for it gives up more than it gains.
 const SELDOM: Duration = Duration::from_secs(15);
 
-/// What the supervisor knows of this worker's idleness.
+/// Reports to the supervisor whether this worker is idle.
 pub struct Idleness {
     server: Rc<Server<Hosted>>,
     control: Rc<Control>,
@@ -70,7 +70,7 @@ impl Idleness {
         while !self.server.is_draining() {
             alarm.after(pause).await?;
             let now = self.server.use_so_far();
-            // What is open where nothing has begun was open before, or is a health check.
+            // An open request where none has begun was open before, or is a health check.
             may_be_open = now.open > 0 && (may_be_open || now.begun != seen.begun);
             if now.begun != seen.begun || may_be_open || !self.is_quiet(now) {
                 last_use = Instant::now();

@@ -7,11 +7,11 @@ use lowmem_base::config::WorkerConfig;
 
 use crate::package;
 
-/// What measures this worker's imports.
+/// The probe that measures this worker's imports.
 static PROBE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
-/// Calls `import`; if the worker is to report its imports, they are measured, and what they bring is
-/// watched from then on. The report is written by Python when the interpreter ends.
+/// Calls `import`. If the worker should report its imports, they are measured, and the use of the imported
+/// modules is watched from then on. Python writes the report when the interpreter ends.
 ///
 /// # Errors
 /// The package is not there, or the import system is not as expected.

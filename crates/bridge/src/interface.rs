@@ -1,4 +1,4 @@
-//! What an application speaks: asked for, or found out from its parameters.
+//! The interface of an application: from the settings, or detected from its signature.
 //!
 //! `inspect` would tell, for two megabytes and half of asyncio's imports. What is looked at instead:
 //!
@@ -29,7 +29,8 @@ const MOST_LAYERS: usize = 32;
 /// Says what `app` speaks.
 ///
 /// # Errors
-/// It does not speak what was asked for, or nobody can tell what it speaks; in words for the operator.
+/// It does not have the interface of the settings, or its interface cannot be detected. The text is meant
+/// for the operator.
 pub fn protocol(app: &Bound<'_, PyAny>, asked: Interface) -> Result<Protocol, String> {
     if !app.is_callable() {
         let kind = type_name(app);
@@ -38,17 +39,17 @@ pub fn protocol(app: &Bound<'_, PyAny>, asked: Interface) -> Result<Protocol, St
         ));
     }
     let protocol = match asked {
-        Interface::Auto => return told(app).ok_or_else(|| in_doubt(app)),
+        Interface::Auto => return detected(app).ok_or_else(|| in_doubt(app)),
         Interface::Asgi3 => Protocol::Asgi3,
         Interface::Asgi2 => Protocol::Asgi2,
         Interface::Wsgi => Protocol::Wsgi,
     };
-    // Whoever asks for one knows more than a wrapper tells; only what can't be called is refused.
+    // An explicit setting outweighs a wrapper's signature; only an application that can't be called is refused.
     let fits = parameters(app, false, MOST_LAYERS).is_none_or(|own| own.fits(protocol));
     if fits {
         return Ok(protocol);
     }
-    let hint = match told(app) {
+    let hint = match detected(app) {
         Some(other) => format!("It looks like --interface {}.", other.flag()),
         None => "Its parameters fit none of the interfaces.".to_owned(),
     };
@@ -83,13 +84,13 @@ fn type_name(app: &Bound<'_, PyAny>) -> String {
     name.map_or_else(|_| "object".to_owned(), |name| name.to_string())
 }
 
-/// What `app` speaks, as far as it can be told.
-pub fn told(app: &Bound<'_, PyAny>) -> Option<Protocol> {
+/// The interface of `app`, if it can be detected.
+pub fn detected(app: &Bound<'_, PyAny>) -> Option<Protocol> {
     let protocol = parameters(app, true, MOST_LAYERS)?.protocol()?;
     let Ok(class) = app.cast::<PyType>() else {
         return Some(protocol);
     };
-    // What a call of a class makes has to be usable as the protocol says.
+    // An instance of a class must be usable as the protocol requires.
     let needed = match protocol {
         Protocol::Asgi3 => "__await__",
         Protocol::Asgi2 => "__call__",

@@ -47,7 +47,7 @@ pub fn prepare(py: Python<'_>, config: &WorkerConfig) -> PyResult<()> {
     sys.setattr("argv", PyList::new(py, &config.argv)?)?;
     let path = sys.getattr("path")?.cast_into::<PyList>()?;
     path.insert(0, config.app_dir.to_string_lossy())?;
-    // What is printed is read as a log: it must not wait in a buffer for a pipe to fill up.
+    // Printed text is read as a log: it must not wait in a buffer until a pipe's buffer is full.
     let stdout = sys.getattr("stdout")?;
     if stdout.hasattr("reconfigure")? {
         let arguments = PyDict::new(py);
@@ -61,7 +61,7 @@ pub fn prepare(py: Python<'_>, config: &WorkerConfig) -> PyResult<()> {
 pub struct Loaded {
     /// Called as ASGI 3 has it, unless it speaks WSGI.
     pub app: Py<PyAny>,
-    /// What it speaks.
+    /// Its interface.
     pub protocol: Protocol,
 }
 
@@ -106,8 +106,8 @@ fn import(py: Python<'_>, config: &WorkerConfig) -> Result<Py<PyAny>, LoadError>
         };
         named(format!("Could not import module \"{module_name}\".{hint}"))
     };
-    // To importlib a leading dot is a package's relative import, which is nothing to tell a person of
-    // who typed the path of a file.
+    // To importlib a leading dot is a package's relative import. That message would not help with a string
+    // such as `./app.py:app`, which is meant as the path of a file.
     if module_name.starts_with('.') {
         return Err(missing());
     }
@@ -135,7 +135,7 @@ fn import(py: Python<'_>, config: &WorkerConfig) -> Result<Py<PyAny>, LoadError>
     call_factory(object, config.factory).map(Bound::unbind)
 }
 
-/// What may have been meant by an import string that names no module.
+/// A hint at the import string that may have been meant where this one names no module.
 fn instead(config: &WorkerConfig) -> String {
     match import_string::meant_instead(&config.app, &config.app_dir) {
         Some(arguments) => format!("\nDid you mean: lowmem-serve {arguments}"),
@@ -156,7 +156,7 @@ fn looked_in(py: Python<'_>, config: &WorkerConfig) -> String {
     }
 }
 
-/// What a module has that could be served.
+/// The attributes of a module that could be served.
 fn others(module: &Bound<'_, PyAny>, module_name: &str, wanted: &str) -> String {
     // gunicorn takes a call for an attribute.
     if let Some(factory) = wanted.strip_suffix("()")

@@ -15,7 +15,7 @@ use crate::package;
 /// The module of our package that does it.
 const MODULE: &str = "lazy";
 
-/// Names whose keys are to become plain, once nothing else is to be done.
+/// Names whose keys should become plain strings once the worker has nothing else to do.
 static UNTIDY: AtomicBool = AtomicBool::new(false);
 
 /// Makes the chosen imports wait. Called before the application is imported.

@@ -53,7 +53,7 @@ mod _core {
     /// Runs the worker on the control socket with this descriptor; returns its exit code.
     #[pyfunction]
     fn main(py: Python<'_>, control: i32) -> PyResult<i32> {
-        // SAFETY: the launcher passes this descriptor to the worker and to nobody else.
+        // SAFETY: the launcher passes this descriptor to this worker only.
         let control = unsafe { OwnedFd::from_raw_fd(control) };
         worker::main(py, control)
     }

@@ -24,7 +24,7 @@ pub struct Lifespan {
     /// The version of ASGI that the application speaks.
     version: &'static str,
     shared: Arc<Shared>,
-    /// What requests get a copy of.
+    /// The lifespan state, which each request gets a copy of.
     state: Py<PyDict>,
     /// The application's coroutine runs.
     running: bool,
@@ -35,10 +35,10 @@ pub struct Lifespan {
 pub struct StartupFailed;
 
 struct Shared {
-    told: Mutex<Told>,
+    progress: Mutex<Progress>,
 }
 
-struct Told {
+struct Progress {
     state: State,
     /// The message that `receive()` brings next, if there is one.
     due: Option<&'static str>,
@@ -49,14 +49,14 @@ struct Told {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Lifespan {
     pub fn new(py: Python<'_>, mode: Mode, version: &'static str) -> Self {
-        let told = Told {
+        let progress = Progress {
             state: State::Starting,
             due: Some("lifespan.startup"),
             receiver: None,
@@ -67,7 +67,7 @@ impl Lifespan {
             mode,
             version,
             shared: Arc::new(Shared {
-                told: Mutex::new(told),
+                progress: Mutex::new(progress),
             }),
             state: PyDict::new(py).unbind(),
             running: false,

@@ -1,6 +1,6 @@
-//! What keeps a worker from ending after its lifespan shutdown: threads that are no daemons, which
-//! Python joins, executors, `atexit` functions. None of them has a limit in Python; here they have
-//! one together, and the log names what went beyond it.
+//! The limit on a worker's end after its lifespan shutdown. Threads that are no daemons, which Python
+//! joins, executors and `atexit` functions can keep a worker from ending, and Python sets them no limit.
+//! Here they have one together, and the log names those that exceed it.
 
 use std::sync::mpsc;
 use std::thread;
@@ -15,7 +15,7 @@ use crate::interpreter;
 /// How long all of it may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long finding out what it is may take: while the interpreter is taken down nobody gets its lock.
+/// The time to find out what is overdue: while the interpreter is finalized no thread gets its lock.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Ends the process with this code if it has not ended in time.
@@ -54,7 +54,7 @@ fn end(code: i32) -> ! {
         Python::attach(|py| {
             let what = culprits(py).unwrap_or_default();
             interpreter::flush(py);
-            // Too late for whoever waited.
+            // Fails if the receiver has stopped waiting.
             let _ = tell.send(what);
         });
     });

@@ -142,7 +142,7 @@ pub fn missing_for_loop(py: Python<'_>, event_loop: &Bound<'_, PyAny>) -> PyResu
     Ok(None)
 }
 
-/// Whether nobody has tried this version.
+/// Whether this version of Python is newer than those that were tested.
 pub fn is_untried(py: Python<'_>) -> bool {
     let version = py.version_info();
     (version.major, version.minor) > TRIED

@@ -24,7 +24,7 @@ use crate::report;
 /// `event` of the module, while Python's logging is in use.
 static EVENT: Mutex<Option<Py<PyAny>>> = Mutex::new(None);
 
-/// What configuring Uvicorn's loggers takes.
+/// The settings for configuring Uvicorn's loggers.
 static ASKED: Mutex<Option<Asked>> = Mutex::new(None);
 
 /// The application has asked for the access logger.
@@ -56,7 +56,7 @@ struct Asked {
 #[derive(Debug)]
 pub struct Unusable;
 
-/// What is said goes to Python's logging until this is dropped, which is before Python ends.
+/// Log lines go to Python's logging until this is dropped, which is before Python ends.
 #[derive(Debug)]
 pub struct Redirected(());
 
@@ -178,7 +178,7 @@ impl Front {
 
 /// The application wants this logger.
 fn ask(py: Python<'_>, name: &str) -> PyResult<()> {
-    // What follows asks for loggers, too.
+    // The code below asks for loggers, too.
     let asked = {
         let mut slot = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
         slot.take()
@@ -262,7 +262,7 @@ impl PythonRecords {
 
 impl Records for PythonRecords {
     fn event(&self, level: LogLevel, message: &str) {
-        // Where Python takes no calls any more there is nobody to write it.
+        // Where Python takes no calls any more the line is lost.
         Python::try_attach(|py| {
             written(py, self.event.call1(py, (number(level), message)));
         });

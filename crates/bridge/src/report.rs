@@ -12,7 +12,7 @@ use crate::python_log;
 
 /// The traceback as Python prints it, without the last newline.
 pub fn traceback(py: Python<'_>, error: &PyErr) -> String {
-    // Before 3.12 an error that nobody has caught keeps its traceback beside the exception.
+    // Before 3.12 an uncaught error keeps its traceback beside the exception.
     let parts = (error.get_type(py), error.value(py), error.traceback(py));
     let formatted = py
         .import(intern!(py, "traceback"))
@@ -39,11 +39,11 @@ fn name(kind: &Bound<'_, PyType>) -> String {
         .map_or_else(|_| "an exception".to_owned(), |name| name.to_string())
 }
 
-/// What `call` comes to, where that may be the exception that a panic of ours has become on its way
-/// through Python: pyo3 would go on with the panic, and whoever runs coroutines would end with it.
+/// The result of `call`, with a panic of ours that comes back through Python turned into an exception: pyo3
+/// would resume the panic, which would end the task that runs coroutines.
 ///
 /// # Errors
-/// What was raised.
+/// The exception that was raised.
 pub fn caught<R>(call: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| {
         Err(PyRuntimeError::new_err(

@@ -113,7 +113,7 @@ pub fn on_signal_error(waker: &Waker) {
     ON_SIGNAL_ERROR.set(Some(waker.clone()));
 }
 
-/// What a Python signal handler raised while the thread waited, if any did.
+/// The exception that a Python signal handler raised while the thread waited, if any did.
 pub fn take_signal_error() -> Option<PyErr> {
     SIGNAL_ERROR.take()
 }
@@ -173,7 +173,7 @@ fn acquire() {
     }
     // SAFETY: `saved` is this thread's own state, from the `PyEval_SaveThread` in `release`.
     unsafe { ffi::PyEval_RestoreThread(saved) };
-    // A signal interrupts the wait without waking anyone: its Python handler is due now.
+    // A signal interrupts the wait without waking a task: its Python handler is due now.
     Python::attach(|py| {
         if let Err(error) = py.check_signals() {
             SIGNAL_ERROR.set(Some(error));

@@ -12,7 +12,7 @@ const MOST: usize = 256;
 /// Bytes of the longest value that is worth a look.
 const LONGEST: usize = 256;
 
-/// Fields of one client alone, or what nobody is to find in another's memory.
+/// Fields that differ for each client, or whose values must not be kept beyond their own connection.
 const OWN: [&[u8]; 6] = [
     b"authorization",
     b"cookie",

@@ -1,4 +1,4 @@
-//! What the application has to do with the signals that stop the worker.
+//! The application's view of the signals that stop the worker.
 //!
 //! The handlers of [`stop_signals`] decide; the application sees others, and may set its own:
 //!

@@ -45,7 +45,7 @@ struct Kept<T> {
 }
 
 impl Running {
-    /// Counts `kept` no longer; gives back whoever waits for the last one, if this was it.
+    /// Stops counting `kept`. Returns the waker of the wait for the last task, if this was the last.
     fn forgotten<T>(&mut self, kept: Option<&Kept<T>>) -> Option<Waker> {
         self.awaited -= usize::from(kept.is_some_and(|kept| kept.awaited));
         if self.awaited == 0 {
@@ -56,7 +56,7 @@ impl Running {
     }
 }
 
-/// What tasks are made with.
+/// The Python objects that a task is made with.
 struct Maker {
     task: Py<PyAny>,
     coroutine: Py<PyAny>,
@@ -119,7 +119,7 @@ impl Maker {
 /// has ended.
 ///
 /// # Errors
-/// What `make` raised, or what it returned can't be awaited. `done` is not told.
+/// The exception that `make` raised, or its result can't be awaited. `done` is not called.
 pub fn start<'py>(
     py: Python<'py>,
     make: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
@@ -156,7 +156,7 @@ fn maker(py: Python<'_>) -> PyResult<Rc<Maker>> {
     Ok(maker)
 }
 
-/// What can be stepped of what can be awaited: the coroutine itself, or its iterator.
+/// The part of an awaitable that can be stepped: the coroutine itself, or its iterator.
 fn steppable(awaitable: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
     /// The first type that was found to have `send`: with most applications there is no other.
     static STEPPABLE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
@@ -188,8 +188,8 @@ fn follow(task: Bound<'_, PyAny>, done: Done) -> PyResult<()> {
         let task = task.clone().unbind();
         running.tasks.insert(key, Kept { task, awaited })
     });
-    let told = Py::new(py, Told { done })?;
-    task.call_method1(intern!(py, "add_done_callback"), (told,))
+    let callback = Py::new(py, DoneCallback { done })?;
+    task.call_method1(intern!(py, "add_done_callback"), (callback,))
         .map(drop)
 }
 
@@ -204,12 +204,12 @@ fn result<'py>(task: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 
 /// Called by asyncio when a task is done.
 #[pyclass(frozen, module = "lowmem_serve")]
-struct Told {
+struct DoneCallback {
     done: Done,
 }
 
 #[pymethods]
-impl Told {
+impl DoneCallback {
     fn __call__(&self, py: Python<'_>, task: &Bound<'_, PyAny>) {
         self.done.done(py, result(task));
         let (task, waiting) = RUNNING.with_borrow_mut(|running| {
@@ -227,7 +227,7 @@ impl Told {
 /// A task for a light one that is in the middle of a step, and the step that goes on with it.
 ///
 /// # Errors
-/// What asyncio raised.
+/// The exception that asyncio raised.
 pub fn make_adopted<'py>(
     light: Bound<'py, PyAny>,
     context: &Bound<'py, PyAny>,
@@ -247,7 +247,7 @@ pub fn make_adopted<'py>(
 /// A light task that was woken becomes a real one, which goes on with it.
 ///
 /// # Errors
-/// What asyncio raised.
+/// The exception that asyncio raised.
 pub fn start_adopted(
     light: Bound<'_, PyAny>,
     context: &Bound<'_, PyAny>,

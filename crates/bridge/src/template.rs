@@ -9,8 +9,8 @@
 //! is its configuration. What belongs to a process (signal handlers, the event loop, the runtime,
 //! the TLS key) is made after the fork.
 //!
-//! What an import leaves behind that a fork does not carry over, or shares, the operator is told:
-//! threads, which exist in the template only, and sockets, on which all workers would talk at once.
+//! The log warns of objects that an import leaves behind and that a fork does not copy, or shares: threads,
+//! which exist in the template only, and sockets, on which all workers would talk at once.
 //! Python's own `random` is seeded anew in each worker (`os.register_at_fork`, run by
 //! [`ffi::PyOS_AfterFork_Child`]); generators of other libraries are not.
 
@@ -28,7 +28,7 @@ use crate::calls::{Call, Calls};
 /// Imports the application, and warns of what it leaves behind that a fork does not carry over.
 ///
 /// # Errors
-/// What `import` has.
+/// The error of `import`.
 pub fn import<T>(
     py: Python<'_>,
     import: impl FnOnce() -> PyResult<Result<T, i32>>,
@@ -83,7 +83,7 @@ fn names_of_threads(py: Python<'_>) -> PyResult<String> {
     })
 }
 
-/// What a process is that a template has forked.
+/// The kind of a process that a template has forked.
 #[derive(Debug)]
 pub enum Forked {
     /// A worker, with its control socket.

@@ -1,7 +1,7 @@
 //! The template of `--reload`: it has imported what the application imports of others' modules, and
 //! a worker that is forked from it imports the application itself.
 //!
-//! What is to be imported, and whether it can be, is `lowmem_serve/warm.py`.
+//! `lowmem_serve/warm.py` decides which modules should be imported, and whether they can be.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ type Modules = (
     Vec<(String, Option<String>)>,
 );
 
-/// What this worker has imported; of a template that several applications share, without its modules.
+/// The modules that this worker has imported, without those of a template that several applications share.
 ///
 /// # Errors
 /// Our package was not found, or raised.

@@ -38,7 +38,7 @@ pub struct Send {
     conversation: Arc<Conversation>,
 }
 
-/// What an application is called with.
+/// The `receive` and `send` that an application is called with.
 ///
 /// # Errors
 /// No memory.
@@ -109,11 +109,11 @@ impl Send {
     }
 }
 
-/// What a message came to: an awaitable or an exception, unless it was not legal at all.
-type Told = Result<PyResult<Py<PyAny>>, Refusal>;
+/// The result of a sent message: an awaitable or an exception, unless the message was not legal at all.
+type Sent = Result<PyResult<Py<PyAny>>, Refusal>;
 
 impl Send {
-    fn accept(&self, message: &Bound<'_, PyDict>) -> PyResult<Told> {
+    fn accept(&self, message: &Bound<'_, PyDict>) -> PyResult<Sent> {
         let py = message.py();
         let subprotocol = message.get_item(intern!(py, "subprotocol"))?;
         let subprotocol = subprotocol.filter(|name| !name.is_none());
@@ -141,7 +141,7 @@ impl Send {
             .map(|()| http::done(py)))
     }
 
-    fn close(&self, message: &Bound<'_, PyDict>) -> PyResult<Told> {
+    fn close(&self, message: &Bound<'_, PyDict>) -> PyResult<Sent> {
         let py = message.py();
         if self.conversation.reject() {
             return Ok(Ok(http::done(py)));
@@ -164,7 +164,7 @@ impl Send {
         }
     }
 
-    fn not_taken(&self, refused: WebSocketRefused, subprotocol: Option<&str>) -> PyResult<Told> {
+    fn not_taken(&self, refused: WebSocketRefused, subprotocol: Option<&str>) -> PyResult<Sent> {
         match refused {
             WebSocketRefused::Message(refusal) => Ok(Err(refusal)),
             WebSocketRefused::Close(bad) => Err(PyValueError::new_err(bad.to_string())),
@@ -175,7 +175,7 @@ impl Send {
         }
     }
 
-    fn send_data(&self, message: &Bound<'_, PyDict>) -> PyResult<Told> {
+    fn send_data(&self, message: &Bound<'_, PyDict>) -> PyResult<Sent> {
         let py = message.py();
         let bytes = message.get_item(intern!(py, "bytes"))?;
         let bytes = bytes.filter(|bytes| !bytes.is_none());

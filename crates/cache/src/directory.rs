@@ -47,7 +47,7 @@ const CIFS: i64 = 0xFF53_4D42;
 const PLAN_9: i64 = 0x0102_1997;
 const CEPH: i64 = 0x00C3_6400;
 
-/// What a cache is opened with.
+/// The settings that a cache is opened with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Bytes that all files together may take of the disk.
@@ -80,7 +80,7 @@ pub(crate) struct Files {
     pub(crate) was_broken: bool,
 }
 
-/// Refuses a directory whose file system is another machine's: locks and appends are not to be relied on there.
+/// Refuses a directory on another machine's file system: locks and appends are not reliable there.
 ///
 /// # Errors
 /// It is one, or cannot be looked at.

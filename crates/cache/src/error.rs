@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// A directory that cannot be used as a cache.
 #[derive(Debug)]
 pub enum OpenError {
-    /// It lies on a file system of another machine, whose locks and appends are not to be relied on.
+    /// It lies on another machine's file system, where locks and appends are not reliable.
     Network {
         /// The directory.
         directory: PathBuf,

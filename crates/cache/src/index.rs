@@ -22,7 +22,7 @@ const MAGIC: [u8; 8] = *b"lowmemC1";
 /// The highest bit of a slot's length: its record must not be displaced.
 const PINNED: u32 = 1 << 31;
 
-/// What all processes share beside the slots.
+/// The values that all processes share beside the slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) buckets: u32,

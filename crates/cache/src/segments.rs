@@ -117,7 +117,7 @@ impl Segments {
         numbers.collect()
     }
 
-    /// What the disk counts of a segment, in bytes.
+    /// The bytes that a segment takes of the disk.
     pub(crate) fn disk_size(&self, number: u32) -> u64 {
         fs::metadata(self.path(number)).map_or(0, |found| found.blocks() * 512)
     }

@@ -23,7 +23,7 @@ pub enum AccessFormat {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Piece {
-    /// What is always the same.
+    /// Constant text.
     Text(String),
     /// A value.
     Field(Field),
@@ -31,7 +31,7 @@ pub enum Piece {
     Header(String),
 }
 
-/// What can be known of a response.
+/// A value of a request and its response that a line can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs)]
@@ -65,7 +65,7 @@ pub enum Field {
     RequestId,
 }
 
-/// gunicorn's letters, and words for who does not know them.
+/// gunicorn's letters, and a word for each.
 const NAMES: [(&str, Field); 35] = [
     ("h", Field::Host),
     ("host", Field::Host),
@@ -108,7 +108,7 @@ impl AccessFormat {
     /// Reads a format's name, or a template like `%(h)s "%(r)s" %(s)s %({user-agent}i)s`.
     ///
     /// # Errors
-    /// What is wrong with it, for who wrote it.
+    /// The fault in the format, in a text for the operator.
     pub fn parse(text: &str) -> Result<Self, String> {
         match text {
             "uvicorn" => Ok(Self::Uvicorn),

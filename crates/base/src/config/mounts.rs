@@ -17,6 +17,6 @@ pub struct Mount {
     pub fallback: Option<String>,
     /// The `cache-control` of every file.
     pub cache_control: Option<String>,
-    /// What is not there is the application's to answer.
+    /// Requests for files that do not exist go to the application.
     pub pass: bool,
 }

@@ -12,7 +12,7 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// Its private key, unless that is in the same file.
     pub key: Option<PathBuf>,
-    /// What the key is encrypted with.
+    /// The password that the key is encrypted with.
     pub password: Option<String>,
     /// The roots of clients' certificates.
     pub client_roots: Option<PathBuf>,

@@ -1,15 +1,15 @@
-//! Who may speak for a client: `--forwarded-allow-ips`.
+//! The proxies whose statements about a client are believed: `--forwarded-allow-ips`.
 
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// A list of addresses, networks and names, or everybody.
+/// A list of addresses, networks and names, or all peers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trusted {
     everybody: bool,
     networks: Vec<Network>,
-    /// What is no address: `unix:`, or an obfuscated name of a proxy.
+    /// Entries that are no addresses: `unix:`, or an obfuscated name of a proxy.
     names: Vec<String>,
 }
 
@@ -21,7 +21,7 @@ struct Network {
 }
 
 impl Trusted {
-    /// Reads `127.0.0.1,10.0.0.0/8,::1`, `*`, or nothing, which trusts nobody.
+    /// Reads `127.0.0.1,10.0.0.0/8,::1`, `*`, or nothing, which trusts no peer.
     ///
     /// # Errors
     /// A network that is none.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What a worker's WebSockets keep to.
+/// The limits and options of a worker's WebSockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebSockets {
     /// Between two pings, if there are any.

@@ -18,11 +18,11 @@ pub struct WorkerConfig {
     pub factory: bool,
     /// Put first on `sys.path`; absolute.
     pub app_dir: PathBuf,
-    /// What the application sees as `sys.argv`: argv as lowmem-serve was called.
+    /// The application's `sys.argv`: the arguments of lowmem-serve.
     pub argv: Vec<String>,
     /// Which event loop serves.
     pub event_loop: Loop,
-    /// What the application speaks.
+    /// The application's interface.
     pub interface: Interface,
     /// How many threads a WSGI application is called on, at most.
     pub wsgi_threads: usize,
@@ -66,11 +66,11 @@ pub struct WorkerConfig {
     pub limit_concurrency: Option<usize>,
     /// Largest accepted request head in bytes; beyond it the answer is 431.
     pub max_head_size: usize,
-    /// What a client may cost besides.
+    /// Other limits on a client's costs.
     pub limits: LimitSettings,
     /// Directories that are served without the application.
     pub mounts: Vec<Mount>,
-    /// What proxies are believed.
+    /// The proxies that are trusted, and the header fields that they are trusted with.
     pub proxies: ProxySettings,
     /// How WebSockets are served; not at all without it.
     pub websockets: Option<WebSockets>,
@@ -92,13 +92,13 @@ pub struct WorkerConfig {
     pub lazy_imports: Vec<String>,
     /// Requests that a worker makes to itself before it is ready.
     pub warm_up: Vec<String>,
-    /// What a worker that is forked from a template of several applications takes on.
+    /// The application's directory and environment, for a worker forked from a template of several applications.
     pub place: Option<Place>,
     /// Say what has been imported.
     pub tells_imports: TellsImports,
     /// The directory of our Python package, if it was found; filled in like the listeners.
     pub package: Option<PathBuf>,
-    /// What each received listener is, in the order of the descriptors.
+    /// The kind of each received listener, in the order of the descriptors.
     pub listeners: Vec<BoundListener>,
     /// A signal has it write the stacks of all its threads.
     pub tells_stacks: bool,
@@ -108,7 +108,7 @@ pub struct WorkerConfig {
     pub counts: bool,
 }
 
-/// What is one application's own among the processes of several.
+/// The directory and the environment that one of several applications has for itself.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// The working directory.
@@ -143,7 +143,7 @@ impl WorkerConfig {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HttpVersions {
-    /// What each client chooses, by ALPN or by how it begins.
+    /// The version that each client chooses, by ALPN or by its first bytes.
     #[default]
     Auto,
     /// HTTP/1.1 and HTTP/1.0.
@@ -153,7 +153,8 @@ pub enum HttpVersions {
 }
 
 impl HttpVersions {
-    /// What clients are offered (RFC 7301), the best first. `curl --http1.0` asks for `http/1.0` only.
+    /// The protocols that clients are offered (RFC 7301), the best first. `curl --http1.0` asks for `http/1.0`
+    /// only.
     #[must_use]
     pub fn protocols(self) -> &'static [&'static str] {
         match self {
@@ -187,7 +188,7 @@ pub enum BoundListener {
     Unix(String),
 }
 
-/// What a client may cost.
+/// Limits on a client's costs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LimitSettings {
     /// Most header fields of a request; beyond it the answer is 431.
@@ -296,7 +297,7 @@ pub struct LogSettings {
 /// The access log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessSettings {
-    /// What a line is made of.
+    /// The parts of a line.
     pub format: AccessFormat,
     /// Colour on stdout.
     pub colors: bool,

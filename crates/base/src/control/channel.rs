@@ -35,7 +35,7 @@ pub struct Channel<Out, In> {
     direction: PhantomData<fn(Out) -> In>,
 }
 
-/// What `receive` found.
+/// The result of `receive`.
 #[derive(Debug)]
 pub enum Received<In> {
     /// A message and the descriptors attached to it (close-on-exec).
@@ -55,7 +55,7 @@ impl SupervisorEnd {
     }
 }
 
-/// The sockets of a channel, close-on-exec: for two workers that are to speak to each other.
+/// The sockets of a channel between two processes, close-on-exec.
 pub fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let (domain, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
     Ok(socketpair(domain, kind, SocketFlags::CLOEXEC, None)?)

@@ -1,4 +1,4 @@
-//! How a worker drains: what is told to whom, and when it is cut.
+//! The terms on which a worker drains: which streams are told to end, and when open requests are cancelled.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What workers import, for the template of `--reload`.
+//! The modules that workers import, for the template of `--reload`.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// A variable of the environment; without a value it is not set.
 pub type Variable = (String, Option<String>);
 
-/// What a worker has imported when it is ready.
+/// The modules that a worker has imported when it is ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imported {
     /// Where modules have come from.
@@ -15,18 +15,18 @@ pub struct Imported {
     /// The modules that have come from a file, in the order in which their imports began, with the
     /// numbers of their directories.
     pub modules: Vec<(String, usize)>,
-    /// What the application has changed of its environment.
+    /// The environment variables that the application has changed.
     pub variables: Vec<Variable>,
 }
 
-/// What a template is to import.
+/// The modules that a template should import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToImport {
     /// Modules, in this order.
     pub modules: Vec<String>,
     /// Where they come from.
     pub directories: Vec<PathBuf>,
-    /// What must not be imported with them: the application's own modules.
+    /// The application's own modules, which must not be imported with them.
     pub application: Vec<String>,
     /// The environment in which the application has imported them.
     pub variables: Vec<Variable>,
@@ -35,8 +35,8 @@ pub struct ToImport {
 /// Why a template cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unfit {
-    /// The module whose import is to blame, where one is.
+    /// The module whose import is the cause, where it is one module's.
     pub module: Option<String>,
-    /// What is wrong with it.
+    /// The reason.
     pub why: String,
 }

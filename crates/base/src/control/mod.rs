@@ -1,4 +1,4 @@
-//! What supervisor and worker say to each other.
+//! The messages between supervisor and worker.
 //!
 //! The transport is a `SOCK_SEQPACKET` pair, one JSON message a packet; listening descriptors ride
 //! on the first one (SCM_RIGHTS). The worker ends when its end reports a hang-up: no worker
@@ -77,7 +77,7 @@ pub enum FromWorker {
     Forked(Option<i32>),
     /// Lifespan startup is complete and the worker accepts.
     Ready,
-    /// What it has imported by then, if it is to say so.
+    /// The modules that it has imported by then, if it should report them.
     Imported(Box<Imported>),
     /// It has had nothing to do for the configured time.
     Idle,
@@ -87,13 +87,13 @@ pub enum FromWorker {
     LimitReached,
     /// The answer to [`ToWorker::WindDown`].
     WoundDown,
-    /// What it has done, said before `Drained`.
+    /// Its account, sent before `Drained`.
     Served(Account),
     /// It has stopped accepting and its last request is done; lifespan shutdown follows.
     Drained,
 }
 
-/// What a worker has done in its life.
+/// The work that a worker has done in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// Requests that it has answered.

@@ -1,8 +1,8 @@
 //! Connections that move between processes: from a worker to its successor, or to the supervisor and
 //! from there to the next worker.
 //!
-//! What goes over the socket pair between two processes are the ends of further ones, the *lanes*,
-//! which hold the connections; see `server/handover.rs` of the HTTP crate for why.
+//! The socket pair between two processes carries the ends of further pairs, the *lanes*, which hold the
+//! connections; `server/handover.rs` of the HTTP crate says why.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,17 +18,17 @@ pub const BATCH: usize = 32;
 /// A connection on its way; its descriptor rides along.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {
-    /// Who is at its ends.
+    /// The addresses of its ends.
     pub peers: Peers,
-    /// What has happened on it.
+    /// Its stage of life.
     pub stage: Stage,
-    /// What has been read of the next request's head.
+    /// The bytes of the next request's head that have been read.
     pub input: Vec<u8>,
     /// How long it may still be silent, where that is known.
     pub left: Option<Duration>,
 }
 
-/// What has happened on a connection.
+/// A connection's stage of life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
@@ -60,7 +60,7 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// What log lines call the client.
+    /// The client's name in log lines.
     #[must_use]
     pub fn client_name(&self) -> String {
         self.client

@@ -1,4 +1,4 @@
-//! What a process for a run is told.
+//! The configuration of a process that runs one function.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What has been counted, as a value.
+//! The counts of a worker at one moment.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -126,7 +126,7 @@ impl Histogram {
         self.seconds += other.seconds;
     }
 
-    /// What has come since an earlier one.
+    /// The difference since earlier counts.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         let mut since = *self;

@@ -1,4 +1,4 @@
-//! What tells one kind of request from another.
+//! The key by which requests are counted separately.
 
 /// Method, status, version of HTTP, and scheme, in one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +23,7 @@ const VERSION_BITS: u32 = 2;
 const USED: u64 = 1 << 63;
 
 impl Key {
-    /// What is beyond the kinds that are told apart.
+    /// The key of requests beyond the kinds that are counted separately.
     pub const OTHER: Self = Self(USED | (METHODS.len() as u64 - 1) << STATUS_BITS);
 
     /// A request's. Without a response the status is 0.

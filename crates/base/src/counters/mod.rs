@@ -35,7 +35,7 @@ pub const BUCKETS: usize = BOUNDS.len() + 1;
 
 const NANOS_PER_MILLI: u64 = 1_000_000;
 
-/// What a worker has counted. All zeroes is an empty one.
+/// The counters of a worker. A page of zeroes is an empty one.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Page {

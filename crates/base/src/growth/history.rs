@@ -18,7 +18,7 @@ pub struct Sample {
     pub at: f64,
     /// Its resident set in bytes.
     pub resident: u64,
-    /// What of it is not from files: the heap, and what else it has written to.
+    /// The part of it that is not from files: the heap, and other pages that were written to.
     pub anonymous: u64,
 }
 

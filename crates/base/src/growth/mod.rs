@@ -1,9 +1,9 @@
-//! What a worker that was started with `--growth` tells of its memory, and how it is asked.
+//! The questions about the memory of a worker that was started with `--growth`, and its answers.
 //!
 //! The worker listens on a socket in the abstract namespace of Unix sockets, whose name has its pid:
-//! nothing to clean up, nothing in a file system that may be read-only, and /proc/net/unix lists who
-//! can be asked. Both ends look at whom they speak to (SO_PEERCRED): a worker answers its own user
-//! and root, and who asks makes sure that the name is held by the worker and by nobody else.
+//! nothing to clean up, nothing in a file system that may be read-only, and /proc/net/unix lists the
+//! workers that can be asked. Both ends check their peer (SO_PEERCRED): a worker answers its own user and
+//! root, and the client verifies that the name is held by the worker.
 //!
 //! One JSON object goes in each direction. Knows neither Python nor the server.
 
@@ -34,7 +34,7 @@ pub fn may_ask(uid: u32) -> bool {
     uid == 0 || uid == rustix::process::geteuid().as_raw()
 }
 
-/// What a worker is asked.
+/// A question to a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
     /// With which look this one is compared.
@@ -57,11 +57,11 @@ pub type Counts = HashMap<String, (i64, i64)>;
 /// Where a worker's own memory is, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parts {
-    /// All of it: what the process has written to and shares with nobody.
+    /// All of it: the pages that the process has written to and does not share.
     pub own: i64,
     /// The objects that Python knows.
     pub python: i64,
-    /// What the C library holds free.
+    /// Freed memory that the C library keeps.
     pub free: i64,
 }
 
@@ -77,7 +77,7 @@ impl Parts {
         }
     }
 
-    /// What has been gained since `before`.
+    /// The difference since `before`.
     #[must_use]
     pub fn gained(self, before: Self) -> Self {
         Self {
@@ -87,8 +87,8 @@ impl Parts {
         }
     }
 
-    /// What is neither an object of Python's nor free: memory of extension modules and libraries, and
-    /// pages of Python's own allocator that are partly used.
+    /// The remainder, neither Python objects nor free: memory of extension modules and libraries, and pages of
+    /// Python's own allocator that are partly used.
     #[must_use]
     pub fn rest(self) -> i64 {
         self.own - self.python - self.free
@@ -114,7 +114,7 @@ pub struct Look {
     pub lines: Option<Counts>,
 }
 
-/// What a worker answers. Sizes are bytes, times are seconds.
+/// A worker's answer. Sizes are bytes, times are seconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// Its pid.
@@ -125,9 +125,9 @@ pub struct Answer {
     pub since: f64,
     /// Where its memory is.
     pub memory: Parts,
-    /// What of it has been gained since then.
+    /// The part of it that has been gained since then.
     pub gained: Parts,
-    /// By type, what has grown most first.
+    /// By type, the one that has grown most first.
     pub types: Vec<Growth>,
     /// By line; none where allocations are not traced.
     pub lines: Option<Vec<Growth>>,
@@ -139,14 +139,14 @@ pub struct Answer {
     pub longest_pause: f64,
 }
 
-/// What has grown.
+/// The growth of one type.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Growth {
     /// A type, or `file:line`, and the lines that called it below.
     pub name: String,
     /// How many there are.
     pub objects: i64,
-    /// What they take.
+    /// Their size.
     pub bytes: i64,
     /// How many more than before.
     pub objects_grown: i64,
@@ -154,7 +154,7 @@ pub struct Growth {
     pub bytes_grown: i64,
 }
 
-/// What there is more of in `now`, the most bytes first. What has not grown is left out.
+/// The types that `now` has more of, the most bytes first. Types that have not grown are left out.
 pub fn compare(before: &Counts, now: &Counts) -> Vec<Growth> {
     let mut grown: Vec<Growth> = now
         .iter()

@@ -12,7 +12,7 @@ pub fn adopt(number: RawFd) -> io::Result<OwnedFd> {
     }
     // SAFETY: the borrow lives for one call, which answers EBADF when the number is not open.
     fcntl_getfd(unsafe { BorrowedFd::borrow_raw(number) })?;
-    // SAFETY: it is open, and whoever passed the number gave the descriptor to this process.
+    // SAFETY: it is open, and the process that passed the number gave the descriptor to this one.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 

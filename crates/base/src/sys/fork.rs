@@ -3,7 +3,7 @@
 //!
 //! A fork between the two ends at once, so that the new process is an orphan, and goes to the
 //! nearest ancestor that takes orphans in (`PR_SET_CHILD_SUBREAPER`): the supervisor. To it the
-//! worker is a child like any other: SIGCHLD, waitpid and a pid that nobody else can get.
+//! worker is a child like any other: SIGCHLD, waitpid and a pid that no other process can get.
 //! `CLONE_PARENT` would do it in one step, but behind the back of the C library, which would go on
 //! with the old process's thread id.
 

@@ -1,4 +1,4 @@
-//! What this process has: threads and sockets.
+//! The threads and sockets of this process.
 
 use std::fs;
 use std::os::fd::{BorrowedFd, RawFd};

@@ -9,7 +9,7 @@ pub fn trim() {
     }
 }
 
-/// What the process has in memory, and what of it the C library holds free.
+/// The heap of this process, and the freed part of it that the C library keeps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Heap {
     /// Bytes that are in memory and do not come from files.
@@ -18,8 +18,8 @@ pub struct Heap {
     pub free: u64,
 }
 
-/// What is resident now and does not come from files, in bytes; 0 where it cannot be read. Pages of
-/// files come and go by themselves.
+/// The resident memory that does not come from files, in bytes; 0 where it cannot be read. The kernel loads
+/// and drops pages of files by itself.
 pub fn resident() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let mut fields = statm.split_ascii_whitespace().skip(1);

@@ -28,7 +28,7 @@ pub fn number(interrupted: bool) -> i32 {
     }
 }
 
-/// What had displaced our handlers, in the order of [`NUMBERS`].
+/// The handlers that had displaced ours, in the order of [`NUMBERS`].
 static DISPLACED: Mutex<[Option<libc::sigaction>; 2]> = Mutex::new([None; 2]);
 
 /// Installs the handler; the descriptor becomes readable with the first signal. A handler that the

@@ -1,4 +1,4 @@
-//! What `ps` shows of a process.
+//! The title of a process, as `ps` shows it.
 //!
 //! The kernel reads a process's command line from its memory, where it was put at its start. There may
 //! be no room for another one, and programs hold pointers into it; so the kernel is told of another

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
-/// What a process has written to and nobody shares, and what of it is in swap, in bytes.
+/// The memory that a process has written to and does not share, including its swapped part, in bytes.
 ///
 /// Not the resident set, nor PSS, nor all private pages: each of them counts unwritten pages of
 /// libpython and other files, which the kernel can drop, and which are shared or not depending on
-/// who else runs. With them a worker would weigh three megabytes less for as long as its successor
+/// which other processes run. With them a worker would weigh three megabytes less while its successor
 /// starts (measured, hello). Swap counts, because a leak that was swapped out is still a leak.
 pub fn own(process: Pid) -> Option<u64> {
     let pid = process.as_raw_nonzero();
@@ -18,7 +18,7 @@ pub fn own(process: Pid) -> Option<u64> {
     own_in(&rollup)
 }
 
-/// What one process weighs, in bytes.
+/// The memory of one process, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Weight {
     /// As [`own`] counts.
@@ -29,13 +29,13 @@ pub struct Weight {
     pub rss: u64,
 }
 
-/// Has files that were written a moment ago on their disks. Until then their pages count as dirty
-/// in whoever maps them: megabytes, where packages have just been installed.
+/// Writes recently changed files to their disks. Until then their pages count as dirty in each process that
+/// maps them: megabytes, where packages have just been installed.
 pub fn settle_files() {
     rustix::fs::sync();
 }
 
-/// Weighs a process; `None` when it has ended, or belongs to somebody else.
+/// Weighs a process; `None` when it has ended, or belongs to another user.
 pub fn weigh(process: Pid) -> Option<Weight> {
     let pid = process.as_raw_nonzero();
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
@@ -53,8 +53,8 @@ fn own_in(rollup: &str) -> Option<u64> {
     Some((dirty + swapped) * 1024)
 }
 
-/// What can still be taken without swapping or being killed, in bytes: on the machine, and in each
-/// control group that this process is in, of either version.
+/// The memory that can still be allocated without swapping or being killed, in bytes: on the machine, and
+/// in each control group that this process is in, of either version.
 pub fn room() -> Option<u64> {
     let machine = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();

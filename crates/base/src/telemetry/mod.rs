@@ -1,4 +1,4 @@
-//! What the server writes: log lines to stderr (through `tracing`), access lines to stdout.
+//! The server's output: log lines to stderr (through `tracing`), access lines to stdout.
 //!
 //! One line is one `write(2)`, so that the lines of several processes on one pipe do not mix. The
 //! shape is Uvicorn's, or one JSON object a line. Supervisor and worker use the same code; there is

@@ -12,7 +12,7 @@ pub trait Records: Send + Sync {
     /// A log line, without its prefix. May be called on any thread.
     fn event(&self, level: LogLevel, message: &str);
 
-    /// One response. Returns whether it is done: otherwise the line is to be written here.
+    /// One response. Returns whether the line was written; otherwise this module must write it.
     fn access(&self, line: &AccessLine<'_>) -> bool;
 }
 
@@ -23,7 +23,7 @@ static RECORDS: RwLock<Option<Arc<dyn Records>>> = RwLock::new(None);
 
 /// From now on everything goes to `records`, or with none to stderr and stdout again.
 pub fn redirect(records: Option<Arc<dyn Records>>) {
-    // Whoever writes has colours of their own.
+    // Python's formatters have colours of their own.
     paint::enable(false);
     REDIRECTED.store(records.is_some(), Ordering::Relaxed);
     let mut slot = RECORDS.write().unwrap_or_else(PoisonError::into_inner);

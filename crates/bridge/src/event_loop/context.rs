@@ -27,7 +27,7 @@ pub fn copy<'py>(context: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 /// `context.run(call)`
 ///
 /// # Errors
-/// What the call returns, or that the context is already entered.
+/// The call's error, or the context is already entered.
 pub fn run<R>(context: &Bound<'_, PyAny>, call: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
     let py = context.py();
     // SAFETY: attached, and `context` is alive; -1 leaves an exception set.

@@ -1,6 +1,6 @@
 //! The task that turns asyncio's loop on tokio, and the worker's main task beside it.
 //!
-//! Who wakes the driver and when:
+//! The driver is woken by:
 //!
 //! * `call_soon` and `_ready.append` on any thread: they wake it if it waits;
 //! * a timer that comes due, or one scheduled earlier than those before: a callback scheduled it,
@@ -10,7 +10,7 @@
 //! * a signal: its Python handler runs when the wait is interrupted, and what it does wakes us.
 //!
 //! Between two batches of callbacks the driver goes to the end of tokio's queue: requests and
-//! callbacks take turns, and nobody waits for a system call that is not needed.
+//! callbacks take turns, and neither waits for a system call that is not needed.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -34,7 +34,7 @@ use super::timers;
 use crate::runtime;
 
 thread_local! {
-    /// What ended the driver.
+    /// The exception that ended the driver.
     static ENDED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
     /// The worker's main task.
     static MAIN: RefCell<Option<Waker>> = const { RefCell::new(None) };
@@ -42,7 +42,7 @@ thread_local! {
     static PARTS: RefCell<Option<Parts>> = const { RefCell::new(None) };
 }
 
-/// What the driver waits with.
+/// The sources of events that the driver waits for.
 struct Parts {
     /// The library's epoll instance: a duplicate of the descriptor that its selector owns.
     descriptors: AsyncFd<OwnedFd>,
@@ -171,7 +171,7 @@ impl Future for Driver {
 /// Runs `main` on the worker's own turns, until it ends or a callback ends the process.
 ///
 /// # Errors
-/// What that callback raised.
+/// The exception that that callback raised.
 pub(super) fn run(main: impl Future<Output = ()> + 'static) -> PyResult<()> {
     let mut main = Box::pin(main);
     runtime::block_on(poll_fn(|cx| {

@@ -11,7 +11,7 @@ use super::{INSTALLED, current};
 /// Nothing to do without a loop.
 ///
 /// # Errors
-/// What the standard library raised.
+/// The exception that the standard library raised.
 pub async fn end_all() -> PyResult<()> {
     if Python::attach(|py| INSTALLED.get(py).is_none()) {
         return Ok(());
@@ -28,7 +28,7 @@ pub async fn end_all() -> PyResult<()> {
     Ok(())
 }
 
-/// What `make` returns, as a future of ours.
+/// The awaitable that `make` returns, as a Rust future.
 fn awaited(
     make: impl FnOnce(Python<'_>) -> PyResult<Bound<'_, PyAny>>,
 ) -> PyResult<impl Future<Output = PyResult<Py<PyAny>>>> {

@@ -52,7 +52,7 @@ pub fn tick_while(has_timers: Rc<dyn Fn() -> bool>) {
 /// Runs `main` as a task of the runtime, and `event_loop` until it ends.
 ///
 /// # Errors
-/// What a callback raised that ends the process.
+/// An exception of a callback that ends the process: SystemExit, KeyboardInterrupt.
 pub fn run(
     event_loop: &Bound<'_, PyAny>,
     main: impl Future<Output = ()> + 'static,

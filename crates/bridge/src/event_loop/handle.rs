@@ -8,7 +8,7 @@ use pyo3::types::PyTuple;
 
 use super::context;
 
-/// What `call_soon` returns: `asyncio.Handle` without its cost.
+/// The handle that `call_soon` returns: `asyncio.Handle` without its cost.
 #[pyclass(frozen, weakref, module = "lowmem_serve")]
 pub struct Handle {
     /// Left when it runs or is cancelled, so that references end with their use.
@@ -102,7 +102,7 @@ impl Handle {
         self.part(|call| call.context.clone_ref(py))
     }
 
-    // What others know of asyncio's own, such as nest_asyncio, which runs callbacks itself.
+    // Private members of `asyncio.Handle` that libraries use: nest_asyncio runs callbacks itself.
 
     #[getter]
     fn _cancelled(&self) -> bool {

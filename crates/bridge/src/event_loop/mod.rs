@@ -1,6 +1,6 @@
 //! The event loop that serves: none, ours, or one that was asked for.
 //!
-//! With `--loop auto` the worker turns tokio itself. There is no asyncio until somebody imports it;
+//! With `--loop auto` the worker turns tokio itself. There is no asyncio until a module imports it;
 //! then the standard library's loop is made with its hot queue in Rust ([`native`]), and a tokio
 //! task runs its callbacks ([`driver`]). Any other loop turns itself, and turns tokio as one of its readers
 //! ([`guest`]).
@@ -40,13 +40,13 @@ struct Installed {
 
 static INSTALLED: PyOnceLock<Installed> = PyOnceLock::new();
 
-/// asyncio was imported on another thread: the loop is to be made on the worker's.
+/// asyncio was imported on another thread: the worker's thread should make the loop.
 static DUE: AtomicBool = AtomicBool::new(false);
 
 /// Prepares the loop of this kind, after the application has been imported.
 ///
 /// # Errors
-/// What importing or calling the loop's factory raised.
+/// The exception that importing or calling the loop's factory raised.
 pub fn install(py: Python<'_>, kind: &Loop) -> PyResult<()> {
     let event_loop = match kind {
         Loop::Auto if !is_loaded(py, "asyncio")? && !private_names::is_untried(py) => {
@@ -239,7 +239,7 @@ impl FirstStep {
     /// Runs it.
     ///
     /// # Errors
-    /// What it raised that ends the process.
+    /// An exception that ends the process: SystemExit, KeyboardInterrupt.
     pub fn run(self, py: Python<'_>) -> PyResult<()> {
         match (&installed(py)?.native, self.0) {
             (Some(native), Some(handle)) => native.get().run_own(py, &handle),
@@ -261,7 +261,7 @@ fn run_handle(handle: &Bound<'_, Handle>) -> PyResult<()> {
 /// In debug mode, and with a loop that is not ours, the callback is queued as ever.
 ///
 /// # Errors
-/// What `make` raised.
+/// The exception that `make` raised.
 pub fn capture_first_step<'py>(
     py: Python<'py>,
     make: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
@@ -298,7 +298,7 @@ pub fn leave_task(py: Python<'_>, task: &Bound<'_, PyAny>) -> PyResult<()> {
 /// Has the loop look at its timers: Python code ran outside of its own turns.
 ///
 /// # Errors
-/// What Python raised.
+/// The exception that Python raised.
 pub fn nudge(py: Python<'_>) -> PyResult<()> {
     match INSTALLED.get(py) {
         Some(Installed {
@@ -317,7 +317,7 @@ pub fn tick_while(has_timers: Rc<dyn Fn() -> bool>) {
 /// Runs the worker's `main` task to its end, on whichever loop there is.
 ///
 /// # Errors
-/// What a callback raised that ends the process: SystemExit, KeyboardInterrupt.
+/// An exception of a callback that ends the process: SystemExit, KeyboardInterrupt.
 pub fn run(py: Python<'_>, main: impl Future<Output = ()> + 'static) -> PyResult<()> {
     match INSTALLED.get(py) {
         Some(Installed {
@@ -331,7 +331,7 @@ pub fn run(py: Python<'_>, main: impl Future<Output = ()> + 'static) -> PyResult
 /// Closes the loop, if there is one. What ran on it has been ended.
 ///
 /// # Errors
-/// What the standard library's clean-up raised.
+/// The exception that the standard library's clean-up raised.
 pub fn close(py: Python<'_>) -> PyResult<()> {
     let Some(installed) = INSTALLED.get(py) else {
         return Ok(());

@@ -59,7 +59,7 @@ enum Capture {
 /// Creates our half of a loop.
 ///
 /// # Errors
-/// What the library raised, or no descriptor was left.
+/// The exception that the library raised, or no descriptor was left.
 pub fn create<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Native>> {
     let py = event_loop.py();
     let debug = event_loop.call_method0("get_debug")?.is_truthy()?;
@@ -174,7 +174,7 @@ impl Native {
     /// Runs a callback of ours and reports what it raises.
     ///
     /// # Errors
-    /// What it raised that ends the process.
+    /// An exception that ends the process: SystemExit, KeyboardInterrupt.
     pub fn run_own(&self, py: Python<'_>, handle: &Py<Handle>) -> PyResult<()> {
         let Err((error, callback)) = handle.get().run(py) else {
             return Ok(());

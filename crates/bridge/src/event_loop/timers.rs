@@ -13,7 +13,7 @@ const MIN_SCHEDULED: usize = 100;
 /// Moves due timers to `ready` and says how long the next one has to wait.
 ///
 /// # Errors
-/// What Python raised.
+/// The exception that Python raised.
 pub fn due(
     event_loop: &Bound<'_, PyAny>,
     mut ready: impl FnMut(Py<PyAny>),

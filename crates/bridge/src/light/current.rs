@@ -1,4 +1,4 @@
-//! The coroutine that is being stepped, and the light task that it is, if anybody asks for it.
+//! The coroutine that is being stepped, and its light task, which is made only when it is needed.
 
 use std::cell::RefCell;
 

@@ -1,4 +1,4 @@
-//! Running coroutines while nobody has imported asyncio.
+//! Running coroutines while asyncio is not imported.
 //!
 //! An application that never imports asyncio needs no loop: its coroutines can only wait for our own
 //! awaitables, which wake a [`Light`] task directly. The import of asyncio is noticed
@@ -38,10 +38,10 @@ pub struct Light {
 }
 
 struct State {
-    /// Who is told of the end, until then.
+    /// Called at the end, and present until then.
     done: Option<Done>,
-    /// What the step came to in which the coroutine became a task; told to the task first. Boxed:
-    /// most never become one.
+    /// The outcome of the step in which the coroutine became a task; the task takes it first. Boxed: most
+    /// coroutines never become a task.
     outcome: Option<Box<Outcome>>,
     /// The task that it became in the current step.
     adopted: Option<Adopted>,
@@ -56,14 +56,14 @@ struct Adopted {
     first_step: event_loop::FirstStep,
 }
 
-/// What a step came to.
+/// The outcome of a step.
 enum Outcome {
     Returned(Py<PyAny>),
     Raised(PyErr),
     Yielded(Py<PyAny>),
 }
 
-/// Woken light tasks, in order, and who runs them.
+/// Woken light tasks, in order, and the waker of the task that runs them.
 static READY: Mutex<Ready> = Mutex::new(Ready {
     lights: VecDeque::new(),
     runner: None,
@@ -280,7 +280,7 @@ impl Light {
         self.send(py, py.None())
     }
 
-    /// What debuggers and `inspect` ask a coroutine for.
+    /// Passes on the attributes that debuggers and `inspect` read of a coroutine.
     fn __getattr__(&self, py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<Py<PyAny>> {
         self.coroutine.getattr(py, name)
     }
@@ -290,7 +290,7 @@ impl Light {
     }
 }
 
-/// What our awaitables yield when there is no loop.
+/// The value that our awaitables yield when there is no loop.
 #[pyclass(frozen, module = "lowmem_serve")]
 struct Waiting;
 
@@ -315,7 +315,7 @@ pub fn current_waker(py: Python<'_>) -> PyResult<Waker> {
 /// asyncio has just been imported: the coroutine that is running now, if any, becomes a task.
 ///
 /// # Errors
-/// What asyncio raised.
+/// The exception that asyncio raised.
 pub fn adopt_current(py: Python<'_>) -> PyResult<()> {
     let Some(light) = current::task(py)? else {
         return Ok(());
@@ -360,7 +360,7 @@ fn wake(light: Py<Light>) {
 /// Runs woken light tasks; a task of the runtime, for as long as the worker lives.
 pub async fn run() {
     poll_fn(|cx| {
-        // Those that they wake in turn have to wait for everybody else.
+        // Tasks that these wake in turn must wait until all other work had its turn.
         let batch = std::mem::take(&mut ready().lights);
         for light in batch {
             Python::attach(|py| go_on(light.into_bound(py)));
@@ -378,7 +378,7 @@ pub async fn run() {
 
 fn go_on(light: Bound<'_, Light>) {
     let py = light.py();
-    // Woken twice, or ended meanwhile: there is nobody left to tell.
+    // Woken twice, or ended meanwhile.
     if light.get().lock().done.is_none() {
         return;
     }

@@ -1,4 +1,4 @@
-//! What is announced to an application beyond the messages that every server knows.
+//! The ASGI extensions that a scope announces.
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;

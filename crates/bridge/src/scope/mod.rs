@@ -22,7 +22,7 @@ use extensions::Extensions;
 use names::Names;
 use previous::Previous;
 
-/// What all scopes of a worker share.
+/// The parts that all scopes of a worker share.
 pub struct Scopes {
     asgi: Py<PyDict>,
     /// Those that every request has, and with each of those that its client takes.
@@ -36,7 +36,7 @@ pub struct Scopes {
     state: Py<PyDict>,
     /// The extensions of a WebSocket.
     of_websockets: Py<PyDict>,
-    /// What their handshakes have alike.
+    /// The header fields that their handshakes have in common.
     shared: SharedFields,
     /// The last connection's `server`: it is that of most.
     server: RefCell<Option<(ServerAddress, Py<PyAny>)>>,
@@ -44,7 +44,7 @@ pub struct Scopes {
     client: RefCell<Option<(IpAddr, Py<PyString>)>>,
 }
 
-/// What stays the same for a connection.
+/// The part of a scope that stays the same for a connection.
 pub struct Template {
     /// With the method, the path and the query of the previous request.
     scope: Py<PyDict>,
@@ -269,7 +269,7 @@ impl Scopes {
     fn set_path(&self, scope: &Bound<'_, PyDict>, raw: &[u8]) -> PyResult<()> {
         let py = scope.py();
         let decoded = percent::decoded(raw);
-        // What is not UTF-8 becomes U+FFFD, as `urllib.parse.unquote` has it.
+        // Bytes that are not UTF-8 become U+FFFD, as with `urllib.parse.unquote`.
         let decoded = String::from_utf8_lossy(&decoded);
         let raw_path;
         let path;

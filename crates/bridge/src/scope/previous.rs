@@ -1,8 +1,8 @@
-//! What the previous request of a connection said.
+//! The header fields of a connection's previous request.
 //!
-//! Clients repeat themselves: of one request's fields, most are those of the one before. The objects
-//! made of them never change, so the next scope has the same ones. They go with the connection's
-//! template, when it rests at the latest.
+//! Clients repeat themselves: most fields of a request are those of the one before. The Python objects made
+//! of them never change, so the next scope uses the same ones. They are freed with the connection's
+//! template, at the latest when the connection is parked.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};

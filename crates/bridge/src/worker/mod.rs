@@ -33,7 +33,7 @@ const CANNOT_SERVE: i32 = 3;
 /// Runs the worker, or the template that workers are forked from; returns its exit code.
 ///
 /// # Errors
-/// What Python raised and nobody handled, SystemExit among it.
+/// An exception that no Python code handled, including SystemExit.
 pub fn main(py: Python<'_>, control: OwnedFd) -> PyResult<i32> {
     let control = WorkerEnd::adopt(control)?;
     match control.wait()? {
@@ -85,7 +85,7 @@ fn warm_up(
         return Ok(code);
     }
     if let Some(unfit) = compiling::apart(py, config, || warm::prepare(py, config, imports))?? {
-        // Without a supervisor nobody needs to know.
+        // Fails without a supervisor, which is then no longer there to act on it.
         let _ = control.send(&FromWorker::Unfit(unfit), &[]);
         return Ok(0);
     }
@@ -93,7 +93,7 @@ fn warm_up(
     if config.gc_freeze {
         freeze_heap(py)?;
     }
-    // What the imports have taken of code and stack, no fork needs.
+    // No fork needs the code pages and the stack that the imports have used.
     startup::forget();
     tracing::debug!(
         "Imported what the application uses of others [{}]",
@@ -159,7 +159,7 @@ fn out_of_place() -> PyErr {
     PyRuntimeError::new_err("the supervisor sent no configuration")
 }
 
-/// What comes before the application: log lines, `sys.path`, Python's logging.
+/// Sets up logging, `sys.path` and Python's logging before the application is imported.
 fn prepare(
     py: Python<'_>,
     config: &WorkerConfig,
@@ -206,8 +206,8 @@ fn make_lazy(py: Python<'_>, config: &WorkerConfig) -> Result<(), i32> {
     })
 }
 
-/// What has been imported stays: the collector need not look at it again, and pages that a full
-/// collection would write to stay as they are.
+/// Imported objects stay: the collector need not look at them again, and pages that a full collection
+/// would write to stay shared.
 fn freeze_heap(py: Python<'_>) -> PyResult<()> {
     let gc = py.import("gc")?;
     gc.call_method0("collect")?;

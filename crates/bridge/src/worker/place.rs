@@ -1,4 +1,4 @@
-//! What tells this worker from the others: its number, and the page where it counts.
+//! The properties that distinguish this worker from the others: its number, and its page of counters.
 
 use std::os::fd::OwnedFd;
 

@@ -17,7 +17,7 @@ use super::CANNOT_SERVE;
 /// Runs it; returns the exit code.
 ///
 /// # Errors
-/// What the function raised that is no exception of its own: SystemExit, KeyboardInterrupt.
+/// An exception that ends the process: SystemExit, KeyboardInterrupt.
 pub(super) fn once(py: Python<'_>, run: &RunConfig) -> PyResult<i32> {
     interpreter::prepare(py, &run.worker)?;
     if let Err(error) = lazy_imports::install(py, &run.worker) {

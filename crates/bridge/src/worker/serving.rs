@@ -106,8 +106,8 @@ fn install_loop(py: Python<'_>, kind: &Loop, is_wsgi: bool) -> PyResult<()> {
     Ok(())
 }
 
-/// What TLS is served with, from files that may have changed since the last worker read them; or
-/// the exit code, after what is wrong with them has been logged.
+/// The certificate and key for TLS, from files that may have changed since the last worker read them; or
+/// the exit code, after the fault has been logged.
 fn identity(config: &WorkerConfig) -> Result<Option<Identity>, i32> {
     let Some(tls) = &config.tls else {
         return Ok(None);
@@ -195,7 +195,7 @@ async fn serve(
         Python::attach(|py| report::exception(py, "Cannot watch for signals", &error));
     }
     warm_up(&server, &config, &listeners).await;
-    // Who accepts a connection has to answer on it; another worker will.
+    // A worker that accepts a connection must answer on it; another worker will accept these.
     if control.is_over() {
         end(lifespan).await;
         return 0;
@@ -243,7 +243,7 @@ async fn serve(
     0
 }
 
-/// What is done for the server between the turns of the loop.
+/// Sets up the server's work between two turns of the loop.
 fn attend(server: &Rc<Server<Hosted>>) {
     let flushed = Rc::clone(server);
     runtime::before_wait(Rc::new(move || {
@@ -260,7 +260,7 @@ fn attend(server: &Rc<Server<Hosted>>) {
     }));
 }
 
-/// The last log lines, and the account. The supervisor may be gone by now; then nobody needs to know.
+/// Writes the last log lines and sends the account. Errors are ignored: the supervisor may be gone by now.
 fn tell_of_the_end(server: &Server<Hosted>, control: &Control) {
     server.flush_logs();
     let _ = control.send(&FromWorker::Served(Account {
@@ -358,7 +358,7 @@ async fn warm_up(server: &Rc<Server<Hosted>>, config: &WorkerConfig, listeners: 
     }
 }
 
-/// What the supervisor and the operator should know of a worker that goes to sleep.
+/// Reports and logs, before a worker goes to sleep.
 fn before_sleep(config: &WorkerConfig, control: &Control, is_first: bool) {
     if config.tells_imports == TellsImports::BeforeSleep {
         tell_of_imports(config, control);

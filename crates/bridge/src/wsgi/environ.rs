@@ -1,8 +1,8 @@
 //! Building a request's environ (PEP 3333).
 //!
 //! Text is the request's bytes as Latin-1, which keeps every byte: frameworks undo it. Fields whose
-//! name has an underscore are left out: `X_Forwarded_For` would be told apart from
-//! `X-Forwarded-For` by nobody.
+//! name has an underscore are left out: an application could not distinguish `X_Forwarded_For` from
+//! `X-Forwarded-For`.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -24,7 +24,7 @@ use super::request::Request;
 /// Names of fields, as sent, whose keys are kept; clients send some thirty.
 const MOST_KEYS: usize = 64;
 
-/// What the environs of a worker share.
+/// The parts that the environs of a worker share.
 pub struct Environs {
     base: Py<PyDict>,
     http11: Py<PyString>,

@@ -69,8 +69,8 @@ struct Handed {
 
 impl Drop for Handed {
     fn drop(&mut self) {
-        // A 500, if nobody has answered: the hub has ended, or the application has killed the greenlet
-        // before it ran.
+        // A 500, if the request has no answer yet: the hub has ended, or the application has killed the
+        // greenlet before it ran.
         let _ = self.request.exchange.finish();
     }
 }
@@ -90,7 +90,7 @@ impl Wake for Sleeper {
     }
 }
 
-/// What a greenlet calls.
+/// The callable that a request's greenlet runs.
 #[pyclass(frozen, module = "lowmem_serve")]
 struct View {
     shared: Arc<Shared>,
@@ -268,7 +268,7 @@ impl Hub {
     /// Asks `poll` until it is ready; while it is not, other greenlets run.
     ///
     /// # Errors
-    /// What another greenlet has thrown into this one, as `gevent.Timeout` does.
+    /// The exception that another greenlet has thrown into this one, such as `gevent.Timeout`.
     pub fn until_ready<T>(
         self: &Arc<Self>,
         py: Python<'_>,

@@ -20,7 +20,7 @@ pub struct Input {
     unread: Mutex<Unread>,
 }
 
-/// What has arrived and was not read.
+/// The part of the body that has arrived and was not read.
 #[derive(Default)]
 struct Unread {
     data: Vec<u8>,
@@ -130,7 +130,7 @@ impl Input {
         Ok(unread.take(py, count))
     }
 
-    /// What is there, at least one byte unless at the end.
+    /// Returns the bytes that have arrived: at least one, unless at the end.
     #[pyo3(signature = (size=None, /))]
     fn read1<'py>(&self, py: Python<'py>, size: Option<isize>) -> PyResult<Bound<'py, PyBytes>> {
         let limit = limit(size);

@@ -8,8 +8,8 @@
 //! a request body, for room to send.
 //!
 //! Both sides meet in the [`Exchange`]. A thread has the connection woken through the pool, which does so
-//! for several at once; the connection wakes a thread by unparking it. Nobody holds the
-//! exchange's lock while waiting or waking, and the server's thread waits for no lock of Python's.
+//! for several at once; the connection wakes a thread by unparking it. The exchange's lock is not held
+//! while waiting or waking, and the server's thread waits for no lock of Python's.
 //!
 //! An application that gevent has patched has its views on one thread instead ([`hub`]).
 //!
@@ -66,14 +66,14 @@ thread_local! {
     static SERVED: RefCell<Option<Arc<Shared>>> = const { RefCell::new(None) };
 }
 
-/// What the server and the threads share.
+/// The state that the server and the threads share.
 pub struct Shared {
     app: Py<PyAny>,
     environs: Environs,
-    /// What each request runs in a copy of: the context that the application was imported in.
+    /// The context that the application was imported in. Each request runs in a copy of it.
     context: Py<PyAny>,
     threads: Threads<Request>,
-    /// What views are greenlets of, if the application has patched the standard library.
+    /// Runs each request in a greenlet, if the application has patched the standard library.
     hub: Option<Arc<Hub>>,
 }
 
@@ -89,7 +89,7 @@ impl Shared {
 /// A WSGI application, as the server calls it.
 pub struct Wsgi {
     shared: Arc<Shared>,
-    /// Somebody looks after jobs that wait.
+    /// A task watches the requests that wait for a thread.
     watched: Rc<Cell<bool>>,
     /// Responses have a messenger.
     delivers: Cell<bool>,
@@ -186,7 +186,7 @@ fn start(shared: &Arc<Shared>) {
     if let Err(error) = started {
         tracing::error!("Cannot start a thread for WSGI requests: {error}");
         for request in shared.threads.not_started() {
-            // Nobody else will: a 500.
+            // A 500: no thread will answer it.
             let _ = request.exchange.finish();
         }
     }
@@ -281,8 +281,8 @@ pub fn tell_counters() {
     }
 }
 
-/// Frees what has been written to clients. Called before the server's thread waits: Python objects
-/// that are let go without the interpreter wait for somebody who has it, and there may be nobody.
+/// Frees the pieces that have been written to clients. Called before the server's thread waits: a Python
+/// object that is dropped while no thread is attached is freed when one attaches, and none may do so.
 pub fn let_go_of_written() {
     if http::is_any_dropped() && unfinished() == 0 {
         http::forget_dropped();

@@ -22,8 +22,8 @@ impl Link {
     }
 }
 
-/// What the thread needs to know, without a Python object in it: the server does not hold the
-/// interpreter, and what waits in the queue shall be small.
+/// A request for a thread, without a Python object in it: the server's thread does not hold the interpreter,
+/// and a queued request should be small.
 pub struct Request {
     /// Method, path, query, then the names and values of the fields, one behind the other.
     text: Box<[u8]>,
@@ -31,7 +31,7 @@ pub struct Request {
     ends: Box<[u32]>,
     pub version: Version,
     pub link: Arc<Link>,
-    /// What a trusted proxy says of the client.
+    /// The client's address and scheme according to a trusted proxy.
     pub forwarded: Option<Box<Forwarded>>,
     pub exchange: Arc<Exchange>,
 }

@@ -38,11 +38,11 @@ enum State {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Flow {
     More,
-    /// Nobody would see it: the client has gone, or has the whole body.
+    /// More would not be seen: the client has gone, or has the whole body.
     Stop,
 }
 
-/// What a call of `start_response` comes to.
+/// The result of a call of `start_response`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Beginning {
     Allowed,
@@ -188,7 +188,7 @@ impl Response {
         Ok(())
     }
 
-    /// What a call of `start_response` comes to, which is made `again` if it brings `exc_info`.
+    /// The result that a call of `start_response` would have. `again` is set if it brings `exc_info`.
     fn may_begin(&self, again: bool) -> Beginning {
         match &*self.lock() {
             State::Awaited => Beginning::Allowed,
@@ -250,7 +250,7 @@ impl Response {
         slf.getattr(intern!(slf.py(), "write"))
     }
 
-    /// What `start_response` returns, for applications that can't iterate.
+    /// The `write` callable that `start_response` returns, for applications that don't return an iterable body.
     fn write(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
         if self.send(data, false)? == Flow::Stop && self.exchange.is_gone() {
             return Err(PyConnectionAbortedError::new_err("the client has gone"));

@@ -25,7 +25,7 @@ use crate::runtime;
 /// `main` holds nothing that is bound to an attached thread.
 ///
 /// # Errors
-/// What the handler raised.
+/// The exception that the handler raised.
 pub unsafe fn run(py: Python<'_>, main: impl Future<Output = ()>) -> PyResult<()> {
     let (told, tells) = UnixStream::pair()?;
     tells.set_nonblocking(true)?;

@@ -24,11 +24,11 @@ impl Wake for Unpark {
     }
 }
 
-/// Asks `poll` until it is ready; while it is not, other threads run Python, and the server's thread
-/// is to do its part.
+/// Calls `poll` until it is ready. While it is not, other threads run Python, and the server's thread
+/// is woken to make progress.
 ///
 /// # Errors
-/// What another greenlet has thrown into this one, if it is one.
+/// The exception that another greenlet has thrown into this one, if this is a greenlet.
 pub fn until_ready<T>(
     py: Python<'_>,
     shared: &Shared,

@@ -42,7 +42,7 @@ pub struct Store {
     misses: u64,
 }
 
-/// What came of a write.
+/// The result of a write.
 #[derive(Debug)]
 pub enum Write {
     /// It can be read.
@@ -53,7 +53,7 @@ pub enum Write {
     Refused(io::Error),
 }
 
-/// What came of a write that depends on what is there.
+/// The result of a write that depends on the stored value.
 #[derive(Debug)]
 pub enum Added {
     /// The number that is stored now.
@@ -64,14 +64,14 @@ pub enum Added {
     Written(Write),
 }
 
-/// What a cache holds and has done.
+/// The size of a cache, and the reads of this process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Records that can be found, the expired ones among them.
     pub entries: u64,
-    /// What the disk counts of all its files.
+    /// The bytes that all its files take of the disk.
     pub disk: u64,
-    /// What it may take.
+    /// The bytes that they may take.
     pub size: u64,
     /// Reads of this process that found a value.
     pub hits: u64,
@@ -79,7 +79,7 @@ pub struct Stats {
     pub misses: u64,
 }
 
-/// What a read does for the record that it finds.
+/// Whether a read keeps the record that it finds from being evicted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Keep {
     /// Appends it again if it would be evicted soon. Needs the lock to be free.
@@ -259,7 +259,7 @@ impl Store {
         Ok(())
     }
 
-    /// What it holds. Reads the whole index.
+    /// The statistics of the cache. Reads the whole index.
     pub fn stats(&mut self) -> Stats {
         let mut entries = 0;
         let mut disk = 0;
@@ -348,7 +348,7 @@ impl Store {
         match write(self) {
             Ok(written) => written,
             Err(error) => {
-                // Even the file that was to be made has no directory any more.
+                // A new file could not be created either: the directory is gone.
                 if error.kind() == io::ErrorKind::NotFound {
                     self.is_broken.set(true);
                 }

@@ -48,7 +48,7 @@ pub struct AccessLine<'a> {
     pub bytes: Option<u64>,
     /// The request's fields that the format names, in its order.
     pub headers: &'a [Option<Box<[u8]>>],
-    /// What the request is called in other logs.
+    /// The request's id in other logs.
     pub request_id: Option<&'a [u8]>,
 }
 
@@ -96,7 +96,7 @@ impl AccessLog {
         })
     }
 
-    /// What a line is made of: which of a request's fields it shows, and when it is complete.
+    /// The parts of a line: which of a request's fields it shows, and when it is complete.
     pub fn format(&self) -> &AccessFormat {
         &self.format
     }
@@ -137,7 +137,7 @@ impl AccessLog {
     fn write_out(&self, buffer: &mut Vec<u8>) {
         let stdout = io::stdout();
         let place = self.file.as_ref().map_or(stdout.as_fd(), AsFd::as_fd);
-        // When it is closed or full there is nobody to read the lines, and no reason to stop serving.
+        // When it is closed or full the lines are lost, which is no reason to stop serving.
         let _ = write_all(place, buffer);
         buffer.clear();
     }

@@ -1,4 +1,4 @@
-//! What Uvicorn writes after a status.
+//! The phrase that Uvicorn writes after a status.
 
 use crate::status::reason_phrase;
 

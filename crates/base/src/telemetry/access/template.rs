@@ -7,7 +7,7 @@ use super::{AccessLine, target};
 use crate::config::{Field, Piece};
 use crate::telemetry::time::{CommonDate, Rfc3339};
 
-/// What is written for a value that is not there, in every log format since the first.
+/// The sign for an absent value, as in the Common Log Format.
 const NOTHING: &[u8] = b"-";
 
 /// Writes a line. The headers of `line` are those of the pieces, in their order.
