@@ -58,7 +58,7 @@ def become(arguments: list[str], variables: dict[str, str]) -> NoReturn:
     executable = executable_here()
     # A flag of the command line still wins over the variable.
     environment = {**os.environ, "LOWMEM_PYTHON": sys.executable, **variables}
-    # What is buffered would be lost with this process image.
+    # Buffered output would be lost with this process image.
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(executable, [str(executable), *arguments], environment)

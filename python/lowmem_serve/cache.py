@@ -34,7 +34,7 @@ _MISSING = object()
 # A process that waits for a value which another one computes looks again after these times, in seconds.
 _FIRST_LOOK, _LONGEST_LOOK = 0.001, 0.05
 
-# What went wrong is logged at most this often for each cache, in seconds.
+# A persistent problem is logged at most this often for each cache, in seconds.
 _BETWEEN_COMPLAINTS = 60
 _complained = {}
 

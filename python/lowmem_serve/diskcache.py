@@ -55,7 +55,7 @@ class Cache:
 
     @property
     def size_limit(self):
-        """What all files may take of the disk, in bytes."""
+        """The bytes that all files may take of the disk."""
         return self._size
 
     def set(self, key, value, expire=None, read=False, tag=None, retry=False):
@@ -156,7 +156,7 @@ class Cache:
         return counts["hits"], counts["misses"]
 
     def volume(self):
-        """What the files take of the disk, in bytes."""
+        """The bytes that the files take of the disk."""
         return self._store.stats()["disk"]
 
     def check(self, fix=False, retry=False):

@@ -1,4 +1,4 @@
-"""What ends with a worker though no request needs it: named once, before an application sleeps for the first time."""
+"""Threads and other objects that end with a worker: logged once, before an application sleeps for the first time."""
 
 import os
 import sys

@@ -25,7 +25,7 @@ class Cache(BaseCache):
 
     @classmethod
     def factory(cls, app, config, args, kwargs):
-        """What Flask-Caching calls."""
+        """The factory that Flask-Caching calls."""
         kwargs.pop("ignore_delete_many_errors", None)
         kwargs.setdefault("directory", config.get("CACHE_DIR"))
         kwargs.setdefault("default_timeout", config["CACHE_DEFAULT_TIMEOUT"])

@@ -1,7 +1,7 @@
-"""What is on a worker's heap: the count of `--growth`, taken in slices between which the worker serves.
+"""The contents of a worker's heap: the count of `--growth`, taken in slices between which the worker serves.
 
-A generator is a count under way: the worker turns it a step at a time, and its result is what it
-returns. Nothing of what is counted is kept.
+A generator is a count under way: the worker advances it a step at a time, and the count is the value that it
+returns. The counted objects are not kept.
 """
 
 import gc
@@ -73,7 +73,7 @@ def type_name(kind: type) -> str:
 def by_type() -> Generator[None, None, Counts]:
     """Counts the heap. Garbage is collected first: it is no growth.
 
-    The collector lists containers. Strings, bytes, arrays are found through those who refer to them,
+    The collector lists containers. Strings, bytes, arrays are found through the objects that refer to them,
     and each is divided among them, as PSS divides a page: it counts once without a list of what has
     been counted.
     """

@@ -1,4 +1,4 @@
-"""What an application's imports cost: the measurement of `lowmem-serve imports`, in the worker itself.
+"""The cost of an application's imports: the measurement of `lowmem-serve imports`, in the worker itself.
 
 `install` before the application is imported, `loaded` after it; when the interpreter ends, the report
 is written. Imports nothing that is not there already, so that nothing is counted wrongly.
@@ -50,7 +50,7 @@ class Import:
 
 
 class Probe:
-    """What is known so far."""
+    """The measurements so far."""
 
     def __init__(self, report: str) -> None:
         self.report = report
@@ -62,7 +62,7 @@ class Probe:
         # Imports nest for each thread apart.
         self._under_way: dict[int, list[int]] = {}
         self._watched_by = ""
-        # What each thread is watched with, where the interpreter cannot watch all of them.
+        # The profile function of each thread, where the interpreter cannot watch all of them.
         self._profile: Callable[[FrameType, str, Any], None] | None = None
 
     def importing(self, find_and_load: Callable[..., Any]) -> Callable[..., Any]:

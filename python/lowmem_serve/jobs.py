@@ -45,10 +45,10 @@ class TaskFailed(Exception):
 
 
 class Outcome(NamedTuple):
-    """What has come of a task."""
+    """The result of a task."""
 
     value: object
-    """What its function returned."""
+    """The value that its function returned."""
 
 
 def enqueue(
@@ -128,7 +128,7 @@ def wait(task: str, timeout: float | None = None) -> object:
 
 
 def peek(task: str) -> Outcome | None:
-    """What has come of a task, or None while it waits or runs. Raises `TaskFailed` when it was given up."""
+    """The result of a task, or None while it waits or runs. Raises `TaskFailed` when it was given up."""
     return _outcome(directory(), task)
 
 

@@ -1,6 +1,6 @@
-"""`--log-config`: what the worker says becomes records of Python's logging, on Uvicorn's logger names.
+"""`--log-config`: the worker's log lines become records of Python's logging, on Uvicorn's logger names.
 
-Imported by the worker if the flag is given, and by nobody else. Files that name the formatters of
+Imported by the worker, only if the flag is given. Files that name the formatters of
 `uvicorn.logging` get those of this module, which have the same fields, so that Uvicorn need be
 neither installed nor imported.
 """

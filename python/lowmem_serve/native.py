@@ -24,7 +24,7 @@ def places():
 def load():
     """Returns `_core`.
 
-    Raises ImportError, naming the places, where it is not to be found.
+    Raises ImportError, naming the places, where it is not found.
     """
     if NAME in sys.modules:
         return sys.modules[NAME]

@@ -74,7 +74,7 @@ def importable(name: str, module: object) -> str:
 
 
 def words(name: str, value: object) -> list[str]:
-    """What is typed for one setting."""
+    """The words of the command line for one setting."""
     flag = f"--{name.replace('_', '-')}"
     if name in VALUED:
         return [f"{flag}={str(value).lower()}"]

@@ -1,6 +1,6 @@
-"""What runs in the process of a job or of a task: one function, and the process ends.
+"""The program of a process for a job or a task: one function, and the process ends.
 
-The process imports the function's module and what that imports, and nothing of the application besides.
+The process imports the function's module with its imports, and nothing else of the application.
 """
 
 import json
@@ -79,7 +79,7 @@ def _read(file: str) -> Json:
 
 
 def _write(file: str, content: Json) -> None:
-    """Writes a file in one step: whoever reads it sees all of it."""
+    """Writes a file in one step: a reader sees all of it."""
     beside = f"{file}.{os.getpid()}"
     with open(beside, "w", encoding="utf-8") as stream:
         json.dump(content, stream)

@@ -70,7 +70,7 @@ class serve:
 
     @property
     def log(self) -> str:
-        """What the server and the application have written so far, to stdout and stderr."""
+        """The output of the server and the application so far, to stdout and stderr."""
         return "".join(list(self._lines))
 
     @property

@@ -21,7 +21,7 @@ _is_left = False
 
 
 class Handler(logging.StreamHandler[TextIO]):
-    """Writes records as they are to be, or leaves them to the server."""
+    """Writes records in their format, or leaves them to the server."""
 
     def __init__(
         self, stream: TextIO, formatter: logging.Formatter, leave: Callable[[logging.LogRecord], bool]

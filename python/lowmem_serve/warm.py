@@ -1,10 +1,10 @@
-"""A template for `--reload`: a process that has imported what the application imports of others' modules.
+"""A template for `--reload`: a process that has imported the modules of others that the application imports.
 
-`imported` says in a worker what that is, `prepare` imports it in the template, `files` names what that has read,
-and `renew` is called after each fork. To look at an object is to write to it: what is done in a template between
-two forks, or in a worker, does not go through all modules, or pages that all share would be copied.
+`imported` lists them in a worker, `prepare` imports them in the template, `files` names the files that were read,
+and `renew` is called after each fork. Looking at an object writes to it: the work of a template between
+two forks, or of a worker, does not go through all modules, or shared pages would be copied.
 
-None of the application's own modules may get into the template: a worker forked from it should be as one that was
+None of the application's own modules may get into the template: a worker forked from it should be like one that was
 started anew. So nothing is imported here either that Python has not imported by itself.
 """
 
@@ -123,7 +123,7 @@ def _import(name: str) -> str | None:
 
 
 def _unfit(application: frozenset[str]) -> str | None:
-    """What the last import has brought that a template must not have."""
+    """The reason why a template must not have the last import, if there is one."""
     if own := application & sys.modules.keys():
         return f"it imports {min(own)}, which is the application's"
     if _threads() > 1:

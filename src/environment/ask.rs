@@ -1,11 +1,11 @@
-//! Asking an interpreter what no file tells.
+//! Asking an interpreter for facts that are in no file.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What an interpreter says of itself.
+/// The answer of an interpreter.
 pub(super) struct Answer {
     pub executable: PathBuf,
     pub version: String,

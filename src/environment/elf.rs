@@ -1,4 +1,4 @@
-//! What an executable asks of the dynamic linker.
+//! The libraries and directories that an executable names for the dynamic linker.
 
 use std::fs::File;
 use std::path::Path;
@@ -16,7 +16,7 @@ pub(super) struct Dynamic {
     pub run_paths: Vec<String>,
 }
 
-/// What a file turned out to be.
+/// The kind of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Elf(Dynamic),

@@ -20,7 +20,7 @@ pub use search::{PythonMissing, Search};
 /// The interpreter of the target environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Environment {
-    /// What its `sys.executable` is: in a venv the venv's own link, never resolved.
+    /// Its `sys.executable`: in a venv the venv's own link, never resolved.
     pub python: PathBuf,
     /// Its version.
     pub version: Version,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// What makes a directory the package.
+/// The file that identifies the package's directory.
 const MARK: &str = "__init__.py";
 
 /// Where it is below the root of a source tree.

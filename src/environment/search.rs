@@ -56,7 +56,7 @@ impl Search {
         Err(PythonMissing { looked_at })
     }
 
-    /// Why the virtual environment that is active was passed over: who activated it expects it.
+    /// Why the active virtual environment was passed over, which its user would not expect.
     pub fn passed_over(&self) -> Option<String> {
         let active = self
             .virtual_env

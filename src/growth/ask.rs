@@ -24,7 +24,7 @@ pub enum Unanswered {
     Refused(u32, String),
 }
 
-/// What a worker says instead of an answer.
+/// A worker's error in place of an answer.
 #[derive(serde::Deserialize)]
 struct Refusal {
     error: String,

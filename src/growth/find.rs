@@ -8,21 +8,21 @@ use std::str::FromStr;
 
 use lowmem_base::growth::NAME;
 
-/// What was typed.
+/// The target, as it was typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// A server, or one of its workers.
     Process(u32),
-    /// Whoever listens on this port of this machine; the text as it was typed.
+    /// The process that listens on this port of this machine; the text as it was typed.
     Port(u16, String),
 }
 
-/// Nobody to ask.
+/// No worker can be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotFound {
     /// No such process.
     Process(u32),
-    /// Nobody listens there, or somebody who is none of the caller's business.
+    /// No process listens there, or one of another user.
     Address(String),
     /// It is there, but it, and those below it, have no socket.
     Disabled(String),

@@ -1,5 +1,5 @@
 //! `lowmem-serve growth`: finding workers that can be asked, asking them, and showing their answers.
-//! What goes over the socket is in the base crate, as both ends know it.
+//! The messages on the socket are defined in the base crate, as both ends use them.
 
 pub mod ask;
 pub mod find;

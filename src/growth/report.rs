@@ -23,7 +23,7 @@ pub struct Style {
 }
 
 impl Style {
-    /// What is put around what is bold.
+    /// The escape sequences around bold text.
     fn bold(self) -> (&'static str, &'static str) {
         if self.colors {
             ("\x1b[1m", "\x1b[0m")

@@ -2,7 +2,7 @@
 //!
 //! Each line is weighed as `weigh` does, with the same requests, and counts only if the application
 //! answers as it does without it. Lines are made of `auto` and of the application's own packages:
-//! those change no package that nobody has tried them on.
+//! those change no package that they were not tested with.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use super::Module;
 use crate::trial::Answers;
 use crate::weighing::{self, Error, Figure, Plan};
 
-/// What is proven to stand it.
+/// The word for the packages that were tested with lazy imports.
 const AUTO: &str = "auto";
 
 /// Own packages that are tried one by one if all of them together do not work.
@@ -21,7 +21,7 @@ const ONE_BY_ONE: usize = 6;
 /// A line that saves less is not worth a flag.
 const WORTH: i64 = 256 << 10;
 
-/// What was tried.
+/// The values that were tried, and the best.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Advice {
     /// Private bytes of the whole tree after the requests, without lazy imports.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What importing an application added to its worker.
+/// The memory and time that importing an application added to its worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     /// Private dirty bytes before the application was imported: the interpreter and the server.
@@ -28,7 +28,7 @@ pub struct Module {
     pub importer: Option<usize>,
     /// Whether it was imported only when the application was there.
     pub is_late: bool,
-    /// What it added to the private dirty memory; less than nothing where memory was given back.
+    /// The private dirty memory that it added; negative where memory was given back.
     pub bytes: i64,
     /// How long it took, without the measurement.
     pub seconds: f64,

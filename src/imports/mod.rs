@@ -1,4 +1,4 @@
-//! What an application's imports cost, and which of them it uses: served on trial by a worker that
+//! The cost of an application's imports, and which of them it uses: served on trial by a worker that
 //! measures its own imports (the Python package's `imports.py`), then shown as a tree, as JSON, or
 //! as a page with a treemap.
 
@@ -23,7 +23,7 @@ use crate::weighing;
 pub use self::advice::Advice;
 pub use self::measured::{Measured, Module};
 
-/// The variable by which the worker learns where its report is to be written.
+/// The variable that names the file of the worker's report.
 pub const REPORT_VARIABLE: &str = "LOWMEM_SERVE_IMPORTS_REPORT";
 
 /// Only one worker, or they would write over each other's report.
@@ -36,9 +36,9 @@ pub struct Report {
     pub app: String,
     /// The version of CPython it ran in.
     pub python: String,
-    /// What it was asked for after its import, and how it answered.
+    /// The requests after its import, and its answers.
     pub answers: Vec<Answers>,
-    /// What the worker has measured.
+    /// The worker's measurements.
     #[serde(flatten)]
     pub measured: Measured,
     /// Which `--lazy-imports` saves most, unless nothing was tried.

@@ -13,7 +13,7 @@ const UNUSED: usize = 12;
 /// Before the names: three figures and their spaces.
 const FIGURES: usize = 29;
 
-/// What a name keeps, however narrow the terminal is.
+/// The least width of a name, however narrow the terminal is.
 const LEAST_NAME: usize = 24;
 
 /// How the tree is drawn.
@@ -30,7 +30,7 @@ pub struct Style {
 }
 
 impl Style {
-    /// What is put around what matters less.
+    /// The escape sequences around secondary text.
     fn dim(self) -> (&'static str, &'static str) {
         if self.colors {
             ("\x1b[2m", "\x1b[0m")
@@ -165,7 +165,7 @@ impl Page<'_> {
         }
     }
 
-    /// What no request has used, by package, for as far as it can be known.
+    /// The modules that no request has used, by package, as far as it can be known.
     fn unused(&mut self, report: &Report) -> fmt::Result {
         if report.measured.watched_by.is_empty() {
             return writeln!(

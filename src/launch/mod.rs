@@ -21,7 +21,7 @@ use crate::sys::{process, session};
 
 pub use worker_mode::{become_worker, is_worker};
 
-/// What a worker's Python runs first.
+/// The program that a worker's Python runs first.
 const BOOT: &str = include_str!("boot.py");
 
 /// The name of a worker in `ps`, for people.

@@ -1,7 +1,7 @@
 //! Listening sockets: bound once by the supervisor, inherited by every worker.
 //!
 //! Workers share one socket and its accept queue (no SO_REUSEPORT, whose queue dies with its
-//! socket), so a connection that nobody has accepted yet survives any worker.
+//! socket), so a connection that has not been accepted yet survives any worker.
 
 mod tcp;
 pub(crate) mod unix;
@@ -56,7 +56,7 @@ enum Place {
 pub enum BindError {
     /// An address (as Uvicorn writes it) cannot be bound.
     Bind(String, io::Error),
-    /// The same, of a port that is not for everybody.
+    /// The same, of a privileged port.
     Privileged(Box<BindError>),
     /// A host name has no address.
     Resolve(String, io::Error),
@@ -120,12 +120,12 @@ impl Listeners {
             .collect()
     }
 
-    /// What each one is, in the order of `descriptors`.
+    /// The kind of each listener, in the order of `descriptors`.
     pub fn kinds(&self) -> Vec<BoundListener> {
         self.sockets.iter().map(|(_, kind)| kind.clone()).collect()
     }
 
-    /// What the one with this number is.
+    /// The kind of the listener with this number.
     pub fn kind(&self, number: usize) -> Option<&BoundListener> {
         self.sockets.get(number).map(|(_, kind)| kind)
     }

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// A proxy runs as another user, so everybody may connect; who may not is kept out by the directory,
-/// or by another mode.
+/// A proxy runs as another user, so all users may connect. The permissions of the directory, or another mode,
+/// can restrict that.
 const MODE: u32 = 0o666;
 
-/// The file of a bound socket. Removed when dropped: nobody answers behind it any more.
+/// The file of a bound socket. Removed when dropped: the socket is closed then.
 #[derive(Debug)]
 pub struct UnixPath {
     path: PathBuf,
@@ -51,12 +51,12 @@ pub(crate) fn bind(
     };
     let mode = mode.or(replaced).unwrap_or(MODE);
     fs::set_permissions(path, Permissions::from_mode(mode))?;
-    // Only now can anybody connect: nobody whom the mode shuts out has been let in.
+    // No client can connect before this call, when the mode is already set.
     socket.listen(backlog)?;
     Ok((socket.into(), owned))
 }
 
-/// Removes a socket file that nobody listens behind and returns its mode.
+/// Removes the file of a socket that is not listening any more, and returns its mode.
 fn remove_stale(path: &Path, address: &SockAddr) -> io::Result<Option<u32>> {
     let Ok(existing) = fs::symlink_metadata(path) else {
         return Ok(None);

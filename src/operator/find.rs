@@ -9,7 +9,7 @@ use std::str::FromStr;
 use super::place;
 use crate::growth::find as processes;
 
-/// What was typed.
+/// The target, as it was typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// A server or one of its processes, by pid or by the port that it serves.

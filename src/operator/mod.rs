@@ -24,7 +24,7 @@ pub use work::{CacheStatus, JobStatus, LastRun, QueueStatus};
 /// The longest request line.
 pub const MOST_REQUEST: usize = 64 * 1024;
 
-/// What a server is asked.
+/// A request to a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
@@ -44,7 +44,7 @@ pub enum Request {
     Application(String, Order),
 }
 
-/// What a server is asked about its jobs.
+/// A request to a server about its jobs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobsRequest {
@@ -60,7 +60,7 @@ pub enum JobsRequest {
     Retry(String),
 }
 
-/// What an application of several is told.
+/// An order to one of several applications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
@@ -91,7 +91,7 @@ impl Order {
     }
 }
 
-/// What it answers.
+/// The answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {

@@ -56,7 +56,7 @@ fn runtime_directory(uid: u32, variable: impl Fn(&str) -> Option<String>) -> Pat
 /// Makes the directory of a default socket, and removes the sockets of servers that are gone.
 ///
 /// # Errors
-/// It cannot be made, or it is another user's: in /tmp anybody may have made it.
+/// It cannot be made, or it belongs to another user: in /tmp any user may have made it.
 pub fn prepare(path: &Path) -> io::Result<()> {
     let Some(directory) = path.parent() else {
         return Ok(());

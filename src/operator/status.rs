@@ -23,7 +23,7 @@ pub struct Status {
     pub uptime: f64,
     /// The supervisor's own memory.
     pub memory: Option<u64>,
-    /// What it serves.
+    /// The applications that it serves.
     pub applications: Vec<ApplicationStatus>,
     /// It serves what a settings file has in `[apps]`, be it one application or several.
     #[serde(default)]
@@ -58,14 +58,14 @@ pub struct ApplicationStatus {
     pub workers_wanted: usize,
     /// Those that it has.
     pub workers: Vec<WorkerStatus>,
-    /// What was counted, with `--status-bind`.
+    /// The counts, with `--status-bind`.
     pub served: Option<Served>,
     /// Its caches on disk, with `--status-bind`.
     #[serde(default)]
     pub caches: Vec<CacheStatus>,
 }
 
-/// What an application's workers have done, those that have ended among them.
+/// The work of all workers of an application, including those that have ended.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Served {
     /// Requests that were answered.
@@ -123,7 +123,7 @@ pub struct WorkerStatus {
     pub stage: Stage,
     /// How long it has been ready, or has been starting.
     pub age: Option<f64>,
-    /// What it has written to and shares with no other process.
+    /// The memory that it has written to and shares with no other process.
     pub memory: Option<u64>,
     /// Requests that it has answered, with `--status-bind`.
     pub requests: Option<u64>,

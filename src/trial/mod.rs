@@ -21,7 +21,7 @@ use self::output::{Output, Woken};
 pub use request::{Answers, Request, Warmth};
 pub use servers::{Peer, PeerMissing, Served};
 
-/// For an application to be ready. Longer than any import that somebody waits for.
+/// The time for an application to be ready. Longer than any import that a user would wait for.
 const STARTUP: Duration = Duration::from_secs(120);
 
 /// For a server to stop by itself. Beyond it the whole of it is killed.
@@ -90,7 +90,7 @@ impl Trial {
         command.stdout(writer).stderr(second);
         process::end_with_parent(&mut command);
         let child = command.spawn().map_err(Failed::Start)?;
-        // Only now are the writing ends nobody's but the child's, and its end is the pipe's.
+        // Only now the child alone has the writing ends, so that the pipe ends with it.
         drop(command);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut trial = Self {

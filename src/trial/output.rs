@@ -1,4 +1,4 @@
-//! What a server on trial writes: read by a thread, so that it never waits for its reader.
+//! The output of a server on trial, read by a thread, so that the server never waits for its reader.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter};
@@ -16,11 +16,11 @@ const RUNNING: &str = "lowmem-serve running on ";
 /// The reading end of the pipe that the server writes to.
 #[derive(Debug)]
 pub(super) struct Output {
-    told: Receiver<Option<SocketAddr>>,
+    ready: Receiver<Option<SocketAddr>>,
     lines: Arc<Mutex<VecDeque<String>>>,
 }
 
-/// What ended a wait.
+/// The event that ended a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Woken {
     /// The server is ready there.
@@ -34,20 +34,20 @@ pub(super) enum Woken {
 }
 
 impl Output {
-    /// The output, and what the server is to write to.
+    /// The output, and the end that the server writes to.
     pub(super) fn pipe() -> io::Result<(Self, PipeWriter)> {
         let (reader, writer) = io::pipe()?;
-        let (tell, told) = mpsc::channel();
+        let (tell, ready) = mpsc::channel();
         let lines = Arc::new(Mutex::new(VecDeque::new()));
         let kept = Arc::clone(&lines);
         std::thread::Builder::new()
             .name("trial output".to_owned())
             .spawn(move || read(reader, &kept, &tell))?;
-        Ok((Self { told, lines }, writer))
+        Ok((Self { ready, lines }, writer))
     }
 
     pub(super) fn wait_for_address(&self, time: Duration) -> Woken {
-        match self.told.recv_timeout(time) {
+        match self.ready.recv_timeout(time) {
             Ok(Some(address)) => Woken::Address(address),
             Ok(None) => Woken::Elsewhere,
             Err(RecvTimeoutError::Disconnected) => Woken::Ended,
@@ -77,7 +77,7 @@ fn read(pipe: PipeReader, kept: &Mutex<VecDeque<String>>, tell: &Sender<Option<S
     while matches!(pipe.read_until(b'\n', &mut line), Ok(length) if length > 0) {
         let text = String::from_utf8_lossy(&line).into_owned();
         if let Some((_, place)) = text.split_once(RUNNING) {
-            // Nobody waits any more once the trial is given up.
+            // Fails once the trial is given up.
             let _ = tell.send(address_in(place));
         }
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);

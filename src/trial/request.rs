@@ -19,7 +19,7 @@ pub struct Request {
     target: String,
 }
 
-/// What a server on trial is asked before it is measured.
+/// The requests to a server on trial before it is measured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warmth {
     /// Each of them …

@@ -11,10 +11,10 @@ use crate::environment::Environment;
 /// This executable itself, whatever its path has become by now.
 const THIS_EXECUTABLE: &str = "/proc/self/exe";
 
-/// What would have the trial listen somewhere else than on a free port of its own.
+/// The settings that would make the trial listen elsewhere than on a free port of its own.
 const LISTENING: [&str; 5] = ["BIND", "FD", "HOST", "PORT", "UDS"];
 
-/// An application, and how it is to be served.
+/// An application, and how it should be served.
 #[derive(Debug, Clone)]
 pub struct Served {
     /// `module:attribute`.

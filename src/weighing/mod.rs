@@ -1,8 +1,7 @@
-//! What an application weighs when it is served: started on trial, asked for pages, weighed.
+//! The memory of an application when it is served: started on trial, requested, weighed.
 //!
-//! Every figure is that of the whole process tree. Of several starts the lightest counts: what
-//! disturbs a weighing (an interpreter that compiles what it imports, the order of addresses) only
-//! ever adds to it.
+//! Every figure is that of the whole process tree. Of several starts the lightest counts: disturbances
+//! (an interpreter that compiles the modules it imports, the order of addresses) only ever add to it.
 
 pub mod report;
 mod tree;
@@ -29,23 +28,23 @@ const STILL: u64 = 64 << 10;
 /// The longest wait for that. A server that never rests is weighed as it is.
 const REST: Duration = Duration::from_secs(5);
 
-/// What is to be weighed, and how.
+/// The plan of a weighing.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The application.
     pub served: Served,
-    /// What it is asked for.
+    /// The requests before it is weighed.
     pub warmth: Warmth,
     /// How often it is started.
     pub starts: u32,
-    /// Which figure says what is lightest.
+    /// The figure by which the lightest start is chosen.
     pub figure: Figure,
     /// Under which other servers it is weighed, too.
     pub peers: Vec<Peer>,
 }
 
-/// The figure that is compared: what the tree has written to, swapped or not, which is the same
-/// whoever else runs; or that, and its share of what it has mapped.
+/// The figure that is compared: the memory that the tree has written to, swapped or not, which does not
+/// depend on other processes; or that, and its share of the files that it has mapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs)]
@@ -54,7 +53,7 @@ pub enum Figure {
     Pss,
 }
 
-/// What an application was found to weigh; a record is the same as JSON.
+/// The result of a weighing; a record is the same as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Weighing {
     /// `module:attribute`.
@@ -63,7 +62,7 @@ pub struct Weighing {
     pub python: String,
     /// The version of this server.
     pub lowmem_serve: String,
-    /// What it was asked for, and how it answered.
+    /// The requests, and the answers.
     pub answers: Vec<Answers>,
     /// When it was ready.
     pub started: Tree,
@@ -97,7 +96,7 @@ pub enum Error {
     Application(Answers),
     /// A process ended while it was weighed.
     Vanished(String),
-    /// What it was to be compared with.
+    /// The record to compare with cannot be used.
     Record(PathBuf, String),
 }
 

@@ -1,4 +1,4 @@
-//! What was weighed, for people and for programs.
+//! The report of a weighing, as text and as JSON.
 
 use std::fmt::{self, Write};
 

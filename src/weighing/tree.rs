@@ -21,7 +21,7 @@ pub struct Tree {
 pub struct Process {
     /// Its number.
     pub pid: u32,
-    /// What it is to the server, or what it calls itself.
+    /// Its part in the server, or its own name.
     pub name: String,
     /// How far it is from the root.
     pub depth: usize,
@@ -30,7 +30,7 @@ pub struct Process {
     pub weight: Weight,
 }
 
-/// What /proc says of a living process.
+/// The entry of a living process in /proc.
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
     pid: u32,

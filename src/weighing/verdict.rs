@@ -6,14 +6,14 @@ use serde::Serialize;
 
 use super::{Figure, Weighing};
 
-/// What an application may weigh.
+/// The limits on the weight of an application.
 #[derive(Debug)]
 pub struct Limits {
     /// The figure that is compared.
     pub figure: Figure,
     /// The most bytes, whatever it weighed before.
     pub budget: Option<u64>,
-    /// What it weighed before, and the file that says so.
+    /// The earlier weighing, and its file.
     pub record: Option<(PathBuf, Weighing)>,
     /// How many percent it may have gained since.
     pub tolerance: u8,
@@ -26,15 +26,15 @@ pub struct Verdict {
     pub limit_from: Limit,
     /// The figure that was compared.
     pub figure: Figure,
-    /// What it may be at most.
+    /// The largest weight that is allowed.
     pub limit: u64,
-    /// What it is.
+    /// The weight.
     pub weight: u64,
     /// Whether it is no more than that.
     pub kept: bool,
 }
 
-/// Who set the limit.
+/// The source of the limit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs)]
@@ -46,7 +46,7 @@ pub enum Limit {
         file: PathBuf,
         recorded: u64,
         tolerance_percent: u8,
-        /// What was different then, so that the comparison may not be fair.
+        /// The differences between the two weighings that may make the comparison unfair.
         differences: Vec<String>,
     },
 }
@@ -58,7 +58,7 @@ impl Verdict {
     }
 }
 
-/// What comes of the comparisons that were asked for.
+/// The results of the requested comparisons.
 pub fn of(limits: &Limits, weighing: &Weighing) -> Vec<Verdict> {
     let figure = limits.figure;
     let weight = figure.of(&weighing.warm.total);
@@ -84,7 +84,7 @@ pub fn of(limits: &Limits, weighing: &Weighing) -> Vec<Verdict> {
     budget.into_iter().chain(record).collect()
 }
 
-/// What else than the application has changed since.
+/// The differences since then, apart from the application.
 fn differences(then: &Weighing, now: &Weighing) -> Vec<String> {
     let asked = |weighing: &Weighing| {
         let counted = weighing.answers.iter().map(|answers| {

@@ -131,10 +131,10 @@ impl Lifespan {
         }
         tracing::info!("Waiting for application shutdown.");
         let receiver = {
-            let mut told = self.shared.lock();
-            told.state = State::Stopping;
-            told.due = Some("lifespan.shutdown");
-            told.receiver.take()
+            let mut progress = self.shared.lock();
+            progress.state = State::Stopping;
+            progress.due = Some("lifespan.shutdown");
+            progress.receiver.take()
         };
         if let Some(receiver) = receiver {
             receiver.wake();
@@ -182,14 +182,14 @@ impl Lifespan {
     /// Waits until the state is as wanted, or the application's coroutine has ended with the result.
     async fn answered(&mut self, wanted: fn(&State) -> bool) -> Option<PyResult<()>> {
         let ended = poll_fn(|cx| {
-            let mut told = self.shared.lock();
-            if wanted(&told.state) {
+            let mut progress = self.shared.lock();
+            if wanted(&progress.state) {
                 return Poll::Ready(None);
             }
-            if let Some(ended) = told.ended.take() {
+            if let Some(ended) = progress.ended.take() {
                 return Poll::Ready(Some(ended));
             }
-            told.watcher = Some(cx.waker().clone());
+            progress.watcher = Some(cx.waker().clone());
             Poll::Pending
         })
         .await;
@@ -204,9 +204,9 @@ impl WhenDone for Shared {
     fn done(&self, _py: Python<'_>, result: PyResult<Bound<'_, PyAny>>) {
         let watcher = {
             let ended = Some(result.map(drop));
-            let mut told = self.lock();
-            told.ended = ended;
-            told.watcher.take()
+            let mut progress = self.lock();
+            progress.ended = ended;
+            progress.watcher.take()
         };
         if let Some(watcher) = watcher {
             watcher.wake();
@@ -230,15 +230,15 @@ impl LifespanCycle {
     fn receive(&self) -> Pending {
         let shared = Arc::clone(&self.shared);
         Pending::new(move |py, waker| {
-            let mut told = shared.lock();
-            let Some(kind) = told.due.take() else {
-                let before = std::mem::replace(&mut told.receiver, waker.cloned());
-                drop(told);
+            let mut progress = shared.lock();
+            let Some(kind) = progress.due.take() else {
+                let before = std::mem::replace(&mut progress.receiver, waker.cloned());
+                drop(progress);
                 // A coroutine that gave up may end with its waker.
                 drop(before);
                 return Poll::Pending;
             };
-            drop(told);
+            drop(progress);
             let message = PyDict::new(py);
             Poll::Ready(
                 message
@@ -272,12 +272,12 @@ impl LifespanCycle {
             }
         };
         let watcher = {
-            let mut told = self.shared.lock();
-            told.state = told
+            let mut progress = self.shared.lock();
+            progress.state = progress
                 .state
                 .sent(message)
                 .map_err(|order| PyRuntimeError::new_err(order.0))?;
-            told.watcher.take()
+            progress.watcher.take()
         };
         if let Some(watcher) = watcher {
             watcher.wake();

@@ -12,7 +12,7 @@
 //! A callable that fits exactly one of them speaks it. One that fits none, or several (defaults,
 //! `*args`), is in doubt, and its user is asked. One that needs no argument may be a factory.
 
-/// What an application speaks.
+/// The interface of an application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// One call for each connection, with `scope`, `receive` and `send`.
@@ -35,7 +35,7 @@ impl Protocol {
         }
     }
 
-    /// What its specification calls the arguments; `env` is what many write.
+    /// The names of the arguments in its specification, and `env`, which many applications use.
     fn names(self) -> &'static [&'static str] {
         match self {
             Self::Asgi3 => &["scope", "receive", "send"],
@@ -80,7 +80,7 @@ impl Parameters {
             .then_some(protocol)
     }
 
-    /// What is left when the first `count` arguments are given: `self`, those of a partial.
+    /// The rest when the first `count` arguments are given: `self`, those of a partial.
     #[must_use]
     pub fn after(mut self, count: usize) -> Self {
         self.names.drain(..count.min(self.names.len()));
@@ -88,7 +88,7 @@ impl Parameters {
         self
     }
 
-    /// What is left when one is given by name: those behind it can't be given by position any more.
+    /// The rest when one is given by name: those behind it can't be given by position any more.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         if let Some(at) = self.names.iter().position(|own| own == name) {

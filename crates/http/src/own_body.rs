@@ -5,7 +5,7 @@ use std::any::Any;
 /// Part of a request body in memory of the application's own.
 #[derive(Debug)]
 pub struct OwnBody {
-    /// What the application knows it as.
+    /// The application's object for it.
     pub object: Box<dyn Any + Send>,
     /// How many bytes were filled.
     pub length: usize,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 pub use lowmem_base::control::{Peers, ServerAddress};
 
-/// What is known of an encrypted connection, as ASGI's TLS extension tells it.
+/// The facts of an encrypted connection, for ASGI's TLS extension.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFacts {
     /// The certificate that the client was shown, in DER.

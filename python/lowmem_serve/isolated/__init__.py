@@ -156,7 +156,7 @@ class Function:
 
 
 class _Call:
-    """What is to be called, within which limits. A value."""
+    """A function to call, its arguments and limits. A value."""
 
     def __init__(self, function, args, kwargs, timeout, max_memory, *, streams=False, slots=None) -> None:
         self.module, self.name = _name(function)

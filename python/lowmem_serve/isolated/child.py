@@ -37,7 +37,7 @@ def main() -> None:
 
 def forked(connection: int) -> int:
     """In a process that was forked from a template, whose lifeline is tied."""
-    # What the application has registered is the template's to do, not that of each call.
+    # Functions that the application has registered run in the template, not in each call.
     atexit._clear()
     numbers = sys.modules.get("numpy.random")
     if numbers is not None:
@@ -172,7 +172,7 @@ def _answer(connection: socket.socket, kind: bytes, content: object) -> None:
         # The caller has gone.
         return
     except Exception as error:
-        # What the function returned, or raised, cannot be pickled.
+        # The function's result, or exception, cannot be pickled.
         wire.send(connection, RAISED, raised(error))
 
 

@@ -36,7 +36,7 @@ class Process:
         connection.setblocking(False)
 
     def hello(self) -> dict[str, object]:
-        """What it must know before it imports the function's module."""
+        """The message that it needs before it imports the function's module."""
         return {"path": sys.path, "argv": sys.argv}
 
     def more(self) -> None:

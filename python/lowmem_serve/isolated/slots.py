@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class Slots:
-    """So many places; who waits for one is called when it is theirs."""
+    """A number of places; a waiting call is granted one when it is free."""
 
     def __init__(self, count: int) -> None:
         self._free = count
@@ -29,7 +29,7 @@ class Slots:
                 self._waiting.remove(grant)
 
     def give_back(self) -> None:
-        """Gives the place to the first who waits and still wants it."""
+        """Gives the place to the first waiting call that still wants it."""
         while True:
             with self._lock:
                 if not self._waiting:

@@ -6,7 +6,7 @@ _PACKAGES_OF_OTHERS = ("/site-packages/", "/dist-packages/")
 
 
 class Rule:
-    """What holds for the imports of one module."""
+    """The rule for the imports of one module."""
 
     __slots__ = ("careful", "excluded", "mark", "targets")
 

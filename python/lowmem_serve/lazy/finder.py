@@ -9,7 +9,7 @@ from lowmem_serve.lazy.choice import Rule
 
 
 class Finder:
-    """Has source modules of the chosen packages loaded by `Loader`, whoever finds them (PEP 451)."""
+    """Lets `Loader` load source modules of the chosen packages, whichever finder finds them (PEP 451)."""
 
     def __init__(self, choice, apart=None):
         self.choice = choice
@@ -40,9 +40,9 @@ class Finder:
 
 
 class Loader(SourceFileLoader):
-    """Source, data and resources as ever; only what is executed is transformed.
+    """Source, data and resources as usual; only the executed code is transformed.
 
-    `get_code` stays that of the source: whoever executes code elsewhere (runpy) has no waiting names.
+    `get_code` returns the code of the source: code that is executed elsewhere (runpy) has no waiting names.
     """
 
     def __init__(self, name, path, rule, apart):

@@ -1,4 +1,4 @@
-"""Names in a module's namespace whose import waits until somebody looks for them.
+"""Names in a module's namespace whose import waits until they are looked up.
 
 A waiting name is a *key* of the namespace: a `str` whose `__eq__` performs the import. A dictionary
 compares a key that is looked for with one of the same hash, so every way of looking leads here:
@@ -84,7 +84,7 @@ def serve_with(soon, later):
 
 
 class Waiting:
-    """What waits in one namespace."""
+    """The waiting names of one namespace."""
 
     __slots__ = ("filename", "namespace")
 
@@ -295,7 +295,7 @@ def pending():
 
 
 def note(error, trace):
-    """Say in an exception that imports of the module that raised it wait still: their side effects are to come."""
+    """Add a note to an exception whose module has waiting imports: their side effects have not happened yet."""
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     namespace = trace and trace.tb_frame.f_globals

@@ -110,7 +110,7 @@ class _Selection:
 
 
 class _Uses:
-    """What the rest of a module does with names of its namespace."""
+    """The uses of a module's names in the rest of the module."""
 
     def __init__(self, annotations_wait):
         self.annotations_wait = annotations_wait or _ANNOTATIONS_WAIT

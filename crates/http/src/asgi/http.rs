@@ -3,7 +3,7 @@
 //! [`Response`] says which messages are legal when, and how the body is framed (RFC 9112 section
 //! 6). It writes nothing: [`Framing`] tells the encoder what to write.
 
-/// What is known of the request that decides how its response is framed.
+/// The facts of a request that decide how its response is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request {
     /// A HEAD request: the response has no body, whatever its headers say.
@@ -40,7 +40,7 @@ impl Version {
     }
 }
 
-/// What the application's headers said about the body.
+/// The body's length and framing according to the application's headers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Declared {
     /// `content-length`
@@ -74,7 +74,7 @@ pub enum Response {
     Started {
         /// The final status.
         status: u16,
-        /// What its headers say of the body.
+        /// The body according to its headers.
         declared: Declared,
     },
     /// The head is out; the body is being sent.
@@ -95,7 +95,7 @@ pub enum Response {
     Complete,
 }
 
-/// What to do about a body message.
+/// The step that a body message leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub struct BodyStep {

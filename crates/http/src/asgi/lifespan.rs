@@ -17,7 +17,7 @@ pub enum State {
     ShutdownFailed(String),
 }
 
-/// What an application may send.
+/// A message that an application may send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
     /// `lifespan.startup.complete`

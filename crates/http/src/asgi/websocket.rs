@@ -1,9 +1,9 @@
 //! The application's side of a WebSocket as a value (ASGI "HTTP & WebSocket" 2.4).
 //!
-//! [`Session`] says which messages are legal when. It writes nothing: whoever asked performs what
-//! it allows.
+//! [`Session`] says which messages are legal when. It writes nothing: the caller performs the returned
+//! step.
 
-/// What an application may send.
+/// A message that an application may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Message {
     /// `websocket.accept`
@@ -60,7 +60,7 @@ pub enum Session {
     Disconnected,
 }
 
-/// What to do about a message.
+/// The step that a message leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Step {
@@ -83,7 +83,7 @@ pub enum Refusal {
     Expected(&'static str),
     /// After the application's own `websocket.close`.
     Closed,
-    /// Nobody is there. ASGI: `send()` raises a subclass of `OSError`.
+    /// The client has gone. ASGI: `send()` raises a subclass of `OSError`.
     Disconnected,
 }
 
@@ -124,7 +124,7 @@ impl Session {
     }
 }
 
-/// What ends a WebSocket: a code, and why in words (RFC 6455 section 7.4).
+/// The end of a WebSocket: a code, and a reason in words (RFC 6455 section 7.4).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Close {
     /// The status code.
@@ -188,7 +188,7 @@ impl Close {
         }
     }
 
-    /// What an application wants to be sent.
+    /// Checks the code and the reason that an application gives.
     ///
     /// # Errors
     /// It could not stand in a close frame.

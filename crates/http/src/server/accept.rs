@@ -48,7 +48,7 @@ impl Listener {
         }
     }
 
-    /// What it is bound to, where a client could connect.
+    /// The address that it is bound to, where a client could connect.
     #[must_use]
     pub fn address(&self) -> Option<ServerAddress> {
         match self {
@@ -141,7 +141,7 @@ impl<A: Application> Server<A> {
     }
 }
 
-/// What is wrong for long is said now and then, not each time.
+/// Logs a persistent problem at most every [`COMPLAIN_EVERY`].
 #[derive(Debug, Default)]
 struct Complaints(Option<Instant>);
 
@@ -173,7 +173,7 @@ fn spawn<A: Application>(
     server.welcome(socket, peers);
 }
 
-/// accept(2): errors of the connection that was to be accepted are passed over. When descriptors or
+/// accept(2): errors of the connection itself are passed over. When descriptors or
 /// memory run out, an idle connection gives up its own; without one, a pause keeps the worker from
 /// spinning, because the listener stays readable.
 async fn on_error<A: Application>(

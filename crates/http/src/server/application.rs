@@ -1,4 +1,4 @@
-//! The seam between the server and whoever runs applications.
+//! The seam between the server and the code that runs applications.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::peers::{Peers, TlsFacts};
 ///
 /// Everything here is called on the worker's one thread.
 pub trait Application: 'static {
-    /// What the application keeps for a connection between its requests.
+    /// The state that the application keeps for a connection between its requests.
     type Connection;
 
     /// Called before the first request of a connection, which is encrypted if `tls` is there.

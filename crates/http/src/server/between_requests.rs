@@ -16,15 +16,15 @@ pub(super) const LINGER: Duration = Duration::from_secs(2);
 /// The same when the worker drains: a client that does not close its connection must not hold it up.
 pub(super) const LAST_LINGER: Duration = Duration::from_millis(500);
 
-/// What was read of a head that is not complete yet moves with the connection up to this many
-/// bytes; one with more is served where it is.
+/// The bytes of an incomplete head move with the connection up to this many; a connection with more is
+/// served where it is.
 pub(super) const MAX_INPUT: usize = 1024;
 
 /// A connection between two requests: new, woken, or handed over.
 pub(super) struct Resting {
     pub(super) stream: Stream,
     pub(super) peers: Peers,
-    /// What has been read of the next head.
+    /// The bytes of the next head that have been read.
     pub(super) input: Vec<u8>,
     /// No request has been read yet.
     pub(super) fresh: bool,

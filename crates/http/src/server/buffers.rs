@@ -13,7 +13,7 @@ pub(super) const SPARSE: usize = SIZE / 4;
 /// are ever needed at once; what a burst needed beyond that goes back to the allocator.
 const KEPT: usize = 8;
 
-/// The buffers nobody uses now.
+/// The unused buffers.
 #[derive(Debug, Default)]
 pub(super) struct Buffers(RefCell<Vec<Vec<u8>>>);
 

@@ -1,9 +1,9 @@
-//! What a WebSocket asks of the stream that carries it.
+//! The stream that carries a WebSocket.
 
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 
-/// What carries a WebSocket's frames: a socket, a TLS stream, a stream of HTTP/2.
+/// A carrier of a WebSocket's frames: a socket, a TLS stream, a stream of HTTP/2.
 pub(super) trait ByteStream {
     /// Reads into the spare capacity of `buffer`, at most `limit` bytes; 0 is the end.
     fn poll_read(

@@ -3,10 +3,10 @@
 //! The supervisor connects the two workers by a socket pair when it replaces one; descriptors go
 //! over it directly (SCM_RIGHTS). The clients see nothing.
 //!
-//! A socket holds some two thousand connections until somebody reads, and in a sequential swap nobody
-//! does before the old worker has gone. What goes over the supervisor's pair are therefore only the
-//! ends of others, the *lanes*, and the connections are in those: a lane that is full is followed by
-//! another. All of it waits in the kernel, in nobody's memory or descriptor table; the supervisor
+//! A socket holds some two thousand connections until its peer reads, and in a sequential swap the
+//! successor does not read before the old worker has gone. The supervisor's pair therefore carries only
+//! the ends of further pairs, the *lanes*, and the connections are in those: a full lane is followed by
+//! another. All of it waits in the kernel, in no process's memory or descriptor table; the supervisor
 //! need not know what it holds.
 
 use std::cell::{Cell, RefCell};

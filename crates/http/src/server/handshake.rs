@@ -16,7 +16,7 @@ use crate::peers::Peers;
 use crate::server::application::Application;
 use lowmem_base::config::HttpVersions;
 
-/// What there is to be served after a handshake.
+/// The connection to serve after a handshake.
 pub(super) enum Shook {
     Http1(Resting),
     Http2(Resting),
@@ -25,7 +25,7 @@ pub(super) enum Shook {
     Nothing,
 }
 
-/// What came of a handshake.
+/// The result of a handshake.
 enum Met {
     /// The connection can be served.
     Client,
@@ -36,7 +36,7 @@ enum Met {
     Failed(io::Error),
 }
 
-/// Shakes hands; says what there is to be served then.
+/// Performs the handshake, and returns the connection to serve.
 pub(super) async fn shake<A: Application>(
     server: &Shared<A>,
     entry: &Entry,

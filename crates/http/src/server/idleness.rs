@@ -16,7 +16,7 @@ pub(super) struct Checks {
     answered: Cell<u64>,
 }
 
-/// What the application has had to do.
+/// The use of the application so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Use {
     /// Requests that have begun, without health checks.

@@ -42,7 +42,7 @@ impl<A: Application> Shared<A> {
         })
     }
 
-    /// Counts it; the time, for those who need it next.
+    /// Counts the response. Returns the time that it read from the clock.
     pub(super) fn has_answered(&self, measured: Option<Measured>) -> Option<Instant> {
         let (page, measured) = (self.page?, measured?);
         let now = Instant::now();

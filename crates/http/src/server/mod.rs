@@ -117,7 +117,7 @@ impl<A: Application> Server<A> {
             self.tell_sweep(now);
             self.shared.connections.sweep(now);
             self.lot.expired(now).into_iter().for_each(Parked::close);
-            // What connections used goes back to the kernel once they rest or have ended.
+            // Memory that connections used goes back to the kernel once they are parked or have ended.
             websocket::rest(self.shared.connections.len() == 0);
             if self.shared.connections.has_calmed_down(TRIM_FROM) {
                 memory::trim();
@@ -126,7 +126,7 @@ impl<A: Application> Server<A> {
         }
     }
 
-    /// Gives freed memory back if that is worth it and disturbs nobody.
+    /// Gives freed memory back if that is worth it and delays no request.
     fn reclaim(&self, now: Instant) {
         let mut reclaim = self.reclaim.borrow_mut();
         if !reclaim.is_due(now) {
@@ -195,7 +195,7 @@ impl<A: Application> Server<A> {
         self.shared.served()
     }
 
-    /// What has been used so far.
+    /// The use of the application so far.
     #[must_use]
     pub fn use_so_far(&self) -> Use {
         self.shared.use_so_far()

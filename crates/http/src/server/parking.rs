@@ -1,8 +1,8 @@
 //! Idle keep-alive connections, held as bare descriptors.
 //!
 //! A connection that has been idle for a moment gives up its task, its place in tokio and its
-//! buffers; what is left is a descriptor in an epoll instance of its own, and who is at its other
-//! end. It becomes a task again when its client sends something, or ends it.
+//! buffers; only its descriptor, in an epoll instance of the parking lot, and its addresses are kept.
+//! It becomes a task again when its client sends something, or ends it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -21,7 +21,7 @@ use lowmem_base::sys::watch;
 /// Connections taken out in one go before others get their turn.
 const BATCH: usize = 64;
 
-/// So many deadlines that nobody waits for are not worth a look at all of them.
+/// The number of obsolete deadlines below which a look at all deadlines is not worth it.
 const LEAST_FORGOTTEN: usize = 64;
 
 /// A deadline, and the place that it is about.
@@ -34,7 +34,7 @@ pub(super) struct Parked {
     pub(super) peers: Peers,
     /// When it has been idle for too long.
     pub(super) deadline: Instant,
-    /// What encrypts it.
+    /// Its TLS session.
     pub(super) session: Option<Box<Session>>,
 }
 

@@ -19,7 +19,7 @@ use lowmem_base::config::Trusted;
 const LAST_CALL: Duration = Duration::from_millis(500);
 
 /// Whether a peer has to begin with the header: with `--proxy-protocol` those that are trusted. The
-/// protocol must not be guessed, so nobody else may.
+/// protocol must not be guessed, so no other peer may.
 pub(super) fn is_due(speakers: Option<&Trusted>, peers: &Peers) -> bool {
     speakers.is_some_and(|trusted| is_trusted(trusted, peers.client))
 }
@@ -31,8 +31,8 @@ enum Missing {
     Broken(&'static str),
 }
 
-/// Takes the header off a new connection: who is really at its ends. Nobody, where it is broken or
-/// does not come in time; then the operator has been told.
+/// Takes the header off a new connection and returns the addresses that it gives. `None` where the header
+/// is broken or does not come in time, which has been logged.
 pub(super) async fn read<A: Application>(
     server: &Shared<A>,
     entry: &Entry,

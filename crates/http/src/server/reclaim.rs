@@ -3,8 +3,8 @@
 //! The C library keeps most of what was freed for the next allocation: after one heavy moment a worker
 //! would hold it for good. To give back 650 MB takes 0.3 s, in which nothing is served, and it cannot
 //! be done in parts; so it is done while the worker *rests*: for a second the processor had little to
-//! do for it, and hardly a request came. A worker that never rests does it, too, when a lot is to be
-//! gained and it was not busy for a minute.
+//! do for it, and hardly a request came. A worker that never rests does it, too, when there is much to
+//! gain and it was not busy for a minute.
 
 use std::time::{Duration, Instant};
 
@@ -22,10 +22,10 @@ const LIGHT_REQUESTS: u64 = 50;
 /// The part of a period that the processor may be busy for a worker that rests, or nearly does.
 const RESTING_PART: u32 = 10;
 
-/// What must be gained. Less comes and goes with every request of some size.
+/// The least gain that is worth it. Less comes and goes with every request of some size.
 const WORTH_IT: u64 = 4 << 20;
 
-/// What must be gained without a rest, and after which time.
+/// The least gain without a rest, and the time after which it is looked for.
 const WORTH_A_STALL: u64 = 32 << 20;
 const RESTLESS: Duration = Duration::from_secs(60);
 
@@ -37,7 +37,7 @@ const STOCK_EVERY: Duration = Duration::from_secs(5);
 const SETTLES: Duration = Duration::from_secs(5);
 const SETTLES_LATE: Duration = Duration::from_secs(120);
 
-/// What is known of one moment.
+/// The observations of one moment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sample {
     pub(super) now: Instant,
@@ -53,7 +53,7 @@ pub(super) struct Sample {
 #[derive(Debug, Default)]
 pub(super) struct Reclaim {
     last: Option<Sample>,
-    /// What was resident after the last time, or at first.
+    /// The resident memory after the last time, or at first.
     base: u64,
     /// The last sample of a worker that did something.
     active: Option<Instant>,

@@ -1,4 +1,4 @@
-//! What the access log wants to know of a request.
+//! The access log's record of a request.
 
 use std::cell::Cell;
 use std::io;

@@ -1,4 +1,4 @@
-//! What the protocols need of the server: settings, counts, and what connections share.
+//! The parts of the server that the protocols use: settings, counts, and state that connections share.
 //!
 //! It knows no listener, no parking lot and no successor; those are the server's.
 
@@ -34,7 +34,7 @@ use lowmem_base::config::{HttpVersions, WebSockets, WorkerConfig};
 use lowmem_base::counters::{self, Page};
 use lowmem_base::sys::limits;
 
-/// What all connections of a worker share.
+/// The state that all connections of a worker share.
 #[derive(Debug)]
 pub(super) struct Shared<A> {
     pub(super) application: A,
@@ -69,7 +69,7 @@ pub(super) struct Shared<A> {
     quota_waiter: RefCell<Option<Waker>>,
 }
 
-/// What a connection may take, in time and memory.
+/// The limits of a connection, in time and memory.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) keep_alive: Duration,
@@ -156,7 +156,7 @@ impl<A: Application> Shared<A> {
         })
     }
 
-    /// What the connection and the application share about a request.
+    /// A new exchange for a request, shared by the connection and the application.
     pub(super) fn exchange(&self, head: &RequestHead<'_>, id: Option<Box<[u8]>>) -> Arc<Exchange> {
         let request = Request {
             head: head.method == "HEAD",
@@ -178,7 +178,7 @@ impl<A: Application> Shared<A> {
             .is_some_and(|limit| self.in_flight.get() > limit)
     }
 
-    /// What is known of an encrypted connection.
+    /// The TLS facts of an encrypted connection.
     pub(super) fn facts(&self, stream: &Stream) -> Option<TlsFacts> {
         let (terms, session) = self.tls.as_ref().zip(stream.session())?;
         Some(session.facts(Arc::clone(&terms.identity.certificate)))
@@ -194,7 +194,7 @@ impl<A: Application> Shared<A> {
         self.served.set(0);
     }
 
-    /// What has been used so far.
+    /// The use of the application so far.
     pub(super) fn use_so_far(&self) -> Use {
         let open = self.in_flight.get();
         let all = self.served.get() + open as u64;
@@ -261,7 +261,7 @@ impl<A: Application> Shared<A> {
     }
 }
 
-/// What responses have of the server's own.
+/// The header fields that the server adds to responses.
 fn defaults(config: &WorkerConfig) -> Defaults {
     let mut fields = Vec::new();
     for (name, value) in &config.headers {

@@ -87,7 +87,7 @@ impl Socket {
         known: usize,
     ) -> Poll<io::Result<usize>> {
         let peek = || match self.receive(buffer, RecvFlags::PEEK)? {
-            // Nothing new: tokio is to wait for more.
+            // Nothing new: tokio should wait for more.
             count if count > 0 && count <= known => Err(io::ErrorKind::WouldBlock.into()),
             count => Ok(count),
         };

@@ -16,14 +16,14 @@ use tokio::sync::Notify;
 
 use crate::tasks;
 
-/// Who comes when an answer has been held for so long waits for the next turn. A slow application's
-/// clients would notice a longer one; for a fast one it is a good many answers.
+/// A request that comes when an answer has been held for this long waits for the next turn. Clients of a
+/// slow application would notice a longer time; with a fast one it is enough for many answers.
 const PATIENCE: Duration = Duration::from_millis(1);
 
 /// Answers held at once, at most: each has its buffers.
 const MOST: usize = 32;
 
-/// What the connections of a worker know of each other's answers.
+/// The state by which the connections of a worker write their answers together.
 #[derive(Debug)]
 pub(super) struct Turn {
     /// Answers that are held.
@@ -66,8 +66,8 @@ impl Turn {
         Place(self)
     }
 
-    /// Waits for the next turn. Not to be given up: who waits counts until it has been called. Nothing
-    /// ends the task of a connection from outside.
+    /// Waits for the next turn. The future must not be dropped before it is ready: a waiting connection counts
+    /// until it has been called. Nothing ends the task of a connection from outside.
     pub(super) async fn wait(&self) {
         self.waiting.set(self.waiting.get() + 1);
         self.written.notified().await;
@@ -75,8 +75,8 @@ impl Turn {
         self.called.set(self.called.get() - 1);
     }
 
-    /// Whether the answers that are held should be written before another application is called;
-    /// who comes later waits behind those who wait already.
+    /// Whether the held answers should be written before another application is called, or other connections
+    /// wait already: a later one waits behind them.
     pub(super) fn should_wait(&self) -> bool {
         self.uncalled() > 0 || self.is_over()
     }
@@ -96,7 +96,7 @@ impl Turn {
 
     /// Begins the next turn, if nothing is held of this one.
     ///
-    /// It is for as many of those who wait as this one was, in their order, or for more if this one
+    /// It takes as many of the waiting connections as this one had, in their order, or more if this one
     /// was short.
     fn begin_next(&self) {
         let uncalled = self.uncalled();
@@ -114,13 +114,13 @@ impl Turn {
 }
 
 impl Place<'_> {
-    /// The answer is there: whether it is to be held. Asked once.
+    /// Whether the answer, which is there, should be held. Called once.
     pub(super) fn should_hold(&self) -> bool {
         let now = Some(tasks::turns());
         self.0.answered.replace(now) == now
     }
 
-    /// Holds the answer until those that are ready now have been served; it is to be written
+    /// Holds the answer until the connections that are ready now have been served. The caller writes it
     /// afterwards.
     pub(super) async fn hold(self) {
         let Self(turn) = &self;
@@ -135,7 +135,7 @@ impl Place<'_> {
     }
 }
 
-/// Also one that holds nothing: those who were called with it may be all that is left of a turn.
+/// Also one that holds nothing: the connections called with it may be all that is left of a turn.
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.begin_next();
@@ -176,8 +176,8 @@ mod tests {
         *START + NOW.get()
     }
 
-    /// What connections do that are ready at once, each with an application that takes `takes`:
-    /// `a` for its call, `w` for what comes after, with the connection's number. One in `answered` is
+    /// The order of events on connections that are ready at once, each with an application that takes `takes`:
+    /// `a` for its call, `w` for the write that follows, with the connection's number. One in `answered` is
     /// answered at once.
     fn serve(connections: usize, takes: Duration, answered: usize) -> String {
         serve_on(connections, takes, answered, 1)

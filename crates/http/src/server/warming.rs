@@ -29,7 +29,7 @@ impl<A: Application> Server<A> {
     /// Requests a path of the application. Nothing of it is in the access log, or counted.
     ///
     /// # Errors
-    /// What came in place of a good answer.
+    /// The status or the failure in place of a good answer.
     pub async fn warm_up(
         self: &Rc<Self>,
         path: &str,

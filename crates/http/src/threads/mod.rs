@@ -1,8 +1,8 @@
 //! A bounded pool of threads that run jobs in one interpreter: it grows while jobs wait and those
 //! that were begun do not compute, and shrinks when there are fewer.
 //!
-//! This is the pool's mind: the queue, who waits, when to grow. Whoever owns it starts the threads
-//! and says what a job is. Jobs are begun in order, by the thread that has the interpreter and the
+//! This is the pool's policy: the queue, the waiting threads, when to grow. Its owner starts the threads
+//! and defines the jobs. Jobs are begun in order, by the thread that has the interpreter and the
 //! turn ([`turn`]). The first job starts the first thread. Where jobs compute there is no other.
 //! Where they wait for a database, the interpreter is free meanwhile: the next thread comes for the
 //! turn, takes it, and has one more come, at once if it is there and otherwise it is started.
@@ -26,7 +26,7 @@ pub use seat::Seat;
 use turn::{PATIENCE, Turn};
 
 /// So many jobs are not kept waiting for a call. To call a thread is a system call, and on a busy
-/// core a switch to it: whoever submits jobs in batches calls once, after the last.
+/// core a switch to it: an owner that submits jobs in batches calls once, after the last.
 const CALLED_FOR: usize = 8;
 
 /// How long a thread without a job waits for one before it ends; Tokio's figure for its own.
@@ -78,7 +78,7 @@ pub struct Figures {
     pub ended: usize,
 }
 
-/// What the pool's owner has to do.
+/// The action that the pool's owner must take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Next {
@@ -242,7 +242,7 @@ impl<J> State<J> {
         Next::Start
     }
 
-    /// The only job that waits, and nobody else can take the interpreter.
+    /// The only job that waits, and no other thread can take the interpreter.
     fn is_sure_to_be_taken(&self) -> bool {
         let somebody = self.turn.is_expecting() || !self.free.is_empty();
         self.waiting.len() == 1 && !self.turn.is_held() && somebody

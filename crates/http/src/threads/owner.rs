@@ -1,4 +1,4 @@
-//! How the owner's thread is told, and what it does before it waits.
+//! Waking the owner's thread, and the short doze before it waits.
 //!
 //! A thread that has done something for the owner's thread has a waker for it. To wake a task of
 //! another thread is a write to a descriptor, so only one is woken that way, the *messenger*: it
@@ -6,14 +6,14 @@
 //!
 //! While jobs are done one after the other, even that is two switches for each of them: the owner's
 //! thread does a job's rest, which is little, and waits again. So where jobs wait for their turn, and
-//! nobody could begin with what it reads meanwhile, it does not wait for its descriptors at once: it
+//! no thread could begin a job that it reads meanwhile, it does not wait for its descriptors at once: it
 //! dozes until half of the jobs are left, [`DOZE`] is over, or a thread waits for it
 //! ([`Threads::await_owner`]). What is done by then is answered together, and the other half keeps
 //! the threads busy for as long as it takes to answer and to read.
 //!
-//! No waker is left behind: who gives one decides under the pool's lock whether the messenger is to
-//! be woken. It is not if it has been and did not come yet, or in a doze, whose end takes all wakers
-//! under the same lock.
+//! No waker is left behind: a thread that gives one decides under the pool's lock whether the messenger
+//! must be woken. It need not be if it has been woken and did not run yet, or in a doze, whose end takes
+//! all wakers under the same lock.
 
 use std::mem;
 use std::sync::{Condvar, PoisonError};
@@ -32,7 +32,7 @@ const MANY: usize = 4;
 /// beside threads that do them it is busy all the time, and a doze would keep it from its work.
 const SHORT: Duration = Duration::from_micros(50);
 
-/// What the pool knows of its owner's thread.
+/// The pool's record of its owner's thread.
 #[derive(Debug, Default)]
 pub(super) struct Owner {
     /// While it dozes: how few jobs end that.

@@ -73,7 +73,7 @@ impl<J> Seat<'_, J> {
         Some((job, next))
     }
 
-    /// Waits until there may be a job to take; otherwise the thread is to end.
+    /// Waits until there may be a job to take; otherwise the thread should end.
     #[must_use]
     pub fn wait(&mut self) -> bool {
         let pool = self.pool;

@@ -7,7 +7,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A thread as the pool's owner starts it. There is no interpreter: it is free for whoever comes.
+/// A thread as the pool's owner starts it. There is no interpreter: it is free for every thread.
 fn start(pool: &Arc<Threads<Job>>) -> thread::JoinHandle<()> {
     let pool = Arc::clone(pool);
     thread::spawn(move || {
@@ -113,7 +113,7 @@ fn threads_that_find_the_interpreter_free_have_others_started() {
     thread::park_timeout(PATIENCE);
     while pool.grow() != Next::Start {}
     start(&pool);
-    // Nobody looks after it any more.
+    // The pool is not looked after any more.
     for (begun, _) in &seen[1..] {
         begun.recv().unwrap();
     }

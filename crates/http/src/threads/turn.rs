@@ -1,15 +1,15 @@
-//! Whose turn it is to begin jobs.
+//! The turn to begin jobs.
 //!
 //! Jobs that compute share one interpreter: begun side by side they gain nothing, take turns every
 //! few milliseconds, and end late and out of order. So one thread has the *turn*, and begins one job
 //! after the other. It loses the turn to a thread that comes for it, has asked for the interpreter,
-//! and got it at once: nobody lets go of it but who waits for something else. A thread that got it
+//! and got it at once: a thread lets go of it only to wait for something else. A thread that got it
 //! only after CPython's switch interval has taken it from one that computes, and leaves again, unless
 //! that one is at a long job. So it does when another thread of the pool has let go meanwhile.
 //!
 //! A job goes on without the turn when it has waited: it competes for the interpreter with the one
-//! that has it. Only what comes next is up to the turn, and right after a job was found waiting not
-//! even that: whoever ends one begins another.
+//! that has it. The turn decides only which thread begins the next job, and right after a job was found
+//! waiting not even that: a thread that ends a job begins another.
 //!
 //! There is no I/O in here, no thread and no clock.
 
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 /// CPython's switch interval, in which a thread that computes would have been made to let go of it.
 pub(super) const PATIENCE: Duration = Duration::from_millis(5);
 
-/// What a job computes before others are begun beside it: the time in which most responses are made.
+/// The time that a job computes before others are begun beside it: most responses are made in it.
 pub(super) const LONG: Duration = Duration::from_millis(20);
 
 /// For how long jobs that have waited are expected to do so again.
@@ -33,9 +33,8 @@ const YOUNG: Duration = Duration::from_micros(500);
 /// the interpreter is free. Where jobs keep all threads busy by waiting, none is left to find out.
 const TRUST: Duration = Duration::from_millis(50);
 
-/// What a thread that had the interpreter leaves to those that want it back, before it asks for it
-/// again: the time in which one of them wakes up. It would have it again before that otherwise, and
-/// take it for free.
+/// The pause of a thread that had the interpreter before it asks for it again: the time in which a thread
+/// that wants it back wakes up. Otherwise it would get it before that, and believe that it was free.
 const PAUSE: Duration = Duration::from_micros(50);
 
 /// The turn, and what is known of the jobs.
@@ -55,7 +54,7 @@ pub(super) struct Turn {
     waited: Option<Instant>,
 }
 
-/// What becomes of a thread that has the interpreter and wants to begin a job.
+/// The answer to a thread that has the interpreter and wants to begin a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Claim {
     /// Another thread computes.
@@ -137,8 +136,8 @@ impl Turn {
         self.holder.is_some()
     }
 
-    /// Whether a thread that there is shall come for the turn, as jobs are waiting for it: nobody
-    /// has it, or it is likely to be lost.
+    /// Whether an existing thread should come for the turn, as jobs are waiting for it: no thread has it, or
+    /// it is likely to be lost.
     pub(super) fn is_open(&self, now: Instant) -> bool {
         !self.comes && (self.holder.is_none() || self.has_waited_within(HABIT, now))
     }
@@ -152,7 +151,7 @@ impl Turn {
         if had { young.max(PAUSE) } else { young }
     }
 
-    /// How long to wait before one more thread comes in any case; none when it is to come.
+    /// How long to wait before one more thread comes in any case; `None` when it should come now.
     pub(super) fn patience(&self, now: Instant) -> Option<Duration> {
         if self.comes {
             return Some(PATIENCE);

@@ -1,4 +1,4 @@
-//! What certificates look like to applications.
+//! Certificates as applications see them.
 
 use pkcs8::der::pem::{LineEnding, encode_string};
 use x509_cert::Certificate;
@@ -11,7 +11,7 @@ pub fn pem(der: &[u8]) -> String {
     encode_string("CERTIFICATE", LineEnding::LF, der).unwrap_or_default()
 }
 
-/// Whom a certificate in DER is about, as RFC 4514 writes names. Nothing where it cannot be read.
+/// The subject of a certificate in DER, as RFC 4514 writes names. `None` where it cannot be read.
 #[must_use]
 pub fn subject(der: &[u8]) -> Option<String> {
     let certificate = Certificate::from_der(der).ok()?;

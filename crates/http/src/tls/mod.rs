@@ -23,7 +23,7 @@ use lowmem_base::config::Tls;
 
 pub use certificate::{pem, subject};
 
-/// What every connection of a worker is made with.
+/// The TLS configuration and the certificate that every connection of a worker is made with.
 #[derive(Debug, Clone)]
 pub struct Identity {
     /// How rustls serves.
@@ -37,7 +37,7 @@ pub struct Identity {
 pub struct BadFile {
     /// The flag that named the file.
     pub option: &'static str,
-    /// What is wrong with it, and what to do.
+    /// The fault, and the remedy.
     pub why: String,
 }
 
@@ -138,5 +138,5 @@ fn mismatch(tls: &Tls, error: rustls::Error) -> Vec<BadFile> {
     vec![bad]
 }
 
-/// What a key file holds, for whoever reads one.
+/// The content of a key file.
 type Key = PrivateKeyDer<'static>;

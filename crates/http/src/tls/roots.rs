@@ -1,4 +1,4 @@
-//! Who may say who a client is.
+//! The authorities that may certify clients.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What proxies say of their clients.
+//! Statements of proxies about their clients.
 
 use lowmem_base::config::{ForwardedField, ProxySettings, Trusted, WorkerConfig};
 

@@ -95,7 +95,7 @@ impl Serving {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// What a connection brings that says `text` and then nothing more.
+    /// The answer on a new connection that sends `text` and then nothing more.
     pub async fn say(&self, text: &[u8]) -> String {
         let mut socket = self.connect().await;
         let _ = socket.write_all(text).await;
@@ -104,7 +104,7 @@ impl Serving {
     }
 }
 
-/// What comes until the end; a reset is an end, too.
+/// Reads to the end; a reset is an end, too.
 pub async fn read_all(socket: &mut TcpStream) -> String {
     let mut all = Vec::new();
     let mut buffer = [0; 4096];
@@ -114,7 +114,7 @@ pub async fn read_all(socket: &mut TcpStream) -> String {
     String::from_utf8_lossy(&all).into_owned()
 }
 
-/// What comes until it contains `end`.
+/// Reads until the text contains `end`.
 pub async fn read_until(socket: &mut TcpStream, end: &str) -> String {
     let mut all = Vec::new();
     let mut buffer = [0; 4096];

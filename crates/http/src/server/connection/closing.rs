@@ -1,4 +1,4 @@
-//! How a connection ends: a refusal, the rest of a body that nobody wanted, the last bytes.
+//! The end of a connection: a refusal, the rest of an unread body, the last bytes.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -41,7 +41,7 @@ impl<A: Application> Connection<'_, A> {
         .await
     }
 
-    /// Reads a body nobody wanted to its end, if that is near, so that the connection can be kept.
+    /// Reads an unread body to its end, if that is near, so that the connection can be kept.
     pub(super) async fn discard(&mut self, mut body: BodyDecoder) -> Ending {
         self.entry.set_deadline(Some(Instant::now() + LINGER));
         let mut left = MAX_DISCARDED;

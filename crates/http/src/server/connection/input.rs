@@ -1,4 +1,4 @@
-//! What has been read from a connection and not been used.
+//! The bytes that have been read from a connection and not been used.
 
 use std::task::{Context, Poll};
 
@@ -9,7 +9,7 @@ use crate::server::buffers;
 /// Pipelined requests are read ahead of their turn up to this many bytes.
 pub(super) const READ_AHEAD: usize = 64 * 1024;
 
-/// What has been read and not been used.
+/// The bytes that have been read and not been used.
 #[derive(Debug, Default)]
 pub(super) struct Input {
     buffer: Vec<u8>,

@@ -27,7 +27,7 @@ use input::Input;
 use lowmem_base::config::HttpVersions;
 use next::Next;
 
-/// What is left of a connection after its requests.
+/// The connection after its requests.
 pub(super) enum Left {
     /// Nothing: it has ended.
     Nothing,

@@ -18,7 +18,7 @@ use crate::server::tls::Session;
 /// come back, which takes it to the successor.
 const LAST_HEARING: Duration = Duration::from_secs(1);
 
-/// What comes next on a connection.
+/// The next step of a connection.
 pub(super) enum Next {
     /// A request, whose head is at this place of the input.
     Head(Range<usize>),
@@ -82,7 +82,7 @@ impl<A: Application> Connection<'_, A> {
         next
     }
 
-    /// What to do about a connection that has nothing to read.
+    /// The next step of a connection that has nothing to read.
     fn wait_or_rest(&self) -> Poll<Next> {
         let unread = self.input.unused().len();
         let session = self.stream.session();

@@ -53,7 +53,7 @@ fn poll_send_file(cx: &mut Context<'_>, socket: &Socket, out: &mut Outgoing) -> 
     }
 }
 
-/// What has been promised can't be sent: the connection is cut, so that the client sees it.
+/// The rest of a promised body can't be sent: the connection is cut, so that the client sees it.
 fn unreadable(error: &io::Error) -> bool {
     tracing::error!("Cannot send the rest of a file: {error}");
     false

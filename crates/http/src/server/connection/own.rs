@@ -1,8 +1,8 @@
 //! Reading a request body straight to where the application receives it from.
 //!
-//! What the application gets is an object of its own language, whose size can't be changed once it
-//! is made. So the kernel is asked how much there is before so much is made: a system call that
-//! costs less than to copy what the next one reads.
+//! The application receives an object of its own language, whose size can't be changed once it is made.
+//! So the kernel is asked how much there is before an object of that size is made: a system call that
+//! costs less than copying the bytes that the next one reads.
 
 use std::task::{Context, Poll};
 
@@ -31,8 +31,8 @@ impl<A: Application> Connection<'_, A> {
     }
 }
 
-/// Makes one part of what has `begun` it and of what can be read now, if reading is worth it. `left`
-/// bytes are to come, those that have begun it among them.
+/// Makes one part of the bytes in `begun` and of those that can be read now, if reading is worth it. `left`
+/// bytes are missing, including those in `begun`.
 ///
 /// A part has at most as much as may wait to be received. Larger ones were tried: they take fewer
 /// system calls and more time, as their memory does not stay in the processor's cache.
@@ -60,7 +60,7 @@ pub(super) fn read<A: Application>(
     }
     let own = application.own_body(size, &mut |buffer| {
         buffer.put_slice(begun);
-        // What fails, or is not there after all, is met again by the next read.
+        // An error, or missing data, is met again by the next read.
         let _ = socket.poll_read_into(cx, buffer);
     });
     own.filter(|own| own.length > begun.len())

@@ -32,13 +32,13 @@ pub(super) struct Run {
     pub(super) is_due: bool,
     /// The client waits for `100 Continue`.
     pub(super) expects: bool,
-    /// What the access log wants to know, where the response did not start at once.
+    /// The access log's record, where the response did not start at once.
     pub(super) record: Option<Box<OwnedRecord>>,
     /// The response's status, until the access log knows it.
     status: Option<u16>,
     /// The access log knows that the response has begun.
     is_logged: bool,
-    /// What is counted of it when it has been answered.
+    /// The figures that are counted when it has been answered.
     pub(super) measured: Option<Measured>,
     /// The client went away.
     pub(super) gone: bool,
@@ -70,7 +70,7 @@ impl Run {
         })
     }
 
-    /// Nobody will read the response.
+    /// The client will not read the response.
     fn disconnect(&self) {
         self.exchange.disconnect();
         if let Some(conversation) = &self.conversation {
@@ -131,7 +131,7 @@ impl<A: Application> Connection<'_, A> {
         let mut is_known = false;
         let ending = poll_fn(|cx| {
             let polled = self.poll_run(cx, &mut run);
-            // Most are answered at once, and nobody has to find them.
+            // Most are answered at once, and need not be registered.
             if polled.is_pending() && !std::mem::replace(&mut is_known, true) {
                 self.entry.set_in_flight(Some(run.in_flight()));
             }

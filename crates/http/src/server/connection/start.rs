@@ -59,7 +59,7 @@ impl<A: Application> Connection<'_, A> {
     }
 }
 
-/// What a request begins with, besides its head and the bytes behind that.
+/// The parts that a request begins with, besides its head and the bytes behind that.
 struct Beginning<'a, A: Application> {
     server: &'a Shared<A>,
     stream: &'a mut Stream,
@@ -69,11 +69,11 @@ struct Beginning<'a, A: Application> {
     started: Option<Instant>,
 }
 
-/// What has begun, and how many of the bytes behind the head belong to it.
+/// The request that has begun, and how many of the bytes behind the head belong to it.
 type Begun = (Run, usize);
 
 impl<A: Application> Beginning<'_, A> {
-    /// Says who the client is where proxies tell, and what the request is called, and begins it.
+    /// Sets the client's address from proxies' fields and the request's id, and begins the request.
     fn name(self, cx: &mut Context<'_>, head: &mut RequestHead<'_>, behind: &[u8]) -> Begun {
         if head.proxied {
             head.forwarded = self.server.proxies.read(self.peers, head.headers);

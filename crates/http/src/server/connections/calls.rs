@@ -1,4 +1,4 @@
-//! What connections are called upon to do about their requests when their worker ends.
+//! Calls to connections to end their requests when the worker ends.
 
 use std::cell::Cell;
 use std::sync::{Arc, Weak};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{Connections, Entry, InFlight, Unanswered};
 
-/// What is wanted of a connection.
+/// A call to a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::server) enum Call {
     /// Say which of its requests are not answered yet.
@@ -74,7 +74,7 @@ impl Connections {
 impl Entry {
     fn set_call(&self, call: Call) {
         let call_before = Cell::replace(&self.call, Some(call));
-        // What ends more stays.
+        // The call that ends more stays.
         if call_before == Some(Call::EndAll) {
             self.call.set(call_before);
         }

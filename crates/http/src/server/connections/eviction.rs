@@ -1,8 +1,8 @@
 //! Which connection makes room for another when there are as many as there may be.
 //!
 //! A client that has sent nothing, or not enough for anything to be begun, loses nothing but time: it
-//! may connect again. Without this, some hundred `connect()`s keep everybody out for as long as a
-//! head may take.
+//! may connect again. Without this, some hundred `connect()`s keep all other clients out for as long as
+//! a head may take.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use super::{Connections, Entry};
 /// packet that ends their handshake, or with the next.
 const GRACE: Duration = Duration::from_millis(250);
 
-/// What a connection that nothing is being done for waits for, in the order of eviction.
+/// The event that a connection without an open request waits for, in the order of eviction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::server) enum Waiting {
     /// The next request of a client of HTTP/2; those of HTTP/1.1 are parked, and go first.

@@ -52,7 +52,7 @@ pub(super) struct Connections {
     leaving: Cell<usize>,
     /// Brings the next sweep forward.
     crowd: Notify,
-    /// Wakes the sweep, or whoever waits for the last connection to end.
+    /// Wakes the sweep, or the wait for the last connection to end.
     sweep: RefCell<Option<Waker>>,
     waiting: RefCell<Option<Waker>>,
     /// The accepting tasks.
@@ -69,20 +69,20 @@ pub(super) struct Connections {
     unfinished: RefCell<Vec<Weak<dyn Unanswered>>>,
 }
 
-/// What the rest of the server knows of one connection.
+/// The registry's record of one connection.
 #[derive(Debug)]
 pub(super) struct Entry {
     waker: RefCell<Option<Waker>>,
     deadline: Cell<Option<Instant>>,
     expired: Cell<bool>,
     cut: Cell<bool>,
-    /// What it should do about its requests, which it knows itself.
+    /// The call to end its requests, if there is one.
     call: Cell<Option<Call>>,
     /// The client takes nothing of what is written, since then.
     stalled: Cell<Option<Instant>>,
     /// It was cut to make room for another.
     evicted: Cell<bool>,
-    /// What it waits for, while nothing is being done for it.
+    /// The event that it waits for, while it has no open request.
     waiting: Cell<Option<(Waiting, Instant)>>,
     /// Idle since then, between two requests.
     idle: Cell<Option<Instant>>,
@@ -393,7 +393,7 @@ impl Entry {
         self.cut.get()
     }
 
-    /// What [`Connections`] has asked it for; said once.
+    /// Takes the call of [`Connections`], if there is one.
     pub(super) fn take_call(&self) -> Option<Call> {
         self.call.take()
     }

@@ -31,7 +31,7 @@ impl Exchange {
         Ok(state.out.take_buffer())
     }
 
-    /// Whether nobody reads the response any more.
+    /// Whether the client no longer reads the response.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.lock().peer == Peer::Gone
@@ -112,7 +112,7 @@ impl Exchange {
         Ok(waker)
     }
 
-    /// Ready when little enough is unsent for the next `send()`, or nobody reads it any more.
+    /// Ready when little enough is unsent for the next `send()`, or the client no longer reads it.
     pub fn poll_sent(&self, waker: &Waker) -> Poll<()> {
         let mut state = self.lock();
         if self.has_room_in(&state) {
@@ -147,7 +147,7 @@ impl Exchange {
         self.told_end.load(Ordering::Relaxed)
     }
 
-    /// What `receive()` of ASGI brings: after a complete response nothing but its end, though some of the
+    /// The next message of ASGI's `receive()`: after a complete response only its end, though some of the
     /// body may have arrived.
     pub fn poll_message(&self, waker: Option<&Waker>) -> Poll<Received> {
         if self.lock().response.is_complete() {
@@ -157,7 +157,7 @@ impl Exchange {
         self.poll_receive(waker)
     }
 
-    /// What has arrived of the request's body, if it is there, or that no more will.
+    /// The next part of the request's body, if one has arrived, or its end.
     pub fn poll_receive(&self, waker: Option<&Waker>) -> Poll<Received> {
         let mut state = self.lock();
         if state.arrival == Arrival::Arrived {

@@ -17,7 +17,7 @@ impl Exchange {
         self.lock().request_id = Some(id);
     }
 
-    /// What the client is told that its request is called.
+    /// The request's id, as the client gets it.
     pub(in crate::server) fn request_id(&self) -> Option<Box<[u8]>> {
         self.lock().request_id.clone()
     }
@@ -27,7 +27,7 @@ impl Exchange {
         self.lock().body_length
     }
 
-    /// Moves what is to be written to `out` and says how things stand; wakes `waker` at the next
+    /// Moves pending output to `out` and returns the state of the exchange; wakes `waker` at the next
     /// change.
     pub(in crate::server) fn look(&self, out: &mut Outgoing, waker: Option<&Waker>) -> View {
         let mut state = self.lock();

@@ -6,7 +6,7 @@ use crate::server::hpack::encode;
 use crate::server::request_id;
 use crate::server::response::{Defaults, ResponseHead, with_date};
 
-/// What a usual head takes, in bytes.
+/// The size of a usual head, in bytes.
 const USUAL: usize = 256;
 
 /// The head with what the server adds, its own fields first, as in HTTP/1.1; and what the request is

@@ -35,12 +35,12 @@ const WRITE_HIGH_WATER: usize = 65 * 1024;
 /// leaves wakers behind: beyond this many all are woken, and those that still wait come back.
 const MAX_RECEIVERS: usize = 16;
 
-/// What `receive()` brings.
+/// The next message of `receive()`.
 #[derive(Debug)]
 pub enum Received {
     /// `http.request`
     Body {
-        /// What has arrived since the last one.
+        /// The bytes that have arrived since the last one.
         data: Body,
         /// There is more to come.
         more: bool,
@@ -75,7 +75,7 @@ pub struct Exchange {
     defaults: Arc<Defaults>,
     request: Request,
     keep_alive: bool,
-    /// What the other responses of its connection have unsent, too, over HTTP/2.
+    /// The unsent bytes of all responses of its connection, over HTTP/2.
     together: Option<Arc<Unsent>>,
     /// `receive()` has brought `http.disconnect`.
     told_end: AtomicBool,
@@ -94,13 +94,13 @@ struct State {
     interim: Vec<Vec<u8>>,
     /// The fields behind the body.
     trailers: Vec<u8>,
-    /// What the connection has not taken yet.
+    /// Output that the connection has not taken yet.
     out: Outgoing,
     /// Bytes that the connection has taken and not written.
     taken: usize,
-    /// What `together` knows of that, and of `out`.
+    /// The bytes of that and of `out` that `together` counts.
     counted: usize,
-    /// What the client is told that its request is called.
+    /// The request's id, as the client gets it.
     request_id: Option<Box<[u8]>>,
     /// Bytes of the response's body that were sent.
     body_length: u64,
@@ -112,11 +112,11 @@ struct State {
     body: Vec<u8>,
     /// The same in the application's memory; then `body` is empty.
     own: Option<OwnBody>,
-    /// Whether more is to come, and how that was told.
+    /// Whether more is expected, and whether the application has received the end.
     arrival: Arrival,
     /// The application waits in `receive()` or has called it: send `100 Continue`.
     received_once: bool,
-    /// Whether anybody is there to talk to.
+    /// Whether the client is there.
     peer: Peer,
     /// Wait for the request body, or for the disconnect.
     receivers: Vec<Waker>,
@@ -137,7 +137,7 @@ struct State {
 /// How far the request body has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Arrival {
-    /// More is to come.
+    /// More is expected.
     Arriving,
     /// All has arrived, but the application has not received the end.
     Arrived,
@@ -145,18 +145,18 @@ enum Arrival {
     Received,
 }
 
-/// Who is at the other end.
+/// The state of the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Peer {
     /// A client that reads and writes.
     Present,
     /// One that has ended its side, though it may still read: `receive()` tells, sends go on.
     Ended,
-    /// Nobody: sends are dropped.
+    /// It has gone: sends are dropped.
     Gone,
 }
 
-/// What becomes of the connection after the response.
+/// The end of the connection after the response, or its next use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
     /// It takes the next request.
@@ -169,14 +169,14 @@ pub(super) enum Ending {
     Upgrade,
 }
 
-/// What the connection finds when it looks.
+/// The connection's view of the exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct View {
     /// The response's status, once, when its head is there.
     pub(super) status: Option<u16>,
     /// The whole response is in the output.
     pub(super) complete: bool,
-    /// What becomes of the connection.
+    /// How the connection goes on.
     pub(super) ending: Ending,
     /// Room for more of the request body.
     pub(super) room: usize,
@@ -345,7 +345,7 @@ impl State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Finish {
-    /// Whole, or nobody was there to read it.
+    /// The response is whole, or the client had gone.
     Complete,
     /// It never sent `http.response.start`: the client is answered 500.
     NotStarted,
@@ -353,7 +353,7 @@ pub enum Finish {
     Incomplete,
 }
 
-/// Wakes whoever was waiting. Never with a state locked.
+/// Wakes the waiting side. Never called with a state locked.
 pub(super) fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
         waker.wake();

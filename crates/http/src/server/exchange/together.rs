@@ -1,9 +1,9 @@
-//! What all responses of an HTTP/2 connection have unsent together.
+//! The unsent bytes of all responses of an HTTP/2 connection.
 //!
 //! One response holds what its `send()` waits at. A client that opens many streams and reads nothing would
 //! have a worker hold that for each of them, so their sum has a bound, too: beyond it `send()` waits until
 //! nothing of its own response is unsent, and further requests of the connection wait to be started. Frames
-//! are read on meanwhile: those that open windows are what everything waits for.
+//! are still read meanwhile: those that open windows let the responses go on.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -13,8 +13,8 @@ use crate::server::response::Outgoing;
 /// The bound in bytes: that of the bodies of a connection's requests.
 const BOUND: usize = 1024 * 1024;
 
-/// What one response counts for at most, as one request's body does: a single one that its client leaves
-/// unread holds nothing up, however large its application has made it.
+/// The most that one response counts for, as with one request's body: a single response that its client
+/// leaves unread holds nothing up, however large its application has made it.
 const SHARE: usize = 256 * 1024;
 
 /// The sum. Applications add to it on any thread.
@@ -56,7 +56,7 @@ impl Unsent {
 }
 
 impl Exchange {
-    /// Whether `send()` may go on: little is unsent, or nobody reads it any more.
+    /// Whether `send()` may go on: little is unsent, or the client no longer reads it.
     pub(super) fn has_room_in(&self, state: &State) -> bool {
         let unsent = state.taken + state.out.len();
         let must_wait = || self.together.as_ref().is_some_and(|all| all.must_wait());

@@ -1,4 +1,4 @@
-//! What a request says that matters to a file.
+//! The parts of a request that matter to a file.
 
 use super::conditions::Conditions;
 use super::target::Target;

@@ -21,7 +21,7 @@ impl Coding {
         }
     }
 
-    /// What is appended to the file's name.
+    /// The extension that is appended to the file's name.
     pub(super) fn suffix(self) -> &'static str {
         match self {
             Self::Brotli => ".br",

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What tells one version of a file from another.
+/// The validators that tell one version of a file from another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Validators {
     /// With its quotes; strong: it changes with every byte.
@@ -21,7 +21,7 @@ pub(super) struct Conditions {
     pub(super) if_range: Option<String>,
 }
 
-/// What comes of them.
+/// The result of the conditions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Answer as if there were none.

@@ -2,7 +2,7 @@
 //!
 //! mime_guess knows them; but its table of strings needs 60 KB of relocations, which every worker
 //! would have as memory of its own. So the build makes one text of it (`build.rs`), which stays in
-//! the page cache until somebody asks.
+//! the page cache until a request needs it.
 
 use memchr::memmem;
 

@@ -55,7 +55,7 @@ impl Files {
             return false;
         }
         let asked = Asked::of(head, rest);
-        // Whether the application is to answer has to be known now: such a mount waits for the
+        // Whether the application should answer must be known now: such a mount waits for the
         // disk's directories, if the kernel has forgotten them.
         let patience = if mount.settings.pass {
             Patience::Disk

@@ -23,7 +23,7 @@ pub(super) struct Mounted {
     root: Root,
 }
 
-/// What stands at a path.
+/// The object at a path.
 enum Standing {
     File(File, PathBuf),
     /// A directory, asked for without its slash.
@@ -41,7 +41,7 @@ impl Mounted {
         Ok(Self { settings, root })
     }
 
-    /// The answer to a request below the mount; nothing where the application is to answer.
+    /// The answer to a request below the mount; `None` where the application should answer.
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] without patience, and what else a disk has to say.
@@ -151,7 +151,7 @@ impl Mounted {
     }
 }
 
-/// What an error of a lookup means, if it means something about the path.
+/// The meaning of a lookup's error, if it says something about the path.
 fn standing(error: io::Error) -> io::Result<Standing> {
     match Errno::from_io_error(&error) {
         Some(

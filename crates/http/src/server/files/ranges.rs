@@ -5,7 +5,7 @@ use std::ops::Range;
 /// Beyond so many ranges a request is an attack or a mistake, and gets the whole.
 const MAX_PARTS: usize = 16;
 
-/// What of a file is asked for.
+/// The requested part of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ranges {
     /// All of it: nothing was asked for, or nothing that is understood.

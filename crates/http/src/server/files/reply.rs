@@ -75,7 +75,7 @@ impl Reply {
         self
     }
 
-    /// What a request gets of a file.
+    /// The reply to a request for a file.
     ///
     /// # Errors
     /// A small one cannot be read, or not without waiting.

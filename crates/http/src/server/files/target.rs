@@ -18,8 +18,8 @@ pub(super) struct Target {
     pub(super) is_directory: bool,
 }
 
-/// What is left of a request's path below a prefix, which is `/a/b` or, for everything, empty.
-/// Nothing where the path is not below it.
+/// The rest of a request's path below a prefix, which is `/a/b` or, for everything, empty.
+/// `None` where the path is not below it.
 pub(super) fn below<'a>(path: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
     let mut rest = path;
     for wanted in prefix.split('/').skip(1) {

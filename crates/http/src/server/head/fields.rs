@@ -1,4 +1,4 @@
-//! What a request's fields say to the server.
+//! The fields of a request that the server itself reads.
 
 use httparse::Header;
 
@@ -6,7 +6,7 @@ use super::host::check_host;
 use super::{BodyLength, Refused};
 use crate::server::proxy::is_proxy_field;
 
-/// What the fields say that concerns the server itself.
+/// The fields that concern the server itself.
 #[derive(Debug)]
 pub(super) struct Fields {
     pub(super) body: BodyLength,

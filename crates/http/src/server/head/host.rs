@@ -1,4 +1,4 @@
-//! What may be said of the host that a request is for.
+//! The syntax of the host that a request is for.
 
 use super::Refused;
 

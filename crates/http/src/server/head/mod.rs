@@ -23,8 +23,8 @@ use lowmem_base::status::reason_phrase;
 pub use scan::HeadScan;
 use target::Target;
 
-/// What the connection preface (RFC 9113 section 3.4) looks like to a server that reads HTTP/1.1:
-/// a head, in a request of no other version. Two bytes and an empty line follow.
+/// The part of the connection preface (RFC 9113 section 3.4) that looks like a head to a server that reads
+/// HTTP/1.1, with a version that no other request has. Two bytes and an empty line follow.
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 
 /// So many fields are taken apart without memory of their own; a browser sends some 30.
@@ -49,7 +49,7 @@ pub struct RequestHead<'a> {
     pub method: &'a str,
     /// The path of the target, still percent-encoded.
     pub path: &'a [u8],
-    /// What follows the first `?`, without it.
+    /// The part behind the first `?`, without it.
     pub query: &'a [u8],
     /// The version that it came in.
     pub version: Version,
@@ -72,7 +72,7 @@ pub struct RequestHead<'a> {
     /// The client takes `103 Early Hints`: any over HTTP/2; over HTTP/1.1, whose older clients take it for the
     /// response, a browser that navigates.
     pub hints: bool,
-    /// What a trusted proxy says there; read only where there are such fields.
+    /// The statements of a trusted proxy; read only where there are such fields.
     pub forwarded: Option<Forwarded>,
 }
 
@@ -127,7 +127,7 @@ impl Refused {
         }
     }
 
-    /// What the client is told besides the status.
+    /// The text that the client gets besides the status.
     #[must_use]
     pub fn text(self) -> &'static str {
         match self {
@@ -136,7 +136,7 @@ impl Refused {
         }
     }
 
-    /// What was wrong, for the log.
+    /// The fault, for the log.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
@@ -154,7 +154,7 @@ impl Refused {
 /// Parses a complete head and hands it to `then` while it is borrowed.
 ///
 /// # Errors
-/// What the RFC does not allow, or we do not implement.
+/// The head is not allowed by the RFC, or not implemented.
 pub fn parse<R>(
     bytes: &[u8],
     limits: HeadLimits,

@@ -2,7 +2,7 @@
 
 use super::{HeadLimits, Refused};
 
-/// What a request line may have besides its target: a method, a version, two spaces.
+/// The bytes that a request line may have besides its target: a method, a version, two spaces.
 const AROUND_TARGET: usize = 64;
 
 /// Finds the end of a head that arrives in pieces, looking at each byte once.

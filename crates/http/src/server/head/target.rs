@@ -52,7 +52,7 @@ fn absolute_form(target: &[u8]) -> Result<(&[u8], &[u8]), Refused> {
         .position(|b| matches!(b, b'/' | b'?' | b'#'))
         .unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    // RFC 9110 section 4.2.4: user information in an http URI is not to be trusted.
+    // RFC 9110 section 4.2.4: user information in an http URI must not be trusted.
     if authority.is_empty() || check_host(authority).is_err() {
         return Err(MALFORMED);
     }

@@ -41,7 +41,7 @@ impl Decoder {
                     }
                     continue;
                 }
-                // Without indexing, or never indexed: the same to us, who pass nothing on.
+                // Without indexing, or never indexed: the same here, as fields are not forwarded.
                 _ => {
                     let name = self.literal(&mut block, 4, fields)?;
                     fields.push(name);

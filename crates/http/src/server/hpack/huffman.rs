@@ -1,7 +1,7 @@
 //! The Huffman code of HPACK (RFC 7541 section 5.2 and appendix B).
 //!
 //! The code is canonical: sorted by length and then by symbol, codes follow one another. So the
-//! lengths are all there is to know, and 1.1 KB of tables made of them decode any symbol.
+//! lengths define it, and 1.1 KB of tables made of them decode any symbol.
 
 use super::Undecodable;
 
@@ -87,7 +87,7 @@ const fn build() -> Tables {
 pub(super) fn decode(coded: &[u8], plain: &mut Vec<u8>) -> Result<(), Undecodable> {
     static TABLES: Tables = self::TABLES;
     let mut input = coded.iter();
-    // What has been taken from the input, in the highest `count` bits.
+    // The bits taken from the input, in the highest `count` bits.
     let (mut bits, mut count) = (0_u64, 0_u32);
     loop {
         while count <= 56

@@ -7,7 +7,7 @@ const KEPT: usize = 16 * 1024;
 
 /// Fields in the order sent, one behind the other in one piece of memory.
 ///
-/// What goes beyond the limit is decoded, because the dynamic table follows from it, and dropped.
+/// Fields beyond the limit are decoded, because the dynamic table depends on them, and dropped.
 #[derive(Debug, Default, Clone)]
 pub(in crate::server) struct FieldList {
     bytes: Vec<u8>,

@@ -67,7 +67,7 @@ pub(super) const STATIC: [(&str, &str); 61] = [
     ("www-authenticate", ""),
 ];
 
-/// What an entry takes besides its bytes (section 4.1).
+/// The size that an entry counts for besides its bytes (section 4.1).
 pub(super) const OVERHEAD: usize = 32;
 
 /// The size that a table may have unless SETTINGS_HEADER_TABLE_SIZE says otherwise, which ours
@@ -81,7 +81,7 @@ pub(super) struct Dynamic {
     entries: VecDeque<Entry>,
     /// As section 4.1 counts it.
     size: usize,
-    /// What the client wants it to have at most.
+    /// The largest size that the client allows it.
     max: usize,
 }
 

@@ -143,7 +143,7 @@ impl<A: Application> Session<A> {
             .request(application, &asked.head, exchange);
     }
 
-    /// Whether the stream is to carry a protocol, and that is WebSocket, which is spoken here.
+    /// Whether the requested protocol is supported: WebSocket, if it is served. `None` for a plain request.
     fn protocol_of(&self, asked: &Asked<'_>) -> Option<bool> {
         let server = &self.server;
         let takes = server.websockets.is_some() && server.application.takes_websockets();

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use super::protocol::{Code, Protocol};
 use crate::server::byte_stream::ByteStream;
 
-/// What the session may write ahead of the connection, in bytes.
+/// The number of bytes that the session may write ahead of the connection.
 const AHEAD: usize = 16 * 1024;
 
 /// The connection's end.
@@ -25,7 +25,7 @@ pub(super) struct TunnelEnd(Rc<RefCell<Pipe>>);
 
 #[derive(Debug)]
 struct Pipe {
-    /// What has come and was not read.
+    /// Bytes that have arrived and were not read.
     inbound: Vec<u8>,
     /// Bytes of it that are read already.
     read: usize,
@@ -35,7 +35,7 @@ struct Pipe {
     ended: bool,
     /// There is no stream any more.
     gone: bool,
-    /// What was written and not sent.
+    /// Bytes that were written and not sent.
     outbound: Vec<u8>,
     sending: Sending,
     reader: Option<Waker>,

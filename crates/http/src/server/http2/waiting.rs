@@ -9,7 +9,7 @@ use crate::server::head::RequestHead;
 use crate::server::hpack::FieldList;
 use crate::server::request_id;
 
-/// What the fields of waiting requests may take together, in bytes: those of a hundred usual ones.
+/// The bytes that the fields of all waiting requests may take: those of a hundred usual ones.
 const WAITING_FIELDS: usize = 256 * 1024;
 
 impl<A: Application> Session<A> {

@@ -9,10 +9,10 @@ use super::{forwarded, x_forwarded};
 use crate::peers::Peers;
 use lowmem_base::config::{ForwardedField, ProxySettings, Trusted};
 
-/// What a trusted proxy says of the client behind it.
+/// A trusted proxy's statements about the client behind it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Forwarded {
-    /// Who it is; the proxy itself, if it does not say.
+    /// The client's address; the proxy's own, if it does not say.
     pub client: Option<Client>,
     /// Whether the client came through TLS, if the proxy says so.
     pub secure: Option<bool>,
@@ -27,7 +27,7 @@ pub struct Client {
     pub port: u16,
 }
 
-/// Whether a field, by its name in any case, may tell of the client. For whoever reads heads: only
+/// Whether a field, by its name in any case, may describe the client. Used when heads are read: only
 /// requests with such a field are looked at again.
 #[must_use]
 pub fn is_proxy_field(name: &str) -> bool {
@@ -52,7 +52,7 @@ impl Proxies {
         )
     }
 
-    /// What the fields of a request say, if its peer may say it.
+    /// The statements in the fields of a request, if its peer is trusted.
     pub(in crate::server) fn read(
         &self,
         peers: &Peers,

@@ -6,7 +6,7 @@ use super::fields::{Client, Forwarded, client, joined};
 use crate::server::response::is_token;
 use lowmem_base::config::Trusted;
 
-/// What one proxy has appended.
+/// The element that one proxy has appended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Element {
     /// `for`
@@ -14,8 +14,8 @@ struct Element {
     proto: Option<String>,
 }
 
-/// What it says of the client. A field that is not as the RFC writes it says nothing: nobody knows
-/// what the proxies before made of it.
+/// The client according to this field. A malformed field is ignored: it is unknown how the proxies before
+/// this one have read it.
 pub(super) fn read(headers: &[Header<'_>], trusted: &Trusted) -> Forwarded {
     let text = joined(headers, "forwarded");
     let Some(elements) = elements(&text) else {

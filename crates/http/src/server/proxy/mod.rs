@@ -1,4 +1,4 @@
-//! What proxies in front of the server say of its clients: in header fields, or ahead of everything.
+//! The statements of proxies about clients: in header fields, or in a header ahead of everything.
 //!
 //! Only peers that are trusted are listened to. Parsing is done on values and does no I/O.
 

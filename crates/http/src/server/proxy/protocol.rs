@@ -18,8 +18,8 @@ const FIXED: usize = 16;
 /// A whole header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::server) struct Preamble {
-    /// Who connected to the proxy, and where. Nothing where the proxy speaks for itself (LOCAL, a
-    /// health check) or in a family that is not ours.
+    /// The addresses of the client's connection to the proxy. `None` where the proxy speaks for itself (LOCAL,
+    /// a health check) or in an unsupported address family.
     pub(in crate::server) ends: Option<Ends>,
     /// Bytes of the header.
     pub(in crate::server) length: usize,

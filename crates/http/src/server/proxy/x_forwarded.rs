@@ -5,7 +5,7 @@ use httparse::Header;
 use super::fields::{Client, Forwarded, client, joined};
 use lowmem_base::config::Trusted;
 
-/// What they say of the client.
+/// The client according to these fields.
 pub(super) fn read(headers: &[Header<'_>], trusted: &Trusted) -> Forwarded {
     let chain = joined(headers, "x-forwarded-for");
     let hops = chain

@@ -20,10 +20,10 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, retry_on_intr};
 use tokio::task::JoinHandle;
 
-/// What is looked for in the page cache, and read into it, at once.
+/// The bytes that are looked for in the page cache, and read into it, at once.
 const PIECE: u64 = 256 * 1024;
 
-/// What is read into memory at once, where that is necessary.
+/// The bytes that are read into memory at once, where that is necessary.
 const LOADED: usize = 64 * 1024;
 
 /// Part of a file.
@@ -128,7 +128,7 @@ impl FilePiece {
 /// Reads a range without waiting for a disk.
 ///
 /// # Errors
-/// [`io::ErrorKind::WouldBlock`] where it would have to, or nobody can tell.
+/// [`io::ErrorKind::WouldBlock`] where it would have to wait, or the kernel cannot tell.
 pub(in crate::server) fn read_cached(
     file: &File,
     offset: u64,

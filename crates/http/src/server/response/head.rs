@@ -6,7 +6,7 @@ use super::token::{are_text, are_token};
 use crate::asgi::http::{Declared, Framing};
 use lowmem_base::status::reason_phrase;
 
-/// Fields that say how a message is framed, where it goes, or how its body is to be read: it is too late for
+/// Fields that say how a message is framed, where it goes, or how its body must be read: it is too late for
 /// them behind the body.
 const NO_TRAILERS: [&[u8]; 16] = [
     b"authorization",
@@ -162,7 +162,7 @@ impl ResponseHead {
         self.declared.length
     }
 
-    /// What the fields said of the body.
+    /// The body's length and framing as the fields declare them.
     pub(in crate::server) fn declared(&self) -> Declared {
         self.declared
     }
@@ -269,7 +269,7 @@ fn insert(bytes: &mut Vec<u8>, mut at: usize, parts: [&[u8]; 3]) {
     }
 }
 
-/// What an application told of its response's head.
+/// The head of a response, as the application gave it.
 #[derive(Debug)]
 pub(in crate::server) struct Told {
     pub(in crate::server) status: i64,
@@ -286,7 +286,7 @@ impl Told {
     }
 }
 
-/// What the head says of the connection (RFC 9112 section 9.3).
+/// The connection's persistence according to the head (RFC 9112 section 9.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Persist {
     /// Nothing: HTTP/1.1 stays open.

@@ -18,7 +18,7 @@ pub(super) use token::{is_text, is_token};
 
 use crate::asgi::http::{Framing, Refusal};
 
-/// What every response of this worker gets, unless its application says otherwise.
+/// The header fields of every response of this worker, unless its application sets them itself.
 #[derive(Debug)]
 pub struct Defaults {
     /// `server: lowmem-serve`

@@ -1,4 +1,4 @@
-//! What waits to be written, and how a body is framed.
+//! The output that waits to be written, and the framing of bodies.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -10,7 +10,7 @@ use super::file::FilePiece;
 use crate::asgi::http::Framing;
 use crate::server::buffers::{self, Buffers};
 
-/// What waits to be written to a connection, in order.
+/// The output that waits to be written to a connection, in order.
 #[derive(Debug, Default)]
 pub(in crate::server) struct Outgoing {
     /// Pieces large enough not to be copied, with what stood before each.
@@ -85,7 +85,7 @@ impl Outgoing {
         }
     }
 
-    /// Takes the buffer if there is nothing in it: whoever waits holds none.
+    /// Takes the buffer if it is empty: a waiting connection holds none.
     pub(in crate::server) fn take_idle_buffer(&mut self) -> Vec<u8> {
         if self.is_empty() {
             std::mem::take(self).tail
@@ -238,7 +238,7 @@ impl Outgoing {
         count
     }
 
-    /// The file that is to be sent next, if it is a file's turn.
+    /// The file to send next, if a file comes next.
     pub(in crate::server) fn file(&mut self) -> Option<&mut FilePiece> {
         match self.queue.front_mut() {
             Some(Queued::File(file)) => Some(file),
@@ -333,7 +333,7 @@ impl Piece<'_> {
     }
 }
 
-/// What a message adds to a body.
+/// The part of a body that a message adds.
 #[derive(Debug)]
 pub(in crate::server) enum Content<'a> {
     Piece(Piece<'a>),

@@ -6,7 +6,7 @@ const NO_TOKEN: u8 = 1;
 /// No character of a field's value or a reason phrase.
 const NO_TEXT: u8 = 2;
 
-/// What each byte is not.
+/// The classes that each byte does not belong to.
 const IS_NOT: [u8; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;
@@ -37,7 +37,8 @@ const IS_NOT: [u8; 256] = {
     table
 };
 
-/// What some byte of these is not. Without a way out of the loop, which costs more than it saves.
+/// The classes that some byte of these does not belong to. Leaving the loop early would cost more than it
+/// saves.
 fn is_not(bytes: &[u8]) -> u8 {
     bytes
         .iter()

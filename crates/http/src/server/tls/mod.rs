@@ -25,7 +25,7 @@ const FRAGMENT: usize = 16 * 1024;
 /// Plain bytes that are encrypted at once: four records in one system call.
 const MAX_SEALED: usize = 4 * FRAGMENT;
 
-/// What encrypted connections are made with.
+/// The configuration that encrypted connections are made with.
 #[derive(Debug)]
 pub(super) struct Terms {
     pub(super) identity: Identity,

@@ -1,4 +1,4 @@
-//! What is encrypted and not written yet.
+//! Encrypted bytes that are not written yet.
 
 use std::io;
 
@@ -29,7 +29,7 @@ impl Outgoing {
         mut encode: impl FnMut(&mut [u8]) -> Result<usize, E>,
     ) -> io::Result<()> {
         let end = self.buffer.len();
-        // What each record adds: its header, a nonce, the content's type and the tag.
+        // Each record adds its header, a nonce, the content's type and the tag.
         let mut room = plain + 64 * (plain / FRAGMENT + 1);
         loop {
             spare::take(&mut self.buffer);

@@ -17,7 +17,7 @@ thread_local! {
     static GATHERED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What is left of an encrypted connection without its socket.
+/// An encrypted connection without its socket.
 pub(in crate::server) struct Session {
     connection: UnbufferedServerConnection,
     /// Received, of a record that is not complete.
@@ -78,7 +78,7 @@ impl Session {
         self.connection.alpn_protocol() == Some(b"h2")
     }
 
-    /// What the handshake has settled.
+    /// The facts that the handshake has settled.
     pub(in crate::server) fn facts(&self, certificate: Arc<[u8]>) -> TlsFacts {
         let clients = self.connection.peer_certificates().unwrap_or_default();
         TlsFacts {

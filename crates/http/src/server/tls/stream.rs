@@ -14,11 +14,11 @@ pub(in crate::server) struct TlsStream {
     session: Session,
 }
 
-/// What came of a handshake.
+/// The result of a handshake.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::server) enum Shaken {
     Hands,
-    /// What the client sent is an HTTP request and no TLS.
+    /// The client has sent an HTTP request without TLS.
     PlainHttp,
 }
 

@@ -22,13 +22,13 @@ const MEMORY_LEVEL: i32 = 5;
 /// and a better match is seldom found in them.
 const LEVEL: i32 = 2;
 
-/// What clients may use, if they are not asked for less: the whole of the format.
+/// The window that clients may use, if they are not asked for less: the largest of the format.
 const RECEIVED_WINDOW_BITS: u8 = 15;
 
 /// Inflated at a time, so that a limit is noticed soon.
 const STEP: usize = 16 * 1024;
 
-/// What a flushed message ends with, and the wire leaves out.
+/// The end of a flushed message, which the wire leaves out.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
 
 thread_local! {
@@ -43,10 +43,10 @@ struct States {
     used: bool,
 }
 
-/// Called from time to time: what nobody has used since the last time is given back.
-pub(in crate::server) fn rest(nobody_left: bool) {
+/// Called from time to time: frees state that was not used since the last time.
+pub(in crate::server) fn rest(no_connection_left: bool) {
     STATES.with_borrow_mut(|states| {
-        if !states.used || nobody_left {
+        if !states.used || no_connection_left {
             states.deflate = None;
             states.inflate = None;
         }
@@ -84,7 +84,7 @@ pub(super) fn deflate(message: &[u8], window: u8) -> Option<Vec<u8>> {
     let kept = kept.filter(|deflater| deflater.window == window);
     let mut deflater = kept.unwrap_or_else(|| Deflater::new(window));
     let state = &mut deflater.state;
-    // What cannot be compressed is stored, in blocks with 5 bytes of their own each.
+    // Incompressible data is stored, in blocks with 5 bytes of their own each.
     let room = message.len() + message.len() / 64 + 64;
     let mut compressed = vec![0; room];
     let done = state.compress(message, &mut compressed, DeflateFlush::SyncFlush);
@@ -114,7 +114,7 @@ impl std::fmt::Debug for Inflater {
 }
 
 impl Inflater {
-    /// One that nobody uses.
+    /// An unused one.
     pub(super) fn take() -> Self {
         let kept = STATES.with_borrow_mut(|states| {
             states.used = true;

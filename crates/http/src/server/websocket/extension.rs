@@ -1,7 +1,7 @@
 //! Negotiating permessage-deflate (RFC 6455 section 9, RFC 7692 section 7.1).
 //!
-//! What is agreed on never lets context be taken over, in either direction, so that a connection
-//! between two messages holds no compression state; and what is sent needs a window of 4 KiB at
+//! The agreed parameters never allow context takeover, in either direction, so that a connection
+//! between two messages holds no compression state; and sent messages need a window of 4 KiB at
 //! most to inflate.
 
 use std::fmt;
@@ -9,7 +9,7 @@ use std::fmt;
 use super::deflate::SENT_WINDOW_BITS;
 use crate::server::response::is_token;
 
-/// What both sides keep to.
+/// The parameters that both sides have agreed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Agreement {
     /// The window of what is sent, in bits.

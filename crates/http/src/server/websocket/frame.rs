@@ -8,7 +8,7 @@ pub(super) const MAX_HEAD: usize = 14;
 /// The longest payload of a control frame (section 5.5).
 const MAX_CONTROL: usize = 125;
 
-/// What a frame is (section 11.8).
+/// The kind of a frame (section 11.8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Opcode {
     Continuation,
@@ -198,7 +198,7 @@ pub(super) fn close(close: &Close) -> Vec<u8> {
     control(Opcode::Close, &payload)
 }
 
-/// What a client's close frame says (section 5.5.1).
+/// The code and the reason of a client's close frame (section 5.5.1).
 pub(super) fn read_close(payload: &[u8]) -> Result<Close, Violation> {
     let (code, reason) = match payload {
         [] => return Ok(Close::code(Close::NO_CODE)),

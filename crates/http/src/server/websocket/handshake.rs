@@ -9,10 +9,10 @@ use crate::asgi::http::Version;
 use crate::server::head::{BodyLength, RequestHead};
 use crate::server::response::is_token;
 
-/// What a server adds to the key before it hashes it (section 1.3).
+/// The text that a server adds to the key before it hashes it (section 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// What a client offers.
+/// The offer of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handshake {
     /// The proof that its handshake was understood: `sec-websocket-accept`. HTTP/2 has none.
@@ -23,7 +23,7 @@ pub struct Handshake {
     pub(super) deflate: Option<Agreement>,
 }
 
-/// What a request that asks for another protocol comes to.
+/// The result of a request for another protocol.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Asked {
     /// A WebSocket.

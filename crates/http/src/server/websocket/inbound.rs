@@ -23,7 +23,7 @@ impl Data {
     }
 }
 
-/// What a client has said.
+/// A whole message or control frame of a client.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Event {
     Message(Data),
@@ -32,7 +32,7 @@ pub(super) enum Event {
     Close(Close),
 }
 
-/// What of the protocol has arrived and is not whole.
+/// The incomplete part of the protocol that has arrived.
 #[derive(Debug)]
 pub(super) struct Inbound {
     /// The longest message in bytes, after it is inflated.

@@ -17,7 +17,7 @@ pub(super) struct Keepalive {
     ping: u32,
 }
 
-/// What to do when it is time.
+/// The action that is due.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Due {
     /// Nothing yet.
@@ -64,13 +64,13 @@ impl Keepalive {
                 self.deadline = now + timeout;
                 self.is_asked = true;
             }
-            // Without a limit the next ping's time is all there is to wait for.
+            // Without a limit only the next ping is waited for.
             None => self.heard(now),
         }
         Due::Ping(self.ping.to_be_bytes())
     }
 
-    /// The client has said something, or cannot be heard because nobody reads: it is not silent.
+    /// The client has sent something, or may have while the application does not read: it is not silent.
     pub(super) fn heard(&mut self, now: Instant) {
         self.deadline = now + self.settings.ping_interval.unwrap_or_default();
         self.is_asked = false;

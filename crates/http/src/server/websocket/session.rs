@@ -36,7 +36,7 @@ pub(in crate::server) struct Session {
     buffers: Rc<Buffers>,
     conversation: Arc<Conversation>,
     inbound: Inbound,
-    /// What has been read and could not be used yet; empty while the connection is idle.
+    /// Bytes that have been read and could not be used yet; empty while the connection is idle.
     input: Vec<u8>,
     /// Bytes of `input` already used.
     used: usize,
@@ -165,7 +165,7 @@ impl Session {
         };
         let now = Instant::now();
         if keepalive.is_asked() && !(view.room && self.out.len() < WRITE_HIGH_WATER) {
-            // Nobody reads: its pong may well be there.
+            // The application does not read: a pong may have arrived unseen.
             keepalive.heard(now);
         }
         match keepalive.due(now) {

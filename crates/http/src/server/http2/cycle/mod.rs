@@ -64,13 +64,13 @@ enum Stage {
 pub(super) struct Accepted {
     pub(super) stream: u32,
     pub(super) conversation: Option<Arc<Conversation>>,
-    /// What came before it was accepted.
+    /// Bytes that came before it was accepted.
     pub(super) early: Vec<u8>,
     /// More may come.
     pub(super) open: bool,
 }
 
-/// What came of a turn.
+/// The result of driving a cycle once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
     /// Nothing could be moved.
@@ -169,7 +169,7 @@ impl<A: Application> Cycle<A> {
         }
         if self.stage == Stage::Abandoned {
             let runs = self.runs && !view.finished;
-            // A handshake that has been refused is nobody's business any more.
+            // The application of a refused handshake is not waited for.
             if runs && !(self.conversation.is_some() && view.complete) {
                 return Turn::Idle;
             }
@@ -259,7 +259,7 @@ impl<A: Application> Cycle<A> {
         }
     }
 
-    /// What a WebSocket needs that has been accepted. What came before counts as taken.
+    /// The parts that an accepted WebSocket needs. Bytes that came before count as taken.
     pub(super) fn take_opening(&mut self, protocol: &mut Protocol) -> Accepted {
         protocol.release(self.stream, std::mem::take(&mut self.incoming.held));
         Accepted {

@@ -16,11 +16,11 @@ pub(super) struct Incoming {
     pub(super) allowed: u64,
     /// Bytes that the client has not been granted again.
     pub(super) held: usize,
-    /// More is to come.
+    /// More of the body is expected.
     pub(super) open: bool,
     /// Nothing has come since then, though it is waited for.
     pub(super) starved_since: Option<Instant>,
-    /// What came before a WebSocket was accepted.
+    /// Bytes that came before a WebSocket was accepted.
     pub(super) early: Vec<u8>,
 }
 

@@ -32,16 +32,16 @@ impl From<Refused> for Bad {
 #[derive(Debug)]
 pub(super) struct Asked<'a> {
     pub(super) head: RequestHead<'a>,
-    /// What its body has, if it was announced.
+    /// The length of its body, if it was announced.
     pub(super) length: Option<u64>,
-    /// The protocol that the stream is to carry (RFC 8441 section 4).
+    /// The protocol that the stream should carry (RFC 8441 section 4).
     pub(super) protocol: Option<&'a [u8]>,
 }
 
 /// Hands the head to `then` while it is borrowed.
 ///
-/// What a request over HTTP/1.1 could not be is refused, so that an application sees the same
-/// whatever its clients speak.
+/// A request that could not be made over HTTP/1.1 is refused, so that an application sees the same
+/// with either version.
 pub(super) fn read<R>(
     fields: &FieldList,
     limits: HeadLimits,
@@ -237,7 +237,7 @@ impl<'a> Control<'a> {
     }
 }
 
-/// What the fields say that concerns the server itself.
+/// The fields that concern the server itself.
 #[derive(Debug, Default)]
 struct Regular<'a> {
     host: Option<&'a [u8]>,

@@ -6,7 +6,7 @@ use super::{Event, Protocol, Reading, Violation, frame_size_error, protocol_erro
 /// The rest of a DATA frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Data {
-    /// The stream, if anybody is interested in it.
+    /// The stream, if it still reads.
     stream: Option<u32>,
     left: usize,
     padding: usize,

@@ -11,8 +11,8 @@ use crate::server::hpack::FieldList;
 const FRAMES: usize = 16;
 const BYTES_A_FRAME: usize = 1024;
 
-/// What a head's block may have beyond the fields that are allowed, so that a head which is only
-/// somewhat too large can be answered.
+/// The number of bytes that a head's block may have beyond the fields that are allowed, so that a head which
+/// is only somewhat too large can be answered.
 const TOLERANCE: usize = 64 * 1024;
 
 /// A block of fields that goes on in CONTINUATION frames.

@@ -1,4 +1,4 @@
-//! HTTP/2's frames as a protocol value: bytes in, events out, and what is to be written (RFC 9113).
+//! HTTP/2's frames as a protocol value: bytes in, events out, and the bytes to write (RFC 9113).
 //!
 //! It does no I/O and knows neither requests nor responses, only their blocks of fields. What a
 //! client can make it hold is bounded: open streams by the limit that it is told, the fields of a
@@ -26,17 +26,17 @@ use wire::Wire;
 pub(super) use frame::Code;
 pub(super) use wire::MAX_SLICES;
 
-/// What a client begins with (section 3.4).
+/// The first bytes of a client (section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What a client may send of one request's body before its application has taken any: 256 KiB is
+/// The part of one request's body that a client may send before its application has taken any: 256 KiB is
 /// 5 MB/s at a round trip of 50 ms. RFC 9113 begins with 64 KiB, Granian has 1 MiB.
 const STREAM_WINDOW: u32 = 256 * 1024;
 
 /// The same for all requests of a connection: what one client can make a worker hold.
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
-/// What windows begin with (section 6.9.2).
+/// The initial size of windows (section 6.9.2).
 const FIRST_WINDOW: u32 = 65_535;
 
 /// So many frames that bring nothing are taken before [`Protocol::calm_down`]: PING, SETTINGS,
@@ -50,7 +50,7 @@ pub(super) enum Role {
     Server,
 }
 
-/// What a connection allows.
+/// The limits of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
     /// Streams that are open at once.
@@ -61,10 +61,10 @@ pub(super) struct Terms {
     pub(super) connect: bool,
 }
 
-/// What has come.
+/// The event that the read bytes make.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Event<'a> {
-    /// Nothing that concerns anybody else.
+    /// Nothing that concerns the session.
     None,
     /// A stream was opened; its fields are in the list.
     Request {
@@ -95,7 +95,7 @@ pub(super) struct Violation {
     pub(super) why: &'static str,
 }
 
-/// What is read next.
+/// The part that is read next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reading {
     /// The preface.
@@ -121,7 +121,7 @@ pub(super) struct Protocol {
     /// Bytes of DATA that the client takes on all streams.
     to_send: i64,
     receiving: Window,
-    /// What the client's windows begin with.
+    /// The initial size of the client's windows.
     initial_window: u32,
     patience: u32,
     /// A block of fields has been sent.
@@ -224,7 +224,7 @@ impl Protocol {
         Ok(Some((HEAD + head.length, event)))
     }
 
-    /// What holds for every frame.
+    /// The checks for every frame.
     fn check(&self, head: &Head) -> Result<(), Violation> {
         if head.length > MAX_PAYLOAD {
             return Err(Violation {

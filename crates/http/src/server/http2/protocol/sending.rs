@@ -1,4 +1,4 @@
-//! What is sent: fields, DATA, windows, resets and the end.
+//! Sending: fields, DATA, windows, resets and the end.
 
 use bytes::Bytes;
 
@@ -6,10 +6,10 @@ use super::frame::{self, MAX_PAYLOAD};
 use super::{CONNECTION_WINDOW, Code, FIRST_WINDOW, Protocol, Role, STREAM_WINDOW, Violation};
 use crate::server::hpack::encode;
 
-/// What the PING carries that follows the first GOAWAY.
+/// The data of the PING that follows the first GOAWAY.
 pub(super) const QUESTION: &[u8; 8] = b"all seen";
 
-/// What a refused request costs of the patience: it has taken more than a small frame does.
+/// The cost of a refused request to the abuse budget: it takes more work than a small frame.
 const REFUSAL: u32 = 10;
 
 /// Output beyond which no DATA is added: it is written in few system calls, and the streams take turns.

@@ -19,12 +19,12 @@ pub(super) struct Stream {
     pub(super) receiving: Window,
 }
 
-/// What a peer may send, and what it may send again.
+/// The flow-control window of a peer: the bytes that it may send, and those that can be granted again.
 #[derive(Debug)]
 pub(super) struct Window {
     size: u32,
     left: u32,
-    /// What has been used up and not been granted again.
+    /// Bytes that have been used up and not been granted again.
     used: u32,
 }
 
@@ -61,7 +61,7 @@ impl Window {
     }
 }
 
-/// What a stream that is not open is.
+/// The state of a stream that is not open.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Absent {
     /// It has not been opened yet.
@@ -136,7 +136,7 @@ impl Streams {
         self.resets += 1;
     }
 
-    /// What a stream is that is not open.
+    /// The state of a stream that is not open.
     pub(super) fn absent(&self, id: u32) -> Absent {
         if id > self.last || id.is_multiple_of(2) {
             return Absent::Idle;

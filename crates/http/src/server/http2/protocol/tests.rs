@@ -44,7 +44,7 @@ fn begun() -> Protocol {
     protocol
 }
 
-/// What an event was, without what it carried.
+/// The kind of an event, without its data.
 #[derive(Debug, PartialEq, Eq)]
 enum Came {
     Request(u32),

@@ -1,4 +1,4 @@
-//! What waits to be written to a connection.
+//! The frames that wait to be written to a connection.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;

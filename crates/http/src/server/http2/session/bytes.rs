@@ -1,4 +1,4 @@
-//! What is read is taken frame by frame; what was made of it is written.
+//! Reading frame by frame, and writing the frames that answer.
 
 use std::cell::RefCell;
 use std::io::IoSlice;
@@ -14,7 +14,7 @@ use crate::server::http2::protocol::MAX_SLICES;
 /// Answers that wait to be written beyond which nothing is read: a client that asks has to listen.
 const UNWRITTEN: usize = 128 * 1024;
 
-/// What a client has worn our patience with is forgotten after this time.
+/// The abuse budget of a client is whole again after this time.
 const CALM: Duration = Duration::from_secs(1);
 
 /// The least room that is worth reading into.

@@ -34,7 +34,7 @@ pub(super) struct Session<A: Application> {
     /// Until the connection has been idle for a while.
     pub(super) application: Option<A::Connection>,
     pub(super) protocol: Protocol,
-    /// What has been read and not taken; empty while the connection is idle.
+    /// Bytes that have been read and not taken; empty while the connection is idle.
     input: Vec<u8>,
     /// There may be whole frames in it.
     is_unread: bool,
@@ -42,7 +42,7 @@ pub(super) struct Session<A: Application> {
     pub(super) cycles: Vec<Cycle<A>>,
     /// Which of them is driven first.
     next_cycle: usize,
-    /// What their responses have unsent together.
+    /// The unsent bytes of all their responses.
     pub(super) unsent: Arc<Unsent>,
     /// Some of them wait to be started.
     pub(super) some_wait: bool,
@@ -60,7 +60,7 @@ pub(super) struct Session<A: Application> {
     courtesy: Courtesy,
 }
 
-/// What a connection that is alone with its requests does for the others (`server/turn.rs`).
+/// The next step of a connection that takes turns with the others (`server/turn.rs`).
 pub(super) enum Step<'a> {
     /// Waits for its turn before it calls an application.
     Wait,
@@ -73,7 +73,7 @@ pub(super) enum Step<'a> {
 /// Where it is in its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Courtesy {
-    /// It has waited for nobody.
+    /// It has not waited for others.
     None,
     /// It has waited, and is called.
     Called,
@@ -89,7 +89,7 @@ enum Stage {
     Draining,
     /// The client has been told to send no more requests. Those on their way are taken.
     Leaving(Farewell),
-    /// The connection ends with what is to be written.
+    /// The connection ends once the pending bytes are written.
     Ending,
 }
 
@@ -104,7 +104,7 @@ enum Farewell {
     Heard,
 }
 
-/// What came of reading, driving and writing.
+/// The result of reading, driving and writing.
 enum Turned<'a> {
     /// Something was done.
     Moved,
@@ -152,7 +152,7 @@ impl<A: Application> Session<A> {
         }
     }
 
-    /// What is left when everything else has ended.
+    /// The stream, when all else has ended.
     pub(super) fn into_stream(mut self) -> Stream {
         for cycle in &mut self.cycles {
             cycle.abandon(&mut self.protocol);
@@ -170,7 +170,7 @@ impl<A: Application> Session<A> {
         if self.entry.is_cut() {
             if self.entry.is_evicted() {
                 self.protocol.go_away(Code::NoError);
-                // What the socket does not take is lost with it.
+                // Bytes that the socket does not take are lost with it.
                 let _ = self.poll_write(cx);
             }
             return Poll::Ready(Step::End);

@@ -1,4 +1,4 @@
-//! What has come is for one of the streams; each of them has its turns.
+//! Passing events to their streams, and driving each stream.
 
 use std::rc::Rc;
 use std::task::Context;

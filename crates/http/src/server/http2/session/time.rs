@@ -1,4 +1,4 @@
-//! What a connection does about time: idleness, a drain, the steps of its end.
+//! A connection's deadlines: idleness, a drain, the steps of its end.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(25);
 /// while it waits for a response does not answer.
 const ROUND_TRIP: Duration = Duration::from_secs(1);
 
-/// What follows when nothing can be moved.
+/// The next step when nothing can be moved.
 pub(super) enum Next {
     /// Waiting.
     Nothing,
@@ -35,7 +35,7 @@ pub(super) enum Next {
 }
 
 impl<A: Application> Session<A> {
-    /// What there is to do when nothing can be moved.
+    /// Returns the next step when nothing can be moved.
     pub(super) fn look_at_the_time(&mut self) -> Next {
         self.note_idleness();
         if self.entry.is_expired() && self.time_out_requests() {

@@ -175,7 +175,7 @@ impl Conversation {
         Ok(())
     }
 
-    /// Ready when little enough is unsent for the next `send()`, or nobody reads it any more.
+    /// Ready when little enough is unsent for the next `send()`, or the client no longer reads it.
     pub fn poll_sent(&self, waker: &Waker) -> Poll<()> {
         let mut state = self.lock();
         if state.has_room_to_send() {
@@ -197,7 +197,7 @@ impl Conversation {
         self.told_end.load(Ordering::Relaxed)
     }
 
-    /// What `receive()` brings, if it is there.
+    /// The next message of `receive()`, if it is there.
     pub fn poll_receive(&self, waker: Option<&Waker>) -> Poll<Received> {
         let mut state = self.lock();
         if !state.connected {

@@ -10,7 +10,7 @@ use crate::asgi::websocket::{Close, Session};
 use crate::server::connections::Unanswered;
 use crate::server::response::{Outgoing, Piece};
 
-/// What the connection finds when it looks.
+/// The connection's view of the conversation.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::server::websocket) struct View {
     pub(in crate::server::websocket) link: Link,
@@ -19,7 +19,7 @@ pub(in crate::server::websocket) struct View {
 }
 
 impl Conversation {
-    /// Moves what is to be written to `out` and says how things stand; wakes `waker` at the next
+    /// Moves pending output to `out` and returns the state of the conversation; wakes `waker` at the next
     /// change.
     pub(in crate::server::websocket) fn look(&self, out: &mut Outgoing, waker: &Waker) -> View {
         let mut state = self.lock();

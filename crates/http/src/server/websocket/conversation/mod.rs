@@ -1,6 +1,6 @@
 //! One WebSocket, between its connection and the application.
 //!
-//! What `exchange/mod.rs` says of threads and wakers holds here, too: both halves run on the worker's
+//! The rules of `exchange/mod.rs` for threads and wakers hold here, too: both halves run on the worker's
 //! thread, Python may drop its half on any, the state is behind a mutex that is never contended and
 //! never held while a waker is called.
 //!
@@ -25,7 +25,7 @@ pub use application::Acceptance;
 pub(super) use connection::View;
 pub(super) use state::{Link, WRITE_HIGH_WATER};
 
-/// What `receive()` brings.
+/// The next message of `receive()`.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Received {
     /// `websocket.connect`
@@ -53,12 +53,12 @@ impl From<Refusal> for Refused {
     }
 }
 
-/// What is needed until the handshake is answered.
+/// The parts that are needed until the handshake is answered.
 #[derive(Debug)]
 pub struct Opening {
     /// Writes the answer.
     pub exchange: Arc<Exchange>,
-    /// What the client offers.
+    /// The client's offer.
     pub handshake: Handshake,
 }
 

@@ -1,4 +1,4 @@
-//! What both halves share.
+//! The state that both halves share.
 
 use std::collections::VecDeque;
 use std::task::Waker;
@@ -28,12 +28,12 @@ pub(super) struct State {
     pub(super) opening: Option<Box<Opening>>,
     /// `websocket.connect` was received.
     pub(super) connected: bool,
-    /// What of the closing handshake is done.
+    /// The progress of the closing handshake.
     pub(super) link: Link,
     /// Messages that the application has not received, and their bytes.
     pub(super) inbox: VecDeque<Data>,
     pub(super) unread: usize,
-    /// What `websocket.disconnect` will say.
+    /// The content of `websocket.disconnect`.
     pub(super) end: Option<Box<Close>>,
     /// Frames that the connection has not taken yet.
     pub(super) out: Outgoing,
@@ -109,7 +109,7 @@ impl State {
         }
     }
 
-    /// The first end is the one that the application is told. Gives back who waits for it.
+    /// Sets the end, unless there is one: the application gets the first. Returns the tasks to wake.
     pub(super) fn end_with(&mut self, close: Close) -> Receivers {
         self.end.get_or_insert_with(|| Box::new(close));
         std::mem::take(&mut self.receivers)
@@ -121,7 +121,7 @@ impl State {
             || self.unread < READ_HIGH_WATER && self.inbox.len() < MAX_QUEUED
     }
 
-    /// Whether `send()` may go on: little is unsent, or nobody reads it any more.
+    /// Whether `send()` may go on: little is unsent, or the client no longer reads it.
     pub(super) fn has_room_to_send(&self) -> bool {
         self.link != Link::Open || self.taken + self.out.len() <= WRITE_HIGH_WATER
     }

@@ -1,10 +1,10 @@
-//! Whoever waits for the other half.
+//! The wakers of tasks that wait for the other half.
 
 use std::task::Waker;
 
 use crate::server::exchange::wake;
 
-/// Whoever waits for a message: one as a rule, and then nothing is allocated for it.
+/// The wakers of tasks that wait for a message: usually one, and then nothing is allocated for it.
 #[derive(Debug, Default)]
 pub(super) struct Receivers {
     last: Option<Waker>,
@@ -37,7 +37,7 @@ impl IntoIterator for Receivers {
     }
 }
 
-/// Whoever is to be woken once the state is let go.
+/// The wakers that must be woken once the state is unlocked.
 #[must_use]
 pub(super) struct Wakers {
     pub(super) receivers: Receivers,
