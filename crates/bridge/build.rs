@@ -1,4 +1,4 @@
-//! Has the linker put together what serving takes (`serving.ld` says why).
+//! Lets the linker place the functions for serving together (`serving.ld` says why).
 
 use std::env;
 use std::path::Path;

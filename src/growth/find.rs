@@ -27,7 +27,7 @@ pub enum NotFound {
     /// It is there, but it, and those below it, have no socket.
     Disabled(String),
     /// No worker at all.
-    Nobody,
+    NoWorker,
 }
 
 /// The workers that can be asked, of those that are meant; without a target all of them.
@@ -38,7 +38,7 @@ pub fn workers(target: Option<&Target>) -> Result<Vec<u32>, NotFound> {
     let sockets = fs::read_to_string("/proc/net/unix").unwrap_or_default();
     let enabled = enabled_in(&sockets);
     let (meant, what) = match target {
-        None if enabled.is_empty() => return Err(NotFound::Nobody),
+        None if enabled.is_empty() => return Err(NotFound::NoWorker),
         None => return Ok(enabled.into_iter().collect()),
         Some(Target::Process(pid)) if !is_alive(*pid) => return Err(NotFound::Process(*pid)),
         Some(Target::Process(pid)) => (descendants(*pid), format!("Process {pid}")),
@@ -173,7 +173,7 @@ impl fmt::Display for NotFound {
                 f,
                 "{what} cannot be asked: no worker of it was started with --growth; {advice}"
             ),
-            Self::Nobody => write!(f, "no worker on this machine can be asked; {advice}"),
+            Self::NoWorker => write!(f, "no worker on this machine can be asked; {advice}"),
         }
     }
 }

@@ -22,7 +22,7 @@ pub struct Limits {
 /// One comparison, in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Verdict {
-    /// With what it was compared.
+    /// The limit that it was compared with.
     pub limit_from: Limit,
     /// The figure that was compared.
     pub figure: Figure,

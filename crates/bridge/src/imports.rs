@@ -32,8 +32,8 @@ pub fn measured<T>(
     Ok(imported)
 }
 
-/// Has this thread watched, which runs code of the application, if that is measured: before 3.12 the
-/// interpreter watches each thread for itself.
+/// Watches this thread, which runs code of the application, if imports are measured: before 3.12 the
+/// interpreter watches each thread separately.
 pub fn watch_thread(py: Python<'_>) {
     if let Some(probe) = PROBE.get(py)
         && let Err(error) = probe.call_method0(py, "watch_thread")

@@ -41,7 +41,7 @@ struct Soon;
 
 #[pymethods]
 impl Soon {
-    /// Has them replaced before the main thread's next statements.
+    /// Replaces them before the main thread's next statements.
     fn __getitem__(&self, _key: &Bound<'_, PyAny>) -> i32 {
         // SAFETY: a function of the expected type, without an argument.
         unsafe { ffi::Py_AddPendingCall(Some(heal), std::ptr::null_mut()) }
@@ -63,13 +63,13 @@ extern "C" fn heal(_: *mut c_void) -> c_int {
     0
 }
 
-/// Has keys made plain before the worker waits.
+/// Makes keys plain before the worker waits.
 #[pyfunction]
 fn tidy_later() {
     UNTIDY.store(true, Ordering::Relaxed);
 }
 
-/// Has an exception say which imports of the module that raised it wait still.
+/// Adds a note to an exception that names waiting imports of the module that raised it.
 pub fn note(py: Python<'_>, error: &PyErr) {
     let modules = py.import("sys").and_then(|sys| sys.getattr("modules"));
     let names =

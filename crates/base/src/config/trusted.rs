@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// A list of addresses, networks and names, or all peers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trusted {
-    everybody: bool,
+    all: bool,
     networks: Vec<Network>,
     /// Entries that are no addresses: `unix:`, or an obfuscated name of a proxy.
     names: Vec<String>,
@@ -29,7 +29,7 @@ impl Trusted {
         let mut trusted = Self::default();
         for entry in text.split(',').map(str::trim).filter(|e| !e.is_empty()) {
             match (entry, entry.parse(), entry.split_once('/')) {
-                ("*", ..) => trusted.everybody = true,
+                ("*", ..) => trusted.all = true,
                 (_, Ok(address), _) => trusted.networks.push(Network::one(address)),
                 (_, _, Some((address, bits))) => {
                     let network = Network::parse(address, bits);
@@ -44,8 +44,8 @@ impl Trusted {
 
     /// `*`
     #[must_use]
-    pub fn is_everybody(&self) -> bool {
-        self.everybody
+    pub fn trusts_all(&self) -> bool {
+        self.all
     }
 
     /// Whether an address is on the list.
@@ -53,13 +53,13 @@ impl Trusted {
     pub fn has_address(&self, address: IpAddr) -> bool {
         // A socket for both families shows IPv4 as ::ffff:127.0.0.1.
         let address = address.to_canonical();
-        self.everybody || self.networks.iter().any(|network| network.has(address))
+        self.all || self.networks.iter().any(|network| network.has(address))
     }
 
     /// Whether a name that is no address is on the list.
     #[must_use]
     pub fn has_name(&self, name: &str) -> bool {
-        self.everybody || self.names.iter().any(|own| own == name)
+        self.all || self.names.iter().any(|own| own == name)
     }
 
     /// Whether peers that come through a Unix socket are: `unix:`, as nginx writes it, or `*`.

@@ -88,7 +88,7 @@ pub struct WorkerConfig {
     pub http2_max_streams: u32,
     /// Serve TLS.
     pub tls: Option<Tls>,
-    /// Whose imports wait for their first use: the words of `--lazy-imports`, none for `off`.
+    /// The packages whose imports wait for their first use: the words of `--lazy-imports`, none for `off`.
     pub lazy_imports: Vec<String>,
     /// Requests that a worker makes to itself before it is ready.
     pub warm_up: Vec<String>,
@@ -205,12 +205,12 @@ pub struct LimitSettings {
     pub connections: Option<usize>,
 }
 
-/// Which proxies are believed, and what.
+/// The trusted proxies, and the statements that are read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProxySettings {
-    /// Whose word counts.
+    /// The trusted peers.
     pub trusted: Trusted,
-    /// The header fields that tell of the client; none are read without it.
+    /// The header fields that describe the client; none are read without it.
     pub field: Option<ForwardedField>,
     /// Connections of trusted peers begin with the PROXY protocol.
     pub protocol: bool,

@@ -62,7 +62,7 @@ pub fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 impl WorkerEnd {
-    /// Takes over the inherited descriptor, which no process that the worker starts shall inherit.
+    /// Takes over the inherited descriptor, which no process that the worker starts should inherit.
     pub fn adopt(socket: OwnedFd) -> io::Result<Self> {
         fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
         Ok(Self::over(socket))

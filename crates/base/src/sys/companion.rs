@@ -69,7 +69,7 @@ impl Companion {
         let _ = self.write_all(message);
     }
 
-    /// Has its starter killed if it has not ended by now.
+    /// Kills its starter if it has not ended by now.
     fn reap_starter(&mut self) {
         let Some(mut starter) = self.starter.take() else {
             return;

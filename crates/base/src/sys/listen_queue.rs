@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_that_nobody_accepts_waits() {
+    fn a_connection_that_is_not_accepted_waits() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let connected = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         if let Some((waiting, most)) = of(&listener) {

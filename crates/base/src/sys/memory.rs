@@ -67,7 +67,7 @@ fn free() -> u64 {
     0
 }
 
-/// Has all threads allocate from one heap.
+/// Makes all threads allocate from one heap.
 ///
 /// The C library gives each thread one of its own, so that none waits for another; under CPython's
 /// lock they take turns anyway, and each heap keeps what its busiest moment left free.

@@ -47,7 +47,7 @@ impl fmt::Display for Ending {
     }
 }
 
-/// Has a child asked to stop (SIGTERM) when this process ends, however it ends.
+/// Lets the kernel ask a child to stop (SIGTERM) when this process ends, however it ends.
 pub fn end_with_parent(command: &mut Command) {
     let parent = getpid();
     // SAFETY: between fork and exec it makes two system calls and nothing that locks or allocates.
@@ -156,7 +156,7 @@ pub fn stacks_signal() -> i32 {
     libc::SIGRTMAX() - 3
 }
 
-/// Has a child that has not been collected write the stacks of its threads.
+/// Makes a child that has not been collected write the stacks of its threads.
 pub fn ask_for_stacks(pid: Pid) {
     // SAFETY: no preconditions; the child is not reaped yet, so the pid is still its own.
     unsafe { libc::kill(pid.as_raw_nonzero().get(), stacks_signal()) };

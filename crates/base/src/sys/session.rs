@@ -139,7 +139,7 @@ mod tests {
 
     #[expect(
         clippy::disallowed_methods,
-        reason = "the kernel tells nobody of a session's processes"
+        reason = "the kernel has no notification of a session's processes"
     )]
     fn until<T>(mut seen: impl FnMut() -> Option<T>) -> T {
         let end = Instant::now() + Duration::from_secs(10);

@@ -58,7 +58,7 @@ pub fn take_back() -> io::Result<()> {
     Ok(())
 }
 
-/// Has the handler that was displaced, or that is in our place now, handle the signal.
+/// Lets the handler that was displaced, or that is in our place now, handle the signal.
 pub fn pass_on(number: i32) -> io::Result<()> {
     let at = NUMBERS.iter().position(|own| *own == number);
     let kept = at.and_then(|at| displaced()[at]);

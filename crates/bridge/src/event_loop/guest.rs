@@ -44,7 +44,7 @@ pub fn attach(event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(())
 }
 
-/// Has the runtime turned for its timers while `has_timers` says that there are any.
+/// Turns the runtime for its timers while `has_timers` says that there are any.
 pub fn tick_while(has_timers: Rc<dyn Fn() -> bool>) {
     HAS_TIMERS.set(Some(has_timers));
 }

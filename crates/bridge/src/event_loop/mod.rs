@@ -295,7 +295,7 @@ pub fn leave_task(py: Python<'_>, task: &Bound<'_, PyAny>) -> PyResult<()> {
         .map(drop)
 }
 
-/// Has the loop look at its timers: Python code ran outside of its own turns.
+/// Makes the loop look at its timers: Python code ran outside of its own turns.
 ///
 /// # Errors
 /// The exception that Python raised.

@@ -152,7 +152,7 @@ impl Native {
         driver::start(event_loop)
     }
 
-    /// Has the driver look at the timers, if Python code that just ran outside of it set one.
+    /// Makes the driver look at the timers, if Python code that just ran outside of it set one.
     pub fn nudge(&self, py: Python<'_>) -> PyResult<()> {
         let scheduled = self
             .event_loop(py)?

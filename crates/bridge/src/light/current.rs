@@ -8,14 +8,14 @@ use super::{Light, Outcome};
 use crate::done::Done;
 
 thread_local! {
-    static CURRENT: RefCell<Current> = const { RefCell::new(Current::Nobody) };
+    static CURRENT: RefCell<Current> = const { RefCell::new(Current::None) };
 }
 
-/// Whose step it is.
+/// The coroutine whose step is running.
 #[derive(Default)]
 enum Current {
     #[default]
-    Nobody,
+    None,
     First(First),
     Task(Py<Light>),
 }
@@ -69,7 +69,7 @@ impl Stepped {
                 Light::stepped(&first.into_task(py)?.into_bound(py), yielded)
             }
             (Current::Task(light), outcome) => Light::stepped(&light.into_bound(py), outcome),
-            (Current::Nobody, _) => Ok(()),
+            (Current::None, _) => Ok(()),
         }
     }
 }
@@ -94,7 +94,7 @@ pub fn during<R>(light: &Bound<'_, Light>, step: impl FnOnce() -> R) -> R {
 /// No memory.
 pub fn task(py: Python<'_>) -> PyResult<Option<Py<Light>>> {
     let light = match CURRENT.take() {
-        Current::Nobody => return Ok(None),
+        Current::None => return Ok(None),
         Current::First(first) => first.into_task(py)?,
         Current::Task(light) => light,
     };

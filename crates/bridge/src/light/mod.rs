@@ -4,7 +4,7 @@
 //! awaitables, which wake a [`Light`] task directly. The import of asyncio is noticed
 //! (`event_loop/watch.rs`), also in the middle of a step. Then the running coroutine
 //! becomes an `asyncio.Task` on the spot: the task's coroutine is the light task itself, which first
-//! tells what the interrupted step came to and then passes everything on. Light tasks that wait
+//! returns the outcome of the interrupted step and then passes everything on. Light tasks that wait
 //! become real ones when they are woken. A coroutine that ends in its first step, as most do, never
 //! was a task ([`current`]).
 
@@ -131,7 +131,7 @@ impl Light {
             // `yield None` asks for another turn, as asyncio has it.
             Outcome::Yielded(token) if token.is_none(py) => wake(slf.clone().unbind()),
             Outcome::Yielded(token) => {
-                let text = format!("the application yielded {}, which nobody can await", token);
+                let text = format!("the application yielded {}, which cannot be awaited", token);
                 this.close_quietly(py);
                 this.end(py, Err(PyRuntimeError::new_err(text)));
             }

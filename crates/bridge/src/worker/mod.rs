@@ -198,7 +198,7 @@ fn import(py: Python<'_>, config: &WorkerConfig) -> PyResult<Result<Loaded, i32>
     Ok(loaded.map_err(|error| error.report(py)))
 }
 
-/// Has the imports wait that are to; or the exit code, after the reason has been logged.
+/// Makes the chosen imports lazy; or the exit code, after the reason has been logged.
 fn make_lazy(py: Python<'_>, config: &WorkerConfig) -> Result<(), i32> {
     lazy_imports::install(py, config).map_err(|error| {
         report::exception(py, "Cannot make imports lazy", &error);

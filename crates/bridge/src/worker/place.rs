@@ -12,9 +12,9 @@ use lowmem_base::sys::shared_page::SharedPage;
 /// Where the application reads its worker's number.
 const SLOT: &str = "LOWMEM_WORKER_SLOT";
 
-/// Has the stacks of all threads written to stderr when the supervisor sends its signal, by a handler in
-/// C that runs though Python does not come round.
-fn tell_stacks(py: Python<'_>) -> PyResult<()> {
+/// Lets a signal of the supervisor write the stacks of all threads to stderr. The handler is in C, and runs
+/// even if Python does not.
+fn write_stacks_on_signal(py: Python<'_>) -> PyResult<()> {
     const STDERR: i32 = 2;
     let arguments = (process::stacks_signal(), STDERR);
     let handler = py.import("faulthandler")?;
@@ -31,7 +31,7 @@ pub(super) fn take(
     let environment = py.import("os")?.getattr("environ")?;
     environment.set_item(SLOT, config.slot.to_string())?;
     if config.tells_stacks {
-        tell_stacks(py)?;
+        write_stacks_on_signal(py)?;
     }
     if !config.counts {
         return Ok(());

@@ -207,11 +207,11 @@ async fn serve(
         return CANNOT_SERVE;
     }
     if config.tells_imports == TellsImports::WhenReady {
-        tell_of_imports(&config, &control);
+        report_imports(&config, &control);
     }
     tasks::spawn(forget_start());
     let control = Rc::new(control);
-    tasks::spawn(tell_of_quota(Rc::clone(&server), Rc::clone(&control)));
+    tasks::spawn(report_quota(Rc::clone(&server), Rc::clone(&control)));
     let idleness = Rc::new(Idleness::new(Rc::clone(&server), Rc::clone(&control)));
     if let Some(time) = config.sleep_after {
         tasks::spawn(report_idleness(Rc::clone(&idleness), time));
@@ -232,7 +232,7 @@ async fn serve(
         }
     };
     let ends_lifespan = drain::run(&server, &control, stop).await;
-    tell_of_the_end(&server, &control);
+    report_end(&server, &control);
     let mut end = pin!(end(lifespan.filter(|_| ends_lifespan)));
     let mut leave = pin!(control.leave());
     poll_fn(|cx| match leave.as_mut().poll(cx) {
@@ -261,7 +261,7 @@ fn attend(server: &Rc<Server<Hosted>>) {
 }
 
 /// Writes the last log lines and sends the account. Errors are ignored: the supervisor may be gone by now.
-fn tell_of_the_end(server: &Server<Hosted>, control: &Control) {
+fn report_end(server: &Server<Hosted>, control: &Control) {
     server.flush_logs();
     let _ = control.send(&FromWorker::Served(Account {
         requests: server.served(),
@@ -316,11 +316,11 @@ async fn start(loaded: Loaded, config: &WorkerConfig) -> Option<(Hosted, Option<
     }
 }
 
-/// Without it the next worker takes longer to start.
-fn tell_of_imports(config: &WorkerConfig, control: &Control) {
-    let told = Python::attach(|py| warm::imported(py, config).map(Box::new));
-    let told = told.map_err(io::Error::from);
-    if let Err(error) = told.and_then(|told| control.send(&FromWorker::Imported(told))) {
+/// Reports the imported modules. Without the report the next worker takes longer to start.
+fn report_imports(config: &WorkerConfig, control: &Control) {
+    let imported = Python::attach(|py| warm::imported(py, config).map(Box::new));
+    let imported = imported.map_err(io::Error::from);
+    if let Err(error) = imported.and_then(|found| control.send(&FromWorker::Imported(found))) {
         tracing::debug!("Cannot tell what has been imported: {error}");
     }
 }
@@ -339,7 +339,7 @@ async fn wind_down(server: Rc<Server<Hosted>>, control: Rc<Control>, within: Dur
     }
 }
 
-/// Has the application do, before the first client comes, what it does at its first requests.
+/// Requests paths of the application before the first client comes, so that its first-time work is done.
 async fn warm_up(server: &Rc<Server<Hosted>>, config: &WorkerConfig, listeners: &[Listener]) {
     if config.warm_up.is_empty() {
         return;
@@ -361,7 +361,7 @@ async fn warm_up(server: &Rc<Server<Hosted>>, config: &WorkerConfig, listeners: 
 /// Reports and logs, before a worker goes to sleep.
 fn before_sleep(config: &WorkerConfig, control: &Control, is_first: bool) {
     if config.tells_imports == TellsImports::BeforeSleep {
-        tell_of_imports(config, control);
+        report_imports(config, control);
     }
     if is_first {
         idleness::name_what_ends(config.package.as_deref());
@@ -376,7 +376,7 @@ async fn report_idleness(idleness: Rc<Idleness>, time: Duration) {
 }
 
 /// The supervisor decides what a worker that has answered its share of requests does next.
-async fn tell_of_quota(server: Rc<Server<Hosted>>, control: Rc<Control>) {
+async fn report_quota(server: Rc<Server<Hosted>>, control: Rc<Control>) {
     server.quota_reached().await;
     if let Err(error) = control.send(&FromWorker::LimitReached) {
         tracing::error!("Cannot reach the supervisor: {error}");

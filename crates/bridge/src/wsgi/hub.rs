@@ -150,7 +150,7 @@ impl Hub {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the hub answer a request, and waits for it. Called without the interpreter.
+    /// Lets the hub answer a request, and waits for it. Called without the interpreter.
     pub fn answer(self: &Arc<Self>, shared: &Arc<Shared>, request: Request) {
         let (done, ended) = mpsc::channel();
         let handed = Handed {

@@ -78,7 +78,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Has a connection woken.
+    /// Wakes a connection.
     fn tell(&self, connection: Option<Waker>) {
         if let Some(waker) = connection {
             self.threads.tell(waker);

@@ -97,7 +97,7 @@ impl Store {
         }
     }
 
-    /// Has the index name a record. With `in_place_of` only if it still names that one.
+    /// Lets the index name a record. With `in_place_of` only if it still names that one.
     fn link(
         &self,
         header: &Header,

@@ -26,7 +26,7 @@ impl Buffers {
             .unwrap_or_else(|| Vec::with_capacity(SIZE))
     }
 
-    /// Has the owner of `buffer` hold no more of it than what is in it, where that is little.
+    /// Shrinks `buffer` to its content, where that is little.
     pub(super) fn settle(&self, buffer: &mut Vec<u8>) {
         let is_sparse = buffer.capacity() >= SIZE && buffer.len() <= SPARSE;
         if is_sparse || buffer.is_empty() {

@@ -32,7 +32,7 @@ enum Met {
     /// The client speaks HTTP without TLS.
     PlainHttp,
     /// Nothing has been read: the successor can begin.
-    Nobody,
+    Untouched,
     Failed(io::Error),
 }
 
@@ -67,7 +67,7 @@ pub(super) async fn shake<A: Application>(
             refuse_plain(server, &stream, &peers);
             Shook::Nothing
         }
-        Met::Nobody => {
+        Met::Untouched => {
             let (socket, _) = stream.into_parts();
             Shook::Untouched(Resting::new(Stream::Plain(socket), peers))
         }
@@ -104,7 +104,7 @@ async fn meet<A: Application>(
         };
         entry.set_waiting(Some((waiting, since)));
         if server.hands_over() && stream.session().is_untouched() {
-            return Poll::Ready(Met::Nobody);
+            return Poll::Ready(Met::Untouched);
         }
         if entry.is_expired() {
             return Poll::Ready(Met::Failed(io::ErrorKind::TimedOut.into()));

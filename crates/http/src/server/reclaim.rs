@@ -29,7 +29,7 @@ const WORTH_IT: u64 = 4 << 20;
 const WORTH_A_STALL: u64 = 32 << 20;
 const RESTLESS: Duration = Duration::from_secs(60);
 
-/// Between two times of taking stock that come to nothing.
+/// Between two looks at the heap that find too little to give back.
 const STOCK_EVERY: Duration = Duration::from_secs(5);
 
 /// How long the worker looks on after its last request, and while there seems to be something to gain:

@@ -178,7 +178,7 @@ impl<A: Application> Server<A> {
         });
     }
 
-    /// Has each connection end with its next response.
+    /// Ends each connection with its next response.
     pub fn close_after_responses(&self) {
         self.shared.close_after_responses();
     }

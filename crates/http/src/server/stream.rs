@@ -13,7 +13,7 @@ use crate::peers::ServerAddress;
 #[derive(Debug)]
 pub(super) enum Stream {
     Plain(Socket),
-    /// Boxed: others shall not be larger for it.
+    /// Boxed to keep the enum small.
     Tls(Box<TlsStream>),
 }
 

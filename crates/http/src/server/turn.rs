@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_overtaken_by_who_comes_again() {
+    fn no_request_is_overtaken_by_a_later_one_of_another_connection() {
         let order = order(&serve_on(200, PATIENCE / 4, 1, 5), 'a');
         let mut counts = [0usize; 200];
         for number in order {
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_forgotten_where_only_some_are_answered_at_once() {
+    fn no_connection_is_forgotten_where_only_some_are_answered_at_once() {
         for answered in [2, 7, 40] {
             for takes in [Duration::ZERO, PATIENCE / 3, PATIENCE] {
                 let log = serve(1000, takes, answered);

@@ -229,7 +229,7 @@ impl<J> State<J> {
         called.is_some()
     }
 
-    /// Has one more thread come for the turn.
+    /// Calls or starts one more thread to come for the turn.
     fn add(&mut self, most: usize) -> Next {
         if self.call_free() {
             return Next::LookAfter(PATIENCE);
@@ -244,8 +244,8 @@ impl<J> State<J> {
 
     /// The only job that waits, and no other thread can take the interpreter.
     fn is_sure_to_be_taken(&self) -> bool {
-        let somebody = self.turn.is_expecting() || !self.free.is_empty();
-        self.waiting.len() == 1 && !self.turn.is_held() && somebody
+        let has_taker = self.turn.is_expecting() || !self.free.is_empty();
+        self.waiting.len() == 1 && !self.turn.is_held() && has_taker
     }
 
     fn look(&mut self, most: usize, now: Instant) -> Next {

@@ -2,7 +2,7 @@
 //!
 //! A thread that has done something for the owner's thread has a waker for it. To wake a task of
 //! another thread is a write to a descriptor, so only one is woken that way, the *messenger*: it
-//! wakes the others, on their own thread. Until it comes to that, there is nothing to write for.
+//! wakes the others, on their own thread. Until it runs, further wakers need no write.
 //!
 //! While jobs are done one after the other, even that is two switches for each of them: the owner's
 //! thread does a job's rest, which is little, and waits again. So where jobs wait for their turn, and
@@ -81,7 +81,7 @@ impl<J> State<J> {
 }
 
 impl<J> Threads<J> {
-    /// Has the owner's thread wake `waker`, at the latest at the end of its doze. Called by a thread
+    /// Lets the owner's thread wake `waker`, at the latest at the end of its doze. Called by a thread
     /// of the pool.
     pub fn tell(&self, waker: Waker) {
         let mut state = self.lock();
@@ -98,8 +98,8 @@ impl<J> Threads<J> {
         }
     }
 
-    /// Wakes what was told, and has `messenger` woken for more: the task that calls this, on the
-    /// owner's thread, each time it is polled. There has to be one before the first job.
+    /// Wakes the wakers that were given, and keeps `messenger` for the next: the task that calls this, on the
+    /// owner's thread, each time it is polled. There must be one before the first job.
     pub fn deliver(&self, messenger: &Waker) {
         let mut state = self.lock();
         state.owner.messenger = Some(messenger.clone());
@@ -108,7 +108,7 @@ impl<J> Threads<J> {
         told.into_iter().for_each(Waker::wake);
     }
 
-    /// Has a thread of the pool `wait` for what the owner's thread does, which does not doze
+    /// Runs `wait`, in which a thread of the pool waits for the owner's thread. The owner does not doze
     /// meanwhile.
     pub fn await_owner(&self, wait: impl FnOnce()) {
         let mut state = self.lock();
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_dozes_while_a_thread_waits() {
+    fn the_owner_does_not_doze_while_a_thread_waits() {
         let (pool, counting) = (full(), Counting::new());
         pool.lock().owner.dozes_until = Some(0);
         pool.await_owner(|| {
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_dozes_beside_short_jobs_or_where_none_is_begun() {
+    fn the_owner_does_not_doze_beside_short_jobs_or_where_none_is_begun() {
         let now = Instant::now();
         let mut owner = Owner {
             since: Some(now),

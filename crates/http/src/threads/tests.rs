@@ -64,14 +64,14 @@ fn there_is_no_thread_before_the_first_job() {
     assert_eq!(pool.unfinished(), 0);
 }
 
-/// Has one more thread started for a job, and looks after it as the pool's owner does.
+/// Lets the pool start one more thread for a job, and looks after it as the pool's owner does.
 fn add(pool: &Arc<Threads<Job>>, job: Job) {
     let mut next = submit(pool, job);
     loop {
         match next {
             Next::LookAfter(wait) => thread::park_timeout(wait),
             Next::Start => break,
-            Next::Nothing => panic!("nobody looks after the job"),
+            Next::Nothing => panic!("the job is not looked after"),
         }
         next = pool.grow();
     }
@@ -117,12 +117,12 @@ fn threads_that_find_the_interpreter_free_have_others_started() {
     for (begun, _) in &seen[1..] {
         begun.recv().unwrap();
     }
-    assert_eq!(pool.lock().threads, 4, "none for jobs that nobody has");
+    assert_eq!(pool.lock().threads, 4, "none for jobs that no thread has");
     drop(seen);
     assert_eq!(pool.close(Instant::now() + IDLE), 0);
 }
 
-/// Has a pool grow to two free threads, and says which was busy last.
+/// Lets a pool grow to two free threads, and returns the one that was busy last.
 fn two_free(pool: &Arc<Threads<Job>>) -> thread::ThreadId {
     let (first, first_seen, first_go) = blocking();
     let (second, second_seen, second_go) = blocking();
@@ -138,7 +138,7 @@ fn two_free(pool: &Arc<Threads<Job>>) -> thread::ThreadId {
     last
 }
 
-/// Has a job done, and says by which thread.
+/// Runs a job, and returns its thread.
 fn done_by(pool: &Threads<Job>) -> thread::ThreadId {
     let (job, seen, go) = blocking();
     drop(go);

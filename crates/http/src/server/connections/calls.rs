@@ -29,8 +29,8 @@ impl Connections {
         self.call(Call::EndStreams(from));
     }
 
-    /// Has every connection say which requests are not answered, to `take_unfinished`. Those
-    /// of HTTP/2 do so in their next turn.
+    /// Asks every connection which of its requests are not answered; they reply through
+    /// [`Self::tell_unfinished`]. Connections of HTTP/2 do so in their next turn.
     pub(in crate::server) fn ask_for_unfinished(&self) {
         self.unfinished.borrow_mut().clear();
         self.call(Call::Tell);

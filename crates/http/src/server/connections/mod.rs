@@ -224,7 +224,7 @@ impl Connections {
             .collect()
     }
 
-    /// Has each connection notice that the server drains.
+    /// Wakes each connection, as the server drains.
     pub(super) fn drain(&self) {
         self.draining.set(true);
         self.entries().iter().for_each(|entry| entry.wake());

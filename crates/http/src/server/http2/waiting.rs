@@ -13,7 +13,7 @@ use crate::server::request_id;
 const WAITING_FIELDS: usize = 256 * 1024;
 
 impl<A: Application> Session<A> {
-    /// Has a request wait. `false` where those that do have said too much already.
+    /// Lets a request wait. `false` where the fields of waiting requests are too large already.
     pub(super) fn keep_waiting(&mut self, cycle: &mut Cycle<A>, fields: &FieldList) -> bool {
         let others = self
             .cycles

@@ -99,7 +99,7 @@ pub(super) fn client<'a, T>(
     trusted: &Trusted,
 ) -> Option<T> {
     let first = hops.clone().next();
-    if trusted.is_everybody() {
+    if trusted.trusts_all() {
         return first;
     }
     let untrusted = hops.rev().find(|hop| {

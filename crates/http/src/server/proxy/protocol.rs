@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_speaks_for_itself_names_nobody() {
+    fn a_proxy_that_speaks_for_itself_names_no_client() {
         assert_eq!(ends(&version_2(0x20, 0x00, &[])), None);
         assert_eq!(ends(&version_2(0x20, 0x11, &V4)), None);
         for family in [0x00, 0x12, 0x31, 0x99] {

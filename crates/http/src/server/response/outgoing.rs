@@ -324,7 +324,7 @@ pub enum Piece<'a> {
 impl Piece<'_> {
     /// Its length in bytes.
     #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
+    #[expect(clippy::len_without_is_empty, reason = "not needed")]
     pub fn len(&self) -> usize {
         match self {
             Self::Small(bytes) => bytes.len(),

@@ -134,12 +134,13 @@ impl Protocol {
         }
     }
 
-    /// DATA has been sent, so the client may tell of its windows: for each frame of those of the
-    /// stream and the connection, unless it is the client that makes the frames tiny.
+    /// Sent DATA earns abuse budget back, as the client may answer each frame with updates of the stream's and
+    /// the connection's windows; not where the client's own windows make the frames tiny.
     pub(super) fn earn(&mut self, bytes: usize, windows: i64) {
         if bytes >= WORTH_AN_UPDATE || windows > 0 {
             let updates = 2 * (1 + bytes / WORTH_AN_UPDATE) as u32;
-            self.patience = self.patience.saturating_add(updates).min(super::PATIENCE);
+            let budget = self.abuse_budget.saturating_add(updates);
+            self.abuse_budget = budget.min(super::ABUSE_BUDGET);
         }
     }
 

@@ -60,7 +60,7 @@ impl Protocol {
         Ok(Some((HEAD + padded, event)))
     }
 
-    /// Whether a stream may carry this DATA; what it comes to, where not.
+    /// Whether a stream may carry this DATA; the event in its place, where not.
     fn admit_data(&mut self, head: &Head) -> Result<Event<'static>, Violation> {
         let Some(stream) = self.streams.get(head.stream) else {
             return self.on_absent(head.stream);

@@ -2,8 +2,8 @@
 //!
 //! It does no I/O and knows neither requests nor responses, only their blocks of fields. What a
 //! client can make it hold is bounded: open streams by the limit that it is told, the fields of a
-//! block in size and in frames, everything else by its own size. What costs work and brings nothing
-//! wears out its patience.
+//! block in size and in frames, everything else by its own size. Frames that cost work and carry no
+//! request or data are charged to the client's abuse budget.
 
 mod control;
 mod data;
@@ -39,9 +39,9 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// The initial size of windows (section 6.9.2).
 const FIRST_WINDOW: u32 = 65_535;
 
-/// So many frames that bring nothing are taken before [`Protocol::calm_down`]: PING, SETTINGS,
-/// PRIORITY, empty DATA, resets, tiny windows. Clients that mean well send a few in a second.
-const PATIENCE: u32 = 1000;
+/// The number of useless frames that are taken before [`Protocol::refill_abuse_budget`]: PING, SETTINGS,
+/// PRIORITY, empty DATA, resets, tiny windows. Well-behaved clients send a few in a second.
+const ABUSE_BUDGET: u32 = 1000;
 
 /// One end of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +123,7 @@ pub(super) struct Protocol {
     receiving: Window,
     /// The initial size of the client's windows.
     initial_window: u32,
-    patience: u32,
+    abuse_budget: u32,
     /// A block of fields has been sent.
     has_sent_fields: bool,
     /// Streams behind this one are not looked at: the client has been told so.
@@ -143,7 +143,7 @@ impl Protocol {
             to_send: i64::from(FIRST_WINDOW),
             receiving: Window::new(CONNECTION_WINDOW),
             initial_window: FIRST_WINDOW,
-            patience: PATIENCE,
+            abuse_budget: ABUSE_BUDGET,
             has_sent_fields: false,
             last_taken: frame::MAX_31,
         };
@@ -178,14 +178,14 @@ impl Protocol {
         self.streams.len()
     }
 
-    /// Whether so much has come that brings nothing that it matters how long that took.
+    /// Whether half of the abuse budget is spent, so that the time it took matters.
     pub(super) fn is_strained(&self) -> bool {
-        self.patience < PATIENCE / 2
+        self.abuse_budget < ABUSE_BUDGET / 2
     }
 
-    /// A while has passed.
-    pub(super) fn calm_down(&mut self) {
-        self.patience = PATIENCE;
+    /// Makes the abuse budget whole again, after a while.
+    pub(super) fn refill_abuse_budget(&mut self) {
+        self.abuse_budget = ABUSE_BUDGET;
     }
 
     /// Gives back what is not needed while nothing happens.
@@ -293,10 +293,10 @@ impl Protocol {
         Ok(Event::Reset { stream: id })
     }
 
-    /// Something has come that brings nothing.
+    /// Charges a useless frame to the abuse budget.
     fn charge_abuse(&mut self, cost: u32) -> Result<(), Violation> {
-        let left = self.patience.checked_sub(cost);
-        self.patience = left.ok_or(Violation {
+        let left = self.abuse_budget.checked_sub(cost);
+        self.abuse_budget = left.ok_or(Violation {
             code: Code::EnhanceYourCalm,
             why: "too many frames that bring nothing",
         })?;

@@ -193,7 +193,7 @@ fn a_large_head_is_sent_in_pieces() {
 }
 
 #[test]
-fn patience_ends_and_comes_back() {
+fn the_abuse_budget_is_used_up_and_refilled() {
     let ping = framed(frame::PING, 0, 0, &[0; 8]);
     let mut protocol = begun();
     let mut taken = 0;
@@ -204,8 +204,8 @@ fn patience_ends_and_comes_back() {
         }
         written(&mut protocol);
     };
-    assert_eq!((end, taken), (Code::EnhanceYourCalm, PATIENCE));
-    protocol.calm_down();
+    assert_eq!((end, taken), (Code::EnhanceYourCalm, ABUSE_BUDGET));
+    protocol.refill_abuse_budget();
     assert_eq!(feed(&mut protocol, &ping), Ok(vec![]));
 }
 
@@ -217,7 +217,7 @@ fn updates_are_paid_for_by_data_unless_they_are_tiny() {
         let closed = [&frame::INITIAL_WINDOW_SIZE.to_be_bytes()[..], &[0; 4]].concat();
         feed(&mut protocol, &framed(frame::SETTINGS, 0, 0, &closed)).unwrap();
         feed(&mut protocol, &head).unwrap();
-        for _ in 0..3 * PATIENCE {
+        for _ in 0..3 * ABUSE_BUDGET {
             for stream in [0, 1] {
                 let update = framed(frame::WINDOW_UPDATE, 0, stream, &increment.to_be_bytes());
                 feed(&mut protocol, &update)?;
@@ -231,8 +231,8 @@ fn updates_are_paid_for_by_data_unless_they_are_tiny() {
     assert_eq!(exchange(1000, 1000), Ok(()));
     // Small pieces, each of which is acknowledged.
     assert_eq!(exchange(21, 20), Ok(()));
-    let worn_out = exchange(1, 1).map_err(|violation| violation.code);
-    assert_eq!(worn_out, Err(Code::EnhanceYourCalm));
+    let abusive = exchange(1, 1).map_err(|violation| violation.code);
+    assert_eq!(abusive, Err(Code::EnhanceYourCalm));
 }
 
 /// Random numbers that can be had again.

@@ -87,7 +87,7 @@ impl<A: Application> Session<A> {
         if let Err(violation) = end {
             self.fail(violation);
         } else if self.protocol.is_strained() && self.calmed.elapsed() >= CALM {
-            self.protocol.calm_down();
+            self.protocol.refill_abuse_budget();
             self.calmed = Instant::now();
         }
     }
