@@ -2,7 +2,7 @@
 #   make serve PORT=8080 ARGS="--workers 2"
 #   make test  ARGS="-k lifespan"
 
-.PHONY: help serve test lint format fuzz wheel-test docker-test bench micro gate clean
+.PHONY: help serve test lint format fuzz wheels wheel-test docker-test bench micro gate clean
 
 help: ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -24,6 +24,9 @@ fuzz: ## the fuzz targets, a minute each; ARGS="--seconds 600 hpack"
 
 wheel-test: ## the wheel, built from a source distribution, in every CPython found
 	@scripts/wheel-test.sh --from-sdist
+
+wheels: ## the source distribution and the wheels of a release that this machine can build, checked
+	@scripts/wheels.sh $(ARGS)
 
 docker-test: ## build the image on a local Debian base, and run it
 	@scripts/docker-test.sh

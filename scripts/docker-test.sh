@@ -1,12 +1,18 @@
 #!/usr/bin/env bash
 # Builds the image and runs it, on base images made here: nothing is pulled.
+# The wheel is built in the image; with WHEELS=dist the one of `make wheels` is installed instead, which is quicker.
+# Where MUSL_PYTHONS names a CPython that is linked with musl, and dist/ has a wheel for it, so is an image as Alpine's.
 # Without a running Docker engine it starts one of its own, and ends it afterwards.
 # Bases and the engine's data are kept in $DOCKER_TEST_CACHE (1.5 GB) and make the next run short.
 . "$(dirname "$0")/ready.sh"
 
 cache=${DOCKER_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lowmem-serve/docker-test}
 suite=bookworm
-base=lowmem-serve-test/debian-python:$suite
+base=lowmem-serve-test/debian-python-pip:$suite
+musl_base=lowmem-serve-test/musl-python
+# What the server may add to a base image, in bytes.
+most=12000000
+wheels=${WHEELS:-source}
 rust_base=lowmem-serve-test/debian-rust:$suite-$(rustc --version | cut -d' ' -f2)
 image=lowmem-serve-test/server
 example=lowmem-serve-test/example
@@ -74,7 +80,7 @@ have() { docker image inspect "$1" >/dev/null 2>&1; }
 make_base() {
     need debootstrap debootstrap
     say "debootstrap $suite"
-    debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv \
+    debootstrap --variant=minbase --include=ca-certificates,python3,python3-pip,python3-venv \
         "$suite" "$work/base" >"$work/debootstrap.log" 2>&1 ||
         { tail -n 20 "$work/debootstrap.log" >&2 && fail "debootstrap failed: see above"; }
     rm -rf "$work"/base/var/cache/apt/archives/*.deb "$work"/base/var/lib/apt/lists/*
@@ -100,22 +106,61 @@ make_rust_base() {
     docker rm "$container" >/dev/null
 }
 
-need_rust
+# What an Alpine image has, as far as the Dockerfile can see: busybox, musl's loader, and a CPython without compiled files.
+# make_musl_base PYTHON
+make_musl_base() {
+    local prefix tree=$work/musl
+    say "making a base of $1"
+    need busybox busybox-static
+    prefix=$("$1" -c 'import sys; print(sys.base_prefix)')
+    mkdir -p "$tree"/bin "$tree"/etc "$tree"/lib "$tree"/tmp "$tree"/usr/local/bin "$tree$prefix"
+    chmod 1777 "$tree/tmp"
+    cp "$(command -v busybox)" "$tree/bin/busybox"
+    cp -L /lib/ld-musl-*.so.1 "$tree/lib/"
+    cp -a "$prefix/." "$tree$prefix/"
+    find "$tree$prefix" -name __pycache__ -prune -exec rm -r {} +
+    for applet in sh cat chown cut env find grep id kill ls mkdir printf rm sleep touch; do
+        ln -s busybox "$tree/bin/$applet"
+    done
+    ln -s "$prefix/bin/python3" "$tree/usr/local/bin/python3"
+    echo 'root:x:0:0::/root:/bin/sh' >"$tree/etc/passwd"
+    echo 'root:x:0:' >"$tree/etc/group"
+    tar -C "$tree" -c . | docker import --change 'ENV PATH=/usr/local/bin:/bin' --change 'CMD ["sh"]' - "$musl_base" >/dev/null
+    rm -rf "$tree"
+}
+
 have "$base" || make_base
-have "$rust_base" || make_rust_base
+if [ "$wheels" = source ]; then
+    need_rust
+    have "$rust_base" || make_rust_base
+else
+    rust_base=$base
+fi
 
 # --- the image ----------------------------------------------------------------------------------
 
+# build BUILD_IMAGE RUNTIME_IMAGE WHEELS ARGUMENT...
 build() {
     say "docker build $*"
     # The host's network, because a sandbox may route nothing else.
-    docker build --quiet --network host \
-        --build-arg BUILD_IMAGE="$rust_base" --build-arg RUNTIME_IMAGE="$base" "$@" . ||
-        fail "the image was not built: see above"
+    docker build --quiet --network host --build-arg BUILD_IMAGE="$1" --build-arg RUNTIME_IMAGE="$2" \
+        --build-arg WHEELS="$3" "${@:4}" . || fail "the image was not built: see above"
 }
 
-build --target server --tag "$image"
-build --tag "$example"
+size() { docker image inspect --format '{{.Size}}' "$1"; }
+
+# is_light IMAGE BASE: the server's layers are no larger than they may be.
+is_light() {
+    local added=$(($(size "$1") - $(size "$2")))
+    [ "$added" -le "$most" ] || fail "$1 is $added bytes larger than $2, and $most is the most it may be"
+    check "the server adds $((added / 100000 * 100)) KB to $2"
+}
+
+check() { say "ok: $*"; }
+
+build "$rust_base" "$base" "$wheels" --target server --tag "$image"
+build "$rust_base" "$base" "$wheels" --tag "$example"
+is_light "$image" "$base"
 
 # --- the container ------------------------------------------------------------------------------
 
@@ -153,8 +198,6 @@ eventually() {
 health() { docker inspect --format '{{.State.Health.Status}}' "$container"; }
 is_healthy() { [ "$(health)" = healthy ]; }
 exit_code() { docker inspect --format '{{.State.ExitCode}}' "$container"; }
-check() { say "ok: $*"; }
-
 # stopped SECONDS: docker stop ends it, by itself, with exit code 0.
 stopped() {
     local began=$SECONDS
@@ -210,8 +253,14 @@ chmod a+r "$work/app/main.py"
 start --volume "$work/app:/app:ro" --read-only --memory 64m "$image" main:app --workers 2
 eventually 30 answers "$url/" || fail "the mounted application does not answer"
 [ "$(answers "$url/")" = mounted ] || fail "the mounted application answers '$(answers "$url/")'"
+eventually 30 is_healthy || fail "read-only the container is $(health)"
 stopped 5
-check "a mounted application is served by two workers, read-only, in 64 MB"
+check "a mounted application is served by two workers, read-only, in 64 MB, and is healthy"
+
+start --volume "$work/app:/app:ro" "$image" main:app --uds /tmp/server.sock
+eventually 30 is_healthy || fail "behind a Unix socket the container is $(health)"
+stopped 5
+check "a server on a Unix socket is healthy"
 
 # The official Python images have no compiled file at all, and a read-only root keeps none: every start is cold.
 cold=lowmem-serve-test/cold
@@ -234,5 +283,20 @@ start "$image" missing:app
 eventually 20 test "$(docker wait "$container")" = 3 || fail "without its application the exit code is $(exit_code)"
 check "without its application it ends with exit code 3"
 
-docker images --format '{{.Repository}}: {{.Size}}' | grep -E "^lowmem-serve-test/(server|example|debian-python)" >&2
+musl_python=${MUSL_PYTHONS:-}
+musl_python=${musl_python%% *}
+if [ -n "$musl_python" ] && ls dist/*-musllinux_*_"$(uname -m)".whl >/dev/null 2>&1; then
+    have "$musl_base" || make_musl_base "$musl_python"
+    build "$musl_base" "$musl_base" dist --target server --tag "$image:musl"
+    is_light "$image:musl" "$musl_base"
+    start --volume "$work/app:/app:ro" --read-only --memory 64m "$image:musl" main:app
+    eventually 30 answers "$url/" || fail "with musl the application does not answer"
+    eventually 30 is_healthy || fail "with musl the container is $(health)"
+    stopped 5
+    check "the image with musl serves, read-only, in 64 MB, and is healthy"
+else
+    say "not run: the image with musl (MUSL_PYTHONS and a wheel in dist/)"
+fi
+
+docker images --format '{{.Repository}}: {{.Size}}' | grep -E "^lowmem-serve-test/(server|example|debian-python-pip|musl-python)" >&2
 say "all passed"

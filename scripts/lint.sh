@@ -35,6 +35,8 @@ say "ruff check"
 "$ruff" check --no-cache .
 say "ruff format --check"
 "$ruff" format --check .
+say "release workflow"
+"$venv/bin/check-jsonschema" --builtin-schema vendor.github-workflows .github/workflows/*.yml
 if command -v cargo-deny >/dev/null; then
     say "cargo deny"
     cargo deny --offline check licenses bans sources

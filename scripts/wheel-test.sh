@@ -1,14 +1,21 @@
 #!/usr/bin/env bash
 # Builds the wheel and tries it as its users would: in a new environment of each CPython that is here.
 # --from-sdist builds it from a source distribution, with nothing of the tree around it.
+# --wheel FILE builds nothing, and tries that one.
 # PYTHONS="/path/python3.12 …" names the interpreters instead of looking for them.
 . "$(dirname "$0")/ready.sh"
 
-need_rust
+[ "${1-}" = --wheel ] || need_rust
 need_venv
 need readelf binutils
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+
+wheel=
+if [ "${1-}" = --wheel ]; then
+    wheel=$(readlink -f "${2:?--wheel needs a file}")
+    [ -f "$wheel" ] || fail "there is no $2"
+fi
 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n1)
 source=.
@@ -21,15 +28,17 @@ if [ "${1-}" = --from-sdist ]; then
     [ -f "$source" ] || fail "expected $source, found: $(ls "$work")"
 fi
 
-say "pip wheel $source"
-# setuptools would pack what an earlier build left there.
-rm -rf build
-"$venv/bin/python" -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir "$work/wheels" "$source"
+if [ -z "$wheel" ]; then
+    say "pip wheel $source"
+    # setuptools would pack what an earlier build left there.
+    rm -rf build
+    "$venv/bin/python" -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir "$work/wheels" "$source"
+    wheel=$(ls "$work"/wheels/*.whl)
+fi
 
 # One wheel for all: named by the oldest CPython and the stable ABI, and for this Cargo.toml's version.
-wheel=$(ls "$work"/wheels/*.whl)
 case ${wheel##*/} in
-    lowmem_serve-"$version"-cp311-abi3-linux_*.whl) ;;
+    lowmem_serve-"$version"-cp311-abi3-*linux_*.whl) ;;
     *) fail "the wheel is named ${wheel##*/}" ;;
 esac
 "$venv/bin/python" -m zipfile -e "$wheel" "$work/contents"
@@ -47,8 +56,10 @@ done
 # The C functions outside the stable ABI (private_names.rs names them) are looked up at load time, so that none is
 # left to be found here.
 "$venv/bin/python" -m venv "$work/audit"
-"$work/audit/bin/python" -m pip install --quiet --disable-pip-version-check abi3audit
+"$work/audit/bin/python" -m pip install --quiet --disable-pip-version-check abi3audit twine
 "$work/audit/bin/abi3audit" --strict "$wheel" || fail "the wheel needs more than the stable ABI: see above"
+# PyPI would refuse an upload whose description it cannot show.
+"$work/audit/bin/twine" check --strict "$wheel" >"$work/twine.log" || { cat "$work/twine.log" >&2; fail "twine check failed"; }
 say "${wheel##*/}: $(du -k "$wheel" | cut -f1) KB"
 
 # interpreters: one of each that is on PATH, pyenv's, and Debian's; or those of $PYTHONS.

@@ -50,6 +50,11 @@ def executable_here() -> Path:
 
 def become(arguments: list[str], variables: dict[str, str]) -> NoReturn:
     """Replaces this process by the server, for this Python."""
+    if sys.platform != "linux":
+        from lowmem_serve import fallback
+
+        os.environ.update(variables)
+        fallback.main(arguments)
     executable = executable_here()
     # A flag of the command line still wins over the variable.
     environment = {**os.environ, "LOWMEM_PYTHON": sys.executable, **variables}

@@ -30,7 +30,11 @@ def load():
         return sys.modules[NAME]
     try:
         return importlib.import_module(NAME)
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as error:
+        if sys.platform != "linux":
+            raise ImportError(
+                "this part of lowmem-serve needs the server, which runs on Linux only"
+            ) from error
         looked_at = list(places())
     for place in looked_at:
         if place.is_file():

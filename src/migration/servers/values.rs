@@ -119,8 +119,8 @@ pub(super) fn settings_file(value: &str) -> Effects {
 /// The mode that a umask leaves to a Unix socket's file.
 pub(super) fn umask(value: &str) -> Effects {
     let digits = value.trim_start_matches("0o");
-    let mask = if digits.starts_with("0x") {
-        u32::from_str_radix(&digits[2..], 16)
+    let mask = if let Some(digits) = digits.strip_prefix("0x") {
+        u32::from_str_radix(digits, 16)
     } else if digits.starts_with('0') || digits.len() == 3 {
         u32::from_str_radix(digits, 8)
     } else {
