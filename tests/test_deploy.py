@@ -114,7 +114,10 @@ def test_systemd_understands_the_units(unit: Path, tmp_path: Path) -> None:
     if unit.suffix == ".socket":
         (tmp_path / "app.service").write_text("[Service]\nExecStart=/bin/true\n")
     ended = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", str(tmp_path / name)], capture_output=True, text=True, timeout=60
+        ["systemd-analyze", "verify", "--man=no", str(tmp_path / name)],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     told = [line for line in ended.stderr.splitlines() if str(tmp_path) in line or "Unknown" in line]
     assert not told, told

@@ -55,7 +55,9 @@ def test_what_cannot_be_served_is_answered_with_what_can(server, tree: Path, typ
     assert server(app, *flags, cwd=tree).get("/").status == 200
 
 
-@pytest.mark.parametrize("typed", ["app.py", "./app.py:app", "src/web.py:app", "./src/web.py:app", "shop/asgi.py"])
+@pytest.mark.parametrize(
+    "typed", ["app.py", "./app.py:app", "src/web.py:app", "./src/web.py:app", "shop/asgi.py"]
+)
 def test_a_path_is_served_as_its_module(server, tree: Path, typed: str) -> None:
     assert server(typed, cwd=tree).get("/").status == 200
 

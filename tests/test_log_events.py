@@ -49,7 +49,12 @@ def test_the_journal_is_told_priorities(tmp_path: Path) -> None:
     variables = {"JOURNAL_STREAM": f"{stat.st_dev}:{stat.st_ino}"}
     arguments = [*command_line(), "hello:app", "--port", "0", "--ws-max-queue", "1"]
     process = subprocess.Popen(
-        arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=write, cwd=APPS, env=environment(variables)
+        arguments,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=write,
+        cwd=APPS,
+        env=environment(variables),
     )
     os.close(write)
     with os.fdopen(read, "rb") as stream:

@@ -59,9 +59,13 @@ LINES = [
         "lowmem-serve main:app --bind :443 --ssl-certfile site.pem --ssl-keyfile site.key"
         " --timeout-graceful-shutdown 5",
     ),
-    Line("gunicorn -D -p /run/site.pid -u www main:app", "lowmem-serve main:app", ("-D", "-p /run", "-u www")),
+    Line(
+        "gunicorn -D -p /run/site.pid -u www main:app", "lowmem-serve main:app", ("-D", "-p /run", "-u www")
+    ),
     Line("gunicorn 'main:create_app(\"test\")'", None, ("main:create_app",)),
-    Line("hypercorn main:app --bind 0.0.0.0:8000 -w 2", "lowmem-serve main:app --bind 0.0.0.0:8000 --workers 2"),
+    Line(
+        "hypercorn main:app --bind 0.0.0.0:8000 -w 2", "lowmem-serve main:app --bind 0.0.0.0:8000 --workers 2"
+    ),
     Line(
         "hypercorn -c hypercorn.toml main:app",
         "lowmem-serve main:app --bind 127.0.0.1:9001 --timeout-keep-alive 15 --workers 2",
@@ -180,7 +184,10 @@ def test_a_command_line_is_moved(place: Path, line: Line) -> None:
     arguments = words[words.index("lowmem-serve") + 1 :] if "lowmem-serve" in words else words[3:]
     if "$PORT" not in line.ours and not {"--ssl-certfile"} & set(arguments):
         checked = run(
-            "config", *[word for word in arguments if word != "run"], env={"LOWMEM_APP": "main:app"}, cwd=place
+            "config",
+            *[word for word in arguments if word != "run"],
+            env={"LOWMEM_APP": "main:app"},
+            cwd=place,
         )
         assert checked.returncode == 0, checked.stderr
 
@@ -204,7 +211,15 @@ def test_what_is_printed_serves(place: Path, server, theirs: str) -> None:
 
 def test_flags_of_other_servers_are_taken_with_a_notice(place: Path, server) -> None:
     started: Server = server(
-        "main:app", "-b", "127.0.0.1:0", "-w", "2", "-k", "uvicorn.workers.UvicornWorker", cwd=place, places=False
+        "main:app",
+        "-b",
+        "127.0.0.1:0",
+        "-w",
+        "2",
+        "-k",
+        "uvicorn.workers.UvicornWorker",
+        cwd=place,
+        places=False,
     )
     assert started.get("/").body == b"moved"
     started.stderr.wait_for_line(r"WARNING: +-w 2 is gunicorn's; here it is --workers 2", 10)
@@ -237,7 +252,11 @@ def test_gunicorns_variable_is_noticed(server) -> None:
     ("name", "text", "printed"),
     [
         ("Procfile", "web: gunicorn main:app\nworker: celery -A x worker\n", "lowmem-serve main:app\n"),
-        ("Dockerfile", 'FROM x\nCMD ["gunicorn", "-w", "2", "main:app"]\n', "lowmem-serve main:app --workers 2\n"),
+        (
+            "Dockerfile",
+            'FROM x\nCMD ["gunicorn", "-w", "2", "main:app"]\n',
+            "lowmem-serve main:app --workers 2\n",
+        ),
         ("Dockerfile.web", "CMD gunicorn -b :$PORT main:app\n", 'lowmem-serve main:app --bind ":$PORT"\n'),
         (
             "site.service",
@@ -246,7 +265,11 @@ def test_gunicorns_variable_is_noticed(server) -> None:
         ),
         ("compose.yaml", "services:\n  a:\n    command: hypercorn main:app\n", "lowmem-serve main:app\n"),
         ("supervisord.conf", "[program:web]\ncommand=daphne main:app\n", "lowmem-serve main:app\n"),
-        ("start.sh", "#!/bin/sh\nset -e\nexec uvicorn main:app --port 80\n", "exec lowmem-serve main:app --port 80\n"),
+        (
+            "start.sh",
+            "#!/bin/sh\nset -e\nexec uvicorn main:app --port 80\n",
+            "exec lowmem-serve main:app --port 80\n",
+        ),
         ("hypercorn.toml", FILES["hypercorn.toml"], None),
         ("uwsgi.ini", textwrap.dedent(FILES["uwsgi.ini"]), None),
         ("gunicorn.conf.py", textwrap.dedent(FILES["gunicorn.conf.py"]), None),
@@ -300,9 +323,7 @@ def test_run_serves_a_file_on_every_interface(place: Path, server) -> None:
 
 def test_run_finds_the_application(place: Path, server) -> None:
     (place / "main.py").unlink()
-    (place / "app.py").write_text(
-        textwrap.dedent(FILES["main.py"]).replace("def create_app", "def other")
-    )
+    (place / "app.py").write_text(textwrap.dedent(FILES["main.py"]).replace("def create_app", "def other"))
     started: Server = server("run", "--port", "0", cwd=place)
     assert started.get("/").body == b"moved"
     started.stderr.wait_for_line(r"Serving app:app, which was found here", 10)

@@ -252,7 +252,9 @@ def test_a_proxy_that_is_not_trusted_is_named_once(server, header: str) -> None:
     own = ("X-Forwarded-For", "9.9.9.9") if header == "x-forwarded" else ("Forwarded", "for=9.9.9.9")
     for fields in ([], [own], [own, other]):
         assert started.get("/", fields).status == 200
-    started.stderr.wait_for_line(r"WARNING: .* from 127\.0\.0\.1 are ignored.*: --forwarded-allow-ips 127\.0\.0\.1\.", 10)
+    started.stderr.wait_for_line(
+        r"WARNING: .* from 127\.0\.0\.1 are ignored.*: --forwarded-allow-ips 127\.0\.0\.1\.", 10
+    )
     assert started.stderr.text.count("no trusted proxy") == 1
     trusting = server("mirror:app")
     assert trusting.get("/", [own]).status == 200
