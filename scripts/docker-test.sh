@@ -112,6 +112,7 @@ make_musl_base() {
     local prefix tree=$work/musl
     say "making a base of $1"
     need busybox busybox-static
+    "$1" -m pip --version >/dev/null 2>&1 || fail "$1 has no pip: $1 -m ensurepip"
     prefix=$("$1" -c 'import sys; print(sys.base_prefix)')
     mkdir -p "$tree"/bin "$tree"/etc "$tree"/lib "$tree"/tmp "$tree"/usr/local/bin "$tree$prefix"
     chmod 1777 "$tree/tmp"

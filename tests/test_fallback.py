@@ -76,10 +76,11 @@ def test_every_flag_of_the_server_is_in_the_table() -> None:
 
 def test_every_command_of_the_server_is_known_to_be_one() -> None:
     from lowmem_serve.fallback.flags import COMMANDS
+    from lowmem_serve.fallback.settings import SERVING
 
     text = subprocess.run([*command_line(), "--help"], capture_output=True, text=True, check=True).stdout
     section = text.partition("Commands:\n")[2].partition("\n\n")[0]
-    assert {*re.findall(r"^  ([a-z]+) ", section, re.MULTILINE)} <= COMMANDS
+    assert {*re.findall(r"^  ([a-z]+) ", section, re.MULTILINE)} <= COMMANDS | SERVING.keys()
 
 
 VALUES = {
@@ -164,6 +165,20 @@ def test_every_flag_of_uvicorn_is_passed_on() -> None:
 )
 def test_flags_are_translated(typed: list[str], words: list[str], unused: list[str]) -> None:
     assert translation(*typed) == (words, unused)
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (["run", "main:app"], ["--host", "0.0.0.0"]),
+        (["serve", "main:app", "--port", "80"], ["--port", "80", "--host", "0.0.0.0"]),
+        (["run", "main:app", "--bind", "127.0.0.1:80"], ["--host", "127.0.0.1", "--port", "80"]),
+        (["dev", "main:app"], ["--reload"]),
+    ],
+    ids=lambda words: " ".join(words),
+)
+def test_commands_that_serve_have_their_own_defaults(typed: list[str], words: list[str]) -> None:
+    assert translation(*typed) == (words, [])
 
 
 @pytest.mark.parametrize(

@@ -113,9 +113,9 @@ WITHOUT_EFFECT = """wsgi-threads lazy-imports python uds-mode drain-delay timeou
     timeout-header-read max-headers max-target-size max-body-size timeout-body-read timeout-write limit-connections
     static forwarded-header log-format access-log-format access-log-file cache-dir cache job state-dir queue-concurrent
     queue-retries queue-timeout queue-max-memory isolated-concurrent operator-socket status-bind status-control
-    timeout-worker-stall stall-action""".split()
+    timeout-worker-stall stall-action timeout-request process-name memory-budget queue-start""".split()
 
-SWITCHES_WITHOUT_EFFECT = "preload request-id pathsend queue growth http2".split()
+SWITCHES_WITHOUT_EFFECT = "preload request-id pathsend queue growth http2 keep-awake start-asleep".split()
 
 BOOLEANS_WITHOUT_EFFECT = "gc-freeze trace-memory".split()
 
@@ -162,6 +162,6 @@ FLAGS = {
 """All of them, by name."""
 
 COMMANDS = frozenset(
-    "config weigh imports jobs growth status health top ctl cache apps completions man".split(),
+    "config weigh imports jobs growth status health top ctl cache apps completions man migrate exec".split(),
 )
 """First words that are no application."""

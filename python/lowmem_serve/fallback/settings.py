@@ -14,6 +14,11 @@ NAMES = ("lowmem-serve.toml", "pyproject.toml")
 HELP = frozenset(("-h", "--help"))
 VERSION = frozenset(("-V", "--version"))
 
+SERVING = {"run": ("host", "0.0.0.0"), "serve": ("host", "0.0.0.0"), "dev": ("reload", "true")}
+"""Commands that serve, and what each sets unless something else does."""
+
+PLACES = frozenset(("host", "bind", "uds", "fd"))
+
 
 @dataclass
 class Settings:
@@ -25,6 +30,8 @@ class Settings:
     wants: str = "server"
     """`server`, `help` or `version`."""
     config: str | None = None
+    command: str | None = None
+    """`run`, `serve` or `dev`, which serve with other defaults."""
 
 
 def gather(arguments: list[str], environment: Mapping[str, str], directory: Path) -> Settings:
@@ -41,7 +48,12 @@ def gather(arguments: list[str], environment: Mapping[str, str], directory: Path
         if not environment.get(f"UVICORN_{FLAGS[name].variable}")
     }
     app = typed.app or environment.get("LOWMEM_APP") or environment.get("UVICORN_APP") or file.app
-    return Settings(app, {**under, **variables, **typed.values})
+    values = {**under, **variables, **typed.values}
+    if typed.command:
+        name, value = SERVING[typed.command]
+        if not (PLACES if name == "host" else {name}) & values.keys():
+            values[name] = [value]
+    return Settings(app, values)
 
 
 def command_line(arguments: list[str]) -> Settings:
@@ -64,6 +76,9 @@ def command_line(arguments: list[str]) -> Settings:
 
 def positional(settings: Settings, words: list[str]) -> None:
     for word in words:
+        if settings.app is None and settings.command is None and word in SERVING:
+            settings.command = word
+            continue
         if settings.app is not None:
             raise Refused(f"{word}: one application is served, and {settings.app} is it")
         if word in COMMANDS:
