@@ -7,6 +7,7 @@ import pwd
 import re
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -16,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from harness import processes, run
+from harness import REPOSITORY, processes, run
 from harness.journal import until
-from harness.machine import Machine, python_for
+from harness.machine import HELLO, Machine, python_for
 
 NAMES = ["alpha", "beta", "gamma", "delta"]
 
@@ -402,3 +403,99 @@ def test_a_socket_that_an_application_shares_with_none_is_refused_only_where_it_
         started = serve_all(own, "good")
         started.stderr.wait_for_line(r"\[late\] It cannot be started: .*address already in use", 40)
         assert machine.get("good").startswith("good ")
+
+
+LATE = """
+import importlib, json, os, sys
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    had = sum(name.startswith("late_part") for name in sys.modules)
+    if scope["path"] == "/late":
+        for number in range(20):
+            importlib.import_module(f"late_part{number}")
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": json.dumps({"had": had, "pid": os.getpid()}).encode()})
+"""
+
+
+def test_what_two_applications_import_late_is_in_the_next_template(serve_all, machine) -> None:
+    packages = machine.directory / "common" / "site-packages"
+    packages.mkdir(parents=True)
+    for number in range(20):
+        (packages / f"late_part{number}.py").write_text("")
+    names = NAMES[:3]
+    for name in names:
+        machine.module(name, LATE)
+    tables = "".join(f"[apps.{name}]\n{machine.table(name)}" for name in names)
+    started = serve_all(tables, wait=False, env={"PYTHONPATH": str(packages)})
+    for name in names:
+        started.stderr.wait_for_line(rf"\[{name}\] Application startup complete", 60)
+    for name in names[:2]:
+        # The template of what the first two have told is there.
+        started.stderr.wait_for_line(rf"\[{name}\] Recycled worker .*: template; ", 60)
+    for name in names[:2]:
+        assert json.loads(machine.get(name, path="/late"))["had"] == 0
+        until(lambda name=name: "sleeps" in machine.ctl("sleep", name))
+        started.stderr.wait_for_line(rf"\[{name}\] Asleep", 20)
+    # One that never imported them is a fork of the new template, too.
+    started.stderr.wait_for_line(r"\[gamma\] Recycled worker .*: template; ", 60)
+    assert facts(machine, "gamma")["had"] == 20
+    assert facts(machine, "alpha")["had"] == 20
+
+
+def examples(file: str) -> list[str]:
+    """The settings files that a page shows."""
+    return re.findall(
+        r"^```toml\n(.*?)^```", (REPOSITORY / "docs" / file).read_text(), re.DOTALL | re.MULTILINE
+    )
+
+
+def place_example(machine: Machine, text: str) -> str:
+    """A settings file of the documentation, but for its directories, ports, user and Python."""
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    with socket.socket() as first, socket.socket() as second:
+        first.bind(("127.0.0.1", 0))
+        second.bind(("127.0.0.1", 0))
+        ports = [str(own.getsockname()[1]) for own in (first, second)]
+    for before, after in (
+        ("/srv/", f"{machine.directory}/srv/"),
+        ("/run/", f"{machine.directory}/"),
+        ('user = "training"', f'user = "{user}"' if user == "root" else "#"),
+        ("127.0.0.1:8002", f"127.0.0.1:{ports[0]}"),
+        ("127.0.0.1:8003", f"127.0.0.1:{ports[1]}"),
+    ):
+        text = text.replace(before, after)
+    return text
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_examples_of_the_documentation_serve(server, machine, number) -> None:
+    text = place_example(machine, examples("apps.md")[number])
+    modules = dict(re.findall(r'^\[apps\.(\w+)\]\napp = "([\w.]+):app"', text, re.MULTILINE))
+    for name, module in modules.items():
+        file = (machine.directory / "srv" / name / module.replace(".", "/")).with_suffix(".py")
+        file.parent.mkdir(parents=True)
+        file.write_text(f"NAME = {name!r}\n{HELLO}")
+        (machine.directory / "srv" / name / "training.env").write_text("FROM_FILE=1\n")
+        (machine.directory / "srv" / name / ".venv").symlink_to(sys.prefix)
+    machine.file.write_text(text)
+    started = server("--config", str(machine.file), cwd=machine.directory, places=False, wait=False)
+    for name in modules:
+        started.stderr.wait_for_line(rf"\[{name}\] (Application startup complete|Asleep, until)", 60)
+    assert started.terminate() == 0
+
+
+def test_applications_that_begin_asleep_wait_neither_for_a_template_nor_for_each_other(
+    serve_all, machine
+) -> None:
+    names = [f"app{number}" for number in range(8)]
+    began = time.monotonic()
+    started = serve_all("start-asleep = true", *names, wait=False)
+    for name in names:
+        started.stderr.wait_for_line(rf"\[{name}\] Asleep, until the first request", 20)
+    # The patience with a template that nobody has begun to make is 30 s.
+    assert time.monotonic() - began < 20
+    assert processes.children(started.pid) == []
+    assert all(machine.get(name).startswith(name) for name in names)

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
+
 use super::values;
+use crate::config::MemoryBudget;
 
 /// Options about sleep.
 #[derive(Debug, clap::Args)]
@@ -12,6 +15,17 @@ pub struct Sleeping {
     /// kept, and the next request starts another [default: never]
     #[arg(long, value_name = "TIME", value_parser = values::lifetime, env = "LOWMEM_SLEEP_AFTER")]
     pub sleep_after: Option<Duration>,
+    /// Begin without a worker: the first request starts one
+    #[arg(long, env = "LOWMEM_START_ASLEEP", value_parser = BoolishValueParser::new())]
+    pub start_asleep: bool,
+    /// Never sleep, whatever --sleep-after and --memory-budget say
+    #[arg(long, env = "LOWMEM_KEEP_AWAKE", value_parser = BoolishValueParser::new())]
+    pub keep_awake: bool,
+    /// Memory that all processes together may take, 500M, 2G, or a part of the machine's or container's,
+    /// 70%: above it idle workers end until they are needed, and grown ones are replaced [default: none]
+    #[arg(long, value_name = "SIZE|PERCENT", value_parser = values::budget)]
+    #[arg(env = "LOWMEM_MEMORY_BUDGET")]
+    pub memory_budget: Option<MemoryBudget>,
     /// Seconds that requests wait for an application that wakes; then they are answered with 503
     #[arg(long, value_name = "S", default_value = "30", value_parser = values::some_seconds)]
     #[arg(env = "LOWMEM_WAKE_TIMEOUT")]

@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::config::MemoryBudget;
+
 /// Nothing that Python serves with fits into less; what is smaller was meant in another unit.
 const LEAST_SIZE: u64 = 1 << 20;
 
@@ -118,6 +120,18 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     Ok(number)
 }
 
+/// The same, or a part of what there is: `70%`.
+pub(super) fn budget(text: &str) -> Result<MemoryBudget, String> {
+    let Some(percent) = text.strip_suffix('%') else {
+        let bytes = size(text).map_err(|why| format!("{why}, or a part like 70%"))?;
+        return Ok(MemoryBudget::Bytes(bytes));
+    };
+    match percent.trim_end().parse() {
+        Ok(percent @ 1..=100) => Ok(MemoryBudget::Percent(percent)),
+        _ => Err("not a part between 1% and 100%".to_owned()),
+    }
+}
+
 /// The same, of any size.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
     let no_size = || "not a size like 300M or 1G".to_owned();
@@ -222,6 +236,15 @@ mod tests {
         assert_eq!((tolerance("5%"), tolerance("0")), (Ok(5), Ok(0)));
         for wrong in ["", "%", "101%", "-1", "0.1"] {
             assert!(tolerance(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_budget_is_a_size_or_a_part() {
+        assert_eq!(budget("2G"), Ok(MemoryBudget::Bytes(2 << 30)));
+        assert_eq!(budget("70%"), Ok(MemoryBudget::Percent(70)));
+        for wrong in ["", "%", "0%", "101%", "7.5%", "-1%", "100"] {
+            assert!(budget(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -12,6 +12,7 @@ use crate::exit::Exit;
 use crate::jobs::Settings;
 use crate::launch::Launch;
 use crate::supervisor::{self, Catalog, Work};
+use crate::sys::title;
 use crate::sys::user::User;
 use crate::{cli, telemetry};
 
@@ -33,7 +34,7 @@ pub fn run(typed: &cli::Typed, argv: &[OsString], around: &Surroundings) -> Exit
         Ok(whole) => whole,
         Err(mistakes) => return config::Mistake::report(&mistakes),
     };
-    let fleet = match config::fleet(fleet, around) {
+    let fleet = match config::fleet(fleet, whole.memory_budget, around) {
         Ok(fleet) => fleet,
         Err(wrong) => {
             wrong.iter().for_each(|line| eprintln!("error: {line}"));
@@ -44,6 +45,10 @@ pub fn run(typed: &cli::Typed, argv: &[OsString], around: &Surroundings) -> Exit
         eprintln!("ERROR:    {reason}");
         return Exit::CouldNotStart;
     }
+    title::set(&format!(
+        "lowmem-serve: supervisor {}",
+        fleet.file.display()
+    ));
     tell(&whole, &fleet);
     let search = Search::from(typed.cli.flags.application.python.clone(), around);
     let catalog = Files {
@@ -94,10 +99,11 @@ impl Catalog for Files<'_> {
         let variable = |name: &str| self.around.variables.get(&OsString::from(name)).cloned();
         let typed = cli::parse(self.argv, variable, &self.around.directory);
         let typed = typed.map_err(|error| error.to_string().trim_end().to_owned())?;
+        let budget = typed.cli.flags.sleeping.memory_budget;
         let fleet = typed
             .fleet
             .ok_or("there is no [apps.NAME] in it any more")?;
-        config::fleet(&fleet, self.around).map_err(|wrong| wrong.join("\n"))
+        config::fleet(&fleet, budget, self.around).map_err(|wrong| wrong.join("\n"))
     }
 
     fn work(&self, jobs: &Settings) -> Result<Work, String> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Config, Listen, Surroundings, jobs, meant};
+use super::{Config, Listen, MemoryBudget, Surroundings, jobs, meant};
 use crate::cli::{self, ShareWord};
 use crate::jobs::Settings;
 
@@ -25,6 +25,8 @@ pub struct Fleet {
     pub file: PathBuf,
     /// Jobs that are no application's.
     pub jobs: Settings,
+    /// How much memory all of them together may take.
+    pub memory_budget: Option<MemoryBudget>,
 }
 
 /// One application of several.
@@ -68,13 +70,18 @@ impl Application {
 
 /// Says what each application is served with, or everything that is wrong in the settings file, a
 /// line for each mistake. What is wrong with an included application keeps no other from being served.
-pub fn fleet(typed: &cli::Fleet, around: &Surroundings) -> Result<Fleet, Vec<String>> {
+pub fn fleet(
+    typed: &cli::Fleet,
+    memory_budget: Option<MemoryBudget>,
+    around: &Surroundings,
+) -> Result<Fleet, Vec<String>> {
     let mut fleet = Fleet {
         applications: Vec::new(),
         wrong: typed.wrong.clone(),
         include: typed.include.clone(),
         file: around.directory.join(&typed.file),
         jobs: jobs::of_fleet(typed, around),
+        memory_budget,
     };
     let mut wrong = Vec::new();
     let mut taken = BTreeMap::new();

@@ -1,5 +1,6 @@
 //! What the flags mean, after all mistakes in them have been reported together.
 
+mod budget;
 mod cache;
 mod env_file;
 mod environment;
@@ -31,6 +32,7 @@ use std::time::Duration;
 use crate::monitor;
 use crate::operator::OperatorSocket;
 
+pub use budget::MemoryBudget;
 pub use fleet::{Application, Fleet, fleet};
 pub use hours::Hours;
 pub use lowmem_base::config::{
@@ -65,6 +67,8 @@ pub struct Config {
     pub recycle: Recycle,
     /// When the application sleeps.
     pub sleep: Sleep,
+    /// How much memory everything may take.
+    pub memory_budget: Option<MemoryBudget>,
     /// Which changes of source files replace the worker.
     pub reload: Option<Reload>,
     /// Which workers are stalled.

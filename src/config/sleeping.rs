@@ -19,6 +19,15 @@ pub struct Sleep {
     pub makes_template: bool,
     /// When it does not sleep.
     pub awake: Option<Hours>,
+    /// It never sleeps.
+    pub keeps_awake: bool,
+    /// It has no worker before the first request.
+    pub begins_asleep: bool,
+}
+
+/// After so long without use it sleeps.
+pub(super) fn after(typed: &cli::Sleeping) -> Option<Duration> {
+    typed.sleep_after.filter(|_| !typed.keep_awake)
 }
 
 /// How long a template is kept where it was not said: visitors of the same hour wait for no import, and
@@ -51,9 +60,12 @@ pub(super) fn meant(
             ));
         }
     }
-    let sleeps = typed.sleep_after.is_some();
+    let sleeps = after(typed).is_some();
     Sleep {
-        after: typed.sleep_after,
+        keeps_awake: typed.keep_awake,
+        // One that should be awake is from the start.
+        begins_asleep: typed.start_asleep && !typed.keep_awake,
+        after: after(typed),
         wake_timeout: typed.wake_timeout,
         keep_template: typed.keep_template.unwrap_or(KEEP_TEMPLATE),
         makes_template: sleeps && typed.keep_template.is_some() && !processes.preload,

@@ -26,11 +26,12 @@ pub struct Scrape<'a> {
 }
 
 /// Everything that is written.
-const FAMILIES: [fn(&mut Exposition, &Scrape<'_>); 13] = [
+const FAMILIES: [fn(&mut Exposition, &Scrape<'_>); 14] = [
     requests,
     connections,
     workers,
     memory,
+    budget,
     recycling,
     sleeping,
     crashes,
@@ -174,6 +175,20 @@ fn memory(text: &mut Exposition, scrape: &Scrape<'_>) {
             }
         }
     }
+}
+
+fn budget(text: &mut Exposition, scrape: &Scrape<'_>) {
+    let Some(budget) = scrape.status.budget else {
+        return;
+    };
+    let name = "lowmem_memory_budget_bytes";
+    text.family(
+        name,
+        Kind::Gauge,
+        "What all processes together may take, and take.",
+    );
+    text.sample(&[("kind", "limit")], budget.limit);
+    text.sample(&[("kind", "used")], budget.used);
 }
 
 fn recycling(text: &mut Exposition, scrape: &Scrape<'_>) {

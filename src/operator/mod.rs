@@ -18,7 +18,9 @@ use crate::jobs::Record;
 use crate::jobs::report::Overview;
 
 pub use place::OperatorSocket;
-pub use status::{ApplicationStatus, Served, Serving, Stage, Status, VERSION, WorkerStatus};
+pub use status::{
+    ApplicationStatus, BudgetStatus, Served, Serving, Stage, Status, VERSION, WorkerStatus,
+};
 pub use work::{CacheStatus, JobStatus, LastRun, QueueStatus};
 
 /// The longest request line.

@@ -23,6 +23,9 @@ pub struct Status {
     pub uptime: f64,
     /// The supervisor's own memory.
     pub memory: Option<u64>,
+    /// The memory budget, if there is one.
+    #[serde(default)]
+    pub budget: Option<BudgetStatus>,
     /// The applications that it serves.
     pub applications: Vec<ApplicationStatus>,
     /// It serves what a settings file has in `[apps]`, be it one application or several.
@@ -34,6 +37,15 @@ pub struct Status {
     /// Its queue, if it has one.
     #[serde(default)]
     pub queue: Option<QueueStatus>,
+}
+
+/// A memory budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetStatus {
+    /// What all processes together may take.
+    pub limit: u64,
+    /// What they took when they were last weighed.
+    pub used: u64,
 }
 
 /// An application.
@@ -52,6 +64,9 @@ pub struct ApplicationStatus {
     /// The most memory of its own that a worker may have.
     #[serde(default)]
     pub memory_limit: Option<u64>,
+    /// So many seconds ago it last answered a request, where it is counted.
+    #[serde(default)]
+    pub last_use: Option<f64>,
     /// Where it is reached: `http://127.0.0.1:8000`.
     pub places: Vec<String>,
     /// How many workers it should have.

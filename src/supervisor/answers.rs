@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::Supervisor;
 use super::application::Application;
-use super::pool::{Cause, Event};
+use super::pool::{Cause, Event, Reason};
 use crate::operator::{JobsRequest, Order, Reply, Request, Serving, Status, VERSION};
 use crate::sys::weight;
 
@@ -51,7 +51,7 @@ impl Supervisor<'_> {
         match order {
             Order::Reload if is_stopped => Reply::Refused(format!("{name} is stopped; start it")),
             Order::Reload => {
-                application.renew();
+                application.renew(Reason::Order);
                 Reply::Done(format!("reloading {name}"))
             }
             Order::Stop => {
@@ -149,6 +149,7 @@ impl Supervisor<'_> {
             pid: std::process::id(),
             uptime: self.began.elapsed().as_secs_f64(),
             memory: weighs.then(own_weight).flatten(),
+            budget: self.budgeting.as_ref().map(|own| own.status()),
             applications: applications.map(|own| own.status(weighs)).collect(),
             is_fleet: self.fleet.is_some(),
             jobs: self.jobs.shown(),

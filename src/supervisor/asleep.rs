@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use tracing::error;
 
 use super::application::Application;
-use super::keeping::{Keeper, Terms};
 use super::pool::{Event, WorkerId};
 use crate::control::{Drain, SleepOrder, ToWorker, socket_pair};
 
@@ -21,21 +20,13 @@ impl Application<'_> {
     }
 
     fn begin_to_keep(&mut self, id: WorkerId, drain: Drain) -> io::Result<()> {
-        let listeners = self.workforce.listeners();
-        let keeper = match &mut self.keeper {
-            Some(keeper) => keeper,
-            None => {
-                let terms = Terms::of(self.workforce.worker_config());
-                self.keeper.insert(Box::new(Keeper::new(terms, listeners)?))
-            }
-        };
-        keeper.accept_again(listeners)?;
+        self.keeper()?;
         let order = SleepOrder {
             drain,
             is_first: !std::mem::replace(&mut self.has_slept, true),
         };
         let (olds, news) = socket_pair()?;
-        keeper.take_in(news)?;
+        self.keeper()?.take_in(news)?;
         self.workforce
             .tell_with(id, &ToWorker::Sleep(order), &[olds.as_fd()]);
         Ok(())
@@ -70,7 +61,7 @@ impl Application<'_> {
         };
         let knock = keeper.turn(self.workforce.listeners(), Instant::now());
         self.forget_keeper();
-        if let Some(cause) = knock {
+        if let Some(cause) = knock.filter(|cause| !self.asks_the_budget(*cause)) {
             self.on(Event::Wake(cause));
         }
     }

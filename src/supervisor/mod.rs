@@ -8,6 +8,8 @@
 mod answers;
 mod application;
 mod asleep;
+mod budget;
+mod budgeting;
 mod changes;
 mod fleet;
 mod follower;
@@ -21,6 +23,7 @@ pub mod pool;
 mod record;
 mod refusing;
 mod restart;
+mod scales;
 mod service;
 mod shared;
 mod sharing;
@@ -44,6 +47,7 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 use self::application::Application;
+use self::budgeting::Budgeting;
 use self::fleet::Fleet;
 use self::jobs::EveryJob;
 use self::monitored::Monitored;
@@ -111,6 +115,7 @@ pub fn run(members: Vec<Member>, work: Work, reread: &Reread<'_>) -> io::Result<
         applications,
         monitored,
         jobs: EveryJob::alone(&work)?,
+        budgeting: config.memory_budget.map(Budgeting::new),
         ..Supervisor::new(parent, config.operator.as_ref())?
     };
     supervisor.serve()
@@ -125,6 +130,7 @@ pub fn run_fleet(
 ) -> io::Result<Exit> {
     let mut supervisor = Supervisor {
         fleet: Some(Fleet::new(fleet, catalog, reread)?),
+        budgeting: fleet.memory_budget.map(Budgeting::new),
         monitored: whole.status.as_ref().map(Monitored::start).transpose()?,
         ..Supervisor::new(Parent::OfWorkers, whole.operator.as_ref())?
     };
@@ -147,6 +153,8 @@ struct Supervisor<'a> {
     operator: Option<Operator>,
     /// What runs apart from requests.
     jobs: EveryJob,
+    /// How much memory everything may take, if that is bounded.
+    budgeting: Option<Box<Budgeting>>,
     /// It was told to.
     is_stopping: bool,
     began: Instant,
@@ -168,6 +176,7 @@ impl Supervisor<'_> {
             want: Want::watch(),
             operator: Operator::open(operator)?,
             jobs: EveryJob::default(),
+            budgeting: None,
             is_stopping: false,
             began: Instant::now(),
             monitored: None,
@@ -216,6 +225,7 @@ impl Supervisor<'_> {
         }
         self.jobs.turn();
         self.turn_fleet();
+        self.turn_budget();
         telemetry::name_lines(None);
         self.announce();
         self.publish();
@@ -348,6 +358,11 @@ impl Supervisor<'_> {
         let mut next = self.operator.as_ref().and_then(Operator::deadline);
         sources.extend(self.jobs.sources().map(|fd| (fd, PollFlags::IN)));
         next = next.into_iter().chain(self.jobs.next_deadline()).min();
+        let budget = self.budgeting.as_ref();
+        next = next
+            .into_iter()
+            .chain(budget.and_then(|own| own.deadline()))
+            .min();
         let service = self.service.as_ref().and_then(|(_, service)| service.due());
         next = next.into_iter().chain(service).min();
         for application in &self.applications {

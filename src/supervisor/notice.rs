@@ -159,6 +159,10 @@ pub(super) fn say(notice: Notice, banner: &Banner, workforce: &Workforce) {
             Megabytes(own),
             Megabytes(room)
         ),
+        Notice::BeginsAsleep => {
+            banner.running(None);
+            info!("Asleep, until the first request");
+        }
         Notice::Asleep(asleep) => info!("{}", asleep_line(&asleep)),
         Notice::Awake(id, took, cause) => info!(
             "Awake (pid {}, {} ms, by {})",
@@ -261,6 +265,10 @@ pub(super) fn reason_word(reason: Reason) -> &'static str {
         Reason::Signal => "SIGHUP",
         Reason::Change => "reload",
         Reason::Stall => "stall",
+        Reason::Template => "template",
+        Reason::Settings => "settings",
+        Reason::Order => "order",
+        Reason::Budget => "memory-budget",
     }
 }
 

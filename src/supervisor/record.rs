@@ -26,6 +26,7 @@ pub(super) fn note(tally: &Tally, notice: Notice, pid: impl Fn(WorkerId) -> i32)
         Notice::Asleep(_) => tally.mark("sleep", 0, "Asleep".to_owned()),
         Notice::Awake(id, took, _) => tally.woken(took, pid(id)),
         Notice::Running
+        | Notice::BeginsAsleep
         | Notice::WakesLate(_)
         | Notice::StillStarting(..)
         | Notice::Reloaded(_)

@@ -141,6 +141,7 @@ mod tests {
             pid: 7,
             uptime: 0.0,
             memory: Some(1_000_000),
+            budget: None,
             applications: Vec::new(),
             is_fleet: false,
             jobs: Vec::new(),

@@ -1,6 +1,7 @@
 //! What a template that applications share imports: of others' modules, what at least two of them do.
 //!
-//! Workers tell their imports when they are ready. The first two applications are started without a
+//! Workers tell their imports when they are ready, and once more when they end: what they have imported
+//! while they served is common as soon as two applications have. The first two applications are started without a
 //! template, so that there is something to learn from; the others wait for what they tell. When much
 //! more has become common since, the template is made anew. Pure: which modules those are is decided
 //! here, a process of them is made in [`super::shared`].
@@ -25,8 +26,8 @@ type Modules = BTreeMap<String, PathBuf>;
 pub(super) struct Sharing {
     /// All that workers of each have ever told: one that was forked does not tell what the template has.
     told: BTreeMap<u32, Modules>,
-    /// In the order in which they were imported.
-    order: Vec<String>,
+    /// The order in which they were imported.
+    order: BTreeMap<String, usize>,
     /// Directories of the applications themselves.
     own: BTreeMap<u32, Vec<PathBuf>>,
     /// What the last template was to import.
@@ -57,9 +58,8 @@ impl Sharing {
             let Some(directory) = imported.directories.get(at) else {
                 continue;
             };
-            if !self.order.contains(&name) {
-                self.order.push(name.clone());
-            }
+            let next = self.order.len();
+            self.order.entry(name.clone()).or_insert(next);
             told.insert(name, directory.clone());
         }
     }
@@ -113,10 +113,9 @@ impl Sharing {
             modules: Vec::new(),
             variables: Vec::new(),
         };
-        for name in &self.order {
-            let Some(directory) = self.made_of.get(name) else {
-                continue;
-            };
+        let mut modules: Vec<_> = self.made_of.iter().collect();
+        modules.sort_by_key(|(name, _)| self.order.get(*name));
+        for (name, directory) in modules {
             let known = listed.directories.iter().position(|own| own == directory);
             let number = known.unwrap_or_else(|| {
                 listed.directories.push(directory.clone());
@@ -207,6 +206,21 @@ mod tests {
         sharing.leave(2);
         let (next, _) = sharing.next(true).unwrap();
         assert_eq!(names(&next), ["json", "quart", "one", "two", "three"]);
+    }
+
+    #[test]
+    fn what_was_imported_while_serving_is_in_the_next_template() {
+        let mut sharing = of(&[1, 2]);
+        sharing.told(1, told(&["json"], "one"));
+        sharing.told(2, told(&["json"], "two"));
+        assert!(sharing.next(true).is_some());
+        sharing.told(1, told(&["json", "late"], "one"));
+        assert!(sharing.next(false).is_none());
+        sharing.told(2, told(&["late"], "two"));
+        assert!(sharing.next(false).is_none());
+        // When it is made anew, for what reason ever.
+        let (next, _) = sharing.next(true).unwrap();
+        assert_eq!(names(&next), ["json", "one", "two", "late"]);
     }
 
     #[test]

@@ -54,9 +54,9 @@ class Machine:
     def socket(self, name: str) -> str:
         return str(self.directory / f"{name}.sock")
 
-    def get(self, name: str, timeout: float = 40) -> str:
+    def get(self, name: str, timeout: float = 40, path: str = "/") -> str:
         with RawClient(self.socket(name), timeout) as client:
-            response = client.get("/")
+            response = client.get(path)
         return f"{response.status} {response.text}" if response.status != 200 else response.text
 
     def ctl(self, *arguments: str) -> str:

@@ -24,7 +24,12 @@ pub(super) enum Whose {
 const ONLY_ALONE: &str = "jobs_only";
 
 /// What is the whole server's, and not one application's.
-const ONLY_ALL: [&str; 3] = ["operator_socket", "status_bind", "status_control"];
+const ONLY_ALL: [&str; 4] = [
+    "operator_socket",
+    "status_bind",
+    "status_control",
+    "memory_budget",
+];
 
 /// The option's id and its values as they would have been typed.
 pub(super) fn entry(

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::supervisor::Member;
 use crate::supervisor::follower::Reread;
-use crate::supervisor::pool::{Event, Pool, Settings};
+use crate::supervisor::pool::{Event, Pool, Reason, Settings};
 use crate::supervisor::standing::{self, End, Standing};
 use crate::supervisor::template::Outcome;
 use crate::supervisor::workforce::Sharer;
@@ -28,7 +28,7 @@ impl<'a> Application<'a> {
         let newer = self.workforce.newer_template();
         if let Some(newer) = newer.filter(|newer| self.is_running && *newer > self.followed) {
             self.followed = newer;
-            self.is_outdated = true;
+            self.outdated.get_or_insert(Reason::Template);
         }
     }
 
@@ -50,8 +50,10 @@ impl<'a> Application<'a> {
 
     /// Whether it waits for room to start, or to replace its workers.
     pub(in crate::supervisor) fn wants_to_start(&self, now: Instant) -> bool {
-        (self.standing.is_due(now) && self.workforce.is_admitted(now))
-            || (self.is_outdated && self.standing.is_up())
+        // One that begins asleep starts nothing, and has no need of a template yet.
+        let is_admitted = self.pool.begins_asleep() || self.workforce.is_admitted(now);
+        (self.standing.is_due(now) && is_admitted)
+            || (self.outdated.is_some() && self.standing.is_up())
     }
 
     /// Whether it starts workers, for which others wait.
@@ -83,16 +85,16 @@ impl<'a> Application<'a> {
                 });
             }
             self.standing.begin(now);
-            self.is_outdated = false;
+            self.outdated = None;
             self.on(Event::Tick);
-        } else if std::mem::take(&mut self.is_outdated) {
-            self.on(Event::Recycle);
+        } else if let Some(reason) = self.outdated.take() {
+            self.on(Event::Renew(reason));
         }
     }
 
     /// Has its workers replaced, or it started again, when there is room for it.
-    pub(in crate::supervisor) fn renew(&mut self) {
-        self.is_outdated = true;
+    pub(in crate::supervisor) fn renew(&mut self, reason: Reason) {
+        self.outdated = Some(reason);
         self.standing.want();
     }
 
@@ -178,9 +180,9 @@ impl<'a> Application<'a> {
         if had_hours && self.parts.clock.is_none() && self.has_begun() {
             self.on(Event::Hours(false));
         }
-        self.count_for_the_watch();
+        self.count_where_it_is_shown();
         info!("Its settings have changed.");
-        self.renew();
+        self.renew(Reason::Settings);
         Ok(())
     }
 

@@ -33,6 +33,8 @@ pub(in crate::supervisor) struct Parts<'a> {
     pub(super) follower: Option<Box<Follower<'a>>>,
     /// When it should be awake, with `--awake`.
     pub(super) clock: Option<Clock>,
+    /// It should always be awake.
+    pub(super) keeps_awake: bool,
     /// Which workers do not come round, if that is to be told.
     pub(in crate::supervisor) watching: Option<Watching>,
 }
@@ -70,6 +72,7 @@ impl<'a> Made<'a> {
             settings: settings(&config),
             banner: Banner::of(&config, &launch, &listeners),
             clock: config.sleep.awake.clone().map(Clock::new),
+            keeps_awake: config.sleep.keeps_awake,
             watching: config.stall.map(Watching::new),
             follower: changes.map(|changes| Box::new(Follower::new(changes, config, reread))),
         };
@@ -150,6 +153,7 @@ pub(super) fn settings(config: &Config) -> Settings {
         recycle: config.recycle,
         follows_changes: config.reload.is_some(),
         wake_timeout: config.sleep.wake_timeout,
+        begins_asleep: config.sleep.begins_asleep,
         keep_template: (config.preload || config.sleep.makes_template)
             .then_some(config.sleep.keep_template),
         serial: next_serial(),

@@ -2,6 +2,7 @@
 //! pool decides.
 
 mod among;
+mod budgeted;
 mod made;
 mod shown;
 
@@ -15,8 +16,9 @@ use std::time::Instant;
 use rustix::process::Pid;
 use tracing::error;
 
+use self::budgeted::Budgeted;
 pub(in crate::supervisor) use self::made::told;
-use self::made::{Made, Parts};
+use self::made::{Made, Parts, next_serial};
 use crate::control::{FromWorker, ToWorker};
 use crate::exit::Exit;
 use crate::monitor::Tally;
@@ -26,7 +28,7 @@ use crate::supervisor::follower::{Follower, Reread};
 use crate::supervisor::hours::Clock;
 use crate::supervisor::keeping::Keeper;
 use crate::supervisor::notice;
-use crate::supervisor::pool::{Action, Event, Notice, Pool, WorkerId};
+use crate::supervisor::pool::{Action, Event, Notice, Pool, Reason, WorkerId};
 use crate::supervisor::refusing::Refusing;
 use crate::supervisor::standing::Standing;
 use crate::supervisor::watching::Watching;
@@ -57,14 +59,18 @@ pub(in crate::supervisor) struct Application<'a> {
     standing: Standing,
     /// The clients that ask meanwhile for what is not served.
     refusing: Option<Box<Refusing>>,
-    /// Every worker should be replaced when there is room for another start.
-    is_outdated: bool,
+    /// Every worker should be replaced when there is room for another start, and why.
+    outdated: Option<Reason>,
     /// Workers are being replaced since then.
     swaps_since: Option<Instant>,
     /// The last template that its workers were replaced for.
     followed: u32,
     /// Workers that have died.
     deaths: u64,
+    /// Its number among all that were ever served.
+    number: u32,
+    /// With a memory budget: its part in it.
+    budgeted: Option<Budgeted>,
 }
 
 impl<'a> Application<'a> {
@@ -90,18 +96,21 @@ impl<'a> Application<'a> {
             tally: None,
             standing: Standing::waiting(),
             refusing: None,
-            is_outdated: false,
+            outdated: None,
             swaps_since: None,
             followed: 0,
             deaths: 0,
+            number: next_serial(),
+            budgeted: None,
         };
-        application.count_for_the_watch();
+        application.count_where_it_is_shown();
         Ok(application)
     }
 
-    /// Counts where stalls are watched for: the watch looks at the counters.
-    fn count_for_the_watch(&mut self) {
-        if self.parts.watching.is_some() {
+    /// Counts where stalls are watched for, as the watch looks at the counters, and where there are several,
+    /// whose requests and last use are shown.
+    fn count_where_it_is_shown(&mut self) {
+        if self.parts.watching.is_some() || self.parts.name.is_some() {
             self.count();
         }
     }
@@ -228,7 +237,9 @@ impl<'a> Application<'a> {
     pub(in crate::supervisor) fn on(&mut self, event: Event) {
         self.speak();
         match event {
-            Event::Recycle => self.workforce.import_anew(),
+            Event::Recycle | Event::Renew(Reason::Signal | Reason::Settings | Reason::Order) => {
+                self.workforce.import_anew();
+            }
             Event::Changed => self.workforce.source_changed(),
             _ => {}
         }
@@ -262,13 +273,18 @@ impl<'a> Application<'a> {
             Action::Quit(id) => self.workforce.end(id, &ToWorker::Quit),
             Action::Leave(id) => self.workforce.end(id, &ToWorker::Leave),
             Action::Kill(id) => self.workforce.kill(id),
-            Action::Weigh(id) => return Some(Event::Weighed(id, self.workforce.weigh(id))),
+            Action::Keep => return self.keep(),
+            Action::Weigh(id) => {
+                let mut weighing = self.workforce.weigh(id);
+                self.bound_room(&mut weighing);
+                return Some(Event::Weighed(id, weighing));
+            }
             Action::Say(notice) => {
                 self.note(notice);
                 if matches!(notice, Notice::Died(..) | Notice::CannotStart(..)) {
                     self.deaths += 1;
                 }
-                if notice == Notice::Running {
+                if matches!(notice, Notice::Running | Notice::BeginsAsleep) {
                     self.is_running = true;
                     self.has_settled = true;
                     self.refusing = None;

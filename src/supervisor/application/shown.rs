@@ -52,6 +52,7 @@ impl Application<'_> {
             pss: weighs.then(|| self.workforce.pss()).flatten(),
             deaths: self.deaths,
             memory_limit: self.parts.settings.recycle.max_rss,
+            last_use: self.last_use().map(|at| at.elapsed().as_secs_f64()),
             places: self.parts.banner.places.clone(),
             workers_wanted: self.wanted(),
             workers: workers.collect(),

@@ -19,7 +19,7 @@ use tracing::{error, info};
 use self::files::Files;
 use super::application::Application;
 use super::follower::Reread;
-use super::pool::Event;
+use super::pool::{Event, Reason};
 use super::shared::SharedTemplate;
 use super::{Member, Supervisor, Work};
 use crate::config;
@@ -57,6 +57,8 @@ pub(super) struct Fleet<'a> {
     unprepared: Vec<(config::Application, Instant)>,
     /// The templates that they share.
     pub templates: Vec<SharedTemplate>,
+    /// How much memory all of them together may take.
+    pub memory_budget: Option<config::MemoryBudget>,
     /// How many have ever joined one.
     joined: u32,
     /// The whole server is to end.
@@ -77,6 +79,7 @@ impl<'a> Fleet<'a> {
             own_jobs: fleet.jobs.clone(),
             unprepared: Vec::new(),
             templates: Vec::new(),
+            memory_budget: fleet.memory_budget,
             joined: 0,
             is_stopping: false,
         })
@@ -215,13 +218,26 @@ impl<'a> Supervisor<'a> {
         let most = thread::available_parallelism().map_or(1, usize::from);
         let busy = self.applications.iter().filter(|own| own.is_busy(now));
         let mut room = most.saturating_sub(busy.count());
-        for application in &mut self.applications {
+        // What should be awake comes first, while there is memory for it.
+        let (awake, others): (Vec<_>, Vec<_>) = self
+            .applications
+            .iter_mut()
+            .partition(|own| own.begins_awake());
+        for application in awake.into_iter().chain(others) {
             if room == 0 {
                 return;
             }
             if application.wants_to_start(now) && !application.is_busy(now) {
+                let budget = self.budgeting.as_mut();
+                if let Some(budget) = budget.filter(|_| !application.begins_asleep()) {
+                    match budget.fits(application.key(), now) {
+                        None => continue,
+                        Some(false) if !application.begins_awake() => application.begin_asleep(),
+                        _ => budget.starts(application.key(), now),
+                    }
+                }
+                room -= usize::from(!application.begins_asleep());
                 application.start();
-                room -= 1;
             }
         }
     }
@@ -254,10 +270,11 @@ impl<'a> Supervisor<'a> {
             }
         };
         new.wrong.iter().for_each(|line| error!("{line}"));
+        fleet.memory_budget = new.memory_budget;
         fleet.files.watch(&new);
         let is_in_doubt = |application: &config::Application| {
-            let file = file_of(&application.place);
-            new.wrong.iter().any(|line| file_of(line) == file)
+            let mut wrong = new.wrong.iter();
+            wrong.any(|line| is_about_file_of(line, &application.place))
         };
         let known = std::mem::take(&mut fleet.known);
         let mut next = new.applications.clone();
@@ -342,7 +359,8 @@ impl<'a> Supervisor<'a> {
         let is_stop = matches!(event, Event::Stop | Event::Interrupt | Event::StopNow);
         if event == Event::Recycle {
             self.read_files();
-            self.applications.iter_mut().for_each(Application::renew);
+            let applications = self.applications.iter_mut();
+            applications.for_each(|own| own.renew(Reason::Signal));
             return;
         }
         for application in &mut self.applications {
@@ -358,9 +376,11 @@ impl<'a> Supervisor<'a> {
     }
 }
 
-/// The file of `apps/shop.toml:3`, and of a line that tells what is wrong there.
-fn file_of(place: &str) -> &str {
-    place.split(".toml").next().unwrap_or(place)
+/// Whether a line that tells what is wrong is about the file of `apps/shop.toml:3`.
+fn is_about_file_of(line: &str, place: &str) -> bool {
+    let file = place.rsplit_once(':').map_or(place, |(file, _)| file);
+    let rest = line.strip_prefix(file);
+    rest.is_some_and(|rest| rest.starts_with(':'))
 }
 
 impl Fleet<'_> {

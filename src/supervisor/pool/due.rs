@@ -30,7 +30,7 @@ pub(super) struct Due {
 
 impl Pool {
     /// Every worker that has begun to import is due: what it imported may be outdated.
-    pub(super) fn recycle_all(&mut self, now: Instant) {
+    pub(super) fn recycle_all(&mut self, reason: Reason, now: Instant) {
         // Whoever asks may have mended what kept the successor from starting.
         self.swapping.retry_at = None;
         self.awaits_change = false;
@@ -41,7 +41,7 @@ impl Pool {
                 worker.state,
                 State::Starting { .. } | State::Ready { .. } | State::Dozing { .. }
             ) {
-                worker.make_due(Reason::Signal);
+                worker.make_due(reason);
             }
         }
     }

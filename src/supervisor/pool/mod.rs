@@ -90,11 +90,15 @@ impl Pool {
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
-            phase: Phase::Opening,
+            // No start can fail before somebody wants one.
+            phase: match settings.begins_asleep {
+                true => Phase::Serving,
+                false => Phase::Opening,
+            },
             workers: Vec::new(),
             due: Due::default(),
             swapping: Swapping::default(),
-            sleeping: Sleeping::default(),
+            sleeping: Sleeping::from_the_start(settings.begins_asleep),
             awaits_change: false,
             slowest_start: Duration::ZERO,
             next_id: u64::from(settings.serial) << 32,
@@ -122,7 +126,8 @@ impl Pool {
             }
             Event::StopNow => self.stop(Exit::Stopped, self.more_urgent(Urgency::AtOnce), now),
             Event::Stalled(id) => self.make_due(id, Reason::Stall),
-            Event::Recycle => self.recycle_all(now),
+            Event::Recycle => self.recycle_all(Reason::Signal, now),
+            Event::Renew(reason) => self.recycle_all(reason, now),
             Event::Changed => self.changed(now),
             Event::Grow => self.settings.workers += 1,
             Event::Shrink => self.settings.workers = (self.settings.workers - 1).max(1),

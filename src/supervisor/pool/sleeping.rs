@@ -46,6 +46,8 @@ pub(super) struct Sleeping {
     keeps_awake: bool,
     /// The supervisor may hold connections.
     holds: bool,
+    /// It has begun asleep, and nobody has been told.
+    is_new: bool,
     /// When the template has outlived its last worker for long enough.
     template_until: Option<Instant>,
 }
@@ -76,6 +78,21 @@ struct Wake {
     is_late: bool,
     /// One start has failed already.
     has_failed: bool,
+}
+
+impl Sleeping {
+    /// Awake, or asleep before there was a worker.
+    pub(super) fn from_the_start(is_asleep: bool) -> Self {
+        Self {
+            rest: match is_asleep {
+                true => Rest::Asleep,
+                false => Rest::Awake,
+            },
+            holds: is_asleep,
+            is_new: is_asleep,
+            ..Self::default()
+        }
+    }
 }
 
 impl Pool {
@@ -140,6 +157,18 @@ impl Pool {
         if self.may_sleep() {
             self.lie_down(now);
         }
+    }
+
+    /// Whether it has no worker before somebody wants one.
+    #[must_use]
+    pub fn begins_asleep(&self) -> bool {
+        self.sleeping.is_new
+    }
+
+    /// Whether these are hours in which it should be awake.
+    #[must_use]
+    pub fn keeps_awake(&self) -> bool {
+        self.sleeping.keeps_awake
     }
 
     /// Whether every worker serves, and none is being replaced.
@@ -300,6 +329,10 @@ impl Pool {
 
     /// Does what is due.
     pub(super) fn watch_sleep(&mut self, now: Instant) {
+        if std::mem::take(&mut self.sleeping.is_new) {
+            self.actions.push(Action::Keep);
+            self.say(Notice::BeginsAsleep);
+        }
         if self
             .sleeping
             .template_until

@@ -40,6 +40,8 @@ pub enum Event {
     Stalled(WorkerId),
     /// Replace every worker with a fresh one.
     Recycle,
+    /// The same, for this reason.
+    Renew(Reason),
     /// The application's source has changed.
     Changed,
     /// One worker more.
@@ -93,6 +95,8 @@ pub enum Action {
     Sleep(WorkerId, Drain),
     /// Give everything that the supervisor holds to this worker, and accept nothing any more.
     Deliver(WorkerId),
+    /// Accept in the place of workers, and keep what comes.
+    Keep,
     /// Answer every client that waits with 503; it may come back after this time.
     Refuse(Duration),
     /// End the template, if there is one.
@@ -140,6 +144,8 @@ pub enum Notice {
     NoRoom(WorkerId, u64, u64),
     /// A fresh worker has more memory than `--max-rss` allows.
     HeavyFromTheStart(WorkerId, u64),
+    /// The application has no worker yet: it begins asleep.
+    BeginsAsleep,
     /// The application sleeps.
     Asleep(Asleep),
     /// It is awake again: the worker, how long it took, and why.
@@ -176,6 +182,14 @@ pub enum Reason {
     Change,
     /// It did not come round in time.
     Stall,
+    /// There is a template that it is not from.
+    Template,
+    /// Its settings have changed.
+    Settings,
+    /// Its operator wants it.
+    Order,
+    /// `--memory-budget`.
+    Budget,
 }
 
 /// A swap that is done. Memory is in bytes, where it could be read.
@@ -225,6 +239,8 @@ pub struct Settings {
     pub follows_changes: bool,
     /// How long clients wait for a worker when the application wakes.
     pub wake_timeout: Duration,
+    /// No worker is started before the application is used.
+    pub begins_asleep: bool,
     /// How long the template outlives the last worker, if it should not do so for ever.
     pub keep_template: Option<Duration>,
     /// Another number for each pool, so that no two of them have workers of the same number.

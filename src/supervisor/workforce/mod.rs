@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
 use tracing::{error, warn};
@@ -66,6 +66,8 @@ pub(super) struct Workforce {
     reaped: Option<(WorkerId, Pid)>,
     /// Where their counts are added up, if they count.
     tally: Option<Arc<Tally>>,
+    /// When one that has ended had last answered a request.
+    last_use: Option<Duration>,
 }
 
 /// An application's part in a template that it shares.
@@ -128,6 +130,7 @@ impl Workforce {
             strangers: Vec::new(),
             reaped: None,
             tally: None,
+            last_use: None,
         })
     }
 
@@ -375,6 +378,13 @@ impl Workforce {
         }
     }
 
+    /// When a request was last answered, by [`crate::sys::clock::monotonic`], if they count.
+    pub(super) fn last_use(&self) -> Option<Duration> {
+        let pages = self.processes.iter().filter_map(|own| own.page.as_ref());
+        let live = pages.filter_map(|page| page.last_use());
+        live.chain(self.last_use).max()
+    }
+
     /// Where a worker counts.
     pub(super) fn page(&self, id: WorkerId) -> Option<&Arc<SharedPage>> {
         self.process(id)?.page.as_ref()
@@ -450,7 +460,10 @@ impl Workforce {
             return;
         };
         process.slot = None;
-        if let (Some(page), Some(tally)) = (process.page.take(), &self.tally) {
+        let page = process.page.take();
+        let used = page.as_ref().and_then(|page| page.last_use());
+        self.last_use = self.last_use.max(used);
+        if let (Some(page), Some(tally)) = (page, &self.tally) {
             tally.end(&page);
         }
     }

@@ -75,8 +75,12 @@ pub struct Now {
     pub wsgi_waiting: AtomicU64,
     /// Requests whose view has ended.
     pub wsgi_ended: AtomicU64,
+    /// What [`crate::sys::clock::monotonic`] said when the worker began to count, in nanoseconds.
+    born: AtomicU64,
+    /// When it last answered a request, in nanoseconds since then; 0 before the first.
+    last_use: AtomicU64,
     /// Figures of parts of the server that have not got names here.
-    pub spare: [AtomicU64; 4],
+    pub spare: [AtomicU64; 2],
 }
 
 #[derive(Debug)]
@@ -106,10 +110,28 @@ impl Page {
     /// A request has been answered.
     pub fn answered(&self, key: Key, took: Duration) {
         let series = self.series(key);
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let nanos = nanos(took);
         add(&series.nanos, nanos);
         let bound = |bound: &&u64| nanos > **bound * NANOS_PER_MILLI;
         add(&series.buckets[BOUNDS.iter().take_while(bound).count()], 1);
+    }
+
+    /// The worker begins to count at this time of [`crate::sys::clock::monotonic`].
+    pub fn begin(&self, now: Duration) {
+        self.now.born.store(nanos(now), Relaxed);
+    }
+
+    /// It has answered a request, so long after it began.
+    pub fn used(&self, since: Duration) {
+        self.now.last_use.store(nanos(since), Relaxed);
+    }
+
+    /// When it last answered a request, by the same clock.
+    #[must_use]
+    pub fn last_use(&self) -> Option<Duration> {
+        let born = Duration::from_nanos(self.now.born.load(Relaxed));
+        let last = self.now.last_use.load(Relaxed);
+        (last > 0).then(|| born + Duration::from_nanos(last))
     }
 
     /// So many connections have been given to the successor.
@@ -136,6 +158,10 @@ impl Page {
         rest.key.store(Key::OTHER.number(), Relaxed);
         rest
     }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Only one thread writes a counter, so it needs no atomic addition.

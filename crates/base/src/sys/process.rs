@@ -64,6 +64,21 @@ pub(super) fn tie_to(parent: Pid, signal: Signal) -> io::Result<()> {
     Ok(())
 }
 
+/// The children of a process, as far as the kernel tells (`CONFIG_PROC_CHILDREN`).
+#[must_use]
+pub fn children(pid: Pid) -> Vec<Pid> {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero()));
+    let mut children = Vec::new();
+    for task in tasks.into_iter().flatten().flatten() {
+        let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        let pids = text
+            .split_ascii_whitespace()
+            .filter_map(|pid| pid.parse().ok());
+        children.extend(pids.filter_map(Pid::from_raw));
+    }
+    children
+}
+
 /// Asks a child that has not been collected to stop.
 pub fn terminate(pid: u32) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);

@@ -53,6 +53,44 @@ fn own_in(rollup: &str) -> Option<u64> {
     Some((dirty + swapped) * 1024)
 }
 
+/// What a process has in memory, in bytes, and what of it is no file's: without a walk through its pages,
+/// as the kernel counts along.
+pub fn resident(process: Pid) -> Option<(u64, u64)> {
+    let pid = process.as_raw_nonzero();
+    let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let mut pages = text.split_ascii_whitespace().skip(1).map(str::parse::<u64>);
+    let (resident, shared) = (pages.next()?.ok()?, pages.next()?.ok()?);
+    let size = rustix::param::page_size() as u64;
+    Some((resident * size, resident.saturating_sub(shared) * size))
+}
+
+/// The most that may be taken, in bytes: the machine's memory, or the lowest limit of a control group
+/// that this process is in, of either version.
+pub fn most() -> u64 {
+    let machine = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let machine = field(&machine, "MemTotal:").map(|kb| kb * 1024);
+    let limit = super::want::Want::watch().limit();
+    machine.into_iter().chain(limit).min().unwrap_or(u64::MAX)
+}
+
+/// For how much of the last ten seconds everything has waited for memory, in percent, in this control
+/// group or on the machine; `None` where the kernel does not tell.
+pub fn pressure() -> Option<f64> {
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let groups = group_directories(Path::new("/sys/fs/cgroup"), &groups);
+    let group = groups.into_iter().map(|own| own.join("memory.pressure"));
+    let mut files = group.chain([PathBuf::from("/proc/pressure/memory")]);
+    files.find_map(|file| pressure_in(&fs::read_to_string(file).ok()?))
+}
+
+/// `full avg10=1.50 avg60=…`
+fn pressure_in(text: &str) -> Option<f64> {
+    let full = text
+        .lines()
+        .find_map(|line| line.strip_prefix("full avg10="))?;
+    full.split_ascii_whitespace().next()?.parse().ok()
+}
+
 /// The memory that can still be allocated without swapping or being killed, in bytes: on the machine, and
 /// in each control group that this process is in, of either version.
 pub fn room() -> Option<u64> {
@@ -128,6 +166,20 @@ mod tests {
     fn this_process_has_some_and_the_machine_too() {
         assert!(own(rustix::process::getpid()).unwrap() > 100_000);
         assert!(room().unwrap() > 1_000_000);
+    }
+
+    #[test]
+    fn what_is_resident_is_told_without_a_walk() {
+        let (resident, anonymous) = resident(rustix::process::getpid()).unwrap();
+        assert!(resident >= anonymous && anonymous > 0);
+        assert!(most() > resident);
+    }
+
+    #[test]
+    fn pressure_is_the_part_in_which_everything_waits() {
+        let text = "some avg10=3.00 avg60=0.00 total=1\nfull avg10=1.50 avg60=0.00 total=1\n";
+        assert_eq!(pressure_in(text), Some(1.5));
+        assert_eq!(pressure_in(""), None);
     }
 
     #[test]

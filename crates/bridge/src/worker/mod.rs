@@ -79,7 +79,8 @@ fn warm_up(
     let Ok(_redirected) = prepare(py, config)? else {
         return Ok(CANNOT_SERVE);
     };
-    title::set(&format!("lowmem-serve: template {}", config.app));
+    // Of several applications it is none's.
+    title::set(format!("lowmem-serve: template {}", config.app).trim_end());
     let _stop = stop_signals::install()?;
     if let Err(code) = make_lazy(py, config) {
         return Ok(code);
@@ -178,7 +179,10 @@ fn prepare(
 
 /// A worker's first line, and what is its own from then on.
 fn begin(py: Python<'_>, config: &WorkerConfig) -> PyResult<OwnedFd> {
-    title::set(&format!("lowmem-serve: worker {}", config.app));
+    title::set(&match &config.log.application {
+        Some(name) => format!("lowmem-serve: {name}: worker"),
+        None => format!("lowmem-serve: worker {}", config.app),
+    });
     tracing::info!(
         "Started server process [{}]",
         paint::cyan(std::process::id())

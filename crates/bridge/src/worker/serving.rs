@@ -231,6 +231,7 @@ async fn serve(
             Order::Stop(stop) => break stop,
         }
     };
+    tell_of_later_imports(&config, &control);
     let ends_lifespan = drain::run(&server, &control, stop).await;
     report_end(&server, &control);
     let mut end = pin!(end(lifespan.filter(|_| ends_lifespan)));
@@ -322,6 +323,14 @@ fn report_imports(config: &WorkerConfig, control: &Control) {
     let imported = imported.map_err(io::Error::from);
     if let Err(error) = imported.and_then(|found| control.send(&FromWorker::Imported(found))) {
         tracing::debug!("Cannot tell what has been imported: {error}");
+    }
+}
+
+/// What it has imported while it served: the next template that it shares with others should have that.
+/// Looked at are modules beyond those of its template only.
+fn tell_of_later_imports(config: &WorkerConfig, control: &Control) {
+    if config.place.is_some() && config.tells_imports == TellsImports::WhenReady {
+        tell_of_imports(config, control);
     }
 }
 

@@ -47,6 +47,7 @@ impl<A: Application> Shared<A> {
         let (page, measured) = (self.page?, measured?);
         let now = Instant::now();
         page.answered(measured.key, now - measured.started);
+        page.used(now - self.counts_since);
         Some(now)
     }
 

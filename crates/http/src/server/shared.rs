@@ -32,7 +32,7 @@ use crate::peers::TlsFacts;
 use crate::tls::Identity;
 use lowmem_base::config::{HttpVersions, WebSockets, WorkerConfig};
 use lowmem_base::counters::{self, Page};
-use lowmem_base::sys::limits;
+use lowmem_base::sys::{clock, limits};
 
 /// The state that all connections of a worker share.
 #[derive(Debug)]
@@ -58,6 +58,8 @@ pub(super) struct Shared<A> {
     pub(super) turn: Turn,
     /// Where requests are counted, if they are.
     pub(super) page: Option<&'static Page>,
+    /// Since when it is counted there.
+    pub(super) counts_since: Instant,
     /// Requests being answered now.
     pub(super) in_flight: Rc<Cell<usize>>,
     draining: Cell<bool>,
@@ -126,6 +128,9 @@ impl<A: Application> Shared<A> {
     ) -> io::Result<Self> {
         let limits = Limits::of(config);
         let shortest = limits.shortest(config.websockets.as_ref());
+        if let Some(page) = counters::mine() {
+            page.begin(clock::monotonic());
+        }
         Ok(Self {
             application,
             defaults: Arc::new(defaults(config)),
@@ -147,6 +152,7 @@ impl<A: Application> Shared<A> {
             access: Records::new(config)?,
             turn: Turn::new(Instant::now),
             page: counters::mine(),
+            counts_since: Instant::now(),
             in_flight: Rc::default(),
             draining: Cell::new(false),
             handing_over: Cell::new(false),

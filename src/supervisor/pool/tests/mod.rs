@@ -55,30 +55,34 @@ fn story(workers: usize) -> (Story, Vec<Action>) {
 fn story_with(workers: usize, recycle: Recycle) -> (Story, Vec<Action>) {
     started(Settings {
         workers,
+        recycle,
+        ..plain()
+    })
+}
+
+/// What a pool is told where nothing else matters.
+fn plain() -> Settings {
+    Settings {
+        workers: 1,
         startup: Some(Duration::from_secs(60)),
         grace: GRACE,
         drain_delay: Duration::ZERO,
-        recycle,
+        recycle: recycling::PLAIN,
         follows_changes: false,
         wake_timeout: Duration::from_secs(30),
         keep_template: Some(Duration::from_secs(3_600)),
+        begins_asleep: false,
         serial: 0,
         seed: 1,
-    })
+    }
 }
 
 fn story_without_limit(workers: usize, recycle: Recycle) -> (Story, Vec<Action>) {
     started(Settings {
         workers,
         startup: None,
-        grace: GRACE,
-        drain_delay: Duration::ZERO,
         recycle,
-        follows_changes: false,
-        wake_timeout: Duration::from_secs(30),
-        keep_template: Some(Duration::from_secs(3_600)),
-        serial: 0,
-        seed: 1,
+        ..plain()
     })
 }
 

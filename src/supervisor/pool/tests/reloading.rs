@@ -15,6 +15,7 @@ fn watched() -> Story {
         recycle: PLAIN,
         follows_changes: true,
         wake_timeout: Duration::from_secs(30),
+        begins_asleep: false,
         keep_template: Some(Duration::from_secs(3_600)),
         serial: 0,
         seed: 1,

@@ -274,3 +274,26 @@ fn workers_may_be_added_and_given_up_while_none_is_there() {
         [Action::Spawn(id(1)), Action::Spawn(id(2))]
     );
 }
+
+#[test]
+fn one_that_begins_asleep_starts_its_worker_for_the_first_request_and_a_failed_start_ends_nothing()
+{
+    let begins_asleep = Settings {
+        begins_asleep: true,
+        ..plain()
+    };
+    let (mut story, actions) = started(begins_asleep);
+    assert_eq!(actions, [Action::Keep, Action::Say(Notice::BeginsAsleep)]);
+    assert_eq!(story.step(Event::Tick), []);
+    assert_eq!(story.step(Event::Recycle), []);
+    assert_eq!(story.step(REQUEST), [Action::Spawn(id(0))]);
+    assert_eq!(
+        story.step(Event::Ended(id(0), FAILED)),
+        [
+            Action::Say(Notice::Died(id(0), FAILED, Duration::ZERO)),
+            Action::Spawn(id(1))
+        ]
+    );
+    story.step(Event::Ready(id(1)));
+    assert!(story.pool.may_sleep());
+}

@@ -73,6 +73,7 @@ impl World {
         }
         let mut events = vec![
             Event::Recycle,
+            Event::Renew(Reason::Budget),
             Event::Changed,
             Event::Grow,
             Event::Shrink,
@@ -186,6 +187,7 @@ impl World {
                     let process = *self.process(worker);
                     assert!(process.serves(), "connections go to {process:?}");
                 }
+                Action::Keep => assert!(self.alive.is_empty()),
                 Action::Refuse(after) => assert!(after > Duration::ZERO),
                 Action::DropTemplate => assert!(self.alive.is_empty() || self.is_stopping),
                 Action::Kill(worker) => {
@@ -367,6 +369,7 @@ fn settings() -> impl Iterator<Item = Settings> {
         follows_changes,
         wake_timeout: Duration::from_secs(30),
         keep_template: Some(Duration::from_secs(3_600)),
+        begins_asleep: false,
         serial: 0,
         seed: 1,
     })
