@@ -330,7 +330,7 @@ fn report_imports(config: &WorkerConfig, control: &Control) {
 /// Looked at are modules beyond those of its template only.
 fn tell_of_later_imports(config: &WorkerConfig, control: &Control) {
     if config.place.is_some() && config.tells_imports == TellsImports::WhenReady {
-        tell_of_imports(config, control);
+        report_imports(config, control);
     }
 }
 
