@@ -95,7 +95,8 @@ def fleet(machine, serve_all) -> Fleet:
 
 def ready(server: Server, *names: str) -> None:
     for name in names:
-        server.stderr.wait_for_line(rf"\[{name}\] Application startup complete", 60)
+        # By then the supervisor knows, too.
+        server.stderr.wait_for_line(rf"\[{name}\] lowmem-serve running on", 60)
 
 
 def test_the_one_that_was_used_least_recently_sleeps_when_another_grows(fleet) -> None:
