@@ -175,7 +175,9 @@ def _running(commands: list[tuple[list[str], Path]]) -> Iterator[list[int]]:
             process.wait(60)
 
 
-def _ours(settings: str = "") -> Callable[[Place], contextlib.AbstractContextManager[list[int]]]:
+def ours(settings: str = "") -> Callable[[Place], contextlib.AbstractContextManager[list[int]]]:
+    """One server with all of them, and these settings before the tables."""
+
     def run(place: Place) -> contextlib.AbstractContextManager[list[int]]:
         tables = [
             f'[apps.{name}]\napp = "{name}:app"\ndirectory = "{name}"\npython = "{place.pythons[name]}"\n'
@@ -232,7 +234,7 @@ def _draw(results: dict[str, dict[int, float]], file: Path) -> None:
 
 
 SERVERS: dict[str, Callable[[Place], contextlib.AbstractContextManager[list[int]]]] = {
-    "lowmem-serve": _ours(),
+    "lowmem-serve": ours(),
     "lowmem-serve, a server each": _alone,
     "uvicorn": _uvicorn,
     "granian": _granian,

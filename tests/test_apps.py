@@ -485,3 +485,17 @@ def test_the_examples_of_the_documentation_serve(server, machine, number) -> Non
     for name in modules:
         started.stderr.wait_for_line(rf"\[{name}\] (Application startup complete|Asleep, until)", 60)
     assert started.terminate() == 0
+
+
+def test_applications_that_begin_asleep_wait_neither_for_a_template_nor_for_each_other(
+    serve_all, machine
+) -> None:
+    names = [f"app{number}" for number in range(8)]
+    began = time.monotonic()
+    started = serve_all("start-asleep = true", *names, wait=False)
+    for name in names:
+        started.stderr.wait_for_line(rf"\[{name}\] Asleep, until the first request", 20)
+    # The patience with a template that nobody has begun to make is 30 s.
+    assert time.monotonic() - began < 20
+    assert processes.children(started.pid) == []
+    assert all(machine.get(name).startswith(name) for name in names)

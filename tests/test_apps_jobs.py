@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -257,3 +258,14 @@ def test_a_state_directory_that_is_taken_keeps_an_application_from_its_jobs_only
     started.stderr.wait_for_line(r"\[one\] Jobs cannot be run: .* in use by another server")
     assert machine.get("one").startswith("one ")
     assert "no jobs and no queue" in fleet.jobs()
+
+
+def test_the_table_of_applications_shows_when_their_next_job_is_due(serve_all, machine) -> None:
+    fleet = Fleet(serve_all, machine)
+    fleet.module("one")
+    fleet.module("two")
+    jobs = "[apps.one.jobs.later]\nrun = 'one_work:look'\nevery = '3h'\n"
+    jobs += "[apps.one.jobs.sooner]\nrun = 'one_work:look'\nevery = '2h'\n"
+    fleet.serve(fleet.table("one", jobs=jobs) + fleet.table("two"), "one", "two")
+    until(lambda: re.search(r"^one +serving .* 1h59m +0  ", machine.ctl(), re.MULTILINE))
+    assert re.search(r"^two +serving .* - +0  ", machine.ctl(), re.MULTILINE)

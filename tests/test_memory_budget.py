@@ -95,7 +95,8 @@ def fleet(machine, serve_all) -> Fleet:
 
 def ready(server: Server, *names: str) -> None:
     for name in names:
-        server.stderr.wait_for_line(rf"\[{name}\] Application startup complete", 60)
+        # By then the supervisor knows, too.
+        server.stderr.wait_for_line(rf"\[{name}\] lowmem-serve running on", 60)
 
 
 def test_the_one_that_was_used_least_recently_sleeps_when_another_grows(fleet) -> None:
@@ -115,7 +116,7 @@ def test_the_one_that_was_used_least_recently_sleeps_when_another_grows(fleet) -
     assert fleet.machine.states() | {"alpha": ""} == {"alpha": "", "beta": "asleep", "gamma": "serving"}
     table = fleet.machine.ctl()
     assert re.match(r"Memory: [\d.]+ of 150\.0 MB \(memory-budget\)\n", table), table
-    assert re.search(r"^gamma +serving .* 2 +\d+s ", table, re.MULTILINE), table
+    assert re.search(r"^gamma +serving .* 2 +\d+s +- ", table, re.MULTILINE), table
 
 
 def test_a_request_for_one_that_does_not_fit_has_another_sleep_first(fleet) -> None:
@@ -125,6 +126,7 @@ def test_a_request_for_one_that_does_not_fit_has_another_sleep_first(fleet) -> N
     for name in NAMES:
         server.stderr.wait_for_line(rf"\[{name}\] Asleep, until the first request", 20)
     assert set(fleet.machine.states().values()) == {"asleep"}
+    assert server.worker_pids() == []
     over = threading.Event()
     seen: list[int] = []
 

@@ -50,7 +50,9 @@ impl<'a> Application<'a> {
 
     /// Whether it waits for room to start, or to replace its workers.
     pub(in crate::supervisor) fn wants_to_start(&self, now: Instant) -> bool {
-        (self.standing.is_due(now) && self.workforce.is_admitted(now))
+        // One that begins asleep starts nothing, and has no need of a template yet.
+        let is_admitted = self.pool.begins_asleep() || self.workforce.is_admitted(now);
+        (self.standing.is_due(now) && is_admitted)
             || (self.outdated.is_some() && self.standing.is_up())
     }
 

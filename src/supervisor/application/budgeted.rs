@@ -183,6 +183,11 @@ impl Application<'_> {
         self.parts.keeps_awake
     }
 
+    /// Whether its start starts no worker.
+    pub(in crate::supervisor) fn begins_asleep(&self) -> bool {
+        self.pool.begins_asleep()
+    }
+
     /// It begins asleep, because the others leave no room for it. One that has been started before, and has
     /// failed, is started as ever.
     pub(in crate::supervisor) fn begin_asleep(&mut self) {

@@ -228,15 +228,16 @@ impl<'a> Supervisor<'a> {
                 return;
             }
             if application.wants_to_start(now) && !application.is_busy(now) {
-                if let Some(budget) = &mut self.budgeting {
+                let budget = self.budgeting.as_mut();
+                if let Some(budget) = budget.filter(|_| !application.begins_asleep()) {
                     match budget.fits(application.key(), now) {
                         None => continue,
                         Some(false) if !application.begins_awake() => application.begin_asleep(),
                         _ => budget.starts(application.key(), now),
                     }
                 }
+                room -= usize::from(!application.begins_asleep());
                 application.start();
-                room -= 1;
             }
         }
     }

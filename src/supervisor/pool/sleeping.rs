@@ -159,6 +159,12 @@ impl Pool {
         }
     }
 
+    /// Whether it has no worker before somebody wants one.
+    #[must_use]
+    pub fn begins_asleep(&self) -> bool {
+        self.sleeping.is_new
+    }
+
     /// Whether these are hours in which it should be awake.
     #[must_use]
     pub fn keeps_awake(&self) -> bool {
