@@ -13,6 +13,7 @@ pub mod growth;
 pub mod imports;
 pub mod jobs;
 pub mod launch;
+pub mod migration;
 pub mod monitor;
 pub mod net;
 pub mod operator;

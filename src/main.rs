@@ -27,6 +27,10 @@ fn main() -> ExitCode {
         Err(error) => return refused(&error).into(),
     };
     if let Some(command) = &typed.cli.command {
+        typed
+            .notices
+            .iter()
+            .for_each(|notice| eprintln!("note: {notice}"));
         return commands::run(command, &typed.settings, &surroundings).into();
     }
     let flags = &typed.cli.flags;
@@ -38,7 +42,8 @@ fn main() -> ExitCode {
         return fleet::run(&typed, &argv, &surroundings).into();
     }
     let exit = match config::meant(flags, &surroundings) {
-        Ok(config) => {
+        Ok(mut config) => {
+            config.notices.extend(typed.notices);
             let reread = || reread(&argv, &surroundings);
             serve::run(&config, &search, &surroundings, &reread)
         }
@@ -90,6 +95,15 @@ fn version(search: &Search, verbose: bool) -> Exit {
     commands::write(text.as_bytes())
 }
 
+/// Whether stderr is the stream that systemd has named in JOURNAL_STREAM, and was not redirected since.
+fn stderr_is_journal() -> bool {
+    let Ok(named) = env::var("JOURNAL_STREAM") else {
+        return false;
+    };
+    let stat = rustix::fs::fstat(io::stderr());
+    stat.is_ok_and(|stat| named == format!("{}:{}", stat.st_dev, stat.st_ino))
+}
+
 fn surroundings(argv: &[OsString]) -> Surroundings {
     Surroundings {
         argv: argv
@@ -103,5 +117,6 @@ fn surroundings(argv: &[OsString]) -> Surroundings {
         state: None,
         stdout_is_terminal: io::stdout().is_terminal(),
         stderr_is_terminal: io::stderr().is_terminal(),
+        stderr_is_journal: stderr_is_journal(),
     }
 }

@@ -48,6 +48,12 @@ const RULES: &[Rule] = &[
         why: "what was typed is read before anybody asks what it means",
     },
     Rule {
+        room: "src/migration",
+        but_not_below: &[],
+        forbidden: &["crate::cli", "crate::config", "crate::commands", "clap"],
+        why: "other servers' words are tables, which what is typed is read with",
+    },
+    Rule {
         room: "crates/http/src/asgi",
         but_not_below: &[],
         forbidden: &["tokio", "crate::server", "httparse"],

@@ -144,10 +144,11 @@ def test_a_mistake_among_short_flags_does_not_hide_another() -> None:
     assert "workers" in ended.stderr and "header" in ended.stderr
 
 
-def test_an_option_of_gunicorn_is_answered_with_ours() -> None:
-    ended = run("mirror:app", "-w", "4")
+def test_an_option_of_gunicorn_without_a_counterpart_is_answered_with_the_reason() -> None:
+    ended = run("mirror:app", "-w", "4", "--timeout", "60")
     assert ended.returncode == 2
-    assert "tip: here it is --workers" in ended.stderr
+    assert "--timeout 60\n      a worker that is busy is not killed" in ended.stderr
+    assert "  -w 4" not in ended.stderr
 
 
 def test_a_call_as_gunicorn_takes_it_is_answered_with_the_factory_flag() -> None:

@@ -39,14 +39,7 @@ def tree(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
-        ("app.py", "app:app"),
-        ("./app.py", "app:app"),
         ("app", "app:app"),
-        ("app.py:app", "app:app"),
-        ("./app.py:app", "app:app"),
-        ("src/web.py:app", "--app-dir src web:app"),
-        ("./src/web.py:app", "--app-dir src web:app"),
-        ("shop/asgi.py", "shop.asgi:app"),
         ("shop.asgi", "shop.asgi:app"),
         ("app:application", "app:app"),
         ("app:API", "app:api"),
@@ -60,6 +53,13 @@ def test_what_cannot_be_served_is_answered_with_what_can(server, tree: Path, typ
     assert "Traceback" not in ended.stderr
     *flags, app = suggestion.split()
     assert server(app, *flags, cwd=tree).get("/").status == 200
+
+
+@pytest.mark.parametrize(
+    "typed", ["app.py", "./app.py:app", "src/web.py:app", "./src/web.py:app", "shop/asgi.py"]
+)
+def test_a_path_is_served_as_its_module(server, tree: Path, typed: str) -> None:
+    assert server(typed, cwd=tree).get("/").status == 200
 
 
 def test_a_missing_attribute_is_answered_with_those_that_can_be_served(tree: Path) -> None:

@@ -240,3 +240,22 @@ def test_a_connection_behind_a_proxy_moves_to_the_successor_as_it_is(behind_prox
         assert moved["pid"] != first
         # Who has not said anything is not waited for.
         assert unread.is_closed_by_server()
+
+
+# --- peers that are not trusted
+
+
+@pytest.mark.parametrize("header", ["x-forwarded", "forwarded"])
+def test_a_proxy_that_is_not_trusted_is_named_once(server, header: str) -> None:
+    started = server("mirror:app", "--forwarded-allow-ips", "10.0.0.0/8", "--forwarded-header", header)
+    other = ("Forwarded", "for=9.9.9.9") if header == "x-forwarded" else ("X-Forwarded-For", "9.9.9.9")
+    own = ("X-Forwarded-For", "9.9.9.9") if header == "x-forwarded" else ("Forwarded", "for=9.9.9.9")
+    for fields in ([], [own], [own, other]):
+        assert started.get("/", fields).status == 200
+    started.stderr.wait_for_line(
+        r"WARNING: .* from 127\.0\.0\.1 are ignored.*: --forwarded-allow-ips 127\.0\.0\.1\.", 10
+    )
+    assert started.stderr.text.count("no trusted proxy") == 1
+    trusting = server("mirror:app")
+    assert trusting.get("/", [own]).status == 200
+    assert "no trusted proxy" not in trusting.stderr.text

@@ -19,6 +19,7 @@ from lowmem_serve.log_formatters import (
     AccessFormatter,
     ColourizedFormatter,
     DefaultFormatter,
+    trace_fields,
 )
 
 _FORMATTERS = (DefaultFormatter, AccessFormatter, ColourizedFormatter)
@@ -46,8 +47,12 @@ def event(level: int, message: str, exception: BaseException | None = None) -> N
     logging.getLogger("uvicorn.error").log(level, message, exc_info=exception)
 
 
-def access(client: str, method: str, path: str, version: str, status: int) -> None:
-    logging.getLogger("uvicorn.access").info(ACCESS_MESSAGE, client, method, path, version, status)
+def access(
+    client: str, method: str, path: str, version: str, status: int, trace: tuple[str, str] | None
+) -> None:
+    logging.getLogger("uvicorn.access").info(
+        ACCESS_MESSAGE, client, method, path, version, status, extra=trace_fields(trace)
+    )
 
 
 def _read(path: str) -> None:

@@ -15,6 +15,12 @@ _CRITICAL_COLOUR = 91
 _STATUS_COLOURS = {1: 97, 2: 32, 3: 33, 4: 31, 5: 91}
 
 
+def trace_fields(trace: tuple[str, str] | None) -> dict[str, str]:
+    """The attributes of an access record by which tracing systems find it; `-` where the request has no traceparent."""
+    trace_id, span_id = trace or ("-", "-")
+    return {"trace_id": trace_id, "span_id": span_id}
+
+
 class ColourizedFormatter(logging.Formatter):
     """Adds `levelprefix`, the level's name, padded, in its colour on a terminal."""
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from lowmem_serve.log_formatters import ACCESS_MESSAGE, TRACE, AccessFormatter, DefaultFormatter
+from lowmem_serve.log_formatters import ACCESS_MESSAGE, TRACE, AccessFormatter, DefaultFormatter, trace_fields
 
 _PLAIN = logging.Formatter()
 _error = logging.getLogger("uvicorn.error")
@@ -73,9 +73,11 @@ def event(level: int, message: str, exception: BaseException | None = None) -> N
     _error.log(level, message, exc_info=exception)
 
 
-def access(client: str, method: str, path: str, version: str, status: int) -> bool:
+def access(
+    client: str, method: str, path: str, version: str, status: int, trace: tuple[str, str] | None
+) -> bool:
     """Return whether the server need not write the line."""
     global _is_left
     _is_left = False
-    _access.info(ACCESS_MESSAGE, client, method, path, version, status)
+    _access.info(ACCESS_MESSAGE, client, method, path, version, status, extra=trace_fields(trace))
     return not _is_left

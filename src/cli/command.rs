@@ -3,12 +3,18 @@
 use clap::{Subcommand, ValueEnum};
 
 use super::{
-    Apps, Asked, CacheCommand, Control, Flags, Growth, Imports, JobsCommand, Named, Top, Weigh,
+    Apps, Asked, CacheCommand, Control, Exec, Flags, Growth, Imports, JobsCommand, Migrate, Named,
+    Top, Weigh,
 };
 
 /// A first word that is no application.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Serve on every interface, also an application that is named by its file, or found in the usual ones
+    #[command(alias = "serve")]
+    Run(Box<Flags>),
+    /// The same on 127.0.0.1, with --reload
+    Dev(Box<Flags>),
     /// Show the settings that these flags, the environment and the file come to, and check them
     Config(Box<Flags>),
     /// Serve the application, ask for pages, and weigh it: against a budget, or a recorded weight
@@ -32,6 +38,10 @@ pub enum Command {
     Cache(CacheCommand),
     /// Show the applications of a running server, or tell it what to do with one
     Apps(Apps),
+    /// Run a Python program that calls uvicorn.run, and serve what it would serve
+    Exec(Exec),
+    /// Show what a command line or a file of another server is here (gunicorn, Uvicorn, uWSGI, …)
+    Migrate(Migrate),
     /// Write the completions of a shell to stdout
     Completions {
         /// The shell that is to read them

@@ -1,98 +1,149 @@
-//! Options of gunicorn and Granian that are called otherwise here: who types one is told the right one,
-//! where clap would offer whatever is spelt alike.
+//! Options of other servers that are typed here: those with one clear meaning are taken with a notice,
+//! those without a counterpart are told together.
+
+use std::ffi::OsString;
 
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Command};
 
-/// Their words, and what to write instead.
-const OPTIONS: [(&[&str], &str); 26] = [
-    (&["-b"], "--bind"),
-    (&["-w"], "--workers"),
-    (&["-c"], "--config, a file in TOML (docs/configuration.md)"),
-    (&["-e", "--env", "--env-files"], "--env-file"),
-    (&["--threads", "--blocking-threads"], "--wsgi-threads"),
-    (&["--keep-alive"], "--timeout-keep-alive"),
-    (
-        &["--graceful-timeout", "--workers-kill-timeout"],
-        "--timeout-graceful-shutdown",
-    ),
-    (&["--chdir", "--working-dir"], "--app-dir"),
-    (&["--umask", "--uds-permissions"], "--uds-mode"),
-    (&["--worker-connections"], "--limit-connections"),
-    (&["--backpressure"], "--limit-concurrency"),
-    (
-        &["--access-logfile"],
-        "--access-log-file; stdout, unless it is given",
-    ),
-    (
-        &["--access-logformat", "--access-log-fmt"],
-        "--access-log-format",
-    ),
-    (&["--certfile", "--ssl-certificate"], "--ssl-certfile"),
-    (&["--keyfile"], "--ssl-keyfile"),
-    (&["--ca-certs", "--ssl-ca"], "--ssl-ca-certs"),
-    (&["--workers-lifetime"], "--ttl, with a unit: --ttl 6h"),
-    (
-        &["--workers-max-rss"],
-        "--max-rss, with a unit: --max-rss 300M",
-    ),
-    (&["--url-path-prefix"], "--root-path"),
-    (
-        &["--static-path-mount", "--static-path-route"],
-        "--static /path=DIR",
-    ),
-    (&["--no-ws"], "--ws none"),
-    (&["--reload-paths"], "--reload-dir"),
-    (
-        &["-k", "--worker-class"],
-        "leave it out: what the application speaks is found out (--interface)",
-    ),
-    (
-        &["-t", "--timeout"],
-        "leave it out: a worker that is busy is not killed",
-    ),
-    (
-        &["--respawn-failed-workers"],
-        "leave it out: workers are always started again",
-    ),
-    (
-        &[
-            "-D",
-            "--daemon",
-            "-p",
-            "--pid",
-            "-n",
-            "--name",
-            "--error-logfile",
-            "--worker-tmp-dir",
-            "--runtime-threads",
-            "--runtime-mode",
-            "--threading-mode",
-            "--task-impl",
-        ],
-        "leave it out; docs/gunicorn.md and docs/granian.md say why",
-    ),
-];
+use crate::migration;
 
-/// Adds what is right here to an error about an option that is none.
-pub(super) fn explained(mut error: clap::Error, usage: StyledStr) -> clap::Error {
-    let unknown = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(typed)) if error.kind() == ErrorKind::UnknownArgument => typed,
-        _ => return error,
-    };
-    let Some((_, here)) = OPTIONS
+/// First words whose flags are the server's.
+const SERVING: [&str; 4] = ["config", "dev", "run", "serve"];
+
+/// What clap adds to a definition when it reads with it.
+const BUILT_IN: [&str; 2] = ["-h", "--help"];
+
+/// A suggestion is as near as a slip of the finger.
+const FARTHEST: usize = 2;
+
+/// The command line in this server's words, and what was taken for something else.
+pub(super) fn translated(
+    argv: &[OsString],
+    definition: &Command,
+) -> Result<(Vec<OsString>, Vec<String>), clap::Error> {
+    let as_typed = || Ok((argv.to_vec(), Vec::new()));
+    let words: Option<Vec<String>> = argv
         .iter()
-        .find(|(there, _)| there.contains(&&**unknown))
-    else {
+        .skip(1)
+        .map(|word| word.to_str().map(str::to_owned))
+        .collect();
+    let Some(words) = words else {
+        return as_typed();
+    };
+    let first = words.iter().find(|word| !word.starts_with('-'));
+    let is_command = |name: &String| definition.find_subcommand(name).is_some();
+    if first.is_some_and(|first| is_command(first) && !SERVING.contains(&first.as_str())) {
+        return as_typed();
+    }
+    let direct = migration::direct(&words, &|name| own(definition, name));
+    if !direct.refused.is_empty() {
+        return Err(refusal(&direct.refused, &words));
+    }
+    let program = argv.iter().take(1).cloned();
+    let words = direct.words.into_iter().map(OsString::from);
+    Ok((program.chain(words).collect(), direct.notices))
+}
+
+/// Whether an option is one of this server's, and whether a value follows it.
+fn own(definition: &Command, name: &str) -> Option<bool> {
+    if BUILT_IN.contains(&name) {
+        return Some(false);
+    }
+    let is_named = |arg: &&Arg| match name.strip_prefix("--") {
+        Some(long) => {
+            arg.get_long() == Some(long)
+                || arg.get_all_aliases().is_some_and(|all| all.contains(&long))
+        }
+        None => {
+            let mut rest = name.chars().skip(1);
+            name.starts_with('-') && rest.next() == arg.get_short() && rest.next().is_none()
+        }
+    };
+    let arg = definition
+        .get_arguments()
+        .filter(|arg| !arg.is_positional())
+        .find(is_named)?;
+    Some(arg.get_action().takes_values() && !arg.is_require_equals_set())
+}
+
+fn refusal(refused: &[(String, String)], words: &[String]) -> clap::Error {
+    let mut text = String::from("of another server, and without a counterpart here:\n");
+    for (typed, why) in refused {
+        text += &format!("\n  {typed}\n      {why}");
+    }
+    let typed: Vec<_> = words
+        .iter()
+        .map(|word| migration::quoted(word, false))
+        .collect();
+    let line = format!("gunicorn {}", typed.join(" "));
+    text += &format!(
+        "\n\nLeave them out. To read a whole command line: lowmem-serve migrate {}\n",
+        migration::quoted(&line, false)
+    );
+    clap::Error::raw(ErrorKind::UnknownArgument, text)
+}
+
+/// Takes a suggestion out of an error that is only spelt a little alike.
+pub(super) fn explained(mut error: clap::Error, usage: StyledStr) -> clap::Error {
+    if error.kind() != ErrorKind::UnknownArgument {
         return error;
+    }
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        _ => None,
     };
-    let tip = match here.starts_with("--") {
-        true => format!("here it is {here}"),
-        false => (*here).to_owned(),
-    };
-    let tip = StyledStr::from(tip);
-    error.remove(ContextKind::SuggestedArg);
-    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
-    error.insert(ContextKind::Usage, ContextValue::StyledStr(usage));
+    let (typed, suggested) = (
+        text(ContextKind::InvalidArg),
+        text(ContextKind::SuggestedArg),
+    );
+    if let (Some(typed), Some(suggested)) = (typed, suggested)
+        && distance(&typed, &suggested) > FARTHEST
+        && !suggested.starts_with(&typed)
+    {
+        error.remove(ContextKind::SuggestedArg);
+        error.remove(ContextKind::Suggested);
+        error.insert(ContextKind::Usage, ContextValue::StyledStr(usage));
+    }
     error
+}
+
+/// How many letters are to be put in, taken out, replaced or exchanged with their neighbour.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 0..a.len() {
+        let mut row = vec![i + 1];
+        for j in 0..b.len() {
+            let replaced = last[j] + usize::from(a[i] != b[j]);
+            let mut least = replaced.min(last[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+                least = least.min(before[j - 1] + 1);
+            }
+            row.push(least);
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_near_and_another_word_is_not() {
+        for (a, b, far) in [
+            ("prot", "port", 1),
+            ("wokers", "workers", 1),
+            ("", "ab", 2),
+            ("ab", "", 2),
+        ] {
+            assert_eq!(distance(a, b), far, "{a} {b}");
+        }
+        assert!(distance("--listen", "--lifespan") > FARTHEST);
+        assert!(distance("--ini", "--ws-ping-interval") > FARTHEST);
+    }
 }

@@ -18,6 +18,7 @@ mod cache;
 mod command;
 mod compatibility;
 mod elsewhere;
+mod exec;
 mod file;
 mod files;
 mod fleet;
@@ -30,11 +31,13 @@ mod kind;
 mod limits;
 mod listening;
 mod logging;
+mod migrate;
 mod operation;
 mod processes;
 mod proxies;
 mod recycling;
 mod reload;
+mod serving;
 mod settings;
 mod sleeping;
 mod tls;
@@ -58,6 +61,7 @@ pub use apps::{AppOrder, Apps, OneApp};
 pub use cache::{CacheAction, CacheCommand, CacheTerms, Caches};
 pub use command::{Command, Shell};
 pub use compatibility::Compatibility;
+pub use exec::Exec;
 pub use file::NAMES as SETTINGS_FILES;
 pub use files::Files;
 pub use fleet::{Application as Member, Fleet, Own, ShareWord};
@@ -68,6 +72,7 @@ pub use jobs::{Jobs, JobsAction, JobsCommand, OneJob, Whose};
 pub use limits::Limits;
 pub use listening::Listening;
 pub use logging::{FormatWord, LevelWord, Logging};
+pub use migrate::Migrate;
 pub use operation::{Asked, Control, Named, Operation, StallWord, Top};
 pub use processes::Processes;
 pub use proxies::{ForwardedWord, Proxies};
@@ -81,9 +86,38 @@ pub use variables::unknown as unknown_variables;
 pub use websocket::WebSocket;
 pub use weigh::Weigh;
 
+/// The options that `-h` shows: those that most starts are made of.
+const SHORT: [&str; 22] = [
+    "app",
+    "config",
+    "app_dir",
+    "factory",
+    "env_file",
+    "python",
+    "host",
+    "port",
+    "bind",
+    "uds",
+    "workers",
+    "preload",
+    "ttl",
+    "max_rss",
+    "sleep_after",
+    "reload",
+    "ssl_certfile",
+    "ssl_keyfile",
+    "forwarded_allow_ips",
+    "log_level",
+    "log_format",
+    "access_log",
+];
+
+/// What `-h` ends with.
+const SHORT_END: &str = "lowmem-serve --help shows all options, and the exit codes.";
+
 /// An ASGI application server that embeds CPython in little memory.
 #[derive(Debug, Parser)]
-#[command(name = "lowmem-serve", version, about, after_help = exit::HELP, args_override_self = true)]
+#[command(name = "lowmem-serve", version, about, after_help = SHORT_END, after_long_help = exit::HELP, args_override_self = true)]
 #[command(
     disable_version_flag = true,
     disable_help_subcommand = true,
@@ -185,11 +219,16 @@ pub struct Typed {
     pub settings: Vec<Setting>,
     /// The applications of the settings file, where it has several and none was typed.
     pub fleet: Option<Fleet>,
+    /// What was taken for something else than it says.
+    pub notices: Vec<String>,
 }
 
 /// The definition of the whole command line, for what is generated from it.
 pub fn definition() -> clap::Command {
-    takes_negatives(Cli::command())
+    takes_negatives(Cli::command()).mut_args(|arg| {
+        let is_short = SHORT.contains(&arg.get_id().as_str()) || arg.get_short().is_some();
+        arg.hide_short_help(!is_short)
+    })
 }
 
 /// Lets `-5` be a value, so that the answer is what the option takes, and not that `-5` is no flag.
@@ -209,7 +248,10 @@ pub fn parse(
     variable: impl Fn(&str) -> Option<OsString>,
     directory: &Path,
 ) -> Result<Typed, clap::Error> {
-    let mut definition = variables::read(definition(), &variable);
+    let definition = definition();
+    let (argv, notices) = elsewhere::translated(argv, &definition)?;
+    let argv = &argv;
+    let mut definition = variables::read(definition, &variable);
     let mut matches = matched(&mut definition, argv)?;
     let file = match takes_flags(&matches) {
         Some(flags) => file::find(named_file(flags), directory),
@@ -228,8 +270,20 @@ pub fn parse(
         }
         _ => None,
     };
-    let serves_nothing = cli.command.is_some() || cli.version || cli.flags.jobs.jobs_only;
-    if cli.flags.app.is_none() && fleet.is_none() && !serves_nothing {
+    let settings = match (&cli.command, takes_flags(&matches)) {
+        (Some(Command::Config(_)), Some(flags)) => settings::of(flags, file.as_ref(), &variable),
+        _ => Vec::new(),
+    };
+    let mut typed = Typed {
+        cli,
+        settings,
+        fleet,
+        notices,
+    };
+    if let Some(flags) = takes_flags(&matches) {
+        serving::settle(&mut typed, flags, &variable, directory);
+    }
+    if !typed.serves_something() {
         let mut message =
             "the application is missing: lowmem-serve [OPTIONS] module:attribute".to_owned();
         if let Some(found) = import_string::found_in(directory) {
@@ -237,15 +291,33 @@ pub fn parse(
         }
         return Err(definition.error(ErrorKind::MissingRequiredArgument, message));
     }
-    let settings = match (&cli.command, takes_flags(&matches)) {
-        (Some(Command::Config(_)), Some(flags)) => settings::of(flags, file.as_ref(), &variable),
-        _ => Vec::new(),
-    };
+    Ok(typed)
+}
+
+/// Reads argv alone, which need not name an application: for what is written down.
+pub fn parse_settings(argv: &[OsString]) -> Result<Typed, clap::Error> {
+    let mut definition = definition();
+    let matches = matched(&mut definition, argv)?;
+    let flags = takes_flags(&matches).unwrap_or(&matches);
     Ok(Typed {
-        cli,
-        settings,
-        fleet,
+        settings: settings::of(flags, None, &|_| None),
+        cli: Cli::from_arg_matches(&matches)?,
+        fleet: None,
+        notices: Vec::new(),
     })
+}
+
+impl Typed {
+    fn serves_something(&self) -> bool {
+        let Cli {
+            command,
+            version,
+            flags,
+            ..
+        } = &self.cli;
+        let needs_none = command.is_some() || *version || flags.jobs.jobs_only;
+        needs_none || flags.app.is_some() || self.fleet.is_some()
+    }
 }
 
 fn matched(definition: &mut clap::Command, argv: &[OsString]) -> Result<ArgMatches, clap::Error> {
@@ -331,25 +403,32 @@ mod tests {
     }
 
     #[test]
-    fn an_option_of_another_server_is_answered_with_ours() {
-        for (typed, here) in [
-            (&["a:b", "-w", "4"][..], "--workers"),
-            (&["-b=127.0.0.1:80", "a:b"], "--bind"),
-            (
-                &["a:b", "--timeout=120"],
-                "leave it out: a worker that is busy is not killed",
-            ),
-            (
-                &["a:b", "--respawn-failed-workers"],
-                "workers are always started again",
-            ),
-        ] {
-            let why = parsed(typed).unwrap_err().to_string();
-            assert!(why.contains("tip: ") && why.contains(here), "{why}");
-            assert!(!why.contains("similar argument"), "{why}");
-        }
+    fn an_option_of_another_server_is_taken_or_refused_with_a_reason() {
+        let flags = parsed(&["a:b", "-w", "4", "-b=127.0.0.1:80"]).unwrap();
+        assert_eq!(flags.processes.workers, Some(4));
+        assert_eq!(flags.listening.bind, ["127.0.0.1:80"]);
+        let why = parsed(&["a:b", "--timeout=120", "-D"]).unwrap_err();
+        let text = why.to_string();
+        assert_eq!(why.exit_code(), 2);
+        assert!(
+            text.contains("--timeout 120\n") && text.contains("-D\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("lowmem-serve migrate 'gunicorn a:b --timeout=120 -D'"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_suggestion_is_near() {
         let why = parsed(&["a:b", "--timeout-keep-aliv", "5"]).unwrap_err();
         assert!(why.to_string().contains("'--timeout-keep-alive'"));
+        let why = parsed(&["a:b", "--lifesaver"]).unwrap_err().to_string();
+        assert!(
+            !why.contains("similar") && why.contains("--lifesaver"),
+            "{why}"
+        );
     }
 
     #[test]

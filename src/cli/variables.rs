@@ -22,7 +22,8 @@ const RENAMED: [(&str, &str); 3] = [
 ];
 
 /// Variables without a prefix, which whole platforms set; they count last.
-const SHARED: [(&str, &str); 2] = [
+const SHARED: [(&str, &str); 3] = [
+    ("LOWMEM_PORT", "PORT"),
     ("LOWMEM_WORKERS", "WEB_CONCURRENCY"),
     ("LOWMEM_FORWARDED_ALLOW_IPS", "FORWARDED_ALLOW_IPS"),
 ];

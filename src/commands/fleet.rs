@@ -30,7 +30,10 @@ pub fn run(typed: &cli::Typed, argv: &[OsString], around: &Surroundings) -> Exit
     }
     // What does not belong to one application: how lines look, where operators ask.
     let whole = match config::meant(&typed.cli.flags, around) {
-        Ok(whole) => whole,
+        Ok(mut whole) => {
+            whole.notices.extend(typed.notices.iter().cloned());
+            whole
+        }
         Err(mistakes) => return config::Mistake::report(&mistakes),
     };
     let fleet = match config::fleet(fleet, around) {

@@ -8,12 +8,14 @@ mod cache;
 mod completions;
 mod config;
 mod ctl;
+mod exec;
 pub mod fleet;
 mod growth;
 mod health;
 mod imports;
 mod jobs;
 mod man;
+mod migrate;
 pub mod serve;
 mod status;
 mod top;
@@ -29,6 +31,8 @@ use crate::exit::Exit;
 /// Does what the first word says; `settings` are those that its flags come to, if it takes them.
 pub fn run(command: &Command, settings: &[Setting], around: &Surroundings) -> Exit {
     match command {
+        // These are serving, and never come here.
+        Command::Run(_) | Command::Dev(_) => Exit::Usage,
         Command::Config(flags) => config::run(flags, settings, around),
         Command::Weigh(asked) => weigh::run(asked, around),
         Command::Jobs(asked) => jobs::run(asked, around),
@@ -41,6 +45,8 @@ pub fn run(command: &Command, settings: &[Setting], around: &Surroundings) -> Ex
         Command::Cache(asked) => cache::run(asked, around),
         Command::Apps(apps) => apps::run(apps, around),
         Command::Completions { shell } => write(&completions::script(*shell)),
+        Command::Exec(asked) => exec::run(asked, around),
+        Command::Migrate(asked) => migrate::run(asked, around),
         Command::Man => write(&man::page()),
     }
 }

@@ -16,10 +16,10 @@ use crate::sys::{process, title};
 use crate::{supervisor, telemetry, tls};
 
 /// Points at another shared object than the installed one, for working on lowmem-serve itself.
-const CORE_VARIABLE: &str = "LOWMEM_SERVE_CORE";
+pub(super) const CORE_VARIABLE: &str = "LOWMEM_SERVE_CORE";
 
 /// Names the directory of our Python package, where a build is far from its source.
-const PACKAGE_VARIABLE: &str = "LOWMEM_SERVE_PACKAGE";
+pub(super) const PACKAGE_VARIABLE: &str = "LOWMEM_SERVE_PACKAGE";
 
 /// Serves until it is stopped. `reread` reads the settings once more, for `--reload`.
 pub fn run(

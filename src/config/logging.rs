@@ -16,6 +16,7 @@ pub(super) fn lines(typed: &Logging, around: &Surroundings) -> LogSettings {
             FormatWord::Json => LogFormat::Json,
         },
         stderr_colors: colors(typed, around, around.stderr_is_terminal),
+        journal: around.stderr_is_journal,
     }
 }
 

@@ -29,6 +29,7 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
     let mut notices = Vec::new();
     ignored(&flags.compatibility, &mut notices);
     notices.extend(cli::unknown_variables(around.variables.keys()));
+    notices.extend(gunicorns_variable(around));
     let env_file = flags.application.env_file.as_deref();
     let mut environment = environment::read(env_file, around, &mut notices, &mut mistakes);
     environment.extend(super::cache::variables(
@@ -248,6 +249,15 @@ fn versions(typed: &Http, notices: &mut Vec<String>, mistakes: &mut Mistakes) ->
             HttpVersions::Auto
         }
     }
+}
+
+/// A platform may still set what gunicorn read.
+fn gunicorns_variable(around: &Surroundings) -> Option<String> {
+    let arguments = around.variable("GUNICORN_CMD_ARGS")?;
+    Some(format!(
+        "GUNICORN_CMD_ARGS ({arguments}) is not read; lowmem-serve migrate \"gunicorn $GUNICORN_CMD_ARGS app:app\" \
+         says what it is here"
+    ))
 }
 
 /// Says which of Uvicorn's choices is none here. `auto` asks for nothing.

@@ -23,6 +23,8 @@ pub struct Surroundings {
     pub stdout_is_terminal: bool,
     /// Whether stderr is a terminal.
     pub stderr_is_terminal: bool,
+    /// Whether stderr leads to systemd's journal.
+    pub stderr_is_journal: bool,
 }
 
 impl Surroundings {

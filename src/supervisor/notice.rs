@@ -38,7 +38,10 @@ impl Banner {
     fn running(&self, own: Option<u64>) {
         for place in &self.places {
             let (on, quit) = (bold(place), "Press CTRL+C to quit");
-            info!("lowmem-serve running on {on} ({quit})");
+            info!(
+                event = "running",
+                place, "lowmem-serve running on {on} ({quit})"
+            );
         }
         match own {
             Some(own) => info!("{}, {} MB of its own", self.facts, Megabytes(own)),
@@ -117,23 +120,46 @@ pub(super) fn say(notice: Notice, banner: &Banner, workforce: &Workforce) {
         Notice::Running => banner.running(workforce.weight_of_only_one()),
         Notice::NeverReady(id, ending) => never_ready(pid(id), ending),
         Notice::Died(id, ending, delay) if delay.is_zero() => {
-            error!("Worker (pid {}) {ending}; starting another.", pid(id));
+            let worker_pid = pid(id);
+            error!(
+                event = "died",
+                worker_pid,
+                reason = ending_word(ending),
+                "Worker (pid {worker_pid}) {ending}; starting another."
+            );
         }
         Notice::Died(id, ending, delay) => {
             let seconds = delay.as_secs_f32();
+            let (worker_pid, reason) = (pid(id), ending_word(ending));
             error!(
-                "Worker (pid {}) {ending}; starting another in {seconds} s.",
-                pid(id)
+                event = "died",
+                worker_pid,
+                reason,
+                pause_s = delay.as_secs_f64(),
+                "Worker (pid {worker_pid}) {ending}; starting another in {seconds} s.",
             );
         }
         Notice::CannotStart(id, ending, starts) => error!(
+            event = "given_up",
+            worker_pid = pid(id),
+            reason = ending_word(ending),
+            starts,
             "Worker (pid {}) {ending} before it was ready: {starts} starts in a row failed. Giving up.",
             pid(id)
         ),
         Notice::DiedStopping(id, ending) => {
-            error!("Worker (pid {}) {ending} while it stopped.", pid(id));
+            let worker_pid = pid(id);
+            let reason = ending_word(ending);
+            error!(
+                event = "died",
+                worker_pid, reason, "Worker (pid {worker_pid}) {ending} while it stopped."
+            );
         }
         Notice::SuccessorFailed(id, ending, pause) => error!(
+            event = "successor_failed",
+            worker_pid = pid(id),
+            reason = ending_word(ending),
+            pause_s = pause.as_secs_f64(),
             "Worker (pid {}) {ending} before it was ready; the old one goes on. Trying again in {} s.",
             pid(id),
             pause.as_secs()
@@ -142,16 +168,29 @@ pub(super) fn say(notice: Notice, banner: &Banner, workforce: &Workforce) {
             "Worker (pid {}) {ending}; waiting for the next change.",
             pid(id)
         ),
-        Notice::Reloaded(took) => info!("Reloaded in {:.2} s.", took.as_secs_f32()),
+        Notice::Reloaded(took) => info!(
+            event = "reloaded",
+            took_s = took.as_secs_f64(),
+            "Reloaded in {:.2} s.",
+            took.as_secs_f32()
+        ),
         Notice::StillStarting(id, time) => warn!("{}", still_starting(pid(id), time)),
         Notice::TooSlow(id, limit) => error!(
+            event = "too_slow",
+            worker_pid = pid(id),
+            limit_s = limit.as_secs_f64(),
             "Worker (pid {}) was not ready after {} (--timeout-worker-startup); killing it.",
             pid(id),
             Age(limit)
         ),
-        Notice::Stuck(id) => warn!("Worker (pid {}) did not stop in time; killing it.", pid(id)),
+        Notice::Stuck(id) => warn!(
+            event = "stuck",
+            worker_pid = pid(id),
+            "Worker (pid {}) did not stop in time; killing it.",
+            pid(id)
+        ),
         Notice::Deaf(id) => warn!("Worker (pid {}) was not ready yet; killing it.", pid(id)),
-        Notice::Recycled(recycled) => info!("{}", recycled_line(&recycled, pid)),
+        Notice::Recycled(recycled) => tell_recycled(&recycled, pid),
         Notice::NoRoom(id, own, room) => warn!(
             "Worker (pid {}) ends before its successor starts, and requests wait meanwhile: it has \
              {} MB, and {} MB are free. Raise the memory limit, or choose with --recycle.",
@@ -159,14 +198,28 @@ pub(super) fn say(notice: Notice, banner: &Banner, workforce: &Workforce) {
             Megabytes(own),
             Megabytes(room)
         ),
-        Notice::Asleep(asleep) => info!("{}", asleep_line(&asleep)),
+        Notice::Asleep(asleep) => info!(
+            event = "asleep",
+            age_s = asleep.age.as_secs(),
+            kept = asleep.kept,
+            given_back_bytes = asleep.given_back,
+            "{}",
+            asleep_line(&asleep)
+        ),
         Notice::Awake(id, took, cause) => info!(
+            event = "awake",
+            worker_pid = pid(id),
+            took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            reason = cause_name(cause),
             "Awake (pid {}, {} ms, by {})",
             pid(id),
             took.as_millis(),
             cause_name(cause)
         ),
         Notice::WakeFailed(id, ending, pause) => error!(
+            event = "wake_failed",
+            worker_pid = pid(id),
+            reason = ending_word(ending),
             "Worker (pid {}) {ending}, and the application stays asleep; requests are answered with \
              503. The first one after {} s tries again.",
             pid(id),
@@ -211,6 +264,34 @@ pub(super) fn recycled_line(recycled: &Recycled, pid: impl Fn(WorkerId) -> i32) 
         "Recycled worker (pid {pids}): {reason}; {}",
         facts.join(", ")
     )
+}
+
+/// As a line for people, and in fields.
+fn tell_recycled(recycled: &Recycled, pid: impl Fn(WorkerId) -> i32) {
+    let account = recycled.account;
+    info!(
+        event = "recycled",
+        worker_pid = pid(recycled.old),
+        successor_pid = recycled.new.map(&pid),
+        reason = reason_word(recycled.reason),
+        age_s = recycled.age.as_secs(),
+        requests = account.map(|account| account.requests),
+        handed_over = account.map(|account| account.handed_over),
+        before_bytes = recycled.before,
+        after_bytes = recycled.after,
+        took_s = recycled.took.as_secs_f64(),
+        "{}",
+        recycled_line(recycled, &pid)
+    );
+}
+
+/// How a worker ended, in a word.
+fn ending_word(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Code(_) => "exit",
+        Ending::Signal(_) => "signal",
+        Ending::NoMemory(_) => "oom",
+    }
 }
 
 /// `Asleep (after 1h12m, 42 connections kept, 31.9 MB given back)`

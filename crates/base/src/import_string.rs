@@ -2,6 +2,7 @@
 //!
 //! Files are looked at, never run: a guess must not do what the application does when it is imported.
 
+use std::fmt;
 use std::path::{Component, Path};
 
 /// Where an application usually is, below the working directory.
@@ -35,12 +36,39 @@ const MAKERS: [&str; 14] = [
     "get_wsgi_application",
 ];
 
+/// A function that returns the application, where the module has none.
+const FACTORY: &str = "create_app";
+
 /// The names that are tried where no maker is seen.
 const USUAL_NAMES: [&str; 3] = ["app", "application", "api"];
 
+/// An application as it would have to be named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meant {
+    /// Where its module is, if not in the directory itself.
+    pub app_dir: Option<String>,
+    /// `module:attribute`
+    pub app: String,
+    /// The attribute is a function that returns it.
+    pub is_factory: bool,
+}
+
+/// The arguments that start it: `--app-dir src main:app`.
+impl fmt::Display for Meant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(folder) = &self.app_dir {
+            write!(f, "--app-dir {folder} ")?;
+        }
+        if self.is_factory {
+            f.write_str("--factory ")?;
+        }
+        f.write_str(&self.app)
+    }
+}
+
 /// The arguments that would start what `typed` seems to mean, where that is no `module:attribute`:
 /// the path of a file, or a module alone.
-pub fn meant_instead(typed: &str, directory: &Path) -> Option<String> {
+pub fn meant_instead(typed: &str, directory: &Path) -> Option<Meant> {
     let (place, attribute) = match typed.rsplit_once(':') {
         Some((place, attribute)) if !attribute.is_empty() => (place, Some(attribute)),
         Some((place, _)) => (place, None),
@@ -57,25 +85,41 @@ pub fn meant_instead(typed: &str, directory: &Path) -> Option<String> {
 }
 
 /// The arguments that would start an application in this directory, if one of the usual files has one.
-pub fn found_in(directory: &Path) -> Option<String> {
-    USUAL_FILES.iter().find_map(|file| {
+pub fn found_in(directory: &Path) -> Option<Meant> {
+    let made = USUAL_FILES.iter().find_map(|file| {
         let path = Path::new(file);
         let attribute = made_in(&directory.join(path))?;
         arguments(path, Some(&attribute), directory)
+    });
+    made.or_else(|| {
+        let mut files = USUAL_FILES.iter().map(Path::new);
+        let is_served = |path: &&Path| {
+            let file = directory.join(path);
+            usual_in(&file).is_some() || has_factory(&file)
+        };
+        arguments(files.find(is_served)?, None, directory)
     })
 }
 
-/// `--app-dir src main:app` for the attribute of a file, or for the one that is seen in it.
-fn arguments(path: &Path, attribute: Option<&str>, directory: &Path) -> Option<String> {
+/// The attribute of a file, or the one that is seen in it.
+fn arguments(path: &Path, attribute: Option<&str>, directory: &Path) -> Option<Meant> {
     let file = directory.join(path);
     if !file.is_file() {
         return None;
     }
-    let attribute = match attribute {
-        Some(attribute) => attribute.to_owned(),
-        None => made_in(&file)
-            .or_else(|| usual_in(&file))
-            .unwrap_or_else(|| USUAL_NAMES[0].to_owned()),
+    let seen = || made_in(&file).or_else(|| usual_in(&file));
+    let (attribute, is_factory) = match attribute {
+        Some(attribute) => (attribute.to_owned(), false),
+        None => match seen() {
+            Some(attribute) => (attribute, false),
+            None if has_factory(&file) => (FACTORY.to_owned(), true),
+            None => (USUAL_NAMES[0].to_owned(), false),
+        },
+    };
+    let meant = |app_dir: Option<&str>, module: &str| Meant {
+        app_dir: app_dir.map(str::to_owned),
+        app: format!("{module}:{attribute}"),
+        is_factory,
     };
     let mut names: Vec<&str> = Vec::new();
     let stem = path.with_extension("");
@@ -84,7 +128,10 @@ fn arguments(path: &Path, attribute: Option<&str>, directory: &Path) -> Option<S
             Component::CurDir => {}
             Component::Normal(name) => names.push(name.to_str()?),
             // Somewhere else: the directory has to be said.
-            _ => return outside(path, &attribute),
+            _ => {
+                let folder = path.parent()?.to_str()?;
+                return Some(meant(Some(folder), path.file_stem()?.to_str()?));
+            }
         }
     }
     let module = names.pop()?;
@@ -93,15 +140,27 @@ fn arguments(path: &Path, attribute: Option<&str>, directory: &Path) -> Option<S
     let is_package = folder.is_empty() || directory.join(&folder).join("__init__.py").is_file();
     if is_package || folder == "app" {
         names.push(module);
-        return Some(format!("{}:{attribute}", names.join(".")));
+        return Some(meant(None, &names.join(".")));
     }
-    Some(format!("--app-dir {folder} {module}:{attribute}"))
+    Some(meant(Some(&folder), module))
 }
 
-fn outside(path: &Path, attribute: &str) -> Option<String> {
-    let folder = path.parent()?.to_str()?;
-    let module = path.file_stem()?.to_str()?;
-    Some(format!("--app-dir {folder} {module}:{attribute}"))
+/// Whether a file has a factory at its top level that needs no arguments.
+fn has_factory(file: &Path) -> bool {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    text.lines().any(|line| {
+        let rest = line
+            .strip_prefix("def ")
+            .and_then(|rest| rest.strip_prefix(FACTORY));
+        let inside = rest.and_then(|rest| rest.trim_start().strip_prefix('('));
+        let arguments = inside
+            .and_then(|inside| inside.split(')').next())
+            .unwrap_or("needs");
+        inside.is_some()
+            && arguments
+                .split(',')
+                .all(|one| one.trim().is_empty() || one.contains('='))
+    })
 }
 
 /// The name that a file binds to a new application at its top level.
@@ -172,6 +231,11 @@ mod tests {
                 "bare.py",
                 "def application(environ, start_response):\n    pass\n",
             ),
+            (
+                "made.py",
+                "def create_app(config=None) -> Flask:\n    return 1\n",
+            ),
+            ("needy.py", "def create_app(config):\n    return 1\n"),
             ("site/__init__.py", ""),
             ("site/wsgi.py", "application = get_wsgi_application()\n"),
         ];
@@ -183,17 +247,16 @@ mod tests {
             ("bare", "bare:application"),
             ("app:", "app:app"),
             ("app.py:api", "app:api"),
+            ("made.py", "--factory made:create_app"),
+            ("needy.py", "needy:app"),
             ("web.py", "web:server"),
             ("src/api.py:api", "--app-dir src api:api"),
             ("src/api", "--app-dir src api:server"),
             ("site/wsgi.py", "site.wsgi:application"),
             ("site.wsgi", "site.wsgi:application"),
         ] {
-            assert_eq!(
-                meant_instead(typed, &root).as_deref(),
-                Some(meant),
-                "{typed}"
-            );
+            let instead = meant_instead(typed, &root).map(|meant| meant.to_string());
+            assert_eq!(instead.as_deref(), Some(meant), "{typed}");
         }
         for typed in ["nowhere.py", "nowhere", ":app", ""] {
             assert_eq!(meant_instead(typed, &root), None, "{typed}");
@@ -205,7 +268,8 @@ mod tests {
     fn an_application_is_found_where_it_usually_is() {
         let text = "import fastapi\n\napi: fastapi.FastAPI = fastapi.FastAPI(\n    title='x')\n";
         let root = tree("usual", &[("app/main.py", text), ("server.py", "x = 1\n")]);
-        assert_eq!(found_in(&root).as_deref(), Some("app.main:api"));
+        let found = found_in(&root).map(|meant| meant.to_string());
+        assert_eq!(found.as_deref(), Some("app.main:api"));
         fs::remove_dir_all(root).unwrap();
     }
 }

@@ -62,6 +62,25 @@ impl Finder {
     }
 }
 
+/// Ends the watch for these modules.
+///
+/// # Errors
+/// `sys.meta_path` is not as expected.
+pub fn forget(py: Python<'_>, modules: &[&str]) -> PyResult<()> {
+    let finders = meta_path(py)?;
+    let own: Vec<_> = finders
+        .iter()
+        .filter(|finder| {
+            let finder = finder.cast::<Finder>();
+            finder.is_ok_and(|finder| modules.contains(&finder.get().watch.module))
+        })
+        .collect();
+    for finder in own {
+        finders.call_method1("remove", (finder,))?;
+    }
+    Ok(())
+}
+
 fn meta_path(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
     Ok(py
         .import("sys")?

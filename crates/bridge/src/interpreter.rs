@@ -12,6 +12,7 @@ use lowmem_http::interface::Protocol;
 use crate::imports;
 use crate::interface::{self, SingleCallable};
 use crate::report;
+use crate::served_inside;
 
 /// Why an application can't be served; the text is for the operator.
 #[derive(Debug)]
@@ -70,7 +71,9 @@ pub struct Loaded {
 /// # Errors
 /// It can't be imported, or does not speak what it should.
 pub fn load(py: Python<'_>, config: &WorkerConfig) -> Result<Loaded, LoadError> {
+    let refusing = served_inside::refuse(py, config.package.as_ref()).map_err(LoadError::Raised)?;
     let app = imports::measured(py, config, || import(py, config)).map_err(LoadError::Raised)??;
+    drop(refusing);
     let protocol = interface::protocol(app.bind(py), config.interface).map_err(LoadError::Named)?;
     let app = if protocol == Protocol::Asgi2 {
         let single = Py::new(py, SingleCallable::new(app)).map_err(LoadError::Raised)?;

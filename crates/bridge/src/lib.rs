@@ -31,6 +31,7 @@ mod python_log;
 mod report;
 mod runtime;
 mod scope;
+mod served_inside;
 mod shared_fields;
 mod signals;
 mod tasks;

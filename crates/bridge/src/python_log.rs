@@ -275,7 +275,15 @@ impl Records for PythonRecords {
         }
         let done = Python::try_attach(|py| {
             let client = line.client.to_string();
-            let arguments = (client, line.method, line.path(), line.version, line.status);
+            let trace = line.trace().map(|trace| (trace.trace_id, trace.span_id));
+            let arguments = (
+                client,
+                line.method,
+                line.path(),
+                line.version,
+                line.status,
+                trace,
+            );
             let done = written(py, self.access.call1(py, arguments));
             done.is_none_or(|done| done.extract(py).unwrap_or(true))
         });

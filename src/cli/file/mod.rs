@@ -54,6 +54,12 @@ pub(super) struct Entry {
 /// that is wrong with it, a line for each.
 pub(super) fn find(named: Option<&Path>, directory: &Path) -> Result<Option<File>, String> {
     if let Some(path) = named {
+        if path.extension().is_some_and(|end| end == "py") {
+            return Err(format!(
+                "--config {0}: a settings file is in TOML; lowmem-serve migrate --settings {0} writes one",
+                path.display()
+            ));
+        }
         let text = fs::read_to_string(directory.join(path));
         let text = text.map_err(|error| format!("--config {}: {error}", path.display()))?;
         return match read(path, &text)? {

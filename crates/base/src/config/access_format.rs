@@ -63,10 +63,13 @@ pub enum Field {
     Pid,
     /// The request's `x-request-id`, or the one that it was given.
     RequestId,
+    /// The trace and the caller's span, as `traceparent` says.
+    TraceId,
+    SpanId,
 }
 
 /// gunicorn's letters, and a word for each.
-const NAMES: [(&str, Field); 35] = [
+const NAMES: [(&str, Field); 37] = [
     ("h", Field::Host),
     ("host", Field::Host),
     ("client", Field::Client),
@@ -102,6 +105,8 @@ const NAMES: [(&str, Field); 35] = [
     ("id", Field::RequestId),
     ("request_id", Field::RequestId),
     ("request-id", Field::RequestId),
+    ("trace_id", Field::TraceId),
+    ("span_id", Field::SpanId),
 ];
 
 impl AccessFormat {
@@ -140,6 +145,17 @@ impl AccessFormat {
                 )
             )
         })
+    }
+
+    /// Whether a line names the request's trace.
+    pub fn shows_trace(&self) -> bool {
+        let is_traced =
+            |piece: &Piece| matches!(piece, Piece::Field(Field::TraceId | Field::SpanId));
+        match self {
+            Self::Json => true,
+            Self::Uvicorn => false,
+            Self::Template(pieces) => pieces.iter().any(is_traced),
+        }
     }
 
     /// The fields of a request's head that a line shows, in lower case, in the order of the line.

@@ -292,6 +292,8 @@ pub struct LogSettings {
     pub stderr_colors: bool,
     /// The application's name, where there are several: every line says it.
     pub application: Option<String>,
+    /// stderr is systemd's journal, which reads a line's priority from its beginning.
+    pub journal: bool,
 }
 
 /// The access log.

@@ -22,6 +22,9 @@ use crate::config::{LogFormat, LogLevel, LogSettings};
 /// `CRITICAL: ` is the longest; every level is padded to it.
 const PREFIX_WIDTH: usize = 10;
 
+/// A line with this field tells of an event: its fields are for programs, and say again what its words say.
+const EVENT: &str = "event";
+
 /// An error with this field is critical.
 const CRITICAL: &str = "critical";
 
@@ -33,6 +36,7 @@ pub(super) struct Lines {
     only_critical: bool,
     format: LogFormat,
     colors: bool,
+    journal: bool,
 }
 
 impl Lines {
@@ -49,6 +53,7 @@ impl Lines {
             only_critical: settings.level == LogLevel::Critical,
             format: settings.format,
             colors: settings.stderr_colors,
+            journal: settings.journal,
         }
     }
 
@@ -58,6 +63,9 @@ impl Lines {
         match self.format {
             LogFormat::Human => human(&mut line, name, self.colors, said),
             LogFormat::Json => json(&mut line, name, said, time),
+        }
+        if self.journal {
+            line = prioritised(&line, name.priority);
         }
         line
     }
@@ -136,22 +144,25 @@ struct Name {
     upper: &'static str,
     lower: &'static str,
     color: &'static str,
+    /// syslog's severity.
+    priority: u8,
 }
 
 impl Name {
     fn of(level: Level, critical: bool) -> Self {
-        let (upper, lower, color) = match level {
-            Level::ERROR if critical => ("CRITICAL", "critical", "\x1b[91m"),
-            Level::ERROR => ("ERROR", "error", "\x1b[31m"),
-            Level::WARN => ("WARNING", "warning", "\x1b[33m"),
-            Level::INFO => ("INFO", "info", "\x1b[32m"),
-            Level::DEBUG => ("DEBUG", "debug", "\x1b[36m"),
-            Level::TRACE => ("TRACE", "trace", "\x1b[34m"),
+        let (upper, lower, color, priority) = match level {
+            Level::ERROR if critical => ("CRITICAL", "critical", "\x1b[91m", 2),
+            Level::ERROR => ("ERROR", "error", "\x1b[31m", 3),
+            Level::WARN => ("WARNING", "warning", "\x1b[33m", 4),
+            Level::INFO => ("INFO", "info", "\x1b[32m", 6),
+            Level::DEBUG => ("DEBUG", "debug", "\x1b[36m", 7),
+            Level::TRACE => ("TRACE", "trace", "\x1b[34m", 7),
         };
         Self {
             upper,
             lower,
             color,
+            priority,
         }
     }
 }
@@ -210,6 +221,10 @@ impl Visit for Said {
         }
     }
 
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.bare(field, value);
+    }
+
     fn record_i64(&mut self, field: &Field, value: i64) {
         self.bare(field, value);
     }
@@ -223,6 +238,9 @@ impl Said {
     /// The message and its fields as people read them.
     fn text(&self) -> String {
         let mut text = self.message.clone();
+        if self.fields.iter().any(|(key, _)| *key == EVENT) {
+            return text;
+        }
         for (key, value) in &self.fields {
             let (Value::Text(value) | Value::Bare(value)) = value;
             // Writing into memory does not fail.
@@ -254,6 +272,16 @@ pub(super) fn about(line: &mut Vec<u8>, application: Option<&str>) {
         line.extend_from_slice(name.as_bytes());
         line.extend_from_slice(b"] ");
     }
+}
+
+/// Puts `<3>` in front of each line of a message, which the journal takes off (sd-daemon(3)).
+fn prioritised(message: &[u8], priority: u8) -> Vec<u8> {
+    let lines = message.split_inclusive(|byte| *byte == b'\n');
+    let prefix = [b'<', b'0' + priority, b'>'];
+    lines
+        .flat_map(|line| prefix.iter().chain(line))
+        .copied()
+        .collect()
 }
 
 fn human(line: &mut Vec<u8>, name: Name, colors: bool, said: &Said) {
@@ -293,6 +321,7 @@ mod tests {
             format,
             stderr_colors,
             application: None,
+            journal: false,
         })
     }
 
@@ -336,6 +365,37 @@ mod tests {
                 std::process::id()
             )
         );
+    }
+
+    #[test]
+    fn an_event_has_its_fields_in_json_only() {
+        let told = Said {
+            fields: vec![
+                ("event", Value::Text("died".to_owned())),
+                ("worker_pid", Value::Bare("7".to_owned())),
+            ],
+            ..said("Worker (pid 7) died.")
+        };
+        let human = written(&lines(LogFormat::Human, false), Level::ERROR, &told);
+        assert_eq!(human, "ERROR:    Worker (pid 7) died.\n");
+        let json = written(&lines(LogFormat::Json, false), Level::ERROR, &told);
+        assert!(
+            json.contains("\"event\": \"died\", \"worker_pid\": 7"),
+            "{json}"
+        );
+    }
+
+    #[test]
+    fn the_journal_reads_a_priority_on_each_line() {
+        let journal = Lines {
+            journal: true,
+            ..lines(LogFormat::Human, false)
+        };
+        let mut two = said("one\ntwo");
+        two.fields.clear();
+        let line = written(&journal, Level::ERROR, &two);
+        assert_eq!(line, "<3>ERROR:    one\n<3>two\n");
+        assert!(written(&journal, Level::WARN, &two).starts_with("<4>"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod name;
 pub mod paint;
 mod records;
 mod time;
+mod trace;
 
 use tracing::subscriber::SetGlobalDefaultError;
 
@@ -18,7 +19,8 @@ use crate::config::{LogFormat, LogLevel, LogSettings};
 
 pub use access::{AccessLine, AccessLog, printable};
 pub use name::name_lines;
-pub use records::{Records, redirect};
+pub use records::{Records, is_redirected, redirect};
+pub use trace::Trace;
 
 /// Starts logging in this process. Fails when something has already set a subscriber.
 pub fn init(settings: &LogSettings) -> Result<(), SetGlobalDefaultError> {

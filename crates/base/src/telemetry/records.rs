@@ -32,6 +32,11 @@ pub fn redirect(records: Option<Arc<dyn Records>>) {
     drop(before);
 }
 
+/// Whether somebody else writes.
+pub fn is_redirected() -> bool {
+    REDIRECTED.load(Ordering::Relaxed)
+}
+
 /// A copy, so that nothing is locked while it writes.
 pub(super) fn current() -> Option<Arc<dyn Records>> {
     if !REDIRECTED.load(Ordering::Relaxed) {

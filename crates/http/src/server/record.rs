@@ -18,6 +18,9 @@ use lowmem_base::telemetry::{self, AccessLine, AccessLog};
 /// analysers know.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
+/// The field that says which trace a request belongs to.
+const TRACEPARENT: &str = "traceparent";
+
 /// The part of an access record that outlives the read buffer.
 pub(super) struct OwnedRecord {
     client: Option<SocketAddr>,
@@ -32,6 +35,7 @@ pub(super) struct OwnedRecord {
     /// The fields that the log's format names.
     headers: Vec<Option<Box<[u8]>>>,
     request_id: Option<Box<[u8]>>,
+    traceparent: Option<Box<[u8]>>,
     /// The response's, while the line waits for its end.
     status: Option<u16>,
 }
@@ -99,6 +103,11 @@ impl Records {
             Some(access) => access.format().headers().map(shown).collect(),
             None => Vec::new(),
         };
+        let traced = self
+            .log
+            .as_ref()
+            .is_some_and(|access| access.format().shows_trace());
+        let traced = traced || telemetry::is_redirected();
         Some(Box::new(OwnedRecord {
             client,
             proxied: head.forwarded.as_ref().and_then(|f| f.client.clone()),
@@ -109,6 +118,7 @@ impl Records {
             started: started.unwrap_or_else(Instant::now),
             headers,
             request_id: shown(request_id::NAME),
+            traceparent: traced.then(|| shown(TRACEPARENT)).flatten(),
             status: None,
         }))
     }
@@ -186,6 +196,7 @@ impl OwnedRecord {
             bytes,
             headers: &self.headers,
             request_id: self.request_id.as_deref(),
+            traceparent: self.traceparent.as_deref(),
         });
     }
 }

@@ -25,6 +25,7 @@ use super::name;
 use super::paint::RESET;
 use super::records;
 use super::time::Rfc3339;
+use super::trace::Trace;
 use crate::config::{AccessFormat, AccessSettings};
 
 /// A buffer of this size is written without waiting for the turn to end: half of what a pipe holds.
@@ -50,9 +51,16 @@ pub struct AccessLine<'a> {
     pub headers: &'a [Option<Box<[u8]>>],
     /// The request's id in other logs.
     pub request_id: Option<&'a [u8]>,
+    /// Its `traceparent`, where the format shows it.
+    pub traceparent: Option<&'a [u8]>,
 }
 
 impl AccessLine<'_> {
+    /// The trace that the request belongs to, if it says so.
+    pub fn trace(&self) -> Option<Trace<'_>> {
+        self.traceparent.and_then(Trace::parse)
+    }
+
     /// Path and query, without what could forge a line.
     pub fn path(&self) -> String {
         printable(self.target)
@@ -201,6 +209,10 @@ fn json(out: &mut Vec<u8>, line: &AccessLine<'_>, application: Option<&str>, tim
         template::escaped(&mut escaped, id);
         object.text("request_id", &String::from_utf8_lossy(&escaped));
     }
+    if let Some(Trace { trace_id, span_id }) = line.trace() {
+        object.text("trace_id", trace_id);
+        object.text("span_id", span_id);
+    }
     object.bare("pid", std::process::id());
     object.end();
 }
@@ -267,6 +279,7 @@ mod tests {
             bytes: Some(2),
             headers: &[],
             request_id: None,
+            traceparent: Some(b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
         }
     }
 
@@ -329,5 +342,7 @@ mod tests {
         assert_eq!(object["duration_ms"], 1.5);
         assert_eq!(object["bytes"], 2);
         assert_eq!(object["path"], "/x");
+        assert_eq!(object["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(object["span_id"], "b7ad6b7169203331");
     }
 }

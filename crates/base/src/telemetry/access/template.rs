@@ -72,6 +72,14 @@ fn field(out: &mut Vec<u8>, which: Field, line: &AccessLine<'_>, time: SystemTim
         Field::Milliseconds => write!(out, "{}", duration.as_millis()),
         Field::Microseconds => write!(out, "{}", duration.as_micros()),
         Field::Pid => write!(out, "{}", std::process::id()),
+        Field::TraceId => {
+            let trace = line.trace().map(|trace| trace.trace_id.as_bytes());
+            out.write_all(trace.unwrap_or(NOTHING))
+        }
+        Field::SpanId => {
+            let trace = line.trace().map(|trace| trace.span_id.as_bytes());
+            out.write_all(trace.unwrap_or(NOTHING))
+        }
         Field::RequestId => {
             escaped(out, or_nothing(line.request_id.unwrap_or_default()));
             Ok(())
@@ -138,6 +146,7 @@ mod tests {
             bytes: Some(0),
             headers,
             request_id: Some(b"abc"),
+            traceparent: None,
         };
         let AccessFormat::Template(pieces) = AccessFormat::parse(format).unwrap() else {
             panic!("{format} is no template");
@@ -173,5 +182,6 @@ mod tests {
             written("%(client)s %(path)s %(q)s %(bytes)s %(id)s", &[]),
             "[::1]:4000 /a%22b c=d 0 abc\n"
         );
+        assert_eq!(written("%(trace_id)s %(span_id)s", &[]), "- -\n");
     }
 }

@@ -1,5 +1,6 @@
 //! The client that a request's header fields tell of.
 
+use std::cell::Cell;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -41,15 +42,19 @@ pub fn is_proxy_field(name: &str) -> bool {
 
 /// How a worker reads such fields.
 #[derive(Debug)]
-pub(in crate::server) struct Proxies(Option<(ForwardedField, Trusted)>);
+pub(in crate::server) struct Proxies {
+    believed: Option<(ForwardedField, Trusted)>,
+    /// It was said that a peer is not believed: once, because strangers may write such fields, too.
+    is_told: Cell<bool>,
+}
 
 impl Proxies {
     pub(in crate::server) fn new(settings: &ProxySettings) -> Self {
-        Self(
-            settings
-                .field
-                .map(|field| (field, settings.trusted.clone())),
-        )
+        let believed = settings
+            .field
+            .map(|field| (field, settings.trusted.clone()));
+        let is_told = Cell::new(false);
+        Self { believed, is_told }
     }
 
     /// The statements in the fields of a request, if its peer is trusted.
@@ -58,8 +63,11 @@ impl Proxies {
         peers: &Peers,
         headers: &[Header<'_>],
     ) -> Option<Forwarded> {
-        let (field, trusted) = self.0.as_ref()?;
+        let (field, trusted) = self.believed.as_ref()?;
         if !is_trusted(trusted, peers.client) {
+            if !self.is_told.replace(true) {
+                warn_of(*field, peers.client, headers);
+            }
             return None;
         }
         let told = match field {
@@ -68,6 +76,29 @@ impl Proxies {
         };
         (told != Forwarded::default()).then_some(told)
     }
+}
+
+/// Says that what a peer tells of its client does not count, and how it would.
+fn warn_of(field: ForwardedField, peer: Option<SocketAddr>, headers: &[Header<'_>]) {
+    let (name, other) = match field {
+        ForwardedField::XForwarded => ("X-Forwarded-", false),
+        ForwardedField::Forwarded => ("Forwarded", true),
+    };
+    let is_read = |header: &Header<'_>| header.name.eq_ignore_ascii_case("forwarded") == other;
+    if !headers
+        .iter()
+        .any(|header| is_proxy_field(header.name) && is_read(header))
+    {
+        return;
+    }
+    let (from, value) = match peer {
+        Some(peer) => (peer.ip().to_string(), peer.ip().to_string()),
+        None => ("a Unix socket".to_owned(), "unix:".to_owned()),
+    };
+    tracing::warn!(
+        "{name} fields from {from} are ignored, because it is no trusted proxy. If it is yours: \
+         --forwarded-allow-ips {value}. This is said once."
+    );
 }
 
 /// Whether a peer is on the list; one without an address came through a Unix socket.
