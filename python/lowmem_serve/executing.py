@@ -61,8 +61,8 @@ def until_called(command: list[str]) -> Called:
     """Runs the program as Python would, until it calls `uvicorn.run`. Raises SystemExit where it never does."""
     import runpy
 
-    stand_in()
     kind, name, arguments = what(command)
+    stand_in()
     sys.argv = [name, *arguments]
     try:
         if kind == "module":

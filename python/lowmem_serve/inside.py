@@ -32,13 +32,12 @@ def patch() -> None:
     """Has the functions of those modules that are loaded by now refuse."""
     for name, starts in STARTS.items():
         module = sys.modules.get(name)
-        if module is None or name in _patched:
-            continue
-        _patched.add(name)
         for class_name, function, called in starts:
             owner = module if class_name is None else getattr(module, class_name, None)
+            # A module that is half imported may not have it yet.
             original = getattr(owner, function, None)
-            if original is not None:
+            if original is not None and called not in _patched:
+                _patched.add(called)
                 setattr(owner, function, _refusing(original, called))
 
 

@@ -37,7 +37,7 @@ pub(super) fn run(asked: &Exec, around: &Surroundings) -> Exit {
         );
         return Exit::Usage;
     }
-    match prepared(flags, command, around) {
+    match prepared(asked, flags, command, around) {
         // It returns only if there is no Python to become.
         Ok(mut python) => refused(&python.exec()),
         Err(reason) => refused(&reason),
@@ -54,12 +54,13 @@ fn divided(words: &[String]) -> (&[String], &[String]) {
 }
 
 fn prepared(
+    asked: &Exec,
     flags: &[String],
     command: &[String],
     around: &Surroundings,
 ) -> Result<Command, Box<dyn std::error::Error>> {
     let named = |variable| around.variable(variable).map(PathBuf::from);
-    let search = Search::from(None, around);
+    let search = Search::from(asked.python.clone(), around);
     let python = search.find()?.python;
     let core = environment::find_core(named(CORE_VARIABLE), &search.executables)?;
     let package = environment::find_package(named(PACKAGE_VARIABLE), &core, &search.executables)?;
