@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -186,3 +189,56 @@ def test_what_is_no_request_is_refused(server, runtime, tmp_path) -> None:
     path = tmp_path / "lowmem-serve" / f"{started.pid}.sock"
     for line in (b"{}\n", b'"explode"\n', b"\xff\n", b"GET / HTTP/1.1\r\n\r\n"):
         assert "no request of this version" in ask(path, line)["refused"]
+
+
+def test_where_no_directory_can_be_had_the_socket_has_no_file(server, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    started = server("hello:app", env={"RUNTIME_DIRECTORY": str(tmp_path / "file")})
+    assert status(started.pid)["pid"] == started.pid
+    (worker,) = started.worker_pids()
+    assert status(worker)["pid"] == started.pid
+    assert run("health", str(started.pid)).stdout == "healthy\n"
+    assert ctl("recycle", started.pid) == "recycling 1 worker\n"
+    listed = [line for line in Path("/proc/net/unix").read_text().splitlines() if f"/{started.pid}" in line]
+    (name,) = [line.split()[-1] for line in listed if "@lowmem-serve/operator/" in line]
+    assert ask_by_name(name, b'"status"\n')["status"]["pid"] == started.pid
+    assert started.terminate() == 0
+    assert run("status", str(started.pid)).returncode == CANNOT
+
+
+def ask_by_name(name: str, line: bytes) -> Any:
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.settimeout(20)
+        asking.connect("\0" + name.removeprefix("@"))
+        asking.sendall(line)
+        answer = b""
+        while received := asking.recv(65536):
+            answer += received
+    return json.loads(answer)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_socket_without_a_file_answers_no_other_user(server, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    started = server("hello:app", env={"RUNTIME_DIRECTORY": str(tmp_path / "file")})
+    namespace = re.sub(r"\D", "", os.readlink("/proc/self/ns/pid"))
+    name = f"@lowmem-serve/operator/{namespace}/{started.pid}"
+    script = (
+        "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect('\\0' + sys.argv[1][1:]); "
+        "s.sendall(b'\"status\"\\n'); print(len(s.recv(100)))"
+    )
+    asked = subprocess.run(
+        [sys.executable, "-c", script, name], user=65534, capture_output=True, text=True, timeout=20
+    )
+    assert asked.stdout.strip() in ("0", ""), asked
+
+
+def test_a_name_that_another_process_has_taken_is_not_asked(tmp_path: Path) -> None:
+    namespace = re.sub(r"\D", "", os.readlink("/proc/self/ns/pid"))
+    with socket.socket(socket.AF_UNIX) as taken:
+        # Not the pid of the process that listens.
+        name = f"@lowmem-serve/operator/{namespace}/{os.getppid()}"
+        taken.bind("\0" + name[1:])
+        taken.listen()
+        finished = run("status", str(os.getppid()))
+        assert finished.returncode == CANNOT and "another process has taken its name" in finished.stderr

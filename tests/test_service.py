@@ -133,3 +133,17 @@ def test_top_leaves_the_terminal_as_it_was(server) -> None:
     assert b"hello:app" in shown
     os.close(ours)
     os.close(theirs)
+
+
+def test_processes_have_the_name_that_was_chosen(server) -> None:
+    started = server("hello:app", "--process-name", "shop")
+    (worker,) = started.worker_pids()
+
+    def title(pid: int) -> str:
+        return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0")
+
+    assert title(started.pid) == "shop: supervisor hello:app"
+    assert title(worker) == "shop: worker hello:app"
+    for wrong in ("", "x" * 65, "a\nb"):
+        finished = run("hello:app", "--process-name", wrong)
+        assert finished.returncode == 2 and "not a name of 1 to 64" in finished.stderr

@@ -28,6 +28,11 @@ pub struct Limits {
     #[arg(long, value_name = "S", value_parser = values::seconds)]
     #[arg(env = "LOWMEM_TIMEOUT_BODY_READ")]
     pub timeout_body_read: Option<Duration>,
+    /// Seconds in which an application begins its response, then 504 and its task is cancelled
+    /// [default: no limit]
+    #[arg(long, value_name = "S", value_parser = values::seconds)]
+    #[arg(env = "LOWMEM_TIMEOUT_REQUEST")]
+    pub timeout_request: Option<Duration>,
     /// Seconds in which a client takes no byte of what is sent, then it is cut; 0 for no limit
     #[arg(long, value_name = "S", default_value = "60", value_parser = values::seconds)]
     #[arg(env = "LOWMEM_TIMEOUT_WRITE")]

@@ -14,6 +14,9 @@ pub struct Processes {
     #[arg(long, value_name = "N", value_parser = values::at_least(0usize))]
     #[arg(env = "LOWMEM_WORKERS")]
     pub workers: Option<usize>,
+    /// What stands in place of lowmem-serve in the titles of processes, as ps shows them
+    #[arg(long, value_name = "NAME", env = "LOWMEM_PROCESS_NAME", value_parser = values::process_name)]
+    pub process_name: Option<String>,
     /// Import the application once, in a process that workers are forked from
     #[arg(long, env = "LOWMEM_PRELOAD", value_parser = BoolishValueParser::new())]
     pub preload: bool,

@@ -144,6 +144,21 @@ pub(super) fn mode(text: &str) -> Result<u32, String> {
     }
 }
 
+/// The longest name of processes: more of a line is not seen.
+const LONGEST_PROCESS_NAME: usize = 64;
+
+/// A name that can stand in a line of `ps`.
+pub(super) fn process_name(text: &str) -> Result<String, String> {
+    let length = text.chars().count();
+    if (1..=LONGEST_PROCESS_NAME).contains(&length) && !text.chars().any(char::is_control) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "not a name of 1 to {LONGEST_PROCESS_NAME} printable characters"
+        ))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -110,7 +110,7 @@ fn start(
             listeners: Rc::new(listeners),
         }]
     };
-    title::set(&format!("lowmem-serve: supervisor {}", config.worker.app));
+    title::set(&config.worker.title("supervisor"));
     Ok(supervisor::run(members, work, reread)?)
 }
 

@@ -24,17 +24,20 @@ pub(super) fn meant(typed: &Limits, http: &Http, mistakes: &mut Mistakes) -> Lim
     if typed.limit_connections == Some(0) {
         mistakes.add("--limit-connections", "at least 1, or nobody is served");
     }
-    if typed.timeout_body_read.is_some_and(|limit| limit.is_zero()) {
-        mistakes.add(
-            "--timeout-body-read",
-            "more than 0; leave it out for no limit",
-        );
+    for (option, limit) in [
+        ("--timeout-body-read", typed.timeout_body_read),
+        ("--timeout-request", typed.timeout_request),
+    ] {
+        if limit.is_some_and(|limit| limit.is_zero()) {
+            mistakes.add(option, "more than 0; leave it out for no limit");
+        }
     }
     LimitSettings {
         fields: typed.max_headers,
         target: typed.max_target_size.unwrap_or(http.max_head_size / 2),
         body: typed.max_body_size,
         body_read: typed.timeout_body_read,
+        request: typed.timeout_request,
         write: Some(typed.timeout_write).filter(|limit| !limit.is_zero()),
         connections: typed.limit_connections,
     }

@@ -112,6 +112,7 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
     let growth = super::growth::meant(&flags.diagnosis);
     WorkerConfig {
         app: flags.app.clone().unwrap_or_default(),
+        process_name: flags.processes.process_name.clone(),
         factory: flags.application.factory,
         app_dir: application_directory(app_dir.as_deref(), around, mistakes),
         argv: around.argv.clone(),

@@ -79,8 +79,8 @@ fn running_in(listed: &str) -> BTreeMap<u32, PathBuf> {
     /// `SO_ACCEPTCON`: only the listening socket has it, and not its connections.
     const LISTENS: &str = "00010000";
     let lines = listed.lines().filter_map(|line| {
-        let (fields, path) = line.split_once(" /")?;
-        let path = PathBuf::from(format!("/{path}"));
+        let at = line.find(" /").or_else(|| line.find(" @"))?;
+        let (fields, path) = (&line[..at], PathBuf::from(&line[at + 1..]));
         let listens = fields.split(' ').nth(3) == Some(LISTENS);
         Some((place::pid_in(&path)?, path)).filter(|_| listens)
     });

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 /// The directory below the runtime directory.
 const DIRECTORY: &str = "lowmem-serve";
 
+/// What names of sockets without a file begin with.
+const NAMELESS: &str = "@lowmem-serve/operator/";
+
 /// Only the owner may enter.
 const DIRECTORY_MODE: u32 = 0o700;
 
@@ -31,8 +34,31 @@ pub fn default(pid: u32, uid: u32, variable: impl Fn(&str) -> Option<String>) ->
         .join(format!("{pid}.sock"))
 }
 
-/// The pid in the name of a default socket.
+/// What a socket without a file is called, as a path with an `@`, as `/proc/net/unix` writes it. Beside
+/// the pid it has the number of the namespace that the pid is of: containers that share a network share
+/// such names, too.
+pub fn nameless(pid: u32) -> Option<PathBuf> {
+    let namespace = fs::read_link("/proc/self/ns/pid").ok()?;
+    let number: String = namespace
+        .to_str()?
+        .chars()
+        .filter(char::is_ascii_digit)
+        .collect();
+    Some(PathBuf::from(format!("{NAMELESS}{number}/{pid}")))
+}
+
+/// The name behind the `@`, if a path stands for a socket without a file.
+pub fn without_file(path: &Path) -> Option<&str> {
+    let name = path.to_str()?;
+    name.starts_with(NAMELESS).then(|| &name[1..])
+}
+
+/// The pid in the name of a default socket, or of one without a file that this process could ask.
 pub fn pid_in(path: &Path) -> Option<u32> {
+    if without_file(path).is_some() {
+        let pid = path.file_name()?.to_str()?.parse().ok()?;
+        return Some(pid).filter(|pid| nameless(*pid).as_deref() == Some(path));
+    }
     let directory = path.parent()?.file_name()?;
     let name = path.file_name()?.to_str()?;
     let pid = name.strip_suffix(".sock")?.parse().ok();
@@ -149,6 +175,24 @@ mod tests {
     fn a_default_sockets_name_has_the_pid() {
         assert_eq!(pid_in(&of(0, &[])), Some(7));
         for other in ["/run/7.sock", "lowmem-serve/7.sock", "/run/lowmem-serve/x"] {
+            assert_eq!(pid_in(Path::new(other)), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_socket_without_a_file_is_told_by_its_pid_and_its_namespace() {
+        let own = nameless(7).unwrap();
+        assert_eq!(pid_in(&own), Some(7));
+        assert!(
+            without_file(&own)
+                .unwrap()
+                .starts_with("lowmem-serve/operator/")
+        );
+        for other in [
+            "@lowmem-serve/operator/1/7",
+            "@lowmem-serve/operator/x",
+            "@other/7",
+        ] {
             assert_eq!(pid_in(Path::new(other)), None, "{other}");
         }
     }

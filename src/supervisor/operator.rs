@@ -6,7 +6,9 @@
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -35,8 +37,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Operator {
     listener: UnixListener,
-    /// Removes the socket's file when dropped.
-    _file: UnixPath,
+    /// Removes the socket's file, if it has one, when dropped.
+    _file: Option<UnixPath>,
     callers: Vec<Caller>,
     next_id: u64,
     /// Nothing is accepted before.
@@ -72,7 +74,8 @@ enum Step {
 }
 
 impl Operator {
-    /// Binds the socket. One that was not named and cannot be had is done without.
+    /// Binds the socket. Where one that was not named can have no file, on a read-only root, it is one
+    /// without a file; where that cannot be had, too, the server goes without.
     pub(super) fn open(socket: Option<&OperatorSocket>) -> io::Result<Option<Self>> {
         let Some(OperatorSocket { path, is_named }) = socket else {
             return Ok(None);
@@ -84,13 +87,7 @@ impl Operator {
         };
         let bound = prepared.and_then(|()| unix::bind(path, Some(MODE), BACKLOG));
         match bound {
-            Ok((listener, file)) => Ok(Some(Self {
-                listener: UnixListener::from(listener),
-                _file: file,
-                callers: Vec::new(),
-                next_id: 0,
-                pauses_until: None,
-            })),
+            Ok((listener, file)) => Ok(Some(Self::new(listener.into(), Some(file)))),
             Err(reason) if *is_named => {
                 let path = path.display();
                 let why = format!("Cannot open the operator socket {path}: {reason}");
@@ -98,8 +95,22 @@ impl Operator {
             }
             Err(reason) => {
                 debug!("No operator socket at {}: {reason}", path.display());
-                Ok(None)
+                let nameless = bind_nameless(path);
+                if let Err(reason) = &nameless {
+                    debug!("Nor one without a file: {reason}");
+                }
+                Ok(nameless.ok().map(|listener| Self::new(listener, None)))
             }
+        }
+    }
+
+    fn new(listener: UnixListener, file: Option<UnixPath>) -> Self {
+        Self {
+            listener,
+            _file: file,
+            callers: Vec::new(),
+            next_id: 0,
+            pauses_until: None,
         }
     }
 
@@ -174,7 +185,7 @@ impl Operator {
     }
 
     fn add(&mut self, socket: UnixStream, now: Instant) {
-        // The file's mode keeps others out; where it was changed, this does.
+        // The file's mode keeps others out; where it was changed, or there is none, this does.
         let is_allowed = socket_peercred(&socket)
             .is_ok_and(|peer| peer.uid.is_root() || peer.uid == rustix::process::geteuid());
         if !is_allowed || socket.set_nonblocking(true).is_err() {
@@ -188,6 +199,16 @@ impl Operator {
         };
         self.callers.push(Caller { id, socket, state });
     }
+}
+
+/// A socket without a file, in place of the one with this path.
+fn bind_nameless(path: &Path) -> io::Result<UnixListener> {
+    let name = place::pid_in(path).and_then(place::nameless);
+    let name = name.as_deref().and_then(place::without_file);
+    let name = name.ok_or(io::ErrorKind::NotFound)?;
+    let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }
 
 impl Caller {

@@ -20,7 +20,7 @@ use crate::http;
 use crate::own_body;
 use crate::report;
 use crate::scope::{Scopes, Template};
-use crate::tasks;
+use crate::tasks::{self, Request};
 use crate::websocket::{self, ClientDisconnected};
 
 /// An ASGI 3 application, and what its requests share.
@@ -101,6 +101,14 @@ impl Application for Asgi {
         Python::attach(|py| own_body::filled(py, size, fill))
     }
 
+    fn cancel(&self, exchange: &Exchange) {
+        Python::attach(|py| tasks::cancel(py, Request::of(exchange)));
+    }
+
+    fn cancel_websocket(&self, conversation: &Conversation) {
+        Python::attach(|py| tasks::cancel(py, Request::of(conversation)));
+    }
+
     fn takes_websockets(&self) -> bool {
         true
     }
@@ -149,7 +157,9 @@ impl WhenDone for Exchange {
 /// The response ends here, and the operator is told.
 fn finish(py: Python<'_>, exchange: &Exchange, result: PyResult<Bound<'_, PyAny>>) {
     let finish = exchange.finish();
+    let was_cancelled = tasks::was_cancelled(Request::of(exchange));
     match (result, finish) {
+        (Err(error), _) if was_cancelled && is_cancellation(py, &error) => tell_where(py, &error),
         (Err(error), _) if tasks::is_cancelling() && is_cancellation(py, &error) => {
             tracing::error!("Task cancelled, timeout graceful shutdown exceeded");
         }
@@ -174,7 +184,9 @@ fn finish_conversation(
     result: PyResult<Bound<'_, PyAny>>,
 ) {
     let finish = conversation.finish(result.is_err());
+    let was_cancelled = tasks::was_cancelled(Request::of(conversation));
     match (result, finish) {
+        (Err(error), _) if was_cancelled && is_cancellation(py, &error) => tell_where(py, &error),
         // ASGI: a server does not log the exception that its own send() raised.
         (Err(error), _) if error.is_instance_of::<ClientDisconnected>(py) => {}
         (Err(error), _) if tasks::is_cancelling() && is_cancellation(py, &error) => {
@@ -188,6 +200,16 @@ fn finish_conversation(
             tracing::error!("ASGI callable should return None, but returned '{value}'.");
         }
         (Ok(_), Finish::Complete) => {}
+    }
+}
+
+/// The operator is told where a coroutine was that took too long: its traceback ends there. One that was
+/// closed, without asyncio, has none.
+fn tell_where(py: Python<'_>, error: &PyErr) {
+    let what = "Task cancelled, timeout request exceeded";
+    match error.traceback(py) {
+        Some(_) => report::exception(py, what, error),
+        None => tracing::error!("{what}"),
     }
 }
 

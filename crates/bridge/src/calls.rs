@@ -210,7 +210,7 @@ impl Call {
             // The caller went before the kernel was told to watch it.
             return Ok(0);
         }
-        title::set("lowmem-serve: isolated call");
+        title::set(&config.title("isolated call"));
         rustix::stdio::dup2_stdin(File::open("/dev/null")?).map_err(io::Error::from)?;
         // Both for the rest of this process's life: the lifeline is of use while it is open.
         std::mem::forget(self.lifeline);

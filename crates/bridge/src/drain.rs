@@ -14,6 +14,7 @@ use lowmem_http::server::Server;
 
 use crate::control::{Control, Haste, Stop};
 use crate::hosted::Hosted;
+use crate::notice::Notice;
 use crate::signals;
 use crate::tasks;
 use crate::wsgi;
@@ -32,19 +33,30 @@ const STREAMS: Duration = Duration::from_millis(500);
 /// Serves on until little would be lost by a drain: long requests have ended, or `within` is almost
 /// over; then event streams and WebSockets are told to end. Streams are told last, because their
 /// clients come back at once.
-pub async fn wind_down(server: &Server<Hosted>, within: Duration) {
+pub async fn wind_down(server: &Server<Hosted>, notice: &Notice, within: Duration) {
     server
         .no_long_requests(within.saturating_sub(STREAMS))
         .await;
+    notice.give(server, STREAMS.min(within)).await;
     server.end_streams(None);
     tokio::time::sleep(STREAMS.min(within)).await;
 }
 
 /// Finishes the requests in flight, on the given terms or at once. Returns whether lifespan shutdown should
 /// follow.
-pub async fn run(server: &Rc<Server<Hosted>>, control: &Control, stop: Stop) -> bool {
+pub async fn run(
+    server: &Rc<Server<Hosted>>,
+    control: &Control,
+    notice: &Notice,
+    stop: Stop,
+) -> bool {
     let stop = after_delay(server, control, stop).await;
     tracing::info!("Shutting down");
+    let moment = match &stop {
+        Stop::Drain(drain, _) => drain.requests / FAREWELL_PART,
+        Stop::Now(_) => Duration::ZERO,
+    };
+    notice.give(server, moment).await;
     let interrupted = matches!(&stop, Stop::Drain(drain, _) if drain.interrupted);
     Python::attach(|py| signals::draining(py, interrupted));
     let (mut waited, clean_up) = match stop {

@@ -51,6 +51,19 @@ impl Application for Hosted {
         }
     }
 
+    fn cancel(&self, exchange: &Exchange) {
+        // A view of WSGI runs on a thread, which cannot be ended.
+        if let Self::Asgi(asgi) = self {
+            asgi.cancel(exchange);
+        }
+    }
+
+    fn cancel_websocket(&self, conversation: &Conversation) {
+        if let Self::Asgi(asgi) = self {
+            asgi.cancel_websocket(conversation);
+        }
+    }
+
     fn takes_websockets(&self) -> bool {
         match self {
             Self::Asgi(asgi) => asgi.takes_websockets(),

@@ -23,6 +23,7 @@ mod interpreter;
 mod lazy_imports;
 mod lifespan;
 mod light;
+mod notice;
 mod overdue;
 mod own_body;
 mod package;

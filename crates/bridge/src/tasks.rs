@@ -6,6 +6,8 @@
 //! away, which is the same. A loop that is not ours runs a 3.11 task at its next turn. Without a loop
 //! there are [`Light`] tasks.
 
+mod cancelled;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -21,6 +23,7 @@ use crate::done::Done;
 use crate::event_loop::{self, FirstStep, context};
 use crate::light::{self, Light};
 use crate::report;
+pub use cancelled::{Request, cancel, was_cancelled};
 
 thread_local! {
     static RUNNING: RefCell<Running> = RefCell::default();
@@ -42,6 +45,7 @@ struct Running {
 struct Kept<T> {
     task: Py<T>,
     awaited: bool,
+    request: Request,
 }
 
 impl Running {
@@ -182,11 +186,16 @@ fn follow(task: Bound<'_, PyAny>, done: Done) -> PyResult<()> {
         return Ok(());
     }
     let key = task.as_ptr() as usize;
-    let awaited = done.holds_up_drain();
+    let (awaited, request) = (done.holds_up_drain(), Request::told_by(&done));
     RUNNING.with_borrow_mut(|running| {
         running.awaited += usize::from(awaited);
         let task = task.clone().unbind();
-        running.tasks.insert(key, Kept { task, awaited })
+        let kept = Kept {
+            task,
+            awaited,
+            request,
+        };
+        running.tasks.insert(key, kept)
     });
     let callback = Py::new(py, DoneCallback { done })?;
     task.call_method1(intern!(py, "add_done_callback"), (callback,))
@@ -275,12 +284,18 @@ pub fn ended_with(py: Python<'_>, error: &PyErr) -> bool {
     })
 }
 
-/// Keeps a light task that waits; a drain waits for it if it is `awaited`.
-pub fn keep_light(light: &Bound<'_, Light>, awaited: bool) {
+/// Keeps a light task that waits, and that tells `done` of its end.
+pub fn keep_light(light: &Bound<'_, Light>, done: &Done) {
+    let (awaited, request) = (done.holds_up_drain(), Request::told_by(done));
     let key = std::ptr::from_ref(light.get()) as usize;
     RUNNING.with_borrow_mut(|running| {
         let task = light.clone().unbind();
-        if running.lights.insert(key, Kept { task, awaited }).is_none() {
+        let kept = Kept {
+            task,
+            awaited,
+            request,
+        };
+        if running.lights.insert(key, kept).is_none() {
             running.awaited += usize::from(awaited);
         }
     });

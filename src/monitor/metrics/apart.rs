@@ -34,6 +34,10 @@ const JOBS: [(&str, &str, Figure); 5] = [
     ),
 ];
 
+/// Results that are there before a run has ended so: Prometheus does not see the first of what begins
+/// with one.
+const FROM_THE_START: [&str; 5] = ["done", "failed", "killed", "timeout", "memory"];
+
 pub(super) fn jobs(text: &mut Exposition, scrape: &Scrape<'_>) {
     let jobs = &scrape.status.jobs;
     if jobs.is_empty() {
@@ -42,7 +46,11 @@ pub(super) fn jobs(text: &mut Exposition, scrape: &Scrape<'_>) {
     let help = "Runs of jobs that have ended, by their result.";
     text.family("lowmem_job_runs_total", Kind::Counter, help);
     for job in jobs {
-        for (result, count) in &job.runs {
+        let mut runs = job.runs.clone();
+        for result in FROM_THE_START {
+            runs.entry(result.to_owned()).or_default();
+        }
+        for (result, count) in &runs {
             text.sample(&[("job", &job.name), ("result", result)], count);
         }
     }

@@ -14,6 +14,8 @@ use super::{AccessFormat, Mount, Tls, Trusted, WebSockets};
 pub struct WorkerConfig {
     /// `module:attribute[.attribute…]`, as typed; the worker checks and imports it.
     pub app: String,
+    /// What stands in place of the server's name in the titles of its processes.
+    pub process_name: Option<String>,
     /// Call the attribute to obtain the application.
     pub factory: bool,
     /// Put first on `sys.path`; absolute.
@@ -127,6 +129,13 @@ impl fmt::Debug for Place {
 }
 
 impl WorkerConfig {
+    /// What `ps` shows of a process: `lowmem-serve: worker main:app`.
+    #[must_use]
+    pub fn title(&self, role: &str) -> String {
+        let name = self.process_name.as_deref().unwrap_or("lowmem-serve");
+        format!("{name}: {role} {}", self.app).trim_end().to_owned()
+    }
+
     /// The scheme of the URLs that it serves.
     #[must_use]
     pub fn scheme(&self) -> &'static str {
@@ -199,6 +208,8 @@ pub struct LimitSettings {
     pub body: Option<u64>,
     /// How long a body may stay away that the worker waits for; then the answer is 408.
     pub body_read: Option<Duration>,
+    /// How long an application may take to begin a response; then the answer is 504.
+    pub request: Option<Duration>,
     /// How long a client may take no byte of what is sent to it; then it is cut.
     pub write: Option<Duration>,
     /// Most connections of a worker; without it the descriptors that it may have decide.

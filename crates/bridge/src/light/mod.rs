@@ -123,10 +123,12 @@ impl Light {
             Outcome::Yielded(token) if token.bind(py).is(waiting(py)?) => {
                 let mut state = this.lock();
                 state.kept = true;
-                let awaited = state.done.as_ref();
-                let awaited = awaited.is_some_and(|done| done.holds_up_drain());
+                let done = state.done.clone();
                 drop(state);
-                tasks::keep_light(slf, awaited);
+                // One that has ended meanwhile is not stepped.
+                if let Some(done) = done {
+                    tasks::keep_light(slf, &done);
+                }
             }
             // `yield None` asks for another turn, as asyncio has it.
             Outcome::Yielded(token) if token.is_none(py) => wake(slf.clone().unbind()),

@@ -79,7 +79,7 @@ fn warm_up(
     let Ok(_redirected) = prepare(py, config)? else {
         return Ok(CANNOT_SERVE);
     };
-    title::set(&format!("lowmem-serve: template {}", config.app));
+    title::set(&config.title("template"));
     let _stop = stop_signals::install()?;
     if let Err(code) = make_lazy(py, config) {
         return Ok(code);
@@ -124,7 +124,7 @@ fn preload(py: Python<'_>, control: WorkerEnd, config: &WorkerConfig) -> PyResul
     let Ok(_redirected) = prepare(py, config)? else {
         return Ok(CANNOT_SERVE);
     };
-    title::set(&format!("lowmem-serve: template {}", config.app));
+    title::set(&config.title("template"));
     // Ctrl-C reaches the whole group; the template ends with its supervisor.
     let _stop = stop_signals::install()?;
     if let Err(code) = make_lazy(py, config) {
@@ -178,7 +178,7 @@ fn prepare(
 
 /// A worker's first line, and what is its own from then on.
 fn begin(py: Python<'_>, config: &WorkerConfig) -> PyResult<OwnedFd> {
-    title::set(&format!("lowmem-serve: worker {}", config.app));
+    title::set(&config.title("worker"));
     tracing::info!(
         "Started server process [{}]",
         paint::cyan(std::process::id())

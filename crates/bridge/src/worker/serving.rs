@@ -35,6 +35,7 @@ use crate::interpreter::{self, Loaded};
 use crate::lazy_imports;
 use crate::lifespan::Lifespan;
 use crate::light;
+use crate::notice::Notice;
 use crate::overdue;
 use crate::report;
 use crate::runtime;
@@ -178,6 +179,8 @@ async fn serve(
     let Some((hosted, lifespan)) = start(loaded, &config).await else {
         return CANNOT_SERVE;
     };
+    let state = Python::attach(|py| lifespan.as_ref().map(|own| own.state(py)));
+    let notice = Rc::new(Notice::new(state));
     let server = match Server::new(hosted, &config, identity) {
         Ok(server) => server,
         Err(error) => {
@@ -221,7 +224,8 @@ async fn serve(
             Order::Adopt(predecessor) => server.adopt(predecessor),
             Order::GiveBack => server.give_back(),
             Order::WindDown(within) => {
-                tasks::spawn(wind_down(Rc::clone(&server), Rc::clone(&control), within));
+                let (server, control) = (Rc::clone(&server), Rc::clone(&control));
+                tasks::spawn(wind_down(server, control, Rc::clone(&notice), within));
             }
             Order::Sleep(order, keeper) if idleness.is_free() => {
                 before_sleep(&config, &control, order.is_first);
@@ -231,7 +235,7 @@ async fn serve(
             Order::Stop(stop) => break stop,
         }
     };
-    let ends_lifespan = drain::run(&server, &control, stop).await;
+    let ends_lifespan = drain::run(&server, &control, &notice, stop).await;
     report_end(&server, &control);
     let mut end = pin!(end(lifespan.filter(|_| ends_lifespan)));
     let mut leave = pin!(control.leave());
@@ -332,8 +336,13 @@ async fn forget_start() {
 }
 
 /// Serves on until little would be lost, and says so.
-async fn wind_down(server: Rc<Server<Hosted>>, control: Rc<Control>, within: Duration) {
-    drain::wind_down(&server, within).await;
+async fn wind_down(
+    server: Rc<Server<Hosted>>,
+    control: Rc<Control>,
+    notice: Rc<Notice>,
+    within: Duration,
+) {
+    drain::wind_down(&server, &notice, within).await;
     if let Err(error) = control.send(&FromWorker::WoundDown) {
         tracing::error!("Cannot reach the supervisor: {error}");
     }

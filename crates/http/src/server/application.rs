@@ -37,6 +37,17 @@ pub trait Application: 'static {
         None
     }
 
+    /// The time of a request is up, and it has been answered: what can be ended of the application's
+    /// work on it should end.
+    fn cancel(&self, exchange: &Exchange) {
+        let _ = exchange;
+    }
+
+    /// The same of a WebSocket whose handshake the application has not answered.
+    fn cancel_websocket(&self, conversation: &Conversation) {
+        let _ = conversation;
+    }
+
     /// Whether it can be asked for a WebSocket; what it can't be asked is served as plain HTTP.
     fn takes_websockets(&self) -> bool;
 

@@ -39,6 +39,7 @@ mod state;
 mod stream;
 mod tls;
 mod turn;
+mod unanswered;
 mod warming;
 mod websocket;
 
@@ -182,6 +183,19 @@ impl<A: Application> Server<A> {
                 return;
             }
         }
+    }
+
+    /// Ready when no WebSocket is open.
+    pub async fn no_websockets(&self) {
+        let connections = &self.shared.connections;
+        poll_fn(|cx| {
+            if connections.sessions() == 0 {
+                return Poll::Ready(());
+            }
+            connections.wake_with_room(cx.waker());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Cuts every connection.

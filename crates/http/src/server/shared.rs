@@ -75,6 +75,7 @@ pub(super) struct Limits {
     pub(super) keep_alive: Duration,
     pub(super) header_read: Duration,
     pub(super) body_read: Option<Duration>,
+    pub(super) request: Option<Duration>,
     pub(super) write: Option<Duration>,
     pub(super) head: HeadLimits,
     /// Bytes of a request body.
@@ -91,6 +92,7 @@ impl Limits {
             keep_alive: config.keep_alive,
             header_read: config.header_read,
             body_read: config.limits.body_read,
+            request: config.limits.request,
             write: config.limits.write,
             head: HeadLimits {
                 size: config.max_head_size,
@@ -112,7 +114,8 @@ impl Limits {
         let pings = websockets.map(|w| [w.ping_interval, w.ping_timeout]);
         let pings = pings.into_iter().flatten().flatten();
         let times = [self.keep_alive, self.header_read];
-        let optional = self.body_read.into_iter().chain(self.write);
+        let optional = [self.body_read, self.request, self.write];
+        let optional = optional.into_iter().flatten();
         let all = times.into_iter().chain(optional).chain(pings);
         all.fold(Duration::MAX, Duration::min)
     }

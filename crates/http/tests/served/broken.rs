@@ -84,6 +84,21 @@ fn a_body_that_does_not_come_in_time_is_a_408() {
 }
 
 #[test]
+fn a_response_that_does_not_begin_in_time_is_a_504() {
+    on_one_thread(async {
+        let mut config = settings();
+        config.limits.request = Some(Duration::from_millis(40));
+        let serving = Serving::with(&config, None).await;
+        let mut socket = serving.connect().await;
+        let requests = b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n";
+        socket.write_all(requests).await.unwrap();
+        let answer = read_until(&mut socket, "Gateway Timeout").await;
+        assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
+        assert!(answer.contains("connection: close"), "{answer}");
+    });
+}
+
+#[test]
 fn a_body_is_limited_whether_it_is_announced_or_not() {
     on_one_thread(async {
         let mut config = settings();

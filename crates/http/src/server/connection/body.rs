@@ -1,13 +1,11 @@
 //! Reading the rest of a request's body while its application runs.
 
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use super::Connection;
 use super::input::READ_AHEAD;
 use super::run::Run;
 use crate::server::application::Application;
-use crate::server::body::BodyRefused;
 use crate::server::buffers;
 use crate::server::exchange::READ_HIGH_WATER;
 
@@ -78,29 +76,6 @@ impl<A: Application> Connection<'_, A> {
                 true
             }
             Poll::Pending => self.is_too_slow(run),
-        }
-    }
-
-    /// Nothing of the body has come: whether that has been so for too long, which ends the request.
-    fn is_too_slow(&mut self, run: &mut Run) -> bool {
-        let Some(limit) = self.server.limits.body_read else {
-            return false;
-        };
-        if !run.is_due {
-            run.is_due = true;
-            self.entry.set_deadline(Some(Instant::now() + limit));
-        }
-        let expired = self.entry.is_expired();
-        if expired {
-            self.not_due(run);
-            run.break_off(BodyRefused::TooSlow);
-        }
-        expired
-    }
-
-    fn not_due(&mut self, run: &mut Run) {
-        if std::mem::take(&mut run.is_due) {
-            self.entry.set_deadline(None);
         }
     }
 

@@ -8,6 +8,7 @@ mod output;
 mod own;
 mod run;
 mod start;
+mod time;
 
 use std::ops::Range;
 use std::rc::Rc;

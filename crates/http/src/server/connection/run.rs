@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::Connection;
+use super::time::Due;
 use crate::server::application::Application;
 use crate::server::body::{BodyDecoder, BodyRefused};
 use crate::server::connections::InFlight;
@@ -28,8 +29,10 @@ pub(super) struct Run {
     pub(super) conversation: Option<Arc<Conversation>>,
     pub(super) body: BodyDecoder,
     out: Outgoing,
-    /// It has to come on within a time, which runs.
-    pub(super) is_due: bool,
+    /// When its time is up.
+    pub(super) due: Due,
+    /// The connection's deadline is that.
+    pub(super) has_deadline: bool,
     /// The client waits for `100 Continue`.
     pub(super) expects: bool,
     /// The access log's record, where the response did not start at once.
@@ -53,7 +56,8 @@ impl Run {
             conversation: None,
             body: BodyDecoder::Done,
             out: Outgoing::default(),
-            is_due: false,
+            due: Due::default(),
+            has_deadline: false,
             expects,
             record: None,
             status: None,
@@ -217,6 +221,7 @@ impl<A: Application> Connection<'_, A> {
                     return Poll::Ready(Ending::Cut);
                 }
             }
+            progress |= self.is_unanswered(run, &view);
             if !progress {
                 // Applications that wait, and clients that are slow, come by the thousand.
                 let server = self.server;

@@ -103,6 +103,9 @@ impl<A: Application> Beginning<'_, A> {
         let mut run = Run::new(server.exchange(head, id), counted, head.expects_continue);
         server.tell_in_flight();
         run.measured = server.measured(head, self.started);
+        if let Some(limit) = server.limits.request {
+            run.due.begun(Some(Instant::now() + limit));
+        }
         let consumed = match self.receive(cx, head, behind, &mut run) {
             Ok(consumed) => {
                 self.answer(head, &mut run);

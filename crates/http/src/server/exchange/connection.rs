@@ -216,6 +216,24 @@ impl Exchange {
         wake(connection);
     }
 
+    /// Answers 504 in the application's place, unless its response has begun; whether it had not. For
+    /// the application its client is gone.
+    pub(in crate::server) fn time_out(&self) -> bool {
+        let mut state = self.lock();
+        if state.head_written() || state.response.is_complete() {
+            return false;
+        }
+        self.fail(&mut state, 504, "Gateway Timeout");
+        state.peer = Peer::Gone;
+        let mut waiting = state.receivers_if(true);
+        waiting.append(&mut state.senders);
+        let connection = state.connection.take();
+        drop(state);
+        waiting.into_iter().for_each(Waker::wake);
+        wake(connection);
+        true
+    }
+
     /// The response is the acceptance of a WebSocket (RFC 9110 section 15.2.2), after which this
     /// exchange has nothing to do.
     pub(in crate::server) fn upgrade(&self, head: ResponseHead) {

@@ -39,6 +39,8 @@ pub(super) struct Cycle<A: Application> {
     has_head: bool,
     /// The client's windows take nothing of the response since then.
     held_since: Option<Instant>,
+    /// The application has until then to begin the response.
+    response_due: Option<Instant>,
     /// The client waits for `100 Continue`.
     expects: bool,
     record: Option<Box<OwnedRecord>>,
@@ -122,6 +124,7 @@ impl<A: Application> Cycle<A> {
             out: Outgoing::default(),
             has_head: false,
             held_since: None,
+            response_due: None,
             expects: false,
             record: None,
             measured: None,
@@ -195,9 +198,11 @@ impl<A: Application> Cycle<A> {
         if moved { Turn::Moved } else { Turn::Idle }
     }
 
-    /// When the client is too late with the rest of the body, or with taking some of the response.
+    /// When the client is too late with the rest of the body, or with taking some of the response, or
+    /// the application with beginning it.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.body_due().into_iter().chain(self.write_due()).min()
+        let dues = [self.body_due(), self.write_due(), self.response_due];
+        dues.into_iter().flatten().min()
     }
 
     /// Gives up on what is due at `now`; says whether anything is.
@@ -206,6 +211,11 @@ impl<A: Application> Cycle<A> {
             protocol.reset(self.stream, Code::Cancel);
             self.abandon(protocol);
             return true;
+        }
+        if self.response_due.is_some_and(|due| due <= now) {
+            self.response_due = None;
+            let conversation = self.conversation.as_ref();
+            return self.server.time_out(&self.exchange, conversation);
         }
         let is_late = self.body_due().is_some_and(|due| due <= now);
         if is_late {
@@ -228,6 +238,7 @@ impl<A: Application> Cycle<A> {
         self.incoming.open = false;
         self.incoming.starved_since = None;
         self.held_since = None;
+        self.response_due = None;
         self.waiting = None;
         self.out = Outgoing::default();
         self.stage = Stage::Abandoned;

@@ -87,10 +87,25 @@ impl<A: Application> Cycle<A> {
             }
         }
         let waits = self.incoming.open && view.room > 0 && !self.expects && !view.complete;
+        self.note_response(view, waits);
         if !waits || self.server.limits.body_read.is_none() {
             self.incoming.starved_since = None;
         } else if self.incoming.starved_since.is_none() {
             self.incoming.starved_since = Some(Instant::now());
+        }
+    }
+
+    /// The application has its time to begin the response, but for that in which the client is waited
+    /// for.
+    fn note_response(&mut self, view: &View, waits: bool) {
+        let Some(limit) = self.server.limits.request else {
+            return;
+        };
+        if !self.runs || waits || view.head_written || view.complete {
+            self.response_due = None;
+        } else {
+            self.response_due
+                .get_or_insert_with(|| Instant::now() + limit);
         }
     }
 
