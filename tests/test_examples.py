@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from harness import REPOSITORY, RawClient, Server
+from harness import REPOSITORY, RawClient, Server, run
 
 EXAMPLES = REPOSITORY / "examples"
 FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -184,6 +184,28 @@ class TestQuart:
                 event = read_event(listener)
                 assert event["event"] == "note"
                 assert json.loads(event["data"])["text"] == text
+
+    def test_the_report_is_drawn_in_a_process_of_its_own(self, quart: Server) -> None:
+        quart.post("/notes", form(author="Gus", text="drawn"), FORM)
+        report = quart.get("/report.png")
+        assert report.header("content-type") == "image/png" and report.body.startswith(b"\x89PNG")
+        (worker,) = quart.worker_pids()
+        maps = Path(f"/proc/{worker}/maps").read_text()
+        assert "pandas" not in maps and "matplotlib" not in maps
+
+    def test_the_nightly_job_counts_the_notes(self, tmp_path: Path) -> None:
+        where = {"QUART_DB": str(tmp_path / "notes.sqlite3"), "RUNTIME_DIRECTORY": str(tmp_path)}
+        state = ("--state-dir", str(tmp_path / "state"))
+        with Server(
+            "app:app", "--config", "jobs.toml", *state, cwd=EXAMPLES / "quart_app", env=where
+        ) as server:
+            assert server.get("/statistics").json() == {"days": []}
+            for author in ("Hal", "Ida", "Hal"):
+                server.post("/notes", form(author=author, text="counted"), FORM)
+            assert run("jobs", "run", "statistics", "--wait", str(server.pid)).returncode == 0
+            server.stderr.wait_for_line("3 notes on 1 days job=statistics run=1")
+            (day,) = server.get("/statistics").json()["days"]
+            assert (day["notes"], day["authors"]) == (3, 2)
 
     def test_health_counts_the_notes(self, quart: Server) -> None:
         assert quart.get("/health").json()["status"] == "ok"

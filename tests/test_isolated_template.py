@@ -82,6 +82,7 @@ def test_a_call_is_a_child_of_the_template_in_a_session_of_its_own(preloaded, th
     own, _ = call(preloaded, "surroundings", thread=thread)
     assert own["parent"] == template(preloaded)
     assert own["session"] == own["pid"] and own["input"] == "/dev/null"
+    assert own["title"] == "lowmem-serve: isolated isolated_functions.surroundings"
     other, _ = call(preloaded, "surroundings", thread=thread)
     assert other["number"] != own["number"] and other["pid"] != own["pid"]
     # stdin, stdout, stderr, the connection, the lifeline, and what reads /proc; not the template's sockets.

@@ -1,4 +1,4 @@
-"""A guest book: pages, JSON, a form, uploads, streams, live events, and SQLite, in Quart.
+"""A guest book: pages, JSON, a form, uploads, streams, live events, a report, and SQLite, in Quart.
 
     lowmem-serve app:app --app-dir examples/quart_app
 
@@ -16,7 +16,10 @@ from typing import Any
 
 from events import Audience
 from quart import Quart, Response, abort, redirect, render_template, request, url_for
+from report import draw
 from store import Note, Store
+
+from lowmem_serve import isolated
 
 DATABASE = os.environ.get("QUART_DB", str(Path(tempfile.gettempdir()) / "guestbook.sqlite3"))
 LARGEST_UPLOAD = 1024 * 1024 * 1024
@@ -118,6 +121,19 @@ async def export() -> Response:
             yield note.as_csv()
 
     return Response(rows(), content_type="text/csv; charset=utf-8")
+
+
+@app.get("/report.png")
+async def report() -> Response:
+    """Drawn in a process of its own, whose imports and memory end with it."""
+    drawn = await isolated(draw, DATABASE, timeout=60, max_memory="500M")
+    return Response(drawn, content_type="image/png")
+
+
+@app.get("/statistics")
+async def statistics() -> dict[str, Any]:
+    """What the nightly job has counted (statistics_job.py)."""
+    return {"days": await store.days()}
 
 
 @app.get("/countdown/<int:start>")

@@ -69,6 +69,14 @@ class Store:
             row = await cursor.fetchone()
         return Note(*row) if row else None
 
+    async def days(self) -> list[dict[str, Any]]:
+        async with self._db.execute("SELECT name FROM sqlite_master WHERE name = 'day'") as cursor:
+            if await cursor.fetchone() is None:
+                # The job has not run yet.
+                return []
+        async with self._db.execute("SELECT day, notes, authors FROM day ORDER BY day") as cursor:
+            return [{"day": day, "notes": notes, "authors": authors} async for day, notes, authors in cursor]
+
     async def latest(self, limit: int) -> list[Note]:
         query = f"SELECT {COLUMNS} FROM note ORDER BY number DESC LIMIT ?"
         async with self._db.execute(query, (limit,)) as cursor:

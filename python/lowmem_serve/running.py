@@ -3,10 +3,13 @@
 The process imports the function's module with its imports, and nothing else of the application.
 """
 
+import atexit
 import json
 import os
 import sys
 import traceback
+
+from lowmem_serve import after_fork
 
 FAILED = 1
 """The exit code when the function raises, as Python's own."""
@@ -31,6 +34,34 @@ def run(target: str, task: str | None, result: str | None) -> int:
     if result:
         _write(result, _done(value))
     return 0
+
+
+def forked(target: str, task: str | None, result: str | None, variables: list[tuple[str, str]]) -> None:
+    """As `run`, in a process that was forked from a template, which ends as a script does: its threads, `atexit`."""
+    after_fork.renew()
+    os.environ.update(variables)
+    try:
+        code = run(target, task, result)
+    except SystemExit as error:
+        code = _code(error.code)
+    except BaseException as error:
+        _print(error)
+        code = FAILED
+    threads = sys.modules.get("threading")
+    if threads is not None:
+        threads._shutdown()
+    atexit._run_exitfuncs()
+    after_fork.leave(code)
+
+
+def _code(value: object) -> int:
+    """The exit code of `sys.exit(value)`."""
+    if value is None:
+        return 0
+    if isinstance(value, int):
+        return value & 0xFF
+    print(value, file=sys.stderr)
+    return FAILED
 
 
 def resolve(target: str) -> object:

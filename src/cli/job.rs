@@ -7,10 +7,10 @@
 use std::time::Duration;
 
 use super::values;
-use crate::jobs::{DEFAULT_TIMEOUT, Job, Limits, Missed, Overlap, Schedule, Target};
+use crate::jobs::{DEFAULT_TIMEOUT, Job, Limits, Missed, Overlap, Schedule, Start, Target};
 
 /// The settings of a job, as the command line and the file have them.
-pub const SETTINGS: [&str; 9] = [
+pub const SETTINGS: [&str; 10] = [
     "every",
     "cron",
     "timezone",
@@ -19,6 +19,7 @@ pub const SETTINGS: [&str; 9] = [
     "overlap",
     "missed",
     "retries",
+    "start",
     "nice",
 ];
 
@@ -54,6 +55,7 @@ pub fn parse(text: &str) -> Result<Job, String> {
             timeout: DEFAULT_TIMEOUT,
             ..Limits::default()
         },
+        start: Start::Fresh,
         overlap: Overlap::Skip,
         missed: Missed::Once,
         retries: 0,
@@ -74,6 +76,9 @@ pub fn parse(text: &str) -> Result<Job, String> {
         }
     }
     job.schedule = schedule(typed)?;
+    if job.start == Start::Template && matches!(job.target, Target::Command(_)) {
+        return Err("start: only a function is run by a fork of the template".to_owned());
+    }
     Ok(job)
 }
 
@@ -86,6 +91,13 @@ fn set(job: &mut Job, typed: &mut Typed, setting: &str, value: &str) -> Result<(
         "max-memory" => job.limits.max_memory = Some(values::size(value)?),
         "retries" => job.retries = values::number(0..=MOST_RETRIES)(value)?,
         "nice" => job.limits.nice = values::number(-20..=19)(value)?,
+        "start" => {
+            job.start = match value {
+                "fresh" => Start::Fresh,
+                "template" => Start::Template,
+                _ => return Err(choices(value, "fresh and template")),
+            }
+        }
         "overlap" => {
             job.overlap = match value {
                 "skip" => Overlap::Skip,
@@ -211,7 +223,7 @@ mod tests {
     fn a_job_has_a_name_a_target_and_settings() {
         let job = parse(
             "reindex=myapp.search:reindex cron 17 3 * * * timezone Europe/Berlin timeout 30m \
-             max-memory 700M overlap queue missed none retries 2 nice 10",
+             max-memory 700M overlap queue missed none retries 2 start template nice 10",
         )
         .unwrap();
         assert_eq!(job.name, "reindex");
@@ -229,6 +241,7 @@ mod tests {
             (job.overlap, job.missed, job.retries),
             (Overlap::Queue, Missed::None, 2)
         );
+        assert_eq!(job.start, Start::Template);
         assert_eq!(parse("a=b:c").unwrap().schedule, Schedule::OnDemand);
     }
 
@@ -271,6 +284,8 @@ mod tests {
                 "the choices are skip, queue and replace",
             ),
             ("x=a:b cron '* * * * *", "quotation mark"),
+            ("x=a:b start warm", "the choices are fresh and template"),
+            (r#"x=["a"] start template"#, "only a function"),
         ] {
             let why = parse(text).unwrap_err();
             assert!(why.contains(part), "{text}: {why}");

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::operation::Named;
 use super::{job, values};
@@ -44,11 +44,28 @@ pub struct Jobs {
     /// Kill a task whose own memory exceeds 300M, 1G [default: no limit]
     #[arg(long, value_name = "SIZE", value_parser = values::size, env = "LOWMEM_QUEUE_MAX_MEMORY")]
     pub queue_max_memory: Option<u64>,
+    /// What the process of a task begins as: a fresh interpreter, or a fork of the template of --preload,
+    /// --reload or --keep-template, where there is one
+    #[arg(
+        long,
+        value_name = "WORD",
+        default_value = "fresh",
+        env = "LOWMEM_QUEUE_START"
+    )]
+    pub queue_start: StartWord,
     /// Isolated calls of a worker (lowmem_serve.isolated) that run at once; others wait [default: as
     /// many as there are processors]
     #[arg(long, value_name = "N", value_parser = values::at_least(1usize))]
     #[arg(env = "LOWMEM_ISOLATED_CONCURRENT")]
     pub isolated_concurrent: Option<usize>,
+}
+
+/// What a process begins as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs)]
+pub enum StartWord {
+    Fresh,
+    Template,
 }
 
 /// Which job, and of which server.

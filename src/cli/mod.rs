@@ -64,7 +64,7 @@ pub use fleet::{Application as Member, Fleet, Own, ShareWord};
 pub use growth::{Diagnosis, Growth, SinceWord};
 pub use http::Http;
 pub use imports::Imports;
-pub use jobs::{Jobs, JobsAction, JobsCommand, OneJob, Whose};
+pub use jobs::{Jobs, JobsAction, JobsCommand, OneJob, StartWord, Whose};
 pub use limits::Limits;
 pub use listening::Listening;
 pub use logging::{FormatWord, LevelWord, Logging};

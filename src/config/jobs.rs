@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::Surroundings;
 use super::mistakes::Mistakes;
-use crate::cli::{self, Jobs};
-use crate::jobs::{Limits, Queue, Settings};
+use crate::cli::{self, Jobs, StartWord};
+use crate::jobs::{Limits, Queue, Settings, Start};
 
 /// Names the directory of the queue: where tasks are written.
 const QUEUE_VARIABLE: &str = "LOWMEM_SERVE_QUEUE";
@@ -35,6 +35,10 @@ pub(super) fn meant(typed: &Jobs, around: &Surroundings, mistakes: &mut Mistakes
             timeout: typed.queue_timeout,
             max_memory: typed.queue_max_memory,
             nice: 0,
+        },
+        start: match typed.queue_start {
+            StartWord::Fresh => Start::Fresh,
+            StartWord::Template => Start::Template,
         },
     });
     let settings = Settings {

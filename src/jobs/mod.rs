@@ -28,6 +28,8 @@ pub struct Job {
     pub schedule: Schedule,
     /// What a run may take.
     pub limits: Limits,
+    /// What its process begins as.
+    pub start: Start,
     /// What happens at a time at which it still runs.
     pub overlap: Overlap,
     /// What happens to times that have passed while there was no server.
@@ -54,6 +56,15 @@ pub struct Limits {
     pub max_memory: Option<u64>,
     /// The increment of its niceness.
     pub nice: i32,
+}
+
+/// What a run's process begins as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// A fresh interpreter.
+    Fresh,
+    /// A fork of the template that the application's workers are forked from, if there is one then.
+    Template,
 }
 
 /// What happens at a time at which the job still runs.
@@ -85,6 +96,8 @@ pub struct Queue {
     pub retries: u32,
     /// What each may take.
     pub limits: Limits,
+    /// What the process of each begins as.
+    pub start: Start,
 }
 
 /// Everything of a server's that is about jobs.

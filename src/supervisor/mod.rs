@@ -110,9 +110,10 @@ pub fn run(members: Vec<Member>, work: Work, reread: &Reread<'_>) -> io::Result<
     let mut supervisor = Supervisor {
         applications,
         monitored,
-        jobs: EveryJob::alone(&work)?,
         ..Supervisor::new(parent, config.operator.as_ref())?
     };
+    // After the operator's socket: a line about jobs says that they can be asked about.
+    supervisor.jobs = EveryJob::alone(&work)?;
     supervisor.serve()
 }
 
@@ -214,12 +215,22 @@ impl Supervisor<'_> {
         for application in &mut self.applications {
             application.turn();
         }
-        self.jobs.turn();
+        self.turn_jobs();
         self.turn_fleet();
         telemetry::name_lines(None);
         self.announce();
         self.publish();
         self.tell_service();
+    }
+
+    fn turn_jobs(&mut self) {
+        let applications = &self.applications;
+        self.jobs.turn(&|owner, descriptors| {
+            let mut named = applications.iter().filter(|own| own.name() == owner);
+            named
+                .next()
+                .is_some_and(|own| own.workforce.fork_run(descriptors))
+        });
     }
 
     /// How the server ends, once no application is left.

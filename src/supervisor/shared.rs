@@ -6,6 +6,7 @@
 //! imported has changed, is started without it.
 
 use std::cell::RefCell;
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -180,6 +181,12 @@ impl Shared {
             template.forget(id);
         }
         asked.map(|(_, control)| control)
+    }
+
+    /// Asks it for the process of a run, if it is ready.
+    pub(super) fn fork_run(&self, descriptors: &[BorrowedFd<'_>]) -> bool {
+        let template = self.template.as_ref();
+        template.is_some_and(|own| own.fork_run(descriptors))
     }
 
     /// A worker is wanted no more.

@@ -18,7 +18,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
@@ -128,6 +128,14 @@ impl Template {
     pub(super) fn is_to_fork(&self) -> bool {
         let process = self.process.as_ref();
         self.purpose == Purpose::Preload || process.is_some_and(|own| own.ready.is_some())
+    }
+
+    /// Asks for the process of a run, if the template is ready: an answer comes over the second of these
+    /// descriptors, or it is closed. One that was replaced, and waits for its successor, is not asked: what
+    /// it has imported is outdated.
+    pub(super) fn fork_run(&self, descriptors: &[BorrowedFd<'_>]) -> bool {
+        let process = self.process.as_ref().filter(|own| own.ready.is_some());
+        process.is_some_and(|own| own.control.send(&ToWorker::ForkRun, descriptors).is_ok())
     }
 
     /// Adds a worker to those that are wanted.

@@ -185,6 +185,12 @@ impl Running {
     }
 }
 
+/// Names the process after the function that it has been told to call.
+#[pyfunction]
+fn show(function: &str) {
+    title::set(&format!("lowmem-serve: isolated {function}"));
+}
+
 fn code(status: WaitStatus) -> i32 {
     match status.terminating_signal() {
         Some(signal) => -signal,
@@ -192,7 +198,8 @@ fn code(status: WaitStatus) -> i32 {
     }
 }
 
-fn has_hung_up(connection: BorrowedFd<'_>) -> bool {
+/// Whether the other end is closed.
+pub fn has_hung_up(connection: BorrowedFd<'_>) -> bool {
     let mut polled = [PollFd::from_borrowed_fd(connection, PollFlags::empty())];
     let now = Timespec::default();
     retry_on_intr(|| poll(&mut polled, Some(&now))).is_err()
@@ -210,14 +217,16 @@ impl Call {
             // The caller went before the kernel was told to watch it.
             return Ok(0);
         }
-        title::set("lowmem-serve: isolated call");
         rustix::stdio::dup2_stdin(File::open("/dev/null")?).map_err(io::Error::from)?;
         // Both for the rest of this process's life: the lifeline is of use while it is open.
         std::mem::forget(self.lifeline);
         let connection = self.connection.into_raw_fd();
         let module = package::import(py, config.package.as_deref(), MODULE)?;
         module
-            .call_method1(intern!(py, "forked"), (connection,))?
+            .call_method1(
+                intern!(py, "forked"),
+                (connection, wrap_pyfunction!(show, py)?),
+            )?
             .extract()
     }
 }

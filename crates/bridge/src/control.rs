@@ -176,7 +176,8 @@ impl Control {
                     | ToWorker::Preload(_)
                     | ToWorker::Warm(..)
                     | ToWorker::Run(_)
-                    | ToWorker::Fork,
+                    | ToWorker::Fork
+                    | ToWorker::ForkRun,
                     _,
                 ) => {
                     tracing::error!("The supervisor sent a message out of place");

@@ -29,6 +29,7 @@ mod package;
 mod private_names;
 mod python_log;
 mod report;
+mod runs;
 mod runtime;
 mod scope;
 mod shared_fields;

@@ -24,6 +24,7 @@ use lowmem_base::sys::fork::{self, Side};
 use lowmem_base::sys::inventory;
 
 use crate::calls::{Call, Calls};
+use crate::runs::{self, Run};
 
 /// Imports the application, and warns of what it leaves behind that a fork does not carry over.
 ///
@@ -90,10 +91,12 @@ pub enum Forked {
     Worker(WorkerEnd),
     /// The process of an isolated call.
     Call(Call),
+    /// The process of a run of a job.
+    Run(Run),
 }
 
-/// Forks a worker whenever the supervisor asks for one, and a process for each isolated call, as long as the
-/// template `is_current`. Returns in each of them, and nothing in the template, when the supervisor needs it
+/// Forks a worker, or the process of a run, whenever the supervisor asks for one, and a process for each
+/// isolated call, as long as the template `is_current`. Returns in each of them, and nothing in the template, when the supervisor needs it
 /// no more.
 ///
 /// # Errors
@@ -117,6 +120,14 @@ pub fn fork_workers(
             Received::Nothing => continue,
             Received::Closed => break,
         };
+        if message == ToWorker::ForkRun {
+            // Without an answer it is started without the template.
+            let run = is_current().then(|| runs::start(py, config, descriptors));
+            if let Some(run) = run.flatten() {
+                return Ok(Some(Forked::Run(run)));
+            }
+            continue;
+        }
         let (ToWorker::Fork, Some(theirs)) = (message, descriptors.into_iter().next()) else {
             break;
         };
@@ -148,7 +159,7 @@ pub fn forked_child(py: Python<'_>) -> std::io::Result<Side> {
 }
 
 /// Forks as `os.fork` does, but for whose child it is.
-fn forked(_: Python<'_>, fork: fn() -> std::io::Result<Side>) -> std::io::Result<Side> {
+pub fn forked(_: Python<'_>, fork: fn() -> std::io::Result<Side>) -> std::io::Result<Side> {
     // SAFETY: attached; each call is followed by exactly one of the two others, below.
     unsafe { ffi::PyOS_BeforeFork() };
     let side = fork();

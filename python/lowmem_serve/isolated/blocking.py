@@ -21,7 +21,7 @@ def synchronous(call) -> object:
         for slots in outcome.places(call):
             _take(slots, call, end)
             held.append(slots)
-        process = _process(end)
+        process = _process(call, end)
         try:
             process.call(call.message())
             kind, content = _message(process, call, end)
@@ -60,7 +60,7 @@ def _take(slots: Slots, call, end: float | None) -> None:
     raise outcome.too_long(call)
 
 
-def _process(end: float | None) -> Process:
+def _process(call, end: float | None) -> Process:
     """From a template if there is one that answers, else a fresh interpreter."""
     asked = forked.ask()
     if asked:
@@ -73,7 +73,7 @@ def _process(end: float | None) -> Process:
             asked.give_up()
         elif process := asked.process():
             return process
-    return Fresh()
+    return Fresh(f"{call.module}.{call.name}")
 
 
 def _message(process: Process, call, end: float | None):

@@ -5,7 +5,6 @@ a pipe whose other end the caller holds: the kernel kills the process group when
 that goes away, in whatever way, leaves nothing behind.
 """
 
-import atexit
 import contextvars
 import fcntl
 import importlib
@@ -15,7 +14,9 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Callable
 
+from lowmem_serve import after_fork
 from lowmem_serve.isolated import wire
 
 HELLO, CALL, MORE = b"H", b"C", b"M"
@@ -29,33 +30,17 @@ WINDOW = 4
 
 
 def main() -> None:
-    """For `python -c`: the descriptors are the arguments."""
-    connection, lifeline = (int(word) for word in sys.argv[1:])
+    """For `python -c`: the descriptors are the arguments, and the function, for people who list processes."""
+    connection, lifeline = (int(word) for word in sys.argv[1:3])
     tie(lifeline)
     serve(socket.socket(fileno=connection))
 
 
-def forked(connection: int) -> int:
+def forked(connection: int, show: Callable[[str], None]) -> None:
     """In a process that was forked from a template, whose lifeline is tied."""
-    # Functions that the application has registered run in the template, not in each call.
-    atexit._clear()
-    numbers = sys.modules.get("numpy.random")
-    if numbers is not None:
-        # Python's own generator is seeded anew by each fork; NumPy's would be the same in all calls.
-        numbers.seed()
-    serve(socket.socket(fileno=connection))
-    _flush()
-    # The end of an interpreter would write to all pages that it shares with the template.
-    os._exit(0)
-
-
-def _flush() -> None:
-    for file in (sys.stdout, sys.stderr):
-        try:
-            file.flush()
-        except (AttributeError, OSError, ValueError):
-            # There is none, or it is closed.
-            continue
+    after_fork.renew()
+    serve(socket.socket(fileno=connection), show)
+    after_fork.leave(0)
 
 
 def tie(lifeline: int) -> None:
@@ -66,8 +51,8 @@ def tie(lifeline: int) -> None:
     os.set_inheritable(lifeline, False)
 
 
-def serve(connection: socket.socket) -> None:
-    """Runs the call that comes over the socket."""
+def serve(connection: socket.socket, show: Callable[[str], None] | None = None) -> None:
+    """Runs the call that comes over the socket; `show` has the process named after its function."""
     connection.set_inheritable(False)
     reader = wire.Reader(connection)
     hello = _next(reader, HELLO)
@@ -81,6 +66,8 @@ def serve(connection: socket.socket) -> None:
         call = _next(reader, CALL)
         if call is None:
             return
+        if show is not None:
+            show(f"{call['module']}.{call['name']}")
         function = resolve(call["module"], call["name"])
         context = _context(call["context"])
         if call["streams"]:
@@ -165,7 +152,7 @@ def _pass(reader: wire.Reader, item: object, under_way: int) -> int:
 
 def _answer(connection: socket.socket, kind: bytes, content: object) -> None:
     # The caller ends this process once it has the answer.
-    _flush()
+    after_fork.flush()
     try:
         wire.send(connection, kind, content)
     except OSError:

@@ -44,7 +44,7 @@ async def _running(call):
         for slots in outcome.places(call):
             await _take(slots, call, end)
             held.callback(slots.give_back)
-        process = await _process(end)
+        process = await _process(call, end)
         held.callback(process.end)
         run = _Run(process, call, end)
         held.callback(run.close)
@@ -52,7 +52,7 @@ async def _running(call):
         yield run
 
 
-async def _process(end: float | None) -> Process:
+async def _process(call, end: float | None) -> Process:
     """From a template if there is one that answers, else a fresh interpreter."""
     asked = forked.ask()
     if asked:
@@ -65,7 +65,7 @@ async def _process(end: float | None) -> Process:
             asked.give_up()
         elif process := asked.process():
             return process
-    return Fresh()
+    return Fresh(f"{call.module}.{call.name}")
 
 
 async def _readable(descriptor: int, patience: float) -> bool:

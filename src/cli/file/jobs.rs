@@ -7,7 +7,7 @@ use super::check::Whose;
 use crate::cli::job as typed;
 
 /// The settings of `[queue]`, each an option `--queue-…`.
-const QUEUE: [&str; 4] = ["concurrent", "retries", "timeout", "max-memory"];
+const QUEUE: [&str; 5] = ["concurrent", "retries", "timeout", "max-memory", "start"];
 
 /// Whether a table is one of these.
 pub(super) fn is_ours(key: &str) -> bool {

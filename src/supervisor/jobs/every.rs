@@ -26,6 +26,9 @@ const ENDED_SOON: Duration = Duration::from_secs(1);
 /// An application of several, or none for the server itself.
 type Owner = Option<Arc<str>>;
 
+/// Asks the template of an application for the process of a run; whether there is one to be asked.
+type ForkOf<'a> = &'a dyn Fn(Option<&str>, &[BorrowedFd<'_>]) -> bool;
+
 #[derive(Debug, Default)]
 pub(in crate::supervisor) struct EveryJob {
     present: Vec<Jobs>,
@@ -125,8 +128,11 @@ impl EveryJob {
     }
 
     /// Does everything that has become due.
-    pub(in crate::supervisor) fn turn(&mut self) {
-        self.each().for_each(Jobs::turn);
+    pub(in crate::supervisor) fn turn(&mut self, fork: ForkOf<'_>) {
+        for jobs in self.each() {
+            let owner = jobs.owner.clone();
+            jobs.turn(&|descriptors| fork(owner.as_deref(), descriptors));
+        }
         self.leaving.retain(|jobs| !jobs.is_idle());
         let now = Instant::now();
         while let Some(at) = self

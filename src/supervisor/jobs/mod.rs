@@ -15,6 +15,7 @@ mod policy;
 mod queue;
 mod run;
 mod shown;
+mod starting;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -32,11 +33,12 @@ use self::policy::{Action, Cause, Event, Now};
 use self::queue::{Claimed, Tasks};
 use self::run::{Order, Run};
 use self::shown::Results;
-use crate::config::WorkerConfig;
+use self::starting::{Fork, Starting};
+use crate::config::{Place, WorkerConfig};
 use crate::control::RunConfig;
 use crate::figures::Megabytes;
 use crate::jobs::state::{Begun, StateDirectory};
-use crate::jobs::{Limits, Outcome, Queue, Record, Target, Why};
+use crate::jobs::{Outcome, Queue, Record, Target, Why};
 use crate::launch::Launch;
 use crate::supervisor::Work;
 use crate::sys::process::Ending;
@@ -60,6 +62,14 @@ pub(super) struct Jobs {
     /// Runs of tasks that have ended.
     task_results: Results,
     runs: Vec<(Purpose, Run)>,
+    /// Runs that the template should be asked for.
+    wanted: Vec<(Purpose, Order)>,
+    /// Runs that it was asked for.
+    starting: Vec<Starting>,
+    /// Processes that have ended meanwhile and are not known.
+    strangers: Vec<(Pid, Ending)>,
+    /// There was no template for the last run that should have been forked from one.
+    is_without_template: bool,
     alarm: Alarm,
     /// Nothing starts by itself: its operator has stopped the application.
     is_paused: bool,
@@ -94,6 +104,11 @@ fn now() -> Now {
 fn told(work: &Work) -> WorkerConfig {
     WorkerConfig {
         package: work.launch.package.clone(),
+        // For a process that is forked from a template which others share.
+        place: work.launch.directory.clone().map(|directory| Place {
+            directory,
+            variables: work.launch.variables.clone(),
+        }),
         ..work.config.worker.clone()
     }
 }
@@ -126,6 +141,10 @@ impl Jobs {
             tasks,
             task_results: Results::default(),
             runs: Vec::new(),
+            wanted: Vec::new(),
+            starting: Vec::new(),
+            strangers: Vec::new(),
+            is_without_template: false,
             alarm: Alarm::new()?,
             is_paused: false,
             shutdown: None,
@@ -210,9 +229,10 @@ impl Jobs {
     }
 
     /// Does everything that has become due.
-    fn turn(&mut self) {
+    fn turn(&mut self, fork: Fork<'_>) {
         let now = now();
         self.alarm.hear();
+        self.hear_template(now);
         for (_, run) in &mut self.runs {
             run.turn(now.steady);
         }
@@ -231,6 +251,7 @@ impl Jobs {
             }
             _ => {}
         }
+        self.ask_template(fork, now);
         self.tasks.take_if(|tasks| tasks.is_over());
         if let Err(reason) = self.alarm.set(self.due_by_wall()) {
             error!("Cannot set the timer of the jobs: {reason}");
@@ -240,6 +261,7 @@ impl Jobs {
     /// Handles the end of a process, if it was a run's; whether it was.
     fn ended(&mut self, pid: Pid, ending: Ending) -> bool {
         let Some(at) = self.runs.iter().position(|(_, run)| run.pid == pid) else {
+            self.note_stranger(pid, ending);
             return false;
         };
         self.is_unsettled = self.runs.len() == 1;
@@ -295,18 +317,11 @@ impl Jobs {
 
     /// Tells a job's policy and does what it says.
     fn on(&mut self, at: usize, event: Event, now: Now) {
+        let name = self.plans[at].job.name.clone();
         for action in self.plans[at].policy.on(event, now) {
-            let name = self.plans[at].job.name.as_str();
             match action {
                 Action::Start(cause) => self.start_job(at, cause, now),
-                Action::End(why) => {
-                    let runs = self.runs.iter_mut();
-                    let own =
-                        |purpose: &Purpose| matches!(purpose, Purpose::Job(own) if own == name);
-                    for (_, run) in runs.filter(|(purpose, _)| own(purpose)) {
-                        run.end(why, now.steady);
-                    }
-                }
+                Action::End(why) => self.end(&name, why, now),
                 Action::TellSkipped(due) => warn!(
                     "The job {name} still runs, so its time {due:.0} is skipped (overlap = \"skip\")."
                 ),
@@ -315,6 +330,14 @@ impl Jobs {
                 }
             }
         }
+    }
+
+    /// Ends the run of a job, also one that is being started.
+    fn end(&mut self, name: &str, why: Why, now: Now) {
+        let own = |purpose: &Purpose| matches!(purpose, Purpose::Job(own) if own == name);
+        let runs = self.runs.iter_mut().filter(|(purpose, _)| own(purpose));
+        runs.for_each(|(_, run)| run.end(why, now.steady));
+        self.abandon(why, own);
     }
 
     fn start_job(&mut self, at: usize, cause: Cause, now: Now) {
@@ -326,35 +349,21 @@ impl Jobs {
             started: now.wall,
             attempt: cause.attempt,
         });
-        let name = plan.job.name.clone();
-        let (target, limits, run) = (plan.job.target.clone(), plan.job.limits, plan.number);
+        let job = plan.job.clone();
+        let run = plan.number.to_string();
         // Before it starts: should the server end now, the run counts as begun.
         self.keep(&self.plans[at]);
         let order = Order {
-            limits,
-            job: &name,
-            run: run.to_string(),
+            config: self.run_config(&job.target),
+            target: job.target,
+            limits: job.limits,
+            start: job.start,
+            job: job.name.clone(),
+            run,
             attempt: cause.attempt,
             due: cause.due,
-            config: self.run_config(&target),
-            target: &target,
         };
-        match Run::start(&self.launch, order, now) {
-            Ok(run) => {
-                info!(
-                    job = name,
-                    run = run.name,
-                    "Started [{}]",
-                    run.pid.as_raw_nonzero()
-                );
-                self.runs.push((Purpose::Job(name), run));
-            }
-            Err(reason) => {
-                error!("The job {name} cannot be started: {reason}");
-                let record = plan::without_run(run.to_string(), cause, Outcome::NotStarted, now);
-                self.job_ended(&name, record, now);
-            }
-        }
+        self.begin(Purpose::Job(job.name), order, now);
     }
 
     fn start_tasks(&mut self, now: Now) {
@@ -363,40 +372,57 @@ impl Jobs {
                 return;
             };
             let target = Target::Function(task.run.clone());
-            let (limits, result) = (tasks.settings.limits, tasks.result_file(&task.id));
-            let config = RunConfig {
-                task: Some(task.file.clone()),
-                result: Some(result),
-                ..self.run_config(&target)
+            let (limits, start) = (tasks.settings.limits, tasks.settings.start);
+            let result = tasks.result_file(&task.id);
+            let order = Order {
+                config: RunConfig {
+                    task: Some(task.file.clone()),
+                    result: Some(result),
+                    ..self.run_config(&target)
+                },
+                target,
+                limits,
+                start,
+                job: task.run.clone(),
+                run: task.id.clone(),
+                attempt: task.attempt,
+                due: None,
             };
-            self.start_task(task, &target, limits, config, now);
+            self.begin(Purpose::Task(task), order, now);
         }
     }
 
-    fn start_task(
-        &mut self,
-        task: Claimed,
-        target: &Target,
-        limits: Limits,
-        config: RunConfig,
-        now: Now,
-    ) {
-        let order = Order {
-            target,
-            limits,
-            job: &task.run,
-            run: task.id.clone(),
-            attempt: task.attempt,
-            due: None,
-            config,
-        };
-        match Run::start(&self.launch, order, now) {
-            Ok(run) => self.runs.push((Purpose::Task(task), run)),
-            Err(reason) => {
-                error!("The task {} cannot be started: {reason}", task.id);
-                self.task_results.add(Outcome::NotStarted);
+    fn start_fresh(&mut self, purpose: Purpose, order: &Order, now: Now) {
+        match Run::fresh(&self.launch, order, now) {
+            Ok(run) => self.started(purpose, run),
+            Err(reason) => self.not_started(purpose, order, &reason, now),
+        }
+    }
+
+    fn started(&mut self, purpose: Purpose, run: Run) {
+        if let Purpose::Job(job) = &purpose {
+            let pid = run.pid.as_raw_nonzero();
+            info!(job, run = run.name, "Started [{pid}]");
+        }
+        self.runs.push((purpose, run));
+    }
+
+    fn not_started(&mut self, purpose: Purpose, order: &Order, reason: &io::Error, now: Now) {
+        match &purpose {
+            Purpose::Job(name) => error!("The job {name} cannot be started: {reason}"),
+            Purpose::Task(task) => error!("The task {} cannot be started: {reason}", task.id),
+        }
+        self.came_to_nothing(purpose, order, Outcome::NotStarted, now);
+    }
+
+    /// A run has no process.
+    fn came_to_nothing(&mut self, purpose: Purpose, order: &Order, outcome: Outcome, now: Now) {
+        match purpose {
+            Purpose::Job(name) => self.job_ended(&name, order.without_run(outcome, now), now),
+            Purpose::Task(task) => {
+                self.task_results.add(outcome);
                 if let Some(tasks) = &mut self.tasks {
-                    tasks.ended(&task, Outcome::NotStarted, millis(now));
+                    tasks.ended(&task, outcome, millis(now));
                 }
             }
         }
@@ -411,6 +437,7 @@ impl Jobs {
             },
             task: None,
             result: None,
+            variables: Vec::new(),
         }
     }
 
@@ -424,6 +451,7 @@ impl Jobs {
         let ask_at = now.steady + (grace - patience);
         self.shutdown = Some(Shutdown { ask_at, patience });
         self.on_all(Event::Shutdown, now);
+        self.abandon(Why::Shutdown, |_| true);
         if !self.runs.is_empty() {
             info!("Waiting for {} run(s) to complete.", self.runs.len());
         }
@@ -448,6 +476,7 @@ impl Jobs {
         let outputs = self.runs.iter().filter_map(|(_, run)| run.source());
         std::iter::once(self.alarm.as_fd())
             .chain(queue)
+            .chain(self.starting.iter().map(Starting::source))
             .chain(outputs)
     }
 
@@ -460,7 +489,12 @@ impl Jobs {
         let asks = self.shutdown.map(|shutdown| shutdown.ask_at);
         // After that the runs themselves have deadlines.
         let asks = asks.filter(|ask_at| *ask_at > Instant::now());
-        runs.chain(retries).chain(tidy).chain(asks).min()
+        let starting = self.starting.iter().map(Starting::until);
+        runs.chain(starting)
+            .chain(retries)
+            .chain(tidy)
+            .chain(asks)
+            .min()
     }
 
     fn due_by_wall(&self) -> Option<Timestamp> {

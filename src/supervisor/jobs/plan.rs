@@ -98,21 +98,3 @@ impl Plan {
         }
     }
 }
-
-/// The record of a run that came to nothing.
-pub(super) fn without_run(
-    run: String,
-    cause: super::policy::Cause,
-    outcome: Outcome,
-    now: Now,
-) -> Record {
-    Record {
-        run,
-        due: cause.due,
-        started: now.wall,
-        took: 0.0,
-        peak: 0,
-        attempt: cause.attempt,
-        outcome,
-    }
-}

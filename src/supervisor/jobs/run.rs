@@ -11,8 +11,9 @@ use tracing::{debug, warn};
 use super::life::{Blow, Life};
 use super::output::Output;
 use super::policy::Now;
-use crate::control::{RunConfig, ToWorker};
-use crate::jobs::{Limits, Outcome, Record, Target, Why};
+use super::starting::Parts;
+use crate::control::{RunConfig, SupervisorEnd, ToWorker};
+use crate::jobs::{Limits, Outcome, Record, Start, Target, Why};
 use crate::launch::Launch;
 use crate::sys::process::Ending;
 use crate::sys::{session, weight};
@@ -29,17 +30,48 @@ const LONGEST_LOOK: Duration = Duration::from_secs(2);
 const SHORTEST_LOOK: Duration = Duration::from_millis(50);
 
 /// What is to be run.
-pub(super) struct Order<'a> {
-    pub target: &'a Target,
+#[derive(Debug)]
+pub(super) struct Order {
+    pub target: Target,
     pub limits: Limits,
+    pub start: Start,
     /// The job's name, or the task's function: what log lines are marked with.
-    pub job: &'a str,
+    pub job: String,
     /// The run's number, or the task's id.
     pub run: String,
     pub attempt: u32,
     pub due: Option<Timestamp>,
     /// Without a target of its own: what the process is told.
     pub config: RunConfig,
+}
+
+impl Order {
+    /// The record of a run that came to nothing.
+    pub(super) fn without_run(&self, outcome: Outcome, now: Now) -> Record {
+        Record {
+            run: self.run.clone(),
+            due: self.due,
+            started: now.wall,
+            took: 0.0,
+            peak: 0,
+            attempt: self.attempt,
+            outcome,
+        }
+    }
+
+    fn variables(&self) -> [(&'static str, String); 3] {
+        [
+            ("LOWMEM_SERVE_JOB", self.job.clone()),
+            ("LOWMEM_SERVE_RUN", self.run.clone()),
+            ("LOWMEM_SERVE_ATTEMPT", self.attempt.to_string()),
+        ]
+    }
+}
+
+/// Tells a process what to run. It is read though this end is closed then.
+fn tell(pid: Pid, control: &SupervisorEnd, config: RunConfig) -> io::Result<()> {
+    let told = control.send(&ToWorker::Run(Box::new(config)), &[]);
+    told.inspect_err(|_| session::signal(pid, Signal::KILL))
 }
 
 /// A live run.
@@ -61,32 +93,42 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn start(launch: &Launch, order: Order<'_>, now: Now) -> io::Result<Self> {
-        let (output, writer) = Output::new(order.job, &order.run)?;
+    /// Starts a fresh process.
+    pub(super) fn fresh(launch: &Launch, order: &Order, now: Now) -> io::Result<Self> {
+        let (output, writer) = Output::new(&order.job, &order.run)?;
         let (theirs, lifeline) = session::lifeline()?;
-        let variables = [
-            ("LOWMEM_SERVE_JOB", order.job.to_owned()),
-            ("LOWMEM_SERVE_RUN", order.run.clone()),
-            ("LOWMEM_SERVE_ATTEMPT", order.attempt.to_string()),
-        ];
-        let pid = match order.target {
+        let variables = order.variables();
+        let pid = match &order.target {
             Target::Command(words) => {
                 let directory = &order.config.worker.app_dir;
                 launch.start_program(words, directory, &variables, theirs, writer)?
             }
             Target::Function(_) => {
                 let (pid, control) = launch.start_run(&variables, theirs, writer)?;
-                // It is read though this end is closed.
-                if let Err(reason) = control.send(&ToWorker::Run(Box::new(order.config)), &[]) {
-                    session::signal(pid, Signal::KILL);
-                    return Err(reason);
-                }
+                tell(pid, &control, order.config.clone())?;
                 pid
             }
         };
+        Ok(Self::of(order, pid, output, lifeline, now))
+    }
+
+    /// A process that a template has forked, which waits for what it should run.
+    pub(super) fn forked(order: &Order, pid: Pid, parts: Parts, began: Now) -> io::Result<Self> {
+        let variables = order.variables().into_iter();
+        let config = RunConfig {
+            variables: variables
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
+            ..order.config.clone()
+        };
+        tell(pid, &parts.control, config)?;
+        Ok(Self::of(order, pid, parts.output, parts.lifeline, began))
+    }
+
+    fn of(order: &Order, pid: Pid, output: Output, lifeline: OwnedFd, now: Now) -> Self {
         session::lower(pid, order.limits.nice);
-        Ok(Self {
-            name: order.run,
+        Self {
+            name: order.run.clone(),
             target: order.target.typed(),
             attempt: order.attempt,
             due: order.due,
@@ -98,7 +140,7 @@ impl Run {
             look_at: now.steady + FIRST_LOOK,
             output,
             _lifeline: lifeline,
-        })
+        }
     }
 
     /// What has become due: log lines, the end of its time, a look at its memory.

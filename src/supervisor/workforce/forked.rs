@@ -1,6 +1,8 @@
 //! Workers that a template forks: what is between wanting one and its process, and what makes the
 //! template outdated.
 
+use std::os::fd::BorrowedFd;
+
 use rustix::process::Pid;
 use tracing::error;
 
@@ -29,6 +31,15 @@ impl Workforce {
                 self.lost.push_back((id, Ending::Code(127)));
             }
         }
+    }
+
+    /// Asks the template that workers come from for the process of a run, if one is ready.
+    pub(in crate::supervisor) fn fork_run(&self, descriptors: &[BorrowedFd<'_>]) -> bool {
+        if let Some(sharer) = &self.shared {
+            return sharer.template.borrow().fork_run(descriptors);
+        }
+        let template = self.template.as_ref();
+        template.is_some_and(|own| own.fork_run(descriptors))
     }
 
     pub(super) fn ask_template(&mut self) {

@@ -36,6 +36,10 @@ pub enum ToWorker {
     Run(Box<RunConfig>),
     /// To a template: fork a worker, whose end of its control socket is attached.
     Fork,
+    /// To a template: fork a process for a run. Attached are its end of a control socket, on which
+    /// [`ToWorker::Run`] follows once its pid is known, the end of a socket that its pid goes into, its
+    /// lifeline and its output.
+    ForkRun,
     /// Give freed memory back: it is about to be weighed again.
     GiveBack,
     /// Serve on, and say when little would be lost by a drain: long requests have ended, or this time

@@ -17,4 +17,6 @@ pub struct RunConfig {
     pub task: Option<PathBuf>,
     /// Where the task's result goes.
     pub result: Option<PathBuf>,
+    /// Variables of its environment, for a process that was forked; others begin with them.
+    pub variables: Vec<(String, String)>,
 }

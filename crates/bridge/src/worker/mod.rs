@@ -22,6 +22,7 @@ use crate::package;
 use crate::private_names;
 use crate::python_log::{self, Redirected};
 use crate::report;
+use crate::runs;
 use crate::signals;
 use crate::template::{self, Forked};
 use crate::warm;
@@ -106,6 +107,16 @@ fn warm_up(
             warm::renew(py, config)?;
             return call.run(py, config);
         }
+        Some(Forked::Run(run)) => {
+            let Some(run) = run.begin(py)? else {
+                return Ok(0);
+            };
+            warm::renew(py, config)?;
+            if let Some(place) = &run.worker.place {
+                warm::take_place(py, &run.worker, place)?;
+            }
+            return runs::run(py, &run);
+        }
     };
     let Some((ToWorker::Start(config), descriptors)) = py.detach(|| control.wait())? else {
         return Err(out_of_place());
@@ -146,6 +157,12 @@ fn preload(py: Python<'_>, control: WorkerEnd, config: &WorkerConfig) -> PyResul
         None => return Ok(0),
         Some(Forked::Worker(control)) => control,
         Some(Forked::Call(call)) => return call.run(py, config),
+        Some(Forked::Run(run)) => {
+            return match run.begin(py)? {
+                Some(run) => runs::run(py, &run),
+                None => Ok(0),
+            };
+        }
     };
     let Some((ToWorker::Start(config), mut descriptors)) = py.detach(|| control.wait())? else {
         return Err(out_of_place());

@@ -6,6 +6,7 @@
 use pyo3::prelude::*;
 
 use lowmem_base::control::RunConfig;
+use lowmem_base::sys::title;
 
 use crate::interpreter;
 use crate::lazy_imports;
@@ -19,6 +20,7 @@ use super::CANNOT_SERVE;
 /// # Errors
 /// An exception that ends the process: SystemExit, KeyboardInterrupt.
 pub(super) fn once(py: Python<'_>, run: &RunConfig) -> PyResult<i32> {
+    title::set(&format!("lowmem-serve: run {}", run.function));
     interpreter::prepare(py, &run.worker)?;
     if let Err(error) = lazy_imports::install(py, &run.worker) {
         report::exception(py, "Cannot make imports lazy", &error);

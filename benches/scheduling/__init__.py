@@ -1,0 +1,1 @@
+"""What `benches/jobs.py` runs, ours and that of the peers."""

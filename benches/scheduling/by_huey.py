@@ -1,0 +1,19 @@
+"""huey, with its queue in SQLite."""
+
+import os
+
+from huey import SqliteHuey, crontab
+
+from scheduling import work
+
+huey = SqliteHuey(filename=os.path.join(os.environ["FOLDER"], "huey.db"))
+
+
+@huey.task()
+def mark(number: int = 0) -> None:
+    work.mark(number)
+
+
+@huey.periodic_task(crontab(minute="0"))
+def hourly() -> None:
+    work.mark()
