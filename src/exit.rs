@@ -10,7 +10,7 @@ pub enum Exit {
     Stopped = 0,
     /// Importing the application raised; the traceback is on stderr.
     ImportRaised = 1,
-    /// What was asked for on the command line or in the environment makes no sense.
+    /// The command line or the environment makes no sense.
     Usage = 2,
     /// It could not start: no Python, address in use, application not found, lifespan startup
     /// failed, a worker that dies before it is ready. Once a worker has served, failed starts are retried.

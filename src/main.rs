@@ -52,7 +52,7 @@ fn main() -> ExitCode {
     exit.into()
 }
 
-/// What the same command line means by now: the files that it names, or finds, may have changed.
+/// The meaning of the same command line now: the files that it names, or finds, may have changed.
 fn reread(argv: &[OsString], around: &Surroundings) -> Result<Config, String> {
     let variable = |name: &str| around.variables.get(&OsString::from(name)).cloned();
     let typed = cli::parse(argv, variable, &around.directory);
@@ -63,7 +63,7 @@ fn reread(argv: &[OsString], around: &Surroundings) -> Result<Config, String> {
     })
 }
 
-/// What clap has to say: a mistake, or the help, which goes to stdout.
+/// Prints clap's message: a mistake, or the help, which goes to stdout.
 fn refused(error: &clap::Error) -> Exit {
     // There is nowhere to report that the terminal is gone.
     let _ = error.print();

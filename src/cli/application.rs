@@ -29,7 +29,7 @@ pub struct Application {
         env = "LOWMEM_LOOP"
     )]
     pub event_loop: String,
-    /// What APP speaks
+    /// The interface of APP
     #[arg(long, default_value = "auto", env = "LOWMEM_INTERFACE")]
     pub interface: InterfaceWord,
     /// Threads that a WSGI application is called on, at most; they start when they are needed

@@ -8,7 +8,7 @@ use super::{Asked, Named};
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Apps {
-    /// What to do; without it, all are shown.
+    /// The action; without it, all applications are shown.
     #[command(subcommand)]
     pub order: Option<AppOrder>,
     #[command(flatten)]
@@ -16,7 +16,7 @@ pub struct Apps {
     pub asked: Asked,
 }
 
-/// What to do with an application.
+/// The action on an application.
 #[derive(Debug, Subcommand)]
 pub enum AppOrder {
     /// Replace its workers with fresh ones

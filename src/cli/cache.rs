@@ -22,7 +22,7 @@ pub struct Caches {
     pub caches: Vec<CacheTerms>,
 }
 
-/// What a setting says of one cache.
+/// The setting of one cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheTerms {
     /// Its name.
@@ -57,7 +57,7 @@ pub(super) fn parse(text: &str) -> Result<CacheTerms, String> {
 /// `lowmem-serve cache`.
 #[derive(Debug, Args)]
 pub struct CacheCommand {
-    /// What to do [default: stats]
+    /// The action [default: stats]
     #[command(subcommand)]
     pub action: Option<CacheAction>,
     /// Where the caches are [default: as for the server]
@@ -70,7 +70,7 @@ pub struct CacheCommand {
     pub cache_dir: Option<PathBuf>,
 }
 
-/// What `lowmem-serve cache` does.
+/// The action of `lowmem-serve cache`.
 #[derive(Debug, Subcommand)]
 pub enum CacheAction {
     /// Show what each cache holds and takes of the disk

@@ -1,4 +1,4 @@
-//! What can be asked for besides serving: the first word, and what may follow it.
+//! The commands besides serving: the first word, and its arguments.
 
 use clap::{Subcommand, ValueEnum};
 
@@ -44,7 +44,7 @@ pub enum Command {
     Migrate(Migrate),
     /// Write the completions of a shell to stdout
     Completions {
-        /// The shell that is to read them
+        /// The shell that reads them
         shell: Shell,
     },
     /// Write the man page to stdout

@@ -1,4 +1,4 @@
-//! What Uvicorn has and means nothing here.
+//! Options of Uvicorn that have no effect here.
 
 use clap::builder::BoolishValueParser;
 

@@ -11,7 +11,7 @@ use super::file::{File, Table};
 use super::{Flags, job, matched, takes_negatives, variables};
 use crate::jobs::Job;
 
-/// What is one application's own: neither the command line nor the environment says it for all.
+/// Settings of one application only: neither the command line nor the environment sets them for all.
 const IDENTITY: [&str; 10] = [
     "app",
     "app_dir",
@@ -68,7 +68,7 @@ struct Alone {
 pub struct Fleet {
     /// They.
     pub applications: Vec<Application>,
-    /// What is wrong with included files, a line for each mistake.
+    /// The mistakes in included files, a line for each.
     pub wrong: Vec<String>,
     /// Patterns of included files, absolute.
     pub include: Vec<PathBuf>,
@@ -91,9 +91,9 @@ pub struct Application {
     pub base: PathBuf,
     /// It stands in an included file.
     pub is_included: bool,
-    /// What it is served with.
+    /// The flags that it is served with.
     pub flags: Flags,
-    /// What it has that an application alone has not.
+    /// Settings that an application served alone does not have.
     pub own: Own,
     /// Variables of its environment.
     pub variables: Vec<(String, String)>,
@@ -182,7 +182,7 @@ fn application(
     variable: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<Application, clap::Error> {
     let definition = takes_negatives(Alone::command());
-    // What an application says for itself counts more than a variable, which is for all of them.
+    // An application's own setting overrides a variable, which is for all of them.
     let is_own = |id: &str| IDENTITY.contains(&id) || table.entries.iter().any(|own| own.id == id);
     let own: Vec<String> = definition
         .get_arguments()

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::OnTrial;
 
-/// What is imported, and how it is shown.
+/// The application to import, and the form of the report.
 #[derive(Debug, clap::Args)]
 #[expect(missing_docs)]
 pub struct Imports {

@@ -26,7 +26,7 @@ pub const SETTINGS: [&str; 10] = [
 /// More would delay the next time, not help.
 const MOST_RETRIES: u32 = 100;
 
-/// What has been typed so far.
+/// The settings of a job that have been read so far.
 #[derive(Default)]
 struct Typed {
     every: Option<Duration>,

@@ -100,7 +100,7 @@ impl OneJob {
     }
 }
 
-/// What is asked about jobs, or told.
+/// The arguments of `lowmem-serve jobs`.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct JobsCommand {
@@ -118,7 +118,7 @@ pub struct JobsCommand {
     pub json: bool,
 }
 
-/// What is done with a job. Without one, all are listed.
+/// The action on a job. Without one, all are listed.
 #[derive(Debug, Subcommand)]
 pub enum JobsAction {
     /// Run a job now

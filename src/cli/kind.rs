@@ -12,7 +12,7 @@ pub(super) fn is_setting(arg: &Arg) -> bool {
     arg.get_id() != "config" && !is_negation
 }
 
-/// What an option's value may be written as.
+/// The form of an option's value in a settings file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// `true` or `false`.

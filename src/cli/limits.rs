@@ -1,4 +1,4 @@
-//! What a client may cost.
+//! Limits on a client's costs.
 
 use std::time::Duration;
 

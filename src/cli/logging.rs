@@ -1,4 +1,4 @@
-//! What is written.
+//! Options for log lines.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
-//! What was typed, on the command line, in the environment or in a file; [`crate::config`] says what
-//! it means.
+//! The settings as they were typed, on the command line, in the environment or in a file;
+//! [`crate::config`] has their meaning.
 //!
 //! Every option is also an environment variable, `LOWMEM_<NAME>`, or Uvicorn's `UVICORN_<NAME>`, and
 //! a setting in a file. The command line wins over `LOWMEM_`, that over `UVICORN_`, that over the
@@ -145,7 +145,7 @@ pub struct Cli {
     pub flags: Flags,
 }
 
-/// What decides how an application is served.
+/// The flags that decide how an application is served.
 #[derive(Debug, clap::Args)]
 pub struct Flags {
     /// The application: module:attribute
@@ -212,7 +212,7 @@ pub struct Flags {
     pub compatibility: Compatibility,
 }
 
-/// What was typed.
+/// The command line as it was typed.
 #[derive(Debug)]
 pub struct Typed {
     /// The command and its flags.
@@ -339,7 +339,7 @@ fn takes_flags(matches: &ArgMatches) -> Option<&ArgMatches> {
     matches.try_contains_id("config").is_ok().then_some(matches)
 }
 
-/// What was typed, as if there were no command.
+/// The command line without its command.
 fn without_command(argv: &[OsString], matches: &ArgMatches) -> Vec<OsString> {
     let mut argv = argv.to_vec();
     if let Some(command) = matches.subcommand_name()

@@ -19,7 +19,7 @@ pub struct Operation {
     /// Serve metrics, probes and a page at HOST:PORT or unix:PATH
     #[arg(long, value_name = "PLACE", env = "LOWMEM_STATUS_BIND")]
     pub status_bind: Option<String>,
-    /// Let the page recycle, add and remove workers for those who have the token in this file
+    /// Let the page recycle, add and remove workers, with the token in this file
     #[arg(long, value_name = "FILE", env = "LOWMEM_STATUS_CONTROL")]
     pub status_control: Option<PathBuf>,
     /// Seconds after which a worker whose event loop, or whose threads, do not come round is stalled:
@@ -27,7 +27,7 @@ pub struct Operation {
     #[arg(long, value_name = "S", value_parser = values::seconds)]
     #[arg(env = "LOWMEM_TIMEOUT_WORKER_STALL")]
     pub timeout_worker_stall: Option<Duration>,
-    /// What is done about a stalled worker
+    /// The action on a stalled worker
     #[arg(
         long,
         value_name = "ACTION",
@@ -37,7 +37,7 @@ pub struct Operation {
     pub stall_action: StallWord,
 }
 
-/// What is done about a worker that does not come round.
+/// The action on a stalled worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum StallWord {
     /// Log the stacks of its threads
@@ -80,7 +80,7 @@ pub struct Top {
     pub once: bool,
 }
 
-/// What a server is told.
+/// An order to a server.
 #[derive(Debug, Subcommand)]
 pub enum Control {
     /// Replace every worker with a fresh one, as SIGHUP does

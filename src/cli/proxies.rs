@@ -8,7 +8,7 @@ use clap::builder::BoolishValueParser;
 #[command(next_help_heading = "Proxies")]
 #[expect(missing_docs)]
 pub struct Proxies {
-    /// Believe trusted proxies who the client is (--no-proxy-headers)
+    /// Take the client's address and scheme from trusted proxies (--no-proxy-headers)
     #[arg(
         long,
         env = "LOWMEM_PROXY_HEADERS",

@@ -23,7 +23,7 @@ pub struct Reload {
     #[arg(long = "reload-include", value_name = "GLOB", action = ArgAction::Append)]
     #[arg(env = "LOWMEM_RELOAD_INCLUDES")]
     pub reload_includes: Vec<String>,
-    /// What counts as little as .*, .py[cod], .sw.* and ~*, repeatable
+    /// Files to ignore, like .*, .py[cod], .sw.* and ~*, repeatable
     #[arg(long = "reload-exclude", value_name = "GLOB", action = ArgAction::Append)]
     #[arg(env = "LOWMEM_RELOAD_EXCLUDES")]
     pub reload_excludes: Vec<String>,

@@ -17,9 +17,9 @@ pub struct Setting {
     pub name: String,
     /// Its value; none where it is not set and has no default.
     pub value: Option<Value>,
-    /// What counts while it is not set, in words.
+    /// The behaviour while it is not set, in words.
     pub otherwise: Option<String>,
-    /// Who said so.
+    /// The source of the value.
     pub origin: Origin,
 }
 
@@ -37,7 +37,7 @@ pub enum Value {
 /// Where a setting came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody said anything.
+    /// The default: it is not set.
     Default,
     /// A line of a settings file, as in `lowmem-serve.toml:3`.
     File(String),

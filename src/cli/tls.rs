@@ -18,7 +18,7 @@ pub struct Tls {
     /// Its private key [default: in the same file]
     #[arg(long, value_name = "FILE", env = "LOWMEM_SSL_KEYFILE")]
     pub ssl_keyfile: Option<PathBuf>,
-    /// What the key is encrypted with; others see arguments, so prefer the variable
+    /// The password of the key; other users can see arguments, so prefer the variable
     #[arg(long, value_name = "TEXT", env = "LOWMEM_SSL_KEYFILE_PASSWORD")]
     pub ssl_keyfile_password: Option<String>,
     /// Roots of clients' certificates

@@ -1,4 +1,4 @@
-//! What the commands that measure an application have in common.
+//! The options that the commands which measure an application have in common.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

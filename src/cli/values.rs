@@ -96,7 +96,7 @@ pub(super) fn jitter(text: &str) -> Result<u8, String> {
     percent(text, MOST_JITTER)
 }
 
-/// `5%` or `5`: by how much a figure may grow, which is to twice as much at most.
+/// `5%` or `5`: by how much a figure may grow, at most 100 %.
 pub(super) fn tolerance(text: &str) -> Result<u8, String> {
     percent(text, 100)
 }

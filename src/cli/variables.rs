@@ -74,10 +74,10 @@ pub(super) fn blamed(mut error: clap::Error, definition: &Command) -> clap::Erro
 /// Variables that only working on lowmem-serve itself takes.
 const INTERNAL: &str = "LOWMEM_SERVE_";
 
-/// What a worker's own environment has: a server that an application starts inherits it.
+/// A variable in a worker's environment: a server that an application starts inherits it.
 const SLOT: &str = "LOWMEM_WORKER_SLOT";
 
-/// What to tell about variables of ours that no option reads: a slip in a name would go unnoticed.
+/// Warnings about variables with our prefix that no option reads: a slip in a name would go unnoticed.
 pub fn unknown<'a>(set: impl Iterator<Item = &'a OsString>) -> Vec<String> {
     let ours = set
         .filter_map(|name| name.to_str())
@@ -91,10 +91,10 @@ pub fn unknown<'a>(set: impl Iterator<Item = &'a OsString>) -> Vec<String> {
         .get_arguments()
         .filter_map(Arg::get_env)
         .collect();
-    let strangers = ours
+    let unknown_children = ours
         .into_iter()
         .filter(|name| !known.contains(&OsStr::new(name)));
-    strangers
+    unknown_children
         .map(|name| {
             let option = name["LOWMEM_".len()..].to_lowercase().replace('_', "-");
             file::unknown(name, &option)

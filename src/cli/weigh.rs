@@ -6,7 +6,7 @@ use super::{OnTrial, values};
 use crate::trial::Peer;
 use crate::weighing::Figure;
 
-/// What is weighed, and what it may weigh.
+/// The application to weigh, and the limits on its weight.
 #[derive(Debug, clap::Args)]
 #[expect(missing_docs)]
 pub struct Weigh {

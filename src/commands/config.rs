@@ -48,7 +48,7 @@ fn text(settings: &[Setting]) -> String {
     text
 }
 
-/// What is not for whoever reads the output.
+/// Whether a setting must not be shown in the output.
 fn is_secret(name: &str) -> bool {
     name == "ssl-keyfile-password"
 }

@@ -29,7 +29,7 @@ pub fn run(typed: &cli::Typed, argv: &[OsString], around: &Surroundings) -> Exit
         );
         return Exit::Usage;
     }
-    // What does not belong to one application: how lines look, where operators ask.
+    // Settings that do not belong to one application: how lines look, where operators ask.
     let whole = match config::meant(&typed.cli.flags, around) {
         Ok(mut whole) => {
             whole.notices.extend(typed.notices.iter().cloned());

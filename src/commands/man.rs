@@ -30,7 +30,7 @@ fn render(page: &mut Vec<u8>) -> io::Result<()> {
     man.render_version_section(page)
 }
 
-/// What a command does, and the options that are its own: `config` takes those of the server.
+/// A command's description, and its own options: `config` takes those of the server.
 fn render_command(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     let name = format!("lowmem\\-serve {}", command.get_name());
     writeln!(page, ".SH \"{name}\"")?;

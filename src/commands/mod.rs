@@ -1,7 +1,7 @@
-//! What lowmem-serve does when it does not serve: one file for each [`Command`].
+//! The commands besides serving: one file for each [`Command`].
 //!
-//! A command receives what was typed and what is around it, writes its result to stdout, what went
-//! wrong to stderr, and says how it ended.
+//! A command receives its arguments and its surroundings, writes its result to stdout and errors to stderr,
+//! and returns its exit code.
 
 mod apps;
 mod cache;

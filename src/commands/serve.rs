@@ -59,7 +59,7 @@ pub fn run(
     }
 }
 
-/// What to do about it, where the system's words do not say so.
+/// The remedy, where the system's message does not say so.
 pub(super) fn hint(reason: &(dyn std::error::Error + 'static)) -> &'static str {
     let error = reason.downcast_ref::<io::Error>();
     match error.and_then(io::Error::raw_os_error) {
@@ -69,8 +69,8 @@ pub(super) fn hint(reason: &(dyn std::error::Error + 'static)) -> &'static str {
     }
 }
 
-/// What is wrong with the files for TLS, a line each. They are read by a process of its own, so
-/// that no key comes into the supervisor, whose workers read it for themselves.
+/// The faults in the files for TLS, a line each. A process of its own reads them, so that no key comes
+/// into the supervisor; workers read it for themselves.
 pub(super) fn wrong_files(config: &Config) -> io::Result<String> {
     let Some(settings) = &config.worker.tls else {
         return Ok(String::new());
@@ -114,7 +114,7 @@ fn start(
     Ok(supervisor::run(members, work, reread)?)
 }
 
-/// What it takes to start a worker here.
+/// The facts for starting a worker.
 pub fn launch(
     config: &Config,
     search: &Search,

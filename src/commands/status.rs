@@ -25,7 +25,7 @@ pub(super) fn run(asked: &Asked, around: &Surroundings) -> Exit {
     }
 }
 
-/// What the servers answer; and how the command ends, as one that does not was told of.
+/// The servers' answers, and the exit code: a server that does not answer has been reported.
 pub(super) fn ask(asked: &Asked, around: &Surroundings) -> Result<(Vec<Status>, Exit), String> {
     let target = super::ctl::target(&asked.named, around);
     let sockets = find::sockets(target.as_ref()).map_err(|reason| reason.to_string())?;

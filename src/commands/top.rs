@@ -31,7 +31,7 @@ const HOME: &str = "\x1b[H";
 const REST_OF_LINE: &str = "\x1b[K\r\n";
 const REST_OF_SCREEN: &str = "\x1b[J";
 
-/// What was seen at a look, by process.
+/// The figures of the last look, by process.
 #[derive(Default)]
 struct Seen {
     at: Option<Instant>,

@@ -1,14 +1,14 @@
-//! What the commands that measure an application do first.
+//! The first steps of the commands that measure an application.
 
 use crate::cli::OnTrial;
 use crate::config::Surroundings;
 use crate::environment::{PythonMissing, Search};
 use crate::trial::{Served, Warmth};
 
-/// What is asked for if nothing is named.
+/// The target of requests if none is named.
 const ROOT: &str = "/";
 
-/// How the application is to be served.
+/// How the application should be served.
 ///
 /// # Errors
 /// There is no Python to serve it in.
@@ -25,7 +25,7 @@ pub(super) fn served(asked: &OnTrial, around: &Surroundings) -> Result<Served, P
     })
 }
 
-/// What it is to be asked for.
+/// The requests before it is measured.
 pub(super) fn warmth(asked: &OnTrial) -> Warmth {
     let mut requests = asked.requests.clone();
     if requests.is_empty() {

@@ -11,7 +11,7 @@ use crate::weighing::{self, Plan, Weighing, report};
 
 /// Weighs it, writes the figures, and says whether they are as they should be.
 pub(super) fn run(asked: &Weigh, around: &Surroundings) -> Exit {
-    // What it is compared with is read first: a typing error need not wait for the scales.
+    // The record to compare with is read first: a typing error need not wait for the weighing.
     let limits = match limits(asked) {
         Ok(limits) => limits,
         Err(reason) => return refused(&reason),

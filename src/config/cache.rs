@@ -1,4 +1,4 @@
-//! What an application's processes are told of its caches.
+//! The variables that name an application's caches to its processes.
 
 use serde_json::{Map, Value, json};
 

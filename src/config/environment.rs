@@ -35,7 +35,7 @@ pub(super) fn workers(
     };
     let (option, number) = match (typed, from_file) {
         (Some(number), _) => ("--workers", number),
-        // What is no number is as wrong as 0.
+        // A text that is no number is as wrong as 0.
         (None, Some((_, text))) => ("WEB_CONCURRENCY", text.trim().parse().unwrap_or(0)),
         (None, None) => return NonZeroUsize::MIN,
     };

@@ -17,7 +17,7 @@ const STARTUP: Duration = Duration::from_secs(60);
 pub struct Fleet {
     /// Those that can be served.
     pub applications: Vec<Application>,
-    /// What is wrong with included files, a line for each mistake.
+    /// The mistakes in included files, a line for each.
     pub wrong: Vec<String>,
     /// Patterns of included files, absolute.
     pub include: Vec<PathBuf>,
@@ -36,7 +36,7 @@ pub struct Application {
     pub name: String,
     /// Where its table begins: `fleet.toml:12`.
     pub place: String,
-    /// What it is served with.
+    /// The configuration that it is served with.
     pub config: Config,
     /// Its working directory.
     pub directory: PathBuf,
@@ -169,7 +169,7 @@ fn application(
     }
 }
 
-/// What is around an application: its own directory, and its own variables first.
+/// The surroundings of an application: its own directory, and its own variables first.
 fn surroundings(typed: &cli::Member, directory: &Path, around: &Surroundings) -> Surroundings {
     let mut around = around.clone();
     around.directory = directory.to_owned();
@@ -188,7 +188,7 @@ fn below(directory: &Path, path: &Path) -> PathBuf {
     }
 }
 
-/// What differs from an application that is served alone.
+/// The differences from an application that is served alone.
 fn placed(
     mut config: Config,
     name: &str,

@@ -29,7 +29,7 @@ impl Hours {
     /// Reads `Mon-Fri 07:00-19:00, Sat 9:00-12:00`, or `22:00-06:00` for every day.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The fault in the text or in the zone.
     pub fn parse(text: &str, zone: &str) -> Result<Self, String> {
         TimeZone::get(zone).map_err(|_| {
             format!("there is no time zone {zone:?}; write one like Europe/Berlin or UTC")

@@ -1,4 +1,4 @@
-//! What is run apart from requests, and where its state is.
+//! Jobs and the queue, and where their state is.
 
 use std::path::{Path, PathBuf};
 
@@ -61,7 +61,7 @@ pub(super) fn meant(typed: &Jobs, around: &Surroundings, mistakes: &mut Mistakes
     settings
 }
 
-/// What workers and runs get, so that they find the queue.
+/// The variable by which workers and runs find the queue.
 pub(super) fn variable(settings: &Settings) -> Option<(String, String)> {
     let state = settings
         .state
@@ -71,7 +71,7 @@ pub(super) fn variable(settings: &Settings) -> Option<(String, String)> {
     Some((QUEUE_VARIABLE.to_owned(), queue))
 }
 
-/// What a worker gets, so that it knows how many isolated calls may run.
+/// The variable that tells a worker how many isolated calls may run.
 pub(super) fn concurrent(typed: &Jobs) -> Option<(String, String)> {
     let count = typed.isolated_concurrent?;
     Some((CONCURRENT_VARIABLE.to_owned(), count.to_string()))

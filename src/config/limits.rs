@@ -1,4 +1,4 @@
-//! What a client may cost.
+//! Limits on a client's costs.
 
 use std::ops::RangeInclusive;
 
@@ -12,7 +12,7 @@ const FIELDS: RangeInclusive<usize> = 1..=10_000;
 /// Not even the shortest request of a browser finds room in less.
 const LEAST_HEAD: usize = 256;
 
-/// What the flags say.
+/// The meaning of the flags.
 pub(super) fn meant(typed: &Limits, http: &Http, mistakes: &mut Mistakes) -> LimitSettings {
     if !FIELDS.contains(&typed.max_headers) {
         let (least, most) = (FIELDS.start(), FIELDS.end());

@@ -61,7 +61,7 @@ pub(super) fn meant(
     places
 }
 
-/// What `--fd`, `--uds`, or `--host` and `--port` name, if anything.
+/// The place that `--fd`, `--uds`, or `--host` and `--port` name, if any.
 fn instead_of_host(typed: &Listening, mistakes: &mut Mistakes) -> Option<Listen> {
     match (typed.fd, &typed.uds) {
         (Some(number), Some(path)) => {
@@ -162,7 +162,7 @@ fn passed(around: &Surroundings, mistakes: &mut Mistakes) -> Vec<String> {
     };
     let names = around.variable("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':').filter(|name| !name.is_empty());
-    // What sd_listen_fds_with_names(3) says where no name was given.
+    // The name that sd_listen_fds_with_names(3) gives where none was set.
     let mut name = || names.next().unwrap_or("unknown").to_owned();
     (0..count).map(|_| name()).collect()
 }

@@ -1,4 +1,4 @@
-//! What is written, how it looks, and where it goes.
+//! Log lines: their content, their look, and where they go.
 
 use super::mistakes::Mistakes;
 use super::{

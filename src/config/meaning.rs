@@ -20,7 +20,7 @@ use crate::imports::REPORT_VARIABLE;
 /// How long a stop may take: `docker stop` kills after ten seconds.
 const STOP: Duration = Duration::from_secs(8);
 
-/// How long a worker that has a successor may take to end: nobody waits for it.
+/// How long a worker that has a successor may take to end: no new request waits for it.
 const REPLACEMENT: Duration = Duration::from_secs(30);
 
 /// Says what the flags mean here, or everything that is wrong with them.
@@ -87,7 +87,7 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
 }
 
 /// With `--reload` there is one worker, whose successor comes first: a file that cannot be imported
-/// must leave somebody who serves.
+/// must leave a worker that serves.
 fn for_development(config: &mut Config) {
     if config.workers.get() > 1 {
         config.workers = NonZeroUsize::MIN;
@@ -132,7 +132,7 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
             LifespanWord::Off => Lifespan::Off,
         },
         root_path: root_path.trim_end_matches('/').to_owned(),
-        // What is out of the collector's sight cannot be counted.
+        // Frozen objects are out of the collector's sight and cannot be counted.
         gc_freeze: growth.is_none()
             && unless(flags.application.no_gc_freeze, flags.application.gc_freeze),
         growth,

@@ -1,4 +1,4 @@
-//! What was typed and makes no sense, told all together.
+//! The mistakes in flags and settings, reported all together.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub struct Mistake {
 }
 
 impl Mistake {
-    /// Writes all of them to stderr, for who typed them.
+    /// Writes all of them to stderr.
     pub fn report(mistakes: &[Mistake]) -> Exit {
         for mistake in mistakes {
             eprintln!("error: {mistake}");

@@ -1,4 +1,4 @@
-//! What the flags mean, after all mistakes in them have been reported together.
+//! The meaning of the flags, after all mistakes in them have been reported together.
 
 mod budget;
 mod cache;
@@ -63,7 +63,7 @@ pub struct Config {
     pub worker_startup: Option<Duration>,
     /// Workers are forked from a process that has imported the application.
     pub preload: bool,
-    /// What is run apart from requests.
+    /// Jobs and the queue.
     pub jobs: crate::jobs::Settings,
     /// When and how healthy workers are replaced.
     pub recycle: Recycle,
@@ -83,9 +83,9 @@ pub struct Config {
     pub environment: Vec<(String, String)>,
     /// The file they are from.
     pub env_file: Option<PathBuf>,
-    /// What a worker is told, but for `listeners`, which are not bound yet, and `package`.
+    /// A worker's configuration, without `listeners`, which are not bound yet, and `package`.
     pub worker: WorkerConfig,
-    /// What an operator should know about the flags, though nothing is wrong with them.
+    /// Notices to the operator about flags that are no mistakes.
     pub notices: Vec<String>,
 }
 

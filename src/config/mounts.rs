@@ -6,7 +6,7 @@ use super::Mount;
 use super::mistakes::Mistakes;
 use crate::cli::Files;
 
-/// What is served for a directory, unless another name is given.
+/// The file that is served for a directory, unless another name is given.
 const INDEX: &str = "index.html";
 
 /// The mounts that the flags name; relative directories begin at the working directory.

@@ -10,7 +10,7 @@ const VARIABLE: &str = "FORWARDED_ALLOW_IPS";
 /// Proxies on the same machine.
 const DEFAULT: &str = "127.0.0.1,::1";
 
-/// What the flags say; `environment` has the variables of `--env-file`.
+/// The meaning of the flags; `environment` has the variables of `--env-file`.
 pub(super) fn meant(
     typed: &Proxies,
     environment: &[(String, String)],

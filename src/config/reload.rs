@@ -22,11 +22,11 @@ const LEFT_OUT: [&str; 3] = ["__pycache__", "node_modules", "site-packages"];
 /// watchfiles' variable, which Uvicorn's users know.
 const FORCE_POLLING: &str = "WATCHFILES_FORCE_POLLING";
 
-/// Marks a virtual environment, whatever its name: nobody edits what is in it.
+/// Marks a virtual environment, whatever its name: its files are not edited.
 const ENVIRONMENT: &str = "pyvenv.cfg";
 
 /// How long open requests, streams and WebSockets may take when a worker is replaced for a change:
-/// who has saved a file wants to see it, and an event stream has no end of its own.
+/// the new code should be seen soon, and an event stream has no end of its own.
 pub(super) const GRACE: Duration = Duration::from_secs(2);
 
 const WHOLE_COMPONENTS: MatchOptions = MatchOptions {
@@ -38,7 +38,7 @@ const WHOLE_COMPONENTS: MatchOptions = MatchOptions {
 /// `--reload` and what belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reload {
-    /// What is watched, with all below; absolute.
+    /// The watched directories, with all below; absolute.
     pub directories: Vec<PathBuf>,
     /// The working directory, which log lines leave out.
     pub base: PathBuf,
@@ -95,7 +95,7 @@ impl Reload {
         let Some(first) = matching.next() else {
             return false;
         };
-        // What is included by its very name is meant, whatever is excluded by a pattern.
+        // A file that is included by its very name counts, even if a pattern excludes it.
         let is_named = |name: &Name| file.to_string_lossy().ends_with(&name.text);
         is_named(first) || matching.any(is_named) || !self.excludes_file(file)
     }
@@ -137,7 +137,7 @@ impl Name {
     }
 }
 
-/// What the flags mean; nothing without `--reload`.
+/// The meaning of the flags; `None` without `--reload`.
 pub(super) fn meant(
     typed: &cli::Reload,
     settings: Vec<PathBuf>,

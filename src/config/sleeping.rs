@@ -6,7 +6,7 @@ use super::Hours;
 use super::mistakes::Mistakes;
 use crate::cli;
 
-/// What the supervisor has to know about it.
+/// The settings of sleep.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sleep {
     /// After so long without use.
@@ -30,8 +30,8 @@ pub(super) fn after(typed: &cli::Sleeping) -> Option<Duration> {
     typed.sleep_after.filter(|_| !typed.keep_awake)
 }
 
-/// How long a template is kept where it was not said: visitors of the same hour wait for no import, and
-/// what nobody visits for a day takes no memory.
+/// How long a template is kept by default: requests within the same hour wait for no import, and an
+/// application without requests for a day takes no memory.
 const KEEP_TEMPLATE: Duration = Duration::from_secs(3_600);
 
 pub(super) fn meant(

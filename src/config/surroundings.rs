@@ -1,4 +1,4 @@
-//! What is around the process, gathered by `main` so that nothing here asks the system.
+//! The surroundings of the process, gathered by `main` so that nothing here asks the system.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -1,4 +1,4 @@
-//! What the `--ssl-…` flags mean.
+//! The meaning of the `--ssl-…` flags.
 
 use super::mistakes::Mistakes;
 use super::{ClientCertificates, Tls};
@@ -48,7 +48,7 @@ pub(super) fn meant(
     })
 }
 
-/// What makes no sense without a certificate.
+/// The flags that make no sense without a certificate.
 fn without_certificate(typed: &Typed, client: ClientCertificates) -> Vec<&'static str> {
     let given = [
         ("--ssl-keyfile", typed.ssl_keyfile.is_some()),

@@ -1,4 +1,4 @@
-//! What is known of a run.
+//! The record of a run.
 
 use std::fmt;
 

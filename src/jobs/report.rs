@@ -1,4 +1,4 @@
-//! What `lowmem-serve jobs` shows. The form has a version, as that of `status` has.
+//! The report of `lowmem-serve jobs`. Its form has a version, like that of `status`.
 
 use std::fmt::Write as _;
 
@@ -33,7 +33,7 @@ pub struct JobView {
     pub app: Option<String>,
     /// Its name.
     pub name: String,
-    /// What is run.
+    /// The function or command that is run.
     pub run: String,
     /// When.
     pub schedule: String,
@@ -50,7 +50,7 @@ pub struct JobView {
 pub struct Running {
     /// Its number, or the task's id.
     pub run: String,
-    /// What is run.
+    /// The function or command that is run.
     pub target: String,
     /// Its process, once there is one.
     pub pid: Option<i32>,
@@ -66,7 +66,7 @@ pub struct QueueView {
     /// The application that it is of, where there are several.
     #[serde(default)]
     pub app: Option<String>,
-    /// Tasks that wait, those that are to wait for a time or to be tried again among them.
+    /// Tasks that wait, including those that wait for a time or for another attempt.
     pub waiting: usize,
     /// Tasks that run.
     pub running: Vec<Running>,
@@ -79,7 +79,7 @@ pub struct QueueView {
 pub struct Dead {
     /// Its id.
     pub id: String,
-    /// What was run.
+    /// The function or command that was run.
     pub run: String,
     /// Why, at the last attempt.
     pub why: String,

@@ -29,13 +29,13 @@ pub const MOST_RECORDS: usize = 50;
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
-/// On the way to what belongs to another user, who may pass and not look around.
+/// The mode of a directory on the way to another user's: that user may pass, but not list it.
 const PASSAGE_MODE: u32 = 0o711;
 
 /// The longest file that is read: tasks name data, and do not carry it.
 const MOST_BYTES: u64 = 16 << 20;
 
-/// What is kept of a job.
+/// The kept state of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Kept {
     /// Its schedule as typed: another one starts anew.
@@ -157,7 +157,7 @@ impl StateDirectory {
         Ok(queue)
     }
 
-    /// What is kept of a job; nothing if there is no such file or it is not understood.
+    /// The kept state of a job; `None` if there is no such file or it is not understood.
     #[must_use]
     pub fn kept(&self, job: &str) -> Option<Kept> {
         let text = fs::read(self.file(job)).ok()?;

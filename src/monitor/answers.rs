@@ -1,4 +1,4 @@
-//! What the status server answers.
+//! The answers of the status server.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
                       connect-src 'self'; img-src data:; frame-ancestors 'none'; base-uri 'none'";
 
-/// What the answers are made of.
+/// The state that the answers are made from.
 #[derive(Debug)]
 pub struct Monitor {
     pub(super) board: Arc<Board>,
@@ -127,7 +127,7 @@ impl Monitor {
         }
     }
 
-    /// Recycles, adds or removes workers, for those who have the token.
+    /// Recycles, adds or removes workers, if the request has the token.
     fn control(&self, request: &Request<Incoming>) -> Reply {
         let Some(token) = &self.token else {
             return plain(StatusCode::FORBIDDEN, "started without --status-control\n");
@@ -152,7 +152,7 @@ impl Monitor {
         }
     }
 
-    /// What a path orders, if there is what it is about.
+    /// The order of a path, if its subject exists.
     fn order(&self, path: &str) -> Option<Order> {
         let published = self.board.published()?;
         let status = &published.status;
@@ -187,7 +187,7 @@ impl Monitor {
         Some(self.samples.whole(&published))
     }
 
-    /// What the page shows.
+    /// The data of the page.
     pub(super) fn everything(&self) -> String {
         let Some(status) = self.whole() else {
             return "null".to_owned();

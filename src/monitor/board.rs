@@ -1,4 +1,4 @@
-//! What the supervisor publishes, and what it counts of each application.
+//! The state that the supervisor publishes, and its counts of each application.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ pub struct Board {
 pub struct Published {
     /// How everything is.
     pub status: Status,
-    /// What is counted of each application, in the order in which the status has them.
+    /// The counts of each application, in the order in which the status has them.
     pub tallies: Vec<Arc<Tally>>,
     /// The TCP listeners. They are not kept beyond the next turn: one that is closed must not stay open
     /// for being looked at.
@@ -38,7 +38,7 @@ pub struct Published {
     pub queues: Vec<PathBuf>,
 }
 
-/// What has been counted of one application.
+/// The counts of one application.
 #[derive(Debug)]
 pub struct Tally {
     /// The application's name.
@@ -63,7 +63,7 @@ pub struct Counted {
     pub ended: Counts,
     /// Workers with a page, by their place.
     pub live: Vec<Live>,
-    /// What has happened, the oldest first.
+    /// Events of workers, the oldest first.
     pub marks: VecDeque<Mark>,
 }
 

@@ -17,7 +17,7 @@ pub enum Format {
     OpenMetrics,
 }
 
-/// What a family of metrics is.
+/// The type of a family of metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Only goes up; its name ends in `_total`.

@@ -78,7 +78,7 @@ impl History {
         });
     }
 
-    /// What there is.
+    /// The kept history.
     pub fn shown(&self) -> Vec<Shown> {
         let values = |ring: &VecDeque<u32>| {
             let values = ring.iter().copied();

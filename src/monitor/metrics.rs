@@ -14,13 +14,13 @@ use super::report::Samples;
 use crate::counters::Gauges;
 use crate::operator::{ApplicationStatus, Serving, Stage, Status};
 
-/// What the metrics are made of, as it is at this scrape.
+/// The state that the metrics are made from, at this scrape.
 pub struct Scrape<'a> {
     /// How everything is.
     pub status: &'a Status,
     /// The applications, and what was counted of each.
     pub applications: Vec<(&'a ApplicationStatus, Counted)>,
-    /// What was sampled.
+    /// The samples.
     pub samples: &'a Samples,
     published: &'a Published,
 }
@@ -293,7 +293,7 @@ fn queues(text: &mut Exposition, scrape: &Scrape<'_>) {
     }
 }
 
-/// What of a process a family tells.
+/// The figure of a process that a family shows.
 type Figure = fn(&Process) -> Option<f64>;
 
 /// `process_…`, which the workers have and the supervisor.

@@ -1,4 +1,4 @@
-//! What a running server can be asked over HTTP: `--status-bind`.
+//! The status of a running server over HTTP: `--status-bind`.
 //!
 //! The server is hyper, on a thread of its own with a Tokio runtime of its own: another implementation
 //! than the one that serves the application, so that a fault of that does not blind its probes. It

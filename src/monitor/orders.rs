@@ -1,4 +1,4 @@
-//! What the status server has the supervisor do.
+//! The status server's orders to the supervisor.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,7 +10,7 @@ use crate::operator;
 /// Something to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
-    /// Come round once: nothing else is to be done.
+    /// Turn the loop once, and do nothing else.
     Turn,
     /// Recycle every worker.
     Recycle,
@@ -67,7 +67,7 @@ impl Orderer {
 }
 
 impl Orders {
-    /// What has been ordered since the last call.
+    /// The orders since the last call.
     pub fn take(&mut self) -> Vec<Order> {
         let mut bytes = [0; 64];
         // Emptied before the orders are taken: one that comes later wakes the loop again.

@@ -1,4 +1,4 @@
-//! What /proc tells of a process.
+//! The figures of a process in /proc.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What is sampled from time to time: the weight of each process, which takes the kernel too long to be
+//! Figures that are sampled from time to time: the weight of each process, which takes the kernel too long to be
 //! read at each scrape, the last minute's rate and times, and the history.
 
 use std::collections::HashMap;
@@ -22,7 +22,7 @@ use crate::sys::weight::{self, Weight};
 /// Samples in the time that the rate is shown for.
 const RECENT: usize = 6;
 
-/// What was sampled, and what is shown of it.
+/// The samples, and the history that is shown.
 #[derive(Debug, Default)]
 pub struct Samples {
     inner: Mutex<Inner>,
@@ -35,7 +35,7 @@ struct Inner {
     /// All durations at the last samples, the oldest first.
     durations: Vec<Histogram>,
     queue: Option<QueueFiles>,
-    /// What each cache's files take, and may take.
+    /// The bytes that each cache's files take, and may take.
     caches: HashMap<PathBuf, (u64, u64)>,
 }
 
@@ -93,7 +93,7 @@ pub struct Everything {
     pub history: Vec<Shown>,
     /// The newest sample's time, in seconds since 1970.
     pub until: u64,
-    /// What has happened to workers.
+    /// Events of workers.
     pub marks: Vec<Mark>,
     /// Recycling and the like can be ordered with the token.
     pub has_control: bool,
@@ -148,7 +148,7 @@ impl Samples {
         inner.weights = weights;
     }
 
-    /// What a process weighed when it was last sampled; one that is new is weighed now.
+    /// The weight of a process when it was last sampled; a new one is weighed now.
     pub fn weight(&self, pid: i32) -> Option<Weight> {
         let mut inner = self.lock();
         if let Some(known) = inner.weights.get(&pid) {
@@ -164,7 +164,7 @@ impl Samples {
         self.lock().queue
     }
 
-    /// What a cache's files take of the disk, and may take. One that is new is looked at now.
+    /// The bytes that a cache's files take of the disk, and may take. A new cache is looked at now.
     pub fn cache(&self, directory: &Path) -> Option<(u64, u64)> {
         let known = self.lock().caches.get(directory).copied();
         known.or_else(|| {

@@ -1,4 +1,4 @@
-//! What workers have counted, as the server's status shows it.
+//! The workers' counts, as the server's status shows them.
 //!
 //! The supervisor publishes none of it: it turns when something happens to a worker, and requests are
 //! nothing that it hears of. Whatever shows a status adds the counts of that moment.

@@ -63,8 +63,8 @@ pub struct CacheStatus {
     pub misses: u64,
     /// Values that were stored.
     pub sets: u64,
-    /// What its files take of the disk.
+    /// The bytes that its files take of the disk.
     pub bytes: Option<u64>,
-    /// What they may take.
+    /// The bytes that they may take.
     pub limit: Option<u64>,
 }

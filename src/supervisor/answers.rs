@@ -1,4 +1,4 @@
-//! What the supervisor answers to an operator's requests.
+//! The supervisor's answers to an operator's requests.
 
 use std::time::Instant;
 

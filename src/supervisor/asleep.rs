@@ -1,4 +1,4 @@
-//! What the loop does about an application that sleeps: the pool's actions, with the keeper.
+//! The loop's part in an application's sleep: the pool's actions, with the keeper.
 
 use std::io;
 use std::os::fd::AsFd;

@@ -68,7 +68,7 @@ use crate::sys::startup;
 use crate::sys::want::Want;
 use crate::telemetry;
 
-/// How a worker ends that was killed by nobody in particular.
+/// The ending that is assumed for a worker whose ending is unknown.
 const KILLED: Ending = Ending::Signal(libc::SIGKILL);
 
 pub use self::fleet::Catalog;
@@ -91,7 +91,7 @@ pub struct Member {
     pub listeners: Rc<Listeners>,
 }
 
-/// What is run apart from requests, and by whom the server itself is asked.
+/// Jobs, and the operator's access to the server.
 #[derive(Debug)]
 pub struct Work {
     /// The settings of the server, and of its jobs.
@@ -144,7 +144,7 @@ pub fn run_fleet(
 
 struct Supervisor<'a> {
     applications: Vec<Application<'a>>,
-    /// What several applications have in common.
+    /// The parts that several applications share.
     fleet: Option<Fleet<'a>>,
     signals: Signals,
     parent: Parent,
@@ -191,7 +191,7 @@ impl Supervisor<'_> {
         loop {
             self.turn();
             if let Some(exit) = self.exit() {
-                // What else runs ends before the server does.
+                // Jobs end before the server does.
                 if self.let_jobs_end() {
                     self.parent.stopped();
                     return Ok(exit);
@@ -324,11 +324,11 @@ impl Supervisor<'_> {
         }
         // Otherwise it was an application's template, or an orphan, which process 1 has to reap.
         for application in &mut self.applications {
-            application.stranger_ended(pid, ending);
+            application.unknown_child_ended(pid, ending);
         }
     }
 
-    /// Says who the parent is, after the first application's own lines.
+    /// Logs the supervisor's own line, after the first application's lines.
     fn announce(&mut self) {
         if !self.is_announced && self.applications.iter().any(Application::is_running) {
             self.is_announced = true;

@@ -1,4 +1,4 @@
-//! What the operator reads: the pool's notices as log lines.
+//! The pool's notices as log lines for the operator.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use crate::telemetry::paint::{bold, cyan};
 /// A start that has used less than one part in so many of its time waits.
 const WAITING: u32 = 10;
 
-/// What the running line says.
+/// The parts of the running line.
 #[derive(Debug)]
 pub(super) struct Banner {
     /// `http://127.0.0.1:8000`, or the socket; one or several.
     pub(super) places: Vec<String>,
-    /// What runs there, in words.
+    /// The application and its settings, in words.
     facts: String,
 }
 
@@ -107,7 +107,7 @@ impl Parent {
     }
 }
 
-/// What is watched, before anything is imported.
+/// Logs the watched directories, before anything is imported.
 pub(super) fn watching(directories: &str) {
     info!("Will watch for changes in these directories: {directories}");
     let pid = cyan(std::process::id());
@@ -322,7 +322,7 @@ fn cause_name(cause: Cause) -> &'static str {
     }
 }
 
-/// What a start that takes long is busy with, as far as the processor's time tells.
+/// A guess at why a start takes long, from the processor's time.
 fn still_starting(pid: i32, time: Duration) -> String {
     let begin = format!("Worker (pid {pid}) is not ready after {}", Age(time));
     let Some(used) = process::processor_time(pid) else {

@@ -58,15 +58,15 @@ struct Caller {
 
 #[derive(Debug)]
 enum State {
-    /// What it has sent of its line.
+    /// The part of its line that it has sent.
     Asking { line: Vec<u8>, deadline: Instant },
     /// Its request is with the supervisor.
     Waiting,
-    /// What it has not read of its reply.
+    /// The part of its reply that it has not read.
     Answering { rest: Vec<u8>, deadline: Instant },
 }
 
-/// What has become of a caller.
+/// The result of a turn with a caller.
 enum Step {
     Asked(Request),
     Stays,
@@ -140,7 +140,7 @@ impl Operator {
         }
     }
 
-    /// What to wait for.
+    /// The descriptors and events to wait for.
     pub(super) fn sources(&self) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
         let accepts = self.callers.len() < MOST_CALLERS && self.pauses_until.is_none();
         let listener = accepts.then(|| (self.listener.as_fd(), PollFlags::IN));

@@ -1,4 +1,4 @@
-//! What is counted of what happens to workers.
+//! Counting the events of workers.
 
 use super::notice::{reason_word, recycled_line};
 use super::pool::{Notice, WorkerId};

@@ -49,7 +49,7 @@ impl Refusing {
         self.clients.retain_mut(|client| client.step(now));
     }
 
-    /// What to wait on for input.
+    /// The descriptors to wait on for input.
     pub(super) fn sources<'a>(
         &'a self,
         listeners: &'a Listeners,

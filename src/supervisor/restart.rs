@@ -42,7 +42,7 @@ pub(super) struct Restart {
     failed_starts: u32,
 }
 
-/// What to do about a death.
+/// The decision after a worker's death.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {

@@ -1,4 +1,4 @@
-//! What systemd is told, as a pure function of how everything is.
+//! The messages to systemd, as a pure function of the server's state.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use crate::operator::{Stage, Status};
 /// The text of a service's status changes with its memory: not more often than this.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
 
-/// What has been told.
+/// The state that has been reported.
 #[derive(Debug)]
 pub(super) struct Service {
     is_ready: bool,
@@ -62,7 +62,7 @@ impl Service {
         self.status_due.is_none_or(|due| due <= now)
     }
 
-    /// What is to be told now; empty where there is nothing.
+    /// The lines to send now; empty where there are none.
     pub(super) fn lines(&mut self, seen: Seen<'_>, now: Instant) -> String {
         let mut lines = String::new();
         if seen.is_stopping {
@@ -101,7 +101,7 @@ impl Service {
         }
     }
 
-    /// systemd ends a service that it does not hear of: one with a stalled worker is to be ended.
+    /// systemd ends a service that sends no watchdog message, and one with a stalled worker should be ended.
     fn add_beat(&mut self, is_stalled: bool, now: Instant, lines: &mut String) {
         let Some(beat) = self.beat else { return };
         if self.beat_due.is_some_and(|due| now < due) {

@@ -36,7 +36,7 @@ const PIONEERS: usize = 2;
 /// whose application sets one cannot be forked.
 const READ_AT_START: [&str; 6] = ["PYTHON", "LD_", "MALLOC_", "GLIBC_", "LC_", "LANG"];
 
-/// What applications must have in common to be forked from the same template.
+/// The properties that applications must share to be forked from the same template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Key {
     python: PathBuf,
@@ -167,14 +167,14 @@ impl Shared {
         self.patience.filter(|until| *until > now && !self.is_ready)
     }
 
-    /// What its workers should have been forked from; 0 while there is nothing.
+    /// The generation that its workers should have been forked from; 0 while there is none.
     pub(super) fn generation(&self) -> u32 {
         if self.is_ready { self.generation } else { 0 }
     }
 
     /// Has it fork a worker, if it is ready.
     pub(super) fn fork(&mut self, id: WorkerId) -> Option<SupervisorEnd> {
-        let template = self.template.as_mut().filter(|own| own.is_to_fork())?;
+        let template = self.template.as_mut().filter(|own| own.should_fork())?;
         template.want(&self.launch, id).ok()?;
         let asked = template.ask().pop();
         if asked.is_none() {
@@ -197,11 +197,11 @@ impl Shared {
     }
 
     /// A worker has told what it has imported.
-    pub(super) fn told(&mut self, application: u32, imported: Imported) {
+    pub(super) fn reported(&mut self, application: u32, imported: Imported) {
         self.sharing.told(application, imported);
         if let Some((merged, is_more)) = self.sharing.next(self.template.is_none()) {
             self.generation += u32::from(is_more);
-            let next = self.warm.told(merged);
+            let next = self.warm.reported(merged);
             self.make(next);
         }
     }
@@ -223,13 +223,13 @@ impl Shared {
         }
     }
 
-    /// What it has said since the last call.
+    /// The outcomes that it has reported since the last call.
     pub(super) fn heard(&mut self) -> Vec<Outcome> {
         let Some(template) = &mut self.template else {
             return Vec::new();
         };
         let heard = template.heard();
-        if template.is_to_fork() && !self.is_ready {
+        if template.should_fork() && !self.is_ready {
             self.is_ready = true;
             debug!("A template of {} is ready", self.key.python.display());
         }
@@ -260,7 +260,7 @@ impl Shared {
     /// A process has ended; if it was this one, the workers that it was asked for have none.
     pub(super) fn ended(&mut self, pid: Pid, ending: Ending) -> Option<Vec<Outcome>> {
         let template = self.template.as_mut()?;
-        let was_ready = template.is_to_fork();
+        let was_ready = template.should_fork();
         let outcomes = template.ended(&self.launch, pid, ending)?;
         self.template = None;
         self.is_ready = false;

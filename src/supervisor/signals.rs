@@ -1,4 +1,4 @@
-//! The signals the supervisor answers, and who sends them.
+//! The signals that the supervisor answers, and their senders.
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,7 +14,7 @@ use super::pool::Event;
 
 /// A signal and what it means. Order matters where several arrive together.
 const MEANINGS: [(i32, Option<Event>); 9] = [
-    // An init system or `docker stop`. The terminal's Ctrl-C, by someone who may be impatient.
+    // An init system or `docker stop`. The terminal's Ctrl-C, perhaps more than once.
     (SIGTERM, Some(Event::Stop)),
     (SIGINT, Some(Event::Interrupt)),
     // The terminal's Ctrl-\, for when Ctrl-C does not help.
@@ -24,7 +24,7 @@ const MEANINGS: [(i32, Option<Event>); 9] = [
     // An operator, as with Uvicorn and gunicorn: a worker more, a worker less.
     (SIGTTIN, Some(Event::Grow)),
     (SIGTTOU, Some(Event::Shrink)),
-    // The kernel: something is to be reaped, which happens in each turn anyway.
+    // The kernel: a child should be reaped, which happens in each turn anyway.
     (SIGCHLD, None),
     // Scripts written for other servers; by default they would end this one.
     (SIGUSR1, None),
@@ -60,10 +60,10 @@ impl Signals {
         Ok(Self { pipe, seen })
     }
 
-    /// What has arrived since the last call.
+    /// The signals that have arrived since the last call.
     pub(super) fn take(&mut self) -> Vec<Arrived> {
         let mut bytes = [0; 64];
-        // Emptied before the flags are read, so that whoever sets one later wakes the loop again.
+        // Emptied before the flags are read, so that a handler that sets one later wakes the loop again.
         while matches!(self.pipe.read(&mut bytes), Ok(read) if read == bytes.len()) {}
         let arrived = MEANINGS.iter().zip(&self.seen);
         let arrived = arrived.filter(|(_, seen)| seen.swap(false, Ordering::SeqCst));

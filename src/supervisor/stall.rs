@@ -15,7 +15,7 @@ const LOOKS: u32 = 4;
 const RARELY: Duration = Duration::from_millis(500);
 const OFTEN: Duration = Duration::from_millis(50);
 
-/// What is known of one worker.
+/// The observations of one worker.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Watch {
     turns: u64,
@@ -27,7 +27,7 @@ pub(super) struct Watch {
     is_stalled: bool,
 }
 
-/// What has come of a look.
+/// The result of a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub(super) enum Verdict {

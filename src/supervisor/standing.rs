@@ -40,7 +40,7 @@ pub(super) struct Standing {
     failures: u32,
 }
 
-/// What the end of its last worker comes to.
+/// The state after the end of its last worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub(super) enum End {
@@ -89,7 +89,7 @@ impl Standing {
         matches!(self.state, State::Up { .. } | State::Stopping)
     }
 
-    /// What an operator is shown instead of what its pool says.
+    /// The state that an operator is shown in place of its pool's.
     pub(super) fn shown(&self) -> Option<Serving> {
         match self.state {
             State::Up { .. } => None,
@@ -125,7 +125,7 @@ impl Standing {
         was_up
     }
 
-    /// It is to be served no more; whether there are workers to be stopped.
+    /// Stops serving it. Returns whether there are workers to stop.
     pub(super) fn leave(&mut self) -> bool {
         let was_up = self.is_up();
         self.state = State::Leaving;

@@ -13,8 +13,8 @@
 //! Serving workers do not need it. SIGHUP renews it, since what it has imported may be outdated; the
 //! old one stays until the new one is ready, and makes workers again if that cannot import the application.
 //!
-//! One that is learned ([`super::warm`]) is no more than a quicker start: nobody waits for it to be
-//! ready, and a worker that it does not fork is started without it.
+//! One that is learned ([`super::warm`]) is only a quicker start: no worker waits for it to be ready, and a
+//! worker that it does not fork is started without it.
 
 use std::collections::VecDeque;
 use std::io;
@@ -46,7 +46,7 @@ pub(super) struct Template {
     last: Option<Pid>,
 }
 
-/// What it is for.
+/// The purpose of a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// Every worker is forked by it.
@@ -74,14 +74,14 @@ impl Process {
     }
 }
 
-/// What came of a worker that was wanted.
+/// The result for a worker that was wanted.
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// It has this pid, and waits for its configuration.
     Forked(WorkerId, Pid),
     /// There is none.
     Lost(WorkerId, Ending),
-    /// There is none, and it is to be started without a template.
+    /// There is none, and it should be started without a template.
     Declined(WorkerId),
     /// The template cannot be made.
     Unfit(Unfit),
@@ -98,7 +98,7 @@ impl Outcome {
 }
 
 impl Purpose {
-    /// What becomes of a worker that the template does not fork.
+    /// The result for a worker that the template does not fork.
     fn lost(self, id: WorkerId, ending: Ending) -> Outcome {
         match self {
             Self::Preload => Outcome::Lost(id, ending),
@@ -124,8 +124,8 @@ impl Template {
         self.first = first;
     }
 
-    /// Whether the next worker is to come from it.
-    pub(super) fn is_to_fork(&self) -> bool {
+    /// Whether the next worker should come from it.
+    pub(super) fn should_fork(&self) -> bool {
         let process = self.process.as_ref();
         self.purpose == Purpose::Preload || process.is_some_and(|own| own.ready.is_some())
     }
@@ -196,7 +196,7 @@ impl Template {
         asked
     }
 
-    /// What it has said since the last call.
+    /// The outcomes that it has reported since the last call.
     pub(super) fn heard(&mut self) -> Vec<Outcome> {
         let Some(process) = &mut self.process else {
             return Vec::new();
@@ -283,7 +283,7 @@ impl Template {
         disowned.into()
     }
 
-    /// Ends it, as its socket closes, while nobody waits for it.
+    /// Ends it by closing its socket, without a wait for its end.
     pub(super) fn end(&mut self) {
         (self.process, self.previous) = (None, None);
     }

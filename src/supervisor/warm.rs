@@ -1,13 +1,13 @@
-//! What the template of `--reload` or `--keep-template` is made of: what the application imports of
-//! others' modules.
+//! The modules in the template of `--reload` or `--keep-template`: those of others that the application
+//! imports.
 //!
-//! A worker that is ready, or goes to sleep, says what it has imported: in the second case with what it
-//! has imported while it served, so that the next template has that, too. No process that has served is
-//! ever forked. What of it comes from directories that are
-//! not watched, nor the application's, a template imports too, and the next worker is forked from
-//! it with only the application's own modules left to import. Whatever cannot be forked, or not be
-//! imported without the application, is left out, with what is imported after it of the same package;
-//! after a few attempts workers are started without a template.
+//! A worker that is ready, or goes to sleep, reports the modules that it has imported: in the second case
+//! with those imported while it served, so that the next template has them, too. No process that has
+//! served is ever forked. A template imports the modules from directories that are neither watched nor
+//! the application's, and the next worker is forked from it with only the application's own modules left
+//! to import. A module that cannot be forked, or cannot be imported without the application, is left out,
+//! with the modules of the same package that are imported after it; after a few attempts workers are
+//! started without a template.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -35,9 +35,9 @@ pub(super) enum Own {
 pub(super) struct Warm {
     own: Own,
     worker: Box<WorkerConfig>,
-    /// What the last worker told, until a template has been made of it.
+    /// The last worker's report, until a template has been made of it.
     last: Option<Imported>,
-    /// What there is a template of.
+    /// The modules of the present template.
     made_of: Option<BTreeSet<String>>,
     /// Packages that have failed, and which of their modules can be imported all the same.
     left_out: BTreeMap<String, BTreeSet<String>>,
@@ -72,13 +72,13 @@ impl Warm {
         self.failures >= ATTEMPTS
     }
 
-    /// A worker is ready. The first message to a template, if there is to be another one.
-    pub(super) fn told(&mut self, imported: Imported) -> Option<ToWorker> {
+    /// Handles a worker's report. Returns the first message to a template, if another one should be made.
+    pub(super) fn reported(&mut self, imported: Imported) -> Option<ToWorker> {
         self.last = Some(imported);
         self.next()
     }
 
-    /// A template cannot be made; the next attempt is without what is to blame.
+    /// A template cannot be made; the next attempt is without the module that failed.
     pub(super) fn unfit(&mut self, unfit: &Unfit) -> Option<ToWorker> {
         let module = unfit.module.as_deref().unwrap_or("an import");
         self.failures += 1;
@@ -125,7 +125,7 @@ impl Warm {
         self.worker = worker;
     }
 
-    /// What kept a template from being made may have been mended.
+    /// The fault that kept a template from being made may have been fixed.
     pub(super) fn forget(&mut self) {
         self.made_of = None;
         self.left_out.clear();
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn what_is_watched_or_beside_the_application_is_its_own() {
         let told = imported(&[("json", 0), ("watched", 1), ("quart.app", 2), ("part", 3)]);
-        let Some(ToWorker::Warm(_, import)) = warm().told(told) else {
+        let Some(ToWorker::Warm(_, import)) = warm().reported(told) else {
             panic!("no template");
         };
         assert_eq!(import.modules, ["json", "quart.app"]);
@@ -259,21 +259,24 @@ mod tests {
     fn there_is_another_template_only_if_something_else_is_imported() {
         let mut warm = warm();
         let told = imported(&[("json", 0), ("csv", 0)]);
-        assert!(warm.told(told.clone()).is_some());
-        assert!(warm.told(imported(&[("csv", 0), ("json", 0)])).is_none());
+        assert!(warm.reported(told.clone()).is_some());
+        assert!(
+            warm.reported(imported(&[("csv", 0), ("json", 0)]))
+                .is_none()
+        );
         warm.lost(true);
-        assert!(warm.told(told).is_some());
+        assert!(warm.reported(told).is_some());
     }
 
     #[test]
-    fn whatever_is_to_blame_is_left_out_with_what_comes_after_it_in_its_package() {
+    fn a_module_that_fails_is_left_out_with_the_rest_of_its_package() {
         let mut warm = warm();
         let told = ["numpy", "numpy.core", "json", "numpy.linalg"];
-        warm.told(imported(&told.map(|name| (name, 0))));
+        warm.reported(imported(&told.map(|name| (name, 0))));
         assert_eq!(modules(warm.unfit(&blame("numpy.core"))), ["numpy", "json"]);
         assert_eq!(modules(warm.unfit(&blame("numpy"))), ["json"]);
         let again = [("json", 0), ("numpy", 0), ("numpy.fft", 0), ("csv", 0)];
-        assert_eq!(modules(warm.told(imported(&again))), ["json", "csv"]);
+        assert_eq!(modules(warm.reported(imported(&again))), ["json", "csv"]);
     }
 
     #[test]
@@ -281,13 +284,13 @@ mod tests {
         let mut warm = warm();
         let packages = ["a", "b", "c", "d", "e", "f"];
         let told = imported(&packages.map(|package| (package, 0)));
-        warm.told(told.clone());
+        warm.reported(told.clone());
         let attempts = packages
             .iter()
             .take_while(|name| warm.unfit(&blame(name)).is_some());
         assert_eq!(attempts.count(), ATTEMPTS as usize - 1);
-        assert!(warm.told(told.clone()).is_none());
+        assert!(warm.reported(told.clone()).is_none());
         warm.forget();
-        assert_eq!(modules(warm.told(told)).len(), packages.len());
+        assert_eq!(modules(warm.reported(told)).len(), packages.len());
     }
 }

@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Entry, check, jobs, line};
 
-/// What the tables of applications are in.
+/// The table that holds the tables of applications.
 const APPLICATIONS: &str = "apps";
 
 /// Which other files there are.
@@ -28,7 +28,7 @@ pub(in crate::cli) struct Several {
     pub tables: Vec<Table>,
     /// Patterns of other files, absolute.
     pub include: Vec<PathBuf>,
-    /// What is wrong with included files, a line for each mistake.
+    /// The mistakes in included files, a line for each.
     pub wrong: Vec<String>,
 }
 

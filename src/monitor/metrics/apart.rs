@@ -1,11 +1,11 @@
-//! What runs and is kept apart from requests: jobs, the queue, caches.
+//! Metrics of jobs, the queue and caches.
 
 use super::Scrape;
 use crate::counters::Cached;
 use crate::monitor::exposition::{Exposition, Kind};
 use crate::operator::JobStatus;
 
-/// What of a job a family tells.
+/// The figure of a job that a family shows.
 type Figure = fn(&JobStatus) -> Option<f64>;
 
 const JOBS: [(&str, &str, Figure); 5] = [
@@ -88,7 +88,7 @@ pub(super) fn queue(text: &mut Exposition, scrape: &Scrape<'_>) {
     }
 }
 
-/// What of a cache a family counts.
+/// The figure of a cache that a family counts.
 type Count = fn(&Cached) -> u64;
 
 const CACHES: [(&str, &str, Count); 3] = [

@@ -122,7 +122,7 @@ impl<'a> Application<'a> {
         self.standing.want();
     }
 
-    /// It is to be served no more.
+    /// Stops serving it.
     pub(in crate::supervisor) fn leave(&mut self) {
         self.speak();
         let was_up = self.standing.leave();

@@ -186,8 +186,8 @@ impl<'a> Application<'a> {
     }
 
     /// A process has ended that is no application's worker, as far as is known.
-    pub(in crate::supervisor) fn stranger_ended(&mut self, pid: Pid, ending: Ending) {
-        self.workforce.stranger_ended(pid, ending);
+    pub(in crate::supervisor) fn unknown_child_ended(&mut self, pid: Pid, ending: Ending) {
+        self.workforce.unknown_child_ended(pid, ending);
     }
 
     /// Handles what nobody says: workers that came to nothing, changes of the source, the time.

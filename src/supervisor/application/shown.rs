@@ -11,7 +11,7 @@ use crate::supervisor::record;
 use crate::supervisor::watching::Watching;
 
 impl Application<'_> {
-    /// What it is called.
+    /// Its name.
     pub(in crate::supervisor) fn shown_name(&self) -> &str {
         self.name().unwrap_or(self.workforce.application())
     }

@@ -77,7 +77,7 @@ impl Changes {
         format!("[{}]", quoted.join(", "))
     }
 
-    /// What has changed, once nothing more follows.
+    /// The changed files, once nothing more follows.
     pub(super) fn take(&mut self, now: Instant) -> Option<Changed> {
         for file in self.tree.changed(&self.reload) {
             self.burst.add(file, now);

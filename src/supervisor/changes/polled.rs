@@ -38,7 +38,7 @@ const SILENT: [(u64, &str); 12] = [
 /// Files, with what a change of them changes: time, size and inode.
 type Files = BTreeMap<PathBuf, (i64, i64, u64, u64)>;
 
-/// What is looked through.
+/// The directories and files that are looked through.
 #[derive(Debug)]
 pub(super) struct Polled {
     roots: Vec<PathBuf>,
@@ -55,7 +55,7 @@ pub(super) struct Silent {
 }
 
 impl Polled {
-    /// What is in the directories now is no change.
+    /// The present contents of the directories are no change.
     pub(super) fn of(silent: &[Silent], reload: &Reload, now: Instant) -> Self {
         let roots: Vec<_> = silent.iter().map(|silent| silent.root.clone()).collect();
         let settings = reload.settings.iter().filter(|file| {

@@ -42,7 +42,7 @@ struct Directory {
     is_for_settings: bool,
 }
 
-/// What an event is about.
+/// The subject of an event.
 enum Seen {
     /// A file, or a name that is gone.
     File(PathBuf),
@@ -88,7 +88,7 @@ impl Tree {
             if !seen.insert(watch) {
                 continue;
             }
-            // What cannot be read cannot be imported either.
+            // A directory that cannot be read cannot be imported from either.
             let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
             for path in entries.map(|entry| entry.path()) {
                 if !path.is_dir() {
@@ -126,7 +126,7 @@ impl Tree {
                 Seen::File(path) | Seen::Beside(path) => {
                     files.extend(Some(path).filter(|path| reload.settings.contains(path)));
                 }
-                // What is in a new directory may be older than its watch.
+                // The files in a new directory may be older than its watch.
                 Seen::Directory(path) if reload.enters(&path) => {
                     files.extend(self.taken(&path, reload));
                 }

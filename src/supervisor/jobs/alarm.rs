@@ -13,7 +13,7 @@ use rustix::time::{
 #[derive(Debug)]
 pub(super) struct Alarm {
     timer: OwnedFd,
-    /// What it is set to, so that a turn of the loop that changes nothing sets nothing.
+    /// The time that it is set to, so that a turn of the loop that changes nothing sets nothing.
     due: Option<Timestamp>,
 }
 

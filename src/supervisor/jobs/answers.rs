@@ -1,4 +1,4 @@
-//! What operators are answered about the jobs of one application.
+//! The answers to operators about the jobs of one application.
 
 use jiff::Timestamp;
 

@@ -178,7 +178,7 @@ impl EveryJob {
         self.present.iter().chain(&self.leaving)
     }
 
-    /// What to wait on.
+    /// The descriptors to wait on.
     pub(in crate::supervisor) fn sources(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.all().flat_map(Jobs::sources)
     }

@@ -14,7 +14,7 @@ pub(super) enum Blow {
     Kill,
 }
 
-/// What a live run may still do.
+/// The time that is left for a live run.
 #[derive(Debug)]
 pub(super) struct Life {
     timeout: Option<Instant>,
@@ -36,7 +36,7 @@ impl Life {
         }
     }
 
-    /// Ends it. Who was asked before is not asked again.
+    /// Ends it. A run that was asked before is not asked again.
     #[must_use]
     pub(super) fn end(&mut self, why: Why, now: Instant) -> Option<Blow> {
         self.end_within(why, PATIENCE, now)

@@ -78,7 +78,7 @@ pub(super) struct Jobs {
     is_unsettled: bool,
 }
 
-/// What a run is for.
+/// The job or the task that a run belongs to.
 #[derive(Debug)]
 enum Purpose {
     /// The job with this name.
@@ -470,7 +470,7 @@ impl Jobs {
         self.runs.is_empty()
     }
 
-    /// What to wait on.
+    /// The descriptors to wait on.
     fn sources(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let queue = self.tasks.as_ref().map(AsFd::as_fd);
         let outputs = self.runs.iter().filter_map(|(_, run)| run.source());

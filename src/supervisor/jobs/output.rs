@@ -1,4 +1,4 @@
-//! What a run writes to stdout and stderr, as log lines of the server.
+//! A run's output on stdout and stderr, as log lines of the server.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,8 +10,8 @@ use tracing::info;
 /// A longer line is written in several.
 const LONGEST_LINE: usize = 8 * 1024;
 
-/// What is read in one turn of the loop: a run that writes without end must wait for its pipe, not the
-/// workers for it.
+/// The bytes that are read in one turn of the loop: a run that writes without end must wait for its pipe, and
+/// must not keep the workers waiting.
 const MOST_IN_A_TURN: usize = 64 * 1024;
 
 /// The reading end.

@@ -68,7 +68,7 @@ impl Plan {
             retries: 0,
             ..self.job.clone()
         };
-        // What is kept of it stays that of its settings, should they come back with another server.
+        // The kept state stays with its settings, should they come back with another server.
         self.policy.take(&last, now);
         self.is_leaving = true;
     }

@@ -30,7 +30,7 @@ pub(super) struct Now {
     pub steady: Instant,
 }
 
-/// What happens to a job.
+/// An event of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
     /// Time has passed, or was set.
@@ -45,7 +45,7 @@ pub(super) enum Event {
     Shutdown,
 }
 
-/// What to do then.
+/// An action that the caller should take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     /// Start a run.

@@ -53,7 +53,7 @@ pub(super) struct Claimed {
     key: Option<String>,
 }
 
-/// What a task's file says to the supervisor; the arguments are for its process.
+/// The part of a task's file that the supervisor reads; the arguments are for its process.
 #[derive(Debug, Deserialize)]
 struct Task {
     id: String,
@@ -157,7 +157,7 @@ impl Tasks {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
                     error!("The task {} cannot be run: {error}", name.id);
-                    self.bury(&name, &self.path("tasks", &name.to_string()));
+                    self.set_aside(&name, &self.path("tasks", &name.to_string()));
                 }
             }
         }
@@ -253,7 +253,7 @@ impl Tasks {
     }
 
     /// A file that is no task, or cannot be read.
-    fn bury(&self, name: &Name, file: &Path) {
+    fn set_aside(&self, name: &Name, file: &Path) {
         if let Err(error) = fs::rename(file, self.path("dead", &format!("{}.json", name.id))) {
             error!("Cannot put {} aside: {error}", file.display());
         }
@@ -350,8 +350,8 @@ impl Tasks {
         }
     }
 
-    /// Keys whose task was never put into the queue, or has left it: whoever did that was ended in
-    /// between.
+    /// Removes keys whose task was never put into the queue, or has left it: the process that took the key, or
+    /// ended the task, was killed in between.
     fn mend_keys(&self) {
         let tasks: std::collections::BTreeSet<_> = names(&self.directory.join("tasks"))
             .filter_map(|name| Some(Name::parse(&name)?.id))

@@ -1,7 +1,7 @@
 //! The policy of supervision: what happens to workers, as a pure function of (state, event, now).
 //!
 //! Nothing here starts a process, reads a clock or writes a log: an event changes the pool and
-//! says what is to be done. A worker's life:
+//! returns the actions to take. A worker's life:
 //!
 //! ```text
 //! Waiting ─▶ Starting ─▶ Ready ─▶ Draining ─▶ Quitting ─▶ Killed ─▶ (gone)
@@ -9,9 +9,10 @@
 //!               └─▶ Abandoned ───────────────────────────┘
 //! ```
 //!
-//! When a healthy worker is replaced is [`due`], how that goes [`swap`], following changes of the
-//! source [`reloading`], and having no worker while none is needed [`sleeping`]. Until one worker has been ready for the first time, the first that fails ends
-//! the server: then it is the application that is wrong, and trying again would hide it.
+//! [`due`] decides when a healthy worker is replaced, [`swap`] how, [`reloading`] follows changes of the
+//! source, and [`sleeping`] runs no worker while none is needed. Until one worker has been ready for the
+//! first time, the first that fails ends the server: then the application is at fault, and trying again
+//! would hide it.
 
 mod due;
 mod reloading;
@@ -43,14 +44,14 @@ use crate::sys::process::Ending;
 const DRAIN_MARGIN: Duration = Duration::from_millis(1_500);
 
 /// How long a worker that was told to stop at once may take: time to cut its connections and to end
-/// what it runs, and little enough that whoever asks twice need not ask a third time. One that
-/// is still importing does not hear it at all.
+/// its processes, and little enough that a second signal need not be followed by a third. A worker that
+/// is still importing does not read the order at all.
 const QUIT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a successor may take while the old worker serves, where `--timeout-worker-startup` does
 /// not say. One that hangs would keep every later swap from happening, and to give it up costs
 /// nothing but another attempt. It gets many times what a start has taken: the machine may be busier
-/// now, with the old worker's load on it. Workers that nobody serves beside have no such limit:
+/// now, with the old worker's load on it. A worker that starts while no other serves has no such limit:
 /// killing a slow start would only make it longer.
 const SUCCESSOR_PATIENCE: Duration = Duration::from_secs(60);
 const SUCCESSOR_SLOWNESS: u32 = 5;
@@ -170,7 +171,7 @@ impl Pool {
         self.workers.iter().filter_map(Worker::tells).min()
     }
 
-    /// What the operator should know of starts that take long.
+    /// Notices about starts that take long.
     #[must_use]
     pub fn slow_starts(&mut self, now: Instant) -> Vec<Notice> {
         let mut notices = Vec::new();
@@ -478,7 +479,7 @@ impl Pool {
     }
 }
 
-/// What a worker's end before the first one was ready means for the server.
+/// The server's exit code when a worker ends before the first one was ready.
 fn verdict_of(ending: Ending) -> Exit {
     match ending {
         Ending::Code(1) => Exit::ImportRaised,

@@ -12,7 +12,7 @@ use super::{Notice, Pool, Reason, WorkerId};
 use crate::sys::process::Ending;
 
 impl Pool {
-    /// Whoever serves is due, whoever starts is outdated, and an empty place is filled again.
+    /// A worker that serves is due, one that starts is outdated, and an empty place is filled again.
     pub(super) fn changed(&mut self, now: Instant) {
         self.awaits_change = false;
         self.interrupt_swap(now);

@@ -235,7 +235,7 @@ impl Pool {
         }
     }
 
-    /// A client has sent something, or somebody wants it awake.
+    /// A client has sent something, or the hours or an operator want it awake.
     pub(super) fn wake(&mut self, cause: Cause, now: Instant) {
         match self.sleeping.rest {
             Rest::Awake => self.deliver_to_any(),
@@ -312,7 +312,7 @@ impl Pool {
         }
     }
 
-    /// What was wrong with the application may have been mended.
+    /// The fault in the application may have been fixed.
     pub(super) fn hope_again(&mut self, now: Instant) {
         self.sleeping.failures = 0;
         if let Rest::Refusing { retry_at } = &mut self.sleeping.rest {

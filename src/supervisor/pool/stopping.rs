@@ -1,4 +1,4 @@
-//! The end: what every worker is told, depending on how urgent it is.
+//! The end: the orders to every worker, depending on how urgent it is.
 
 use std::time::Instant;
 
@@ -11,11 +11,11 @@ use crate::exit::Exit;
 pub(super) enum Urgency {
     /// The first signal: finish what is in flight.
     Graceful,
-    /// The same, by a person, who waits.
+    /// The same, from a terminal, where a person waits.
     Interrupted,
     /// The server has failed: nothing to wait for, but a starting worker may end in order.
     Prompt,
-    /// The second signal: lifespan shutdown is left out, and whoever hears nothing is killed.
+    /// The second signal: lifespan shutdown is left out, and a worker that cannot be told is killed.
     AtOnce,
     /// The third.
     Kill,
@@ -80,7 +80,7 @@ impl Pool {
         }
     }
 
-    /// What a signal asks for that asks for `least` when it is the first.
+    /// The urgency of a signal that means `least` when it is the first.
     pub(super) fn more_urgent(&self, least: Urgency) -> Urgency {
         match self.phase {
             Phase::Stopping { urgency, .. } if urgency >= Urgency::AtOnce => Urgency::Kill,

@@ -8,9 +8,9 @@
 //! sequential  Deciding ─▶ (Winding) ─▶ Emptying ─▶ Refilling ─▶ done     the old one's end first
 //! ```
 //!
-//! In a sequential swap of the only worker that serves, everybody waits from the moment in which it
+//! In a sequential swap of the only worker that serves, every client waits from the moment in which it
 //! stops accepting until its successor is ready. It therefore *winds down* first: it serves on until
-//! long requests have ended, and only what is left then has little time.
+//! long requests have ended, and only requests that are left then have little time.
 //!
 //! A successor that fails beside an old worker changes nothing, and is tried again later. One that
 //! fails where the old worker has gone is a dead worker like any other.
@@ -42,7 +42,7 @@ struct Swap {
     stage: Stage,
     reason: Reason,
     began: Instant,
-    /// What is known of the old worker.
+    /// The figures of the old worker.
     age: Duration,
     weight: Option<u64>,
     account: Option<Account>,
@@ -58,19 +58,19 @@ enum Stage {
     Draining { new: Option<WorkerId> },
     /// The old one serves on until long requests have ended; until then at the latest.
     Winding { until: Instant },
-    /// The old one drains, and nobody is in its place.
+    /// The old one drains, and no worker is in its place.
     Emptying,
     /// The successor starts where the old one was.
     Refilling { new: WorkerId },
 }
 
-/// What a worker's end was to the swap.
+/// The part of an ended worker in the swap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub(super) enum Role {
     /// The swap accounts for it.
     Settled,
-    /// It is to be judged as if there were no swap.
+    /// It should be handled as if there were no swap.
     Bystander,
 }
 
@@ -306,7 +306,7 @@ impl Pool {
                 self.give_up(new, now);
             }
             Stage::Deciding | Stage::Winding { .. } | Stage::Draining { .. } => self.forget_swap(),
-            // Whoever comes into the empty place has the new source.
+            // The worker that takes the empty place imports the new source.
             Stage::Emptying => {}
         }
     }
@@ -316,7 +316,7 @@ impl Pool {
         self.swapping.swap = None;
     }
 
-    /// The worker that starts while the one whose place it is to take still serves.
+    /// The worker that starts while the one that it replaces still serves.
     pub(super) fn successor(&self) -> Option<WorkerId> {
         match self.swapping.swap?.stage {
             Stage::Starting { new } => Some(new),
@@ -347,7 +347,7 @@ impl Pool {
             return;
         };
         match swap.stage {
-            // Nobody succeeds it.
+            // It has no successor.
             Stage::Starting { new } if swap.old == id => {
                 self.forget_swap();
                 self.abandon(new, now);

@@ -1,4 +1,4 @@
-//! What the pool is told and what it says: its settings, events, actions and notices.
+//! The pool's inputs and outputs: its settings, events, actions and notices.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::sys::process::Ending;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WorkerId(pub(super) u64);
 
-/// What happened.
+/// An event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// The server begins, or time has passed: `next_deadline` was reached.
@@ -20,7 +20,7 @@ pub enum Event {
     Ready(WorkerId),
     /// A worker has served as many requests as it was asked to.
     LimitReached(WorkerId),
-    /// A worker that was to wind down has done so.
+    /// A worker has wound down, as it was asked to.
     WoundDown(WorkerId),
     /// A worker serves no more, and this is what it has done.
     Served(WorkerId, Account),
@@ -30,13 +30,13 @@ pub enum Event {
     Ended(WorkerId, Ending),
     /// A worker's process could not be started.
     NotStarted(WorkerId),
-    /// Stop gracefully. Said again it changes nothing: whoever passes signals on may do so twice.
+    /// Stop gracefully. A second one changes nothing: a process that forwards signals may do so twice.
     Stop,
     /// The same, by a person: the second time, at once.
     Interrupt,
     /// Stop at once.
     StopNow,
-    /// A worker does not come round, and is to be replaced.
+    /// A worker has stalled, and should be replaced.
     Stalled(WorkerId),
     /// Replace every worker with a fresh one.
     Recycle,
@@ -60,7 +60,7 @@ pub enum Event {
     Hours(bool),
 }
 
-/// What wakes an application.
+/// The cause of a wake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// The first byte on a new connection.
@@ -73,7 +73,7 @@ pub enum Cause {
     Operator,
 }
 
-/// What is to be done.
+/// An action that the caller should take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Start this worker's process.
@@ -111,7 +111,7 @@ pub enum Action {
     Exit(Exit),
 }
 
-/// What an operator should know.
+/// A notice to the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
     /// The first worker is ready.
@@ -122,7 +122,7 @@ pub enum Notice {
     Died(WorkerId, Ending, Duration),
     /// A worker that was told to stop failed meanwhile.
     DiedStopping(WorkerId, Ending),
-    /// So many starts failed in a row that the server stops.
+    /// The number of starts that failed in a row, after which the server stops.
     CannotStart(WorkerId, Ending, u32),
     /// A successor failed; the old worker goes on, and it is tried again after this time.
     SuccessorFailed(WorkerId, Ending, Duration),
@@ -136,7 +136,7 @@ pub enum Notice {
     TooSlow(WorkerId, Duration),
     /// It did not stop in time and is killed.
     Stuck(WorkerId),
-    /// Everything is to stop at once, and this one is killed because it is not ready yet.
+    /// The server stops at once, and this worker is killed because it is not ready yet.
     Deaf(WorkerId),
     /// One worker has followed another.
     Recycled(Recycled),
@@ -156,7 +156,7 @@ pub enum Notice {
     WakesLate(Duration),
 }
 
-/// What has ended with the last worker.
+/// The figures when the last worker has ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Asleep {
     /// How long the application had been awake.
@@ -203,7 +203,7 @@ pub struct Recycled {
     pub reason: Reason,
     /// How long the old one had been ready.
     pub age: Duration,
-    /// What the old one has done, if it has said.
+    /// The old one's account, if it has sent it.
     pub account: Option<Account>,
     /// The old one's own memory when the swap began.
     pub before: Option<u64>,
@@ -213,16 +213,16 @@ pub struct Recycled {
     pub took: Duration,
 }
 
-/// What the scales say, in bytes; `None` where it cannot be read.
+/// The result of a weighing, in bytes; `None` where it cannot be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Weighing {
-    /// What this worker has written to and shares with nobody.
+    /// The memory that this worker has written to and does not share.
     pub own: Option<u64>,
-    /// What is free, here or in the control group.
+    /// The free memory, on the machine or in the control group.
     pub room: Option<u64>,
 }
 
-/// What the policy is told once.
+/// The settings of the policy.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     /// How many workers serve.

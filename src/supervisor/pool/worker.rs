@@ -14,14 +14,14 @@ const SLOW_START: Duration = Duration::from_secs(10);
 pub(super) struct Worker {
     pub id: WorkerId,
     pub state: State,
-    /// Why it is to be replaced when its turn comes; the first reason stays.
+    /// Why it should be replaced when its turn comes; the first reason stays.
     pub due: Option<Reason>,
     /// Its own memory in bytes when it was last weighed.
     pub weight: Option<u64>,
     pub watch: Watch,
     /// It has had nothing to do for a while.
     pub idle: bool,
-    /// What it has done, once it has said so.
+    /// Its account, once it has sent it.
     pub account: Option<Account>,
     /// How those before it in its place have died.
     pub restart: Restart,

@@ -13,7 +13,7 @@ use crate::control::{Imported, ToWorker};
 use crate::sys::process::Ending;
 
 impl Workforce {
-    /// Starts a worker that the template was to fork, unless it is wanted no more.
+    /// Starts a worker that the template should have forked, unless it is wanted no more.
     fn start_without_template(&mut self, id: WorkerId) {
         if self.process(id).is_none_or(|process| process.pid.is_some()) {
             return;
@@ -79,9 +79,13 @@ impl Workforce {
                 if let Some(process) = self.process_mut(id) {
                     process.pid = Some(pid);
                 }
-                match self.strangers.iter().position(|(own, _)| *own == pid) {
+                match self
+                    .unknown_children
+                    .iter()
+                    .position(|(own, _)| *own == pid)
+                {
                     Some(at) => {
-                        let (_, ending) = self.strangers.swap_remove(at);
+                        let (_, ending) = self.unknown_children.swap_remove(at);
                         self.lost.push_back((id, ending));
                     }
                     None => self.configure(id),
@@ -93,10 +97,13 @@ impl Workforce {
     /// A worker has said what it has imported.
     pub(in crate::supervisor) fn imported(&mut self, imported: Imported) {
         if let Some(sharer) = &self.shared {
-            sharer.template.borrow_mut().told(sharer.number, imported);
+            sharer
+                .template
+                .borrow_mut()
+                .reported(sharer.number, imported);
             return;
         }
-        let next = self.warm.as_mut().and_then(|warm| warm.told(imported));
+        let next = self.warm.as_mut().and_then(|warm| warm.reported(imported));
         self.make_template(next);
     }
 
@@ -122,17 +129,17 @@ impl Workforce {
     }
 
     /// A process has ended that is no worker's, as far as is known.
-    pub(in crate::supervisor) fn stranger_ended(&mut self, pid: Pid, ending: Ending) {
+    pub(in crate::supervisor) fn unknown_child_ended(&mut self, pid: Pid, ending: Ending) {
         let lost = self.template.as_mut().and_then(|template| {
-            let was_ready = template.is_to_fork();
+            let was_ready = template.should_fork();
             let outcomes = template.ended(&self.launch, pid, ending)?;
             Some((was_ready, outcomes))
         });
         let Some((was_ready, outcomes)) = lost else {
             // A worker that was forked may end before its template has told its pid.
             match self.processes.iter().any(|process| process.pid.is_none()) {
-                true => self.strangers.push((pid, ending)),
-                false => self.strangers.clear(),
+                true => self.unknown_children.push((pid, ending)),
+                false => self.unknown_children.clear(),
             }
             return;
         };
@@ -153,7 +160,7 @@ impl Workforce {
         self.source_changed();
     }
 
-    /// What the application has of its own may be outdated.
+    /// Handles a change of the source: modules of the application in a template may be outdated.
     pub(in crate::supervisor) fn source_changed(&mut self) {
         if self.warm.is_some() {
             return;
@@ -180,10 +187,10 @@ impl Workforce {
     }
 
     /// Ends a worker that the template has not forked yet; whether it was one.
-    pub(super) fn end_unborn(&mut self, id: WorkerId, ending: Ending) -> bool {
+    pub(super) fn cancel_unstarted(&mut self, id: WorkerId, ending: Ending) -> bool {
         let process = self.process(id);
-        let is_unborn = process.is_some_and(|process| process.pid.is_none());
-        if is_unborn {
+        let is_unstarted = process.is_some_and(|process| process.pid.is_none());
+        if is_unstarted {
             if let Some(template) = &mut self.template {
                 template.forget(id);
             }
@@ -192,6 +199,6 @@ impl Workforce {
             }
             self.lost.push_back((id, ending));
         }
-        is_unborn
+        is_unstarted
     }
 }

@@ -61,7 +61,7 @@ pub(super) struct Workforce {
     /// Workers that came to nothing before they had a process.
     lost: VecDeque<(WorkerId, Ending)>,
     /// Processes that ended while the template had not told yet whose they are.
-    strangers: Vec<(Pid, Ending)>,
+    unknown_children: Vec<(Pid, Ending)>,
     /// The last one that was reaped, which a notice about its successor names.
     reaped: Option<(WorkerId, Pid)>,
     /// Where their counts are added up, if they count.
@@ -127,7 +127,7 @@ impl Workforce {
             shared: None,
             warm,
             lost: VecDeque::new(),
-            strangers: Vec::new(),
+            unknown_children: Vec::new(),
             reaped: None,
             tally: None,
             last_use: None,
@@ -150,7 +150,7 @@ impl Workforce {
             }
         }
         let template = self.template.as_mut();
-        let Some(template) = template.filter(|template| template.is_to_fork()) else {
+        let Some(template) = template.filter(|template| template.should_fork()) else {
             let (pid, control) = self.launch.start()?;
             self.add(id, Some(pid), Some(control));
             self.configure(id);
@@ -271,7 +271,7 @@ impl Workforce {
 
     /// Tells a worker to end at once, in this way. One that has no process yet does so now.
     pub(super) fn end(&mut self, id: WorkerId, way: &ToWorker) {
-        if !self.end_unborn(id, Ending::Code(0)) {
+        if !self.cancel_unstarted(id, Ending::Code(0)) {
             self.tell(id, way);
         }
     }
@@ -333,12 +333,12 @@ impl Workforce {
         match (self.process(id).map(|process| process.pid), &self.template) {
             (Some(Some(pid)), _) => process::kill(pid),
             (Some(None), None) => {
-                self.end_unborn(id, Ending::Signal(libc::SIGKILL));
+                self.cancel_unstarted(id, Ending::Signal(libc::SIGKILL));
             }
             (Some(None), Some(template)) => {
                 template.kill();
                 if self.warm.is_some() {
-                    self.end_unborn(id, Ending::Signal(libc::SIGKILL));
+                    self.cancel_unstarted(id, Ending::Signal(libc::SIGKILL));
                 }
             }
             _ => {}

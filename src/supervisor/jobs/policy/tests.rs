@@ -44,7 +44,7 @@ fn starts(actions: &[Action]) -> usize {
         .count()
 }
 
-/// What is kept of a plan.
+/// The kept state of a plan.
 fn kept(policy: &Policy, running: Option<crate::jobs::state::Begun>) -> Kept {
     Kept {
         schedule: policy.job.schedule.to_string(),

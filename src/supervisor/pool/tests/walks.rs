@@ -22,16 +22,16 @@ struct World {
     story: Story,
     alive: BTreeMap<u64, Process>,
     spawned: BTreeSet<u64>,
-    /// What has happened, for whoever reads a failure.
+    /// The events so far, for the message of a failure.
     told: Vec<Choice>,
     exit: Option<Exit>,
     is_stopping: bool,
-    /// What the scales say, and whether the next process can be started.
+    /// The result of a weighing, and whether the next process can be started.
     weighing: Weighing,
     starts: bool,
 }
 
-/// What may happen next.
+/// A possible next event.
 #[derive(Debug, Clone, Copy)]
 enum Choice {
     /// Time passes until something is due.
@@ -133,7 +133,7 @@ impl World {
         }
     }
 
-    /// What an event says about processes.
+    /// Notes the effect of an event on processes.
     fn note(&mut self, event: Event) {
         match event {
             Event::Ready(WorkerId(number)) => {
@@ -230,7 +230,7 @@ impl World {
         processes.filter(|process| process.serves()).count()
     }
 
-    /// What always holds.
+    /// Checks the invariants.
     fn check(&self) {
         let pool = &self.story.pool;
         let is_waiting = |worker: &&Worker| matches!(worker.state, State::Waiting { .. });
@@ -270,7 +270,7 @@ impl World {
         assert!(coming >= wanted, "{coming} workers for {wanted}");
     }
 
-    /// From now on nothing goes wrong any more, and nobody asks for anything.
+    /// From now on nothing goes wrong any more, and no request comes from outside.
     fn settle(&mut self) {
         self.weighing.own = Some(50);
         self.starts = true;

@@ -64,7 +64,7 @@ fn a_successor_has_a_limit_of_its_own_where_none_was_asked_for() {
 }
 
 #[test]
-fn a_start_that_nobody_serves_beside_may_take_its_time() {
+fn a_start_with_no_other_worker_may_take_its_time() {
     // The first one.
     let (story, _) = story_without_limit(1, PLAIN);
     assert_eq!(story.pool.next_deadline(), None);
@@ -205,7 +205,7 @@ fn a_stop_during_a_swap_stops_both() {
         [Action::Exit(Exit::Stopped)]
     );
 
-    // Nobody serves.
+    // No worker serves.
     let mut story = serving_with(1, SEQUENTIAL);
     story.step(Event::Recycle);
     story.step(Event::WoundDown(id(0)));
@@ -217,7 +217,7 @@ fn a_stop_during_a_swap_stops_both() {
 }
 
 #[test]
-fn a_stopping_server_replaces_nobody() {
+fn a_stopping_server_replaces_no_worker() {
     let mut story = serving_with(1, HOURLY);
     story.step(Event::Stop);
     assert_eq!(story.step(Event::Recycle), []);

@@ -79,7 +79,7 @@ impl Story {
         (waited, self.step(Event::Tick))
     }
 
-    /// Weighs everyone when it is next due, with this result.
+    /// Weighs all workers when it is next due, with this result.
     fn weigh(&mut self, own: u64) -> Vec<Action> {
         self.after(Duration::from_secs(1));
         let (own, room) = (Some(own), None);

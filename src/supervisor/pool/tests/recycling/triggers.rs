@@ -1,4 +1,4 @@
-//! What makes a worker due: its time, its requests, its memory, and several of them at once.
+//! The reasons that make a worker due: its time, its requests, its memory, and several of them at once.
 
 use super::*;
 
@@ -103,7 +103,7 @@ fn a_worker_that_is_too_heavy_from_the_start_is_not_replaced_again_and_again() {
 }
 
 #[test]
-fn without_a_limit_nobody_is_weighed() {
+fn without_a_limit_no_worker_is_weighed() {
     let mut story = serving_with(1, PLAIN);
     assert_eq!(story.pool.next_deadline(), None);
     assert_eq!(story.after(HOUR).on(Event::Tick), []);
