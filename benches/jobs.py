@@ -40,7 +40,7 @@ from scheduling.peers import Place, Runner  # noqa: E402
 
 BINARY = Path(os.environ.get("LOWMEM_SERVE_BIN", HERE.parent / "target/release/lowmem-serve"))
 ENVIRONMENT = HERE / ".venv-jobs"
-PACKAGES = ["quart", "celery", "huey", "apscheduler<4", "rq", "redis"]
+PACKAGES = ["quart", "celery[redis]", "packaging", "huey", "apscheduler<4", "rq", "redis"]
 ROWS = ["idle", "begin", "queue", "calls"]
 STEADY = 2.0
 """Seconds for which a tree must not change before it is weighed."""
@@ -164,6 +164,9 @@ def idle(asked: argparse.Namespace) -> None:
                 continue
             with running(runner.commands, made) as started:
                 weight = settled([own.pid for own in started], runner.ready_after, asked.limit)
+            if weight.processes < runner.ready_after:
+                left_out.append(f"{runner.name} (it did not start)")
+            else:
                 row(runner.name, weight)
     for name, flags in (("a web application (Quart) alone", []), ("the same with a job and a queue", None)):
         with place(asked) as made:

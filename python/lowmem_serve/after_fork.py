@@ -1,4 +1,4 @@
-"""A process that was forked from a template to run one function: what it must not have of the template, and its end."""
+"""The beginning and the end of a process that was forked from a template to run one function."""
 
 import atexit
 import os
@@ -6,8 +6,8 @@ import sys
 
 
 def renew() -> None:
-    """What the template has for itself only."""
-    # What the application has registered is the template's to do, not that of each process.
+    """Drops what belongs to the template only."""
+    # Functions that the application has registered run in the template, not in each process.
     atexit._clear()
     numbers = sys.modules.get("numpy.random")
     if numbers is not None:
@@ -16,7 +16,7 @@ def renew() -> None:
 
 
 def flush() -> None:
-    """Has on its way what was printed."""
+    """Writes out everything that was printed."""
     for file in (sys.stdout, sys.stderr):
         try:
             file.flush()
