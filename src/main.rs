@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         Err(error) => return refused(&error).into(),
     };
     if let Some(command) = &typed.cli.command {
-        return commands::run(command, &typed.settings, &surroundings).into();
+        return commands::run(command, &typed, &surroundings).into();
     }
     let flags = &typed.cli.flags;
     let search = Search::from(flags.application.python.clone(), &surroundings);

@@ -9,7 +9,7 @@
 mod cycle;
 mod head;
 mod linger;
-mod protocol;
+pub(super) mod protocol;
 mod requests;
 mod session;
 mod tunnel;
