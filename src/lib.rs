@@ -10,6 +10,7 @@ pub mod config;
 pub mod environment;
 pub mod exit;
 pub mod growth;
+mod held;
 pub mod imports;
 pub mod jobs;
 pub mod launch;
@@ -17,9 +18,13 @@ pub mod migration;
 pub mod monitor;
 pub mod net;
 pub mod operator;
+pub mod routing;
 pub mod supervisor;
 pub mod trial;
 pub mod weighing;
 
-pub use lowmem_base::{control, counters, figures, import_string, sys, telemetry};
+pub use lowmem_base::{
+    control, counters, figures, import_string, routes, status as http_status, sys, telemetry,
+};
+pub use lowmem_http::server::beginning;
 pub use lowmem_http::tls;

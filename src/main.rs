@@ -31,7 +31,7 @@ fn main() -> ExitCode {
             .notices
             .iter()
             .for_each(|notice| eprintln!("note: {notice}"));
-        return commands::run(command, &typed.settings, &surroundings).into();
+        return commands::run(command, &typed, &surroundings).into();
     }
     let flags = &typed.cli.flags;
     let search = Search::from(flags.application.python.clone(), &surroundings);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::builder::Resettable;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, ValueEnum};
+use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use super::file::{File, Table};
 use super::{Flags, job, matched, takes_negatives, variables};
@@ -39,6 +39,12 @@ pub struct Own {
     /// The user that its workers run as
     #[arg(long)]
     pub user: Option<String>,
+    /// Hosts that are its own on the places before the tables: NAME, *.NAME, or * for all others
+    #[arg(long, value_name = "HOST", action = ArgAction::Append)]
+    pub hosts: Vec<String>,
+    /// Paths that are its own there; the longest that a request is below is its root_path
+    #[arg(long, value_name = "PATH", action = ArgAction::Append)]
+    pub paths: Vec<String>,
     /// Whether its workers are forked from a template that it shares with others
     #[arg(long, default_value = "auto")]
     pub share: ShareWord,
@@ -78,6 +84,8 @@ pub struct Fleet {
     pub jobs: Vec<Job>,
     /// Where the server keeps its state, as typed; each application's is below it.
     pub state_dir: Option<PathBuf>,
+    /// `bind` before the tables, the places that applications share, and where it is set.
+    pub shared: Option<(Vec<String>, String)>,
 }
 
 /// One application.
@@ -142,6 +150,7 @@ pub(super) fn of(
             .cloned()
             .collect(),
         state_dir: typed.get_one::<PathBuf>(STATE).cloned(),
+        shared: file.shared_places(),
     };
     for table in &several.tables {
         match application(file, table, argv, variable) {
@@ -191,7 +200,7 @@ fn application(
         .flat_map(variables::names)
         .collect();
     let for_all = |name: &str| variable(name).filter(|_| !own.iter().any(|own| own == name));
-    let command = variables::read(table.apply(file.apply(definition.clone())), &for_all);
+    let command = variables::read(table.apply(file.apply_to_all(definition.clone())), &for_all);
     let mut command = command.mut_args(|arg| match is_own(arg.get_id().as_str()) {
         // clap would read the variable by itself.
         true => arg.env(Resettable::Reset),

@@ -2,24 +2,42 @@
 
 use std::fmt::Write;
 
-use crate::cli::{Flags, Setting};
+use crate::cli;
+use crate::cli::{Flags, Setting, Typed};
 use crate::config::{self, Mistake, Surroundings};
 use crate::exit::Exit;
 
 /// Where the remarks begin, unless a setting is longer.
 const REMARK_COLUMN: usize = 40;
 
-/// Writes the settings, and what is wrong with them.
-pub(super) fn run(flags: &Flags, settings: &[Setting], around: &Surroundings) -> Exit {
-    let written = super::write(text(settings).as_bytes());
+/// Writes the settings, and what is wrong with them and with those of the applications of a file.
+pub(super) fn run(flags: &Flags, typed: &Typed, around: &Surroundings) -> Exit {
+    let written = super::write(text(&typed.settings).as_bytes());
     match config::meant(flags, around) {
         Err(mistakes) => Mistake::report(&mistakes),
         Ok(config) => {
+            if let Some(fleet) = &typed.fleet {
+                return applications(fleet, flags, around, written);
+            }
             for notice in &config.notices {
                 eprintln!("note: {notice}");
             }
             written
         }
+    }
+}
+
+/// Says what is wrong with the applications.
+fn applications(fleet: &cli::Fleet, flags: &Flags, around: &Surroundings, written: Exit) -> Exit {
+    let wrong = match config::fleet(fleet, flags, around) {
+        Ok(fleet) => fleet.wrong,
+        Err(wrong) => wrong,
+    };
+    wrong.iter().for_each(|line| eprintln!("error: {line}"));
+    if wrong.is_empty() {
+        written
+    } else {
+        Exit::Usage
     }
 }
 

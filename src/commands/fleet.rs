@@ -37,7 +37,7 @@ pub fn run(typed: &cli::Typed, argv: &[OsString], around: &Surroundings) -> Exit
         }
         Err(mistakes) => return config::Mistake::report(&mistakes),
     };
-    let fleet = match config::fleet(fleet, whole.memory_budget, around) {
+    let fleet = match config::fleet(fleet, &typed.cli.flags, around) {
         Ok(fleet) => fleet,
         Err(wrong) => {
             wrong.iter().for_each(|line| eprintln!("error: {line}"));
@@ -102,11 +102,9 @@ impl Catalog for Files<'_> {
         let variable = |name: &str| self.around.variables.get(&OsString::from(name)).cloned();
         let typed = cli::parse(self.argv, variable, &self.around.directory);
         let typed = typed.map_err(|error| error.to_string().trim_end().to_owned())?;
-        let budget = typed.cli.flags.sleeping.memory_budget;
-        let fleet = typed
-            .fleet
-            .ok_or("there is no [apps.NAME] in it any more")?;
-        config::fleet(&fleet, budget, self.around).map_err(|wrong| wrong.join("\n"))
+        let fleet = typed.fleet.as_ref();
+        let fleet = fleet.ok_or("there is no [apps.NAME] in it any more")?;
+        config::fleet(fleet, &typed.cli.flags, self.around).map_err(|wrong| wrong.join("\n"))
     }
 
     fn work(&self, jobs: &Settings) -> Result<Work, String> {

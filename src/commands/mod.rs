@@ -24,16 +24,16 @@ mod weigh;
 
 use std::io::{self, Write};
 
-use crate::cli::{Command, Setting};
+use crate::cli::{Command, Typed};
 use crate::config::Surroundings;
 use crate::exit::Exit;
 
-/// Does what the first word says; `settings` are those that its flags come to, if it takes them.
-pub fn run(command: &Command, settings: &[Setting], around: &Surroundings) -> Exit {
+/// Does what the first word says, with what else was typed.
+pub fn run(command: &Command, typed: &Typed, around: &Surroundings) -> Exit {
     match command {
         // These are serving, and never come here.
         Command::Run(_) | Command::Dev(_) => Exit::Usage,
-        Command::Config(flags) => config::run(flags, settings, around),
+        Command::Config(flags) => config::run(flags, typed, around),
         Command::Weigh(asked) => weigh::run(asked, around),
         Command::Jobs(asked) => jobs::run(asked, around),
         Command::Imports(asked) => imports::run(asked, around),

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::routing::{self, Claims, Shared};
 use super::{Config, Listen, MemoryBudget, Surroundings, jobs, meant};
 use crate::cli::{self, ShareWord};
 use crate::jobs::Settings;
+use crate::routes::Route;
 
 /// How long a worker may take to become ready, where `timeout-worker-startup` does not say: beside
 /// others a start that hangs must end, and then be told.
@@ -27,6 +29,8 @@ pub struct Fleet {
     pub jobs: Settings,
     /// How much memory all of them together may take.
     pub memory_budget: Option<MemoryBudget>,
+    /// The places that applications share, by hosts and paths.
+    pub shared: Option<Shared>,
 }
 
 /// One application of several.
@@ -46,6 +50,10 @@ pub struct Application {
     pub user: Option<String>,
     /// Whether it may be forked from a template that it shares with others.
     pub shares: bool,
+    /// What is its own on shared places.
+    pub routes: Vec<Route>,
+    /// Where that is set.
+    pub(super) place_of_routes: String,
 }
 
 impl Application {
@@ -54,6 +62,7 @@ impl Application {
     pub fn is_like(&self, other: &Self) -> bool {
         let like = Self {
             place: other.place.clone(),
+            place_of_routes: other.place_of_routes.clone(),
             ..self.clone()
         };
         like == *other
@@ -72,23 +81,36 @@ impl Application {
 /// line for each mistake. What is wrong with an included application keeps no other from being served.
 pub fn fleet(
     typed: &cli::Fleet,
-    memory_budget: Option<MemoryBudget>,
+    flags: &cli::Flags,
     around: &Surroundings,
 ) -> Result<Fleet, Vec<String>> {
+    let (shared, mut wrong) = match routing::shared(typed, flags, around) {
+        Ok(shared) => (shared, Vec::new()),
+        Err(wrong) => (None, wrong),
+    };
+    // Mistakes in it are told; that it is there decides about the applications.
+    let is_shared = typed.shared.is_some();
     let mut fleet = Fleet {
         applications: Vec::new(),
         wrong: typed.wrong.clone(),
         include: typed.include.clone(),
         file: around.directory.join(&typed.file),
         jobs: jobs::of_fleet(typed, around),
-        memory_budget,
+        memory_budget: flags.sleeping.memory_budget,
+        shared,
     };
-    let mut wrong = Vec::new();
     let mut taken = BTreeMap::new();
+    for place in fleet.shared.iter().flat_map(|shared| &shared.listen) {
+        if let Some(shown) = shown(place) {
+            taken.insert(shown, "all".to_owned());
+        }
+    }
+    let mut claims = Claims::default();
     for own in &typed.applications {
         let state = jobs::state_of(&fleet.jobs, &own.name);
-        let meant = application(own, around, state).and_then(|meant| {
+        let meant = application(own, is_shared, around, state).and_then(|meant| {
             separate(&meant, &mut taken)?;
+            claims.take(&meant)?;
             Ok(meant)
         });
         match meant {
@@ -106,6 +128,7 @@ pub fn fleet(
 
 fn application(
     typed: &cli::Member,
+    is_shared: bool,
     around: &Surroundings,
     state: Option<PathBuf>,
 ) -> Result<Application, Vec<String>> {
@@ -129,11 +152,26 @@ fn application(
         mistake("--app", "app is missing: app = \"module:attribute\"");
     }
     let listening = &typed.flags.listening;
-    let has_place = listening.host.is_some() || listening.port.is_some() || listening.fd.is_some();
-    if !has_place && listening.uds.is_none() && listening.bind.is_empty() {
+    let has_place = listening.host.is_some()
+        || listening.port.is_some()
+        || listening.fd.is_some()
+        || listening.uds.is_some()
+        || !listening.bind.is_empty();
+    let routes = routing::routes(typed, is_shared).unwrap_or_else(|bad| {
+        for (option, why) in bad {
+            mistake(
+                option,
+                &format!("{}: {why}", option.trim_start_matches('-')),
+            );
+        }
+        Vec::new()
+    });
+    let is_routed = !typed.own.hosts.is_empty() || !typed.own.paths.is_empty();
+    if !has_place && !is_routed {
         mistake(
             "--bind",
-            "bind is missing: bind = [\"unix:/run/NAME.sock\"], or \"127.0.0.1:8001\"",
+            "bind is missing: bind = [\"unix:/run/NAME.sock\"], or \"127.0.0.1:8001\"; or hosts, \
+             for places that applications share",
         );
     }
     if typed.own.user.is_some() && !rustix::process::geteuid().is_root() {
@@ -144,10 +182,13 @@ fn application(
         ..surroundings(typed, &directory, around)
     };
     match meant(&typed.flags, &around) {
-        Ok(config) if wrong.is_empty() => Ok(Application {
+        Ok(mut config) if wrong.is_empty() => Ok(Application {
             name: name.clone(),
             place: typed.place.clone(),
-            config: placed(config, name, &directory, &typed.variables),
+            config: {
+                routing::add_place(&mut config, &routes, has_place);
+                placed(config, name, &directory, &typed.variables)
+            },
             python: typed
                 .flags
                 .application
@@ -157,6 +198,8 @@ fn application(
             directory,
             user: typed.own.user.clone(),
             shares: typed.own.share == ShareWord::Auto,
+            routes,
+            place_of_routes: typed.place_of("--hosts").to_owned(),
         }),
         Ok(_) => Err(wrong),
         Err(mistakes) => {
@@ -220,6 +263,16 @@ fn placed(
     config
 }
 
+/// A place by which two applications would be in each other's way.
+fn shown(place: &Listen) -> Option<String> {
+    match place {
+        Listen::Tcp { port: 0, .. } | Listen::Routed(_) => None,
+        Listen::Tcp { host, port } => Some(format!("{host}:{port}")),
+        Listen::Unix(path) => Some(format!("unix:{}", path.display())),
+        Listen::Inherited(number) => Some(format!("fd://{number}")),
+    }
+}
+
 /// Each place belongs to one application.
 fn separate(
     application: &Application,
@@ -227,11 +280,8 @@ fn separate(
 ) -> Result<(), Vec<String>> {
     let mut wrong = Vec::new();
     for place in &application.config.listen {
-        let shown = match place {
-            Listen::Tcp { port: 0, .. } => continue,
-            Listen::Tcp { host, port } => format!("{host}:{port}"),
-            Listen::Unix(path) => format!("unix:{}", path.display()),
-            Listen::Inherited(number) => format!("fd://{number}"),
+        let Some(shown) = shown(place) else {
+            continue;
         };
         match taken.get(&shown) {
             Some(other) => wrong.push(format!(

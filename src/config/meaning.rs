@@ -16,6 +16,7 @@ use crate::cli::{
     Recycling,
 };
 use crate::imports::REPORT_VARIABLE;
+use crate::routes::Routes;
 
 /// How long a stop may take: `docker stop` kills after ten seconds.
 const STOP: Duration = Duration::from_secs(8);
@@ -169,6 +170,7 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
         tells_imports: TellsImports::Never,
         package: None,
         listeners: Vec::new(),
+        routes: Routes::default(),
         tells_stacks: flags.operation.timeout_worker_stall.is_some(),
         slot: 0,
         counts: false,

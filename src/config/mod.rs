@@ -21,6 +21,7 @@ mod mounts;
 mod operator;
 mod proxies;
 mod reload;
+mod routing;
 mod sleeping;
 mod status;
 mod surroundings;
@@ -45,6 +46,7 @@ pub use lowmem_base::config::{
 pub use meaning::meant;
 pub use mistakes::Mistake;
 pub use reload::{Polling, Reload};
+pub use routing::Shared;
 pub use sleeping::Sleep;
 pub use surroundings::Surroundings;
 
@@ -113,6 +115,8 @@ pub enum Listen {
     Unix(PathBuf),
     /// On the listening socket that this process inherited under a number.
     Inherited(i32),
+    /// On the places that several applications share, for these hosts and paths.
+    Routed(Vec<String>),
 }
 
 /// `--timeout-worker-stall`

@@ -3,6 +3,7 @@
 //! Workers share one socket and its accept queue (no SO_REUSEPORT, whose queue dies with its
 //! socket), so a connection that has not been accepted yet survives any worker.
 
+mod routed;
 mod tcp;
 pub(crate) mod unix;
 
@@ -14,9 +15,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use socket2::{SockAddr, SockRef, Socket};
 
 use crate::config::{BoundListener, Listen};
-use crate::control::MAX_DESCRIPTORS;
+use crate::control::{MAX_DESCRIPTORS, Moved};
 use crate::sys::descriptor;
 
+use routed::Pair;
 pub use unix::UnixPath;
 
 /// A worker is sent them all in one message, with the page that it counts in.
@@ -29,6 +31,8 @@ pub struct Listeners {
     places: Vec<Place>,
     /// Held for their drop, which removes the sockets' files.
     paths: Vec<UnixPath>,
+    /// Connections of the places that applications share come over it.
+    routed: Option<Pair>,
 }
 
 /// A connection that was accepted.
@@ -73,6 +77,7 @@ impl Listeners {
             sockets: Vec::new(),
             places: Vec::new(),
             paths: Vec::new(),
+            routed: None,
         };
         for place in listen {
             listeners.add(place, mode, backlog)?;
@@ -101,6 +106,13 @@ impl Listeners {
                 self.places.push(Place::UnixSocket(text));
                 self.paths.push(path);
             }
+            Listen::Routed(_) => {
+                let told = |error| BindError::Bind("the router".to_owned(), error);
+                let pair = Pair::new().map_err(told)?;
+                let own = pair.application().try_clone_to_owned().map_err(told)?;
+                self.sockets.push((own, BoundListener::Routed));
+                self.routed = Some(pair);
+            }
             Listen::Inherited(number) => {
                 let (socket, kind, name) =
                     inherit(*number).map_err(|why| BindError::Inherited(*number, why))?;
@@ -123,6 +135,11 @@ impl Listeners {
     /// The kind of each listener, in the order of `descriptors`.
     pub fn kinds(&self) -> Vec<BoundListener> {
         self.sockets.iter().map(|(_, kind)| kind.clone()).collect()
+    }
+
+    /// The number of listeners.
+    pub fn count(&self) -> usize {
+        self.sockets.len()
     }
 
     /// The kind of the listener with this number.
@@ -151,6 +168,45 @@ impl Listeners {
             local: socket.local_addr().ok().and_then(|local| local.as_socket()),
             socket: socket.into(),
         }))
+    }
+
+    /// Goes on with the pair of others, in which connections may wait.
+    pub fn go_on_from(&mut self, others: &Self) -> io::Result<()> {
+        let (Some(own), Some(before)) = (&mut self.routed, &others.routed) else {
+            return Ok(());
+        };
+        let pair = before.again()?;
+        for (socket, kind) in &mut self.sockets {
+            if *kind == BoundListener::Routed {
+                *socket = pair.application().try_clone_to_owned()?;
+            }
+        }
+        *own = pair;
+        Ok(())
+    }
+
+    /// The end of the router, where there is one.
+    pub fn router_end(&self) -> Option<&OwnedFd> {
+        self.routed.as_ref().map(Pair::router)
+    }
+
+    /// A connection that the router has sent and no worker has taken.
+    pub fn take_routed(&self) -> io::Result<Option<(Moved, OwnedFd)>> {
+        self.routed.as_ref().map_or(Ok(None), Pair::take)
+    }
+
+    /// Sends a connection back to the router.
+    pub fn give_back(&self, moved: &Moved, socket: BorrowedFd<'_>) -> io::Result<()> {
+        match &self.routed {
+            Some(pair) => pair.give_back(moved, socket),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Makes [`Self::accept`] never wait, where no worker does.
+    pub fn set_nonblocking(&self) -> io::Result<()> {
+        let mut sockets = self.sockets.iter();
+        sockets.try_for_each(|(socket, _)| SockRef::from(socket).set_nonblocking(true))
     }
 
     /// The descriptors to give to a worker.

@@ -111,8 +111,6 @@ pub fn run(members: Vec<Member>, work: Work, reread: &Reread<'_>) -> io::Result<
     if monitored.is_some() {
         applications.iter_mut().for_each(Application::count);
     }
-    // Asked by those who read the lines of what follows.
-    let blank = Supervisor::new(parent, config.operator.as_ref())?;
     let mut supervisor = Supervisor {
         applications,
         monitored,

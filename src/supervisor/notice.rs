@@ -7,7 +7,7 @@ use tracing::{error, info, warn};
 use super::Member;
 use super::pool::{Asleep, Cause, Notice, Reason, Recycled, WorkerId};
 use super::workforce::Workforce;
-use crate::config::Config;
+use crate::config::{Config, Listen};
 use crate::figures::{Age, Grouped, Megabytes};
 use crate::launch::Launch;
 use crate::net::Listeners;
@@ -29,7 +29,7 @@ pub(super) struct Banner {
 impl Banner {
     pub(super) fn of(config: &Config, launch: &Launch, listeners: &Listeners) -> Self {
         Self {
-            places: listeners.places(config.worker.scheme()),
+            places: places(config, listeners),
             facts: facts(config, launch),
         }
     }
@@ -48,6 +48,18 @@ impl Banner {
             None => info!("{}", self.facts),
         }
     }
+}
+
+/// Its own places, and what is its own on those that applications share: `https://example.com/admin`.
+fn places(config: &Config, listeners: &Listeners) -> Vec<String> {
+    let scheme = config.worker.scheme();
+    let mut places = listeners.places(scheme);
+    for place in &config.listen {
+        if let Listen::Routed(names) = place {
+            places.extend(names.iter().map(|name| format!("{scheme}://{name}")));
+        }
+    }
+    places
 }
 
 /// `CPython 3.11, loop auto, 2 workers`

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketFlags, accept_with, recv, send, shutdown};
 
 use super::unavailable;
+use crate::config::BoundListener;
 use crate::net::Listeners;
 
 const MOST: usize = 64;
@@ -43,8 +44,11 @@ impl Refusing {
     /// Accepts and answers as far as it goes without waiting.
     pub(super) fn turn(&mut self, listeners: &Listeners, now: Instant) {
         self.pauses_until.take_if(|until| *until <= now);
-        for listener in listeners.descriptors() {
-            self.accept(listener, now);
+        for (number, listener) in listeners.descriptors().into_iter().enumerate() {
+            match listeners.kind(number) {
+                Some(BoundListener::Routed) => self.take_routed(listeners, now),
+                _ => self.accept(listener, now),
+            }
         }
         self.clients.retain_mut(|client| client.step(now));
     }
@@ -64,6 +68,23 @@ impl Refusing {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let clients = self.clients.iter().map(|client| client.deadline);
         clients.chain(self.pauses_until).min()
+    }
+
+    /// Takes what the router sends; the beginning of a request may have been read.
+    fn take_routed(&mut self, listeners: &Listeners, now: Instant) {
+        while self.clients.len() < MOST {
+            let Ok(Some((moved, socket))) = listeners.take_routed() else {
+                return;
+            };
+            let mut client = Client {
+                socket,
+                deadline: now + PATIENCE,
+                is_answered: false,
+            };
+            if moved.input.is_empty() || client.answer(&moved.input, now) {
+                self.clients.push(client);
+            }
+        }
     }
 
     fn accept(&mut self, listener: BorrowedFd<'_>, now: Instant) {

@@ -11,7 +11,11 @@ class Connection:
     """`address` is (host, port), or the path of a unix socket."""
 
     def __init__(
-        self, address: tuple[str, int] | str, timeout: float = 10, tls: ssl.SSLContext | None = None
+        self,
+        address: tuple[str, int] | str,
+        timeout: float = 10,
+        tls: ssl.SSLContext | None = None,
+        name: str = "localhost",
     ) -> None:
         if isinstance(address, str):
             self.socket = socket.socket(socket.AF_UNIX)
@@ -21,7 +25,7 @@ class Connection:
             self.socket = socket.create_connection(address, timeout)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
-            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
+            self.socket = tls.wrap_socket(self.socket, server_hostname=name)
 
     def close(self) -> None:
         self.socket.close()

@@ -61,10 +61,11 @@ class Http2Client(Connection):
         settings: dict[int, int] | None = None,
         opens_windows: bool = True,
         answers_pings: bool = True,
+        name: str = "localhost",
     ) -> None:
         if tls:
             tls.set_alpn_protocols(["h2"])
-        super().__init__(address, timeout, tls)
+        super().__init__(address, timeout, tls, name)
         self.encoder, self.decoder = Encoder(), Decoder()
         self.streams: defaultdict[int, Stream] = defaultdict(Stream)
         self.goaways: list[GoAwayFrame] = []

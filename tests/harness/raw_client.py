@@ -52,9 +52,13 @@ class RawClient(Connection):
     """One connection, encrypted with `tls`."""
 
     def __init__(
-        self, address: tuple[str, int] | str, timeout: float = 10, tls: ssl.SSLContext | None = None
+        self,
+        address: tuple[str, int] | str,
+        timeout: float = 10,
+        tls: ssl.SSLContext | None = None,
+        name: str = "localhost",
     ) -> None:
-        super().__init__(address, timeout, tls)
+        super().__init__(address, timeout, tls, name)
         self._buffer = bytearray()
 
     def send(self, data: bytes) -> None:

@@ -7,6 +7,8 @@ pub mod counters;
 pub mod figures;
 pub mod growth;
 pub mod import_string;
+pub mod percent;
+pub mod routes;
 pub mod status;
 pub mod sys;
 pub mod telemetry;

@@ -12,6 +12,7 @@ use tokio::io::unix::AsyncFd;
 use lowmem_base::control::{
     Drain, FromWorker, HandOver, Received, SleepOrder, ToWorker, WorkerEnd,
 };
+use lowmem_base::routes::Routes;
 use lowmem_base::sys::watch;
 
 /// The worker's end of the control socket.
@@ -31,6 +32,8 @@ pub struct Control {
 pub enum Order {
     /// Take over the connections of the worker at the other end.
     Adopt(HandOver),
+    /// On shared places these applications answer from now on.
+    Routes(Routes),
     /// Give freed memory back.
     GiveBack,
     /// Prepare for a drain, within this time.
@@ -162,6 +165,7 @@ impl Control {
                 (ToWorker::Drain(drain), successor) => {
                     return Order::Stop(Stop::Drain(drain, successor));
                 }
+                (ToWorker::Routes(routes), _) => return Order::Routes(routes),
                 (ToWorker::GiveBack, _) => return Order::GiveBack,
                 (ToWorker::WindDown(within), _) => return Order::WindDown(within),
                 (ToWorker::Adopt, Some(predecessor)) => return Order::Adopt(predecessor),

@@ -31,6 +31,12 @@ const ONLY_ALL: [&str; 4] = [
     "memory_budget",
 ];
 
+/// What says which application a request is for.
+const ONLY_ONE: [&str; 2] = ["hosts", "paths"];
+
+/// Other ways to name a place than `bind`, of which the shared ones are made.
+const OWN_PLACES: [&str; 4] = ["host", "port", "uds", "fd"];
+
 /// The option's id and its values as they would have been typed.
 pub(super) fn entry(
     whose: Whose,
@@ -51,6 +57,17 @@ pub(super) fn entry(
         return Err(format!(
             "{key}: this file has applications; the jobs of a server that serves none are in a file \
              of their own"
+        ));
+    }
+    if whose == Whose::All && ONLY_ONE.contains(&id) {
+        return Err(format!(
+            "{key} is one application's; write it in its table [apps.NAME]"
+        ));
+    }
+    if whose == Whose::All && OWN_PLACES.contains(&id) {
+        return Err(format!(
+            "{key}: write the places that applications share as bind = [\"0.0.0.0:80\"], and those of \
+             one in its table [apps.NAME]"
         ));
     }
     if whose == Whose::Application && ONLY_ALL.contains(&id) {

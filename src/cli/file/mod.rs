@@ -24,6 +24,9 @@ pub(super) use several::{Several, Table};
 /// The names, best first.
 pub const NAMES: [&str; 2] = ["lowmem-serve.toml", PROJECT];
 
+/// Of an application its own places, and before the tables of several those that they share.
+const BIND: &str = "bind";
+
 /// A file that belongs to others, too.
 const PROJECT: &str = "pyproject.toml";
 
@@ -164,6 +167,18 @@ impl File {
         command.mut_subcommands(|command| self.apply(command))
     }
 
+    /// The same for an application of several: the places before the tables are those that they share.
+    pub(super) fn apply_to_all(&self, command: Command) -> Command {
+        let others = self.entries.iter().filter(|entry| entry.id != BIND);
+        with_defaults(command, others)
+    }
+
+    /// `bind` before the tables, and where it is set.
+    pub(super) fn shared_places(&self) -> Option<(Vec<String>, String)> {
+        let entry = self.entry(BIND).filter(|entry| !entry.values.is_empty())?;
+        Some((entry.values.clone(), entry.place.clone()))
+    }
+
     /// The applications, where the file has several.
     pub(super) fn several(&self) -> Option<&Several> {
         self.several.as_ref()
@@ -190,9 +205,15 @@ impl Table {
     }
 }
 
-fn with_defaults(command: Command, entries: &[Entry]) -> Command {
+fn with_defaults<'a>(
+    command: Command,
+    entries: impl IntoIterator<Item = &'a Entry> + Clone,
+) -> Command {
     command.mut_args(|arg| {
-        let entry = entries.iter().find(|entry| arg.get_id() == &entry.id);
+        let entry = entries
+            .clone()
+            .into_iter()
+            .find(|entry| arg.get_id() == &entry.id);
         match entry {
             // Of a list that is there and empty nothing is left to say.
             Some(entry) if !entry.values.is_empty() => arg.default_values(entry.values.clone()),

@@ -112,10 +112,18 @@ pub(super) struct Listening {
 impl Listening {
     pub(super) fn of(config: &Config) -> Self {
         Self {
-            places: config.listen.clone(),
+            places: config.listen.iter().map(unnamed).collect(),
             mode: config.uds_mode,
             backlog: config.backlog,
         }
+    }
+}
+
+/// A place by what has to be opened for it: hosts and paths are the router's.
+fn unnamed(place: &Listen) -> Listen {
+    match place {
+        Listen::Routed(_) => Listen::Routed(Vec::new()),
+        other => other.clone(),
     }
 }
 

@@ -155,6 +155,7 @@ impl<'a> Application<'a> {
                 FromWorker::Ready => {
                     self.is_unsettled = true;
                     self.workforce.adopt_waiting(id);
+                    self.workforce.tell_routes(id);
                     Event::Ready(id)
                 }
                 FromWorker::Idle => Event::Idle(id),

@@ -6,6 +6,7 @@
 //! number of processors at a time.
 
 mod files;
+mod routing;
 mod templates;
 
 use std::io;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use tracing::{error, info};
 
 use self::files::Files;
+use self::routing::Routing;
 use super::application::Application;
 use super::follower::Reread;
 use super::pool::{Event, Reason};
@@ -61,6 +63,8 @@ pub(super) struct Fleet<'a> {
     pub memory_budget: Option<config::MemoryBudget>,
     /// How many have ever joined one.
     joined: u32,
+    /// What applications share by hosts and paths.
+    routing: Routing,
     /// The whole server is to end.
     pub is_stopping: bool,
 }
@@ -81,6 +85,7 @@ impl<'a> Fleet<'a> {
             templates: Vec::new(),
             memory_budget: fleet.memory_budget,
             joined: 0,
+            routing: Routing::open(fleet.shared.as_ref())?,
             is_stopping: false,
         })
     }
@@ -133,8 +138,7 @@ impl<'a> Supervisor<'a> {
     /// Does what is due for the applications together.
     pub(super) fn turn_fleet(&mut self) {
         let now = Instant::now();
-        self.applications
-            .retain(|application| !application.is_gone());
+        self.bury();
         let Some(fleet) = &mut self.fleet else {
             return;
         };
@@ -158,6 +162,7 @@ impl<'a> Supervisor<'a> {
         for application in known.unwrap_or_default() {
             self.add(&application)?;
         }
+        self.route();
         Ok(())
     }
 
@@ -250,8 +255,12 @@ impl<'a> Supervisor<'a> {
         let (due, later): (Vec<_>, Vec<_>) =
             unprepared.into_iter().partition(|(_, again)| *again <= now);
         fleet.unprepared = later;
+        let is_any = !due.is_empty();
         for (application, _) in due {
             self.put(&application);
+        }
+        if is_any {
+            self.route();
         }
     }
 
@@ -301,6 +310,8 @@ impl<'a> Supervisor<'a> {
                 _ => self.put(&application),
             }
         }
+        self.share_places(new.shared.as_ref());
+        self.route();
     }
 
     fn remove(&mut self, name: &str) {
@@ -323,7 +334,14 @@ impl<'a> Supervisor<'a> {
             return;
         };
         fleet.unprepared.retain(|(own, _)| own.name != *name);
-        let Some(member) = fleet.prepare(application, open.as_ref()) else {
+        let Some(mut member) = fleet.prepare(application, open.as_ref()) else {
+            return;
+        };
+        let served = self.applications.iter().find(|own| own.is_named(name));
+        if let Some(served) = served.filter(|_| open.is_none()) {
+            go_on_from(&mut member, served.listeners());
+        }
+        let Some(fleet) = &mut self.fleet else {
             return;
         };
         let (reread, sharer) = (fleet.reread, fleet.sharer(&member));
@@ -373,6 +391,15 @@ impl<'a> Supervisor<'a> {
         if let Some(fleet) = &mut self.fleet {
             fleet.is_stopping |= is_stop;
         }
+    }
+}
+
+/// What waits for an application on shared places waits for its new settings.
+fn go_on_from(member: &mut Member, before: &Rc<Listeners>) {
+    if let Some(listeners) = Rc::get_mut(&mut member.listeners)
+        && let Err(reason) = listeners.go_on_from(before)
+    {
+        error!("Connections of shared places may be lost: {reason}");
     }
 }
 

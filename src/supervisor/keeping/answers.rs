@@ -1,22 +1,23 @@
 //! What arrives on a kept connection: it wakes the application, or is a health check, which is answered
 //! here.
 
-use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 
 use super::health::{self, Judged};
-use super::places::Held;
-use super::{Keeper, LINGER, PEEK, TURN};
+use super::{Keeper, LINGER, PEEK};
 use crate::control::Stage;
+use crate::held::{Held, has_ended, tell};
+use crate::net::Listeners;
 use crate::supervisor::pool::Cause;
 
 impl Keeper {
     pub(super) fn hear_connection(
         &mut self,
+        listeners: &Listeners,
         number: usize,
         events: epoll::EventFlags,
         now: Instant,
@@ -35,16 +36,21 @@ impl Keeper {
                 self.places.take(number);
                 None
             }
-            Held::Waiting | Held::Undecided => self.look(number, now),
+            Held::Waiting | Held::Undecided => self.look(listeners, number, now),
         }
     }
 
     /// Looks at what has arrived on a connection.
-    fn look(&mut self, number: usize, now: Instant) -> Option<Cause> {
+    fn look(&mut self, listeners: &Listeners, number: usize, now: Instant) -> Option<Cause> {
         loop {
             let (socket, kept) = self.places.get(number)?;
             // Where there are no health checks to be told apart, one byte is enough.
-            let most = if self.terms.health.is_some() { PEEK } else { 1 };
+            let most = match self.terms.health.is_empty() {
+                true => 1,
+                false => PEEK,
+            };
+            let stage = kept.stage;
+            let is_elsewhere = kept.peers.routed && !kept.decided;
             self.peeked.resize(most, 0);
             let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
             let count = match recv(socket, &mut self.peeked[..], flags) {
@@ -59,14 +65,17 @@ impl Keeper {
                     return None;
                 }
             };
+            if is_elsewhere && self.give_back(listeners, number, now) {
+                return None;
+            }
             let seen = &self.peeked[..count];
-            let judged = match &self.terms.health {
-                Some(path) => health::judge(seen, path),
-                None => Judged::Other,
+            let judged = match is_elsewhere {
+                true => Judged::Other,
+                false => health::judge_all(seen, &self.terms.health),
             };
             match judged {
                 Judged::Other => {
-                    let cause = match kept.stage {
+                    let cause = match stage {
                         Stage::Idle => Cause::KeptConnection,
                         Stage::Accepted | Stage::Fresh => Cause::Request,
                     };
@@ -130,25 +139,4 @@ impl Keeper {
         }
         self.places.linger(number, now + LINGER);
     }
-}
-
-/// Reads and forgets what is there; whether the client has ended its side.
-fn has_ended(socket: BorrowedFd<'_>) -> bool {
-    let mut sink = [0; PEEK];
-    for _ in 0..TURN {
-        match recv(socket, &mut sink[..], RecvFlags::DONTWAIT) {
-            Ok((0, _)) => return true,
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => return false,
-            Err(_) => return true,
-        }
-    }
-    // A client that goes on sending does not read.
-    true
-}
-
-/// Sends a few bytes, which fit into any socket's buffer; whether they did.
-fn tell(socket: BorrowedFd<'_>, text: &[u8]) -> bool {
-    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    send(socket, text, flags).is_ok_and(|sent| sent == text.len())
 }

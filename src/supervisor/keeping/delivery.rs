@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll;
 use tracing::debug;
 
-use super::places::{Held, Kept};
 use super::{Accepting, Keeper};
-use crate::control::{BATCH, HandOver, Lane, LaneEnd, Moved, socket_pair};
+use crate::control::{BATCH, HandOver, Lane, LaneEnd, socket_pair};
+use crate::held::Held;
 use crate::net::Listeners;
 
 /// How long what could not be delivered waits. The kernel bounds the descriptors that are on their way,
@@ -79,7 +79,7 @@ impl Keeper {
         now: Instant,
     ) -> io::Result<()> {
         let held = || batch.iter().filter_map(|number| self.places.get(*number));
-        let moved: Vec<_> = held().map(|(_, kept)| moved(kept, now)).collect();
+        let moved: Vec<_> = held().map(|(_, kept)| kept.moved(now)).collect();
         let sockets: Vec<_> = held().map(|(socket, _)| socket).collect();
         loop {
             let lane = match current.take() {
@@ -106,14 +106,5 @@ impl Keeper {
             }
         }
         Ok(())
-    }
-}
-
-fn moved(kept: &Kept, now: Instant) -> Moved {
-    Moved {
-        peers: kept.peers.clone(),
-        stage: kept.stage,
-        input: kept.input.to_vec(),
-        left: (kept.held == Held::Waiting).then(|| kept.deadline.saturating_duration_since(now)),
     }
 }

@@ -40,6 +40,19 @@ impl Check {
     }
 }
 
+/// Looks at the beginning of a request, which may be for one of several paths.
+pub(super) fn judge_all(seen: &[u8], paths: &[String]) -> Judged {
+    let mut judged = Judged::Other;
+    for path in paths {
+        match judge(seen, path) {
+            Judged::Other => {}
+            Judged::Undecided => judged = Judged::Undecided,
+            health => return health,
+        }
+    }
+    judged
+}
+
 /// Looks at the beginning of a request. Only what is beyond doubt is a health check: the exact path, no
 /// query, no body, no change of protocol. Whatever else there is about such a request, a worker says.
 pub(super) fn judge(seen: &[u8], path: &str) -> Judged {

@@ -14,7 +14,6 @@ mod answers;
 mod delivery;
 mod health;
 mod moving_in;
-mod places;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -28,10 +27,10 @@ use tracing::{error, warn};
 use super::pool::Cause;
 use crate::config::{BoundListener, WorkerConfig};
 use crate::control::{HandOver, LaneEnd, Peers, ServerAddress, Stage};
+use crate::held::{Kept, Places};
 use crate::net::{Accepted, Listeners};
 use crate::sys::limits;
 use moving_in::free_place;
-use places::{Kept, Places};
 
 /// Events handled in one go before the rest of the supervisor gets its turn.
 const BATCH: usize = 256;
@@ -68,8 +67,8 @@ pub(super) struct Terms {
     keep_alive: Duration,
     header_read: Duration,
     most: usize,
-    /// The path of health checks, where they can be seen: not below TLS, nor behind a proxy's preamble.
-    health: Option<String>,
+    /// The paths of health checks, where they can be seen: not below TLS, nor behind a proxy's preamble.
+    health: Vec<String>,
     /// Clients understand an answer in HTTP/1.1.
     is_plain: bool,
 }
@@ -85,10 +84,24 @@ impl Terms {
                 .limits
                 .connections
                 .unwrap_or_else(limits::connections),
-            health: worker.health_path.clone().filter(|_| can_see),
+            health: health_paths(worker, can_see),
             is_plain,
         }
     }
+}
+
+/// The health path, also below each path that the application is mounted at on shared places.
+fn health_paths(worker: &WorkerConfig, can_see: bool) -> Vec<String> {
+    let Some(health) = worker.health_path.as_deref().filter(|_| can_see) else {
+        return Vec::new();
+    };
+    let routes = worker.routes.iter();
+    let own = routes.filter(|route| Some(&route.application) == worker.log.application.as_ref());
+    let mut paths: Vec<_> = own.map(|route| format!("{}{health}", route.path)).collect();
+    paths.push(health.to_owned());
+    paths.sort();
+    paths.dedup();
+    paths
 }
 
 #[derive(Debug)]
@@ -214,8 +227,8 @@ impl Keeper {
             let heard = match data & KIND {
                 LISTENER => self.accept(listeners, number, now),
                 HANDOVER => self.hear_handover(number),
-                LANE => self.hear_lane(number, now),
-                _ => self.hear_connection(number, event.flags, now),
+                LANE => self.hear_lane(listeners, number, now),
+                _ => self.hear_connection(listeners, number, event.flags, now),
             };
             knock = knock.or(heard);
         }
@@ -246,6 +259,9 @@ impl Keeper {
     }
 
     fn accept(&mut self, listeners: &Listeners, number: usize, now: Instant) -> Option<Cause> {
+        if listeners.kind(number) == Some(&BoundListener::Routed) {
+            return self.take_routed(listeners, now);
+        }
         for _ in 0..TURN {
             match listeners.accept(number) {
                 Ok(Some(accepted)) => self.welcome(listeners.kind(number), accepted, now),
@@ -278,6 +294,7 @@ impl Keeper {
         let peers = Peers {
             client: accepted.client,
             server,
+            routed: false,
         };
         self.keep(
             accepted.socket,

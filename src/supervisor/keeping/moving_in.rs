@@ -1,15 +1,16 @@
 //! Connections that workers hand over before they end.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
 use rustix::event::epoll;
 use tracing::error;
 
-use super::places::Kept;
 use super::{Keeper, LANE, TURN};
 use crate::control::{LaneEnd, Moved, Received, Stage};
+use crate::held::Kept;
+use crate::net::Listeners;
 use crate::supervisor::pool::Cause;
 
 impl Keeper {
@@ -40,7 +41,12 @@ impl Keeper {
         None
     }
 
-    pub(super) fn hear_lane(&mut self, number: usize, now: Instant) -> Option<Cause> {
+    pub(super) fn hear_lane(
+        &mut self,
+        listeners: &Listeners,
+        number: usize,
+        now: Instant,
+    ) -> Option<Cause> {
         let mut knock = None;
         for _ in 0..TURN {
             let Some(Some(lane)) = self.lanes.get(number) else {
@@ -49,7 +55,10 @@ impl Keeper {
             match lane.receive() {
                 Ok(Received::Message(moved, sockets)) => {
                     for (moved, socket) in moved.into_iter().zip(sockets) {
-                        knock = knock.or(self.keep_moved(moved, socket, now));
+                        let goes_back = moved.peers.routed && !moved.decided;
+                        if !goes_back || listeners.give_back(&moved, socket.as_fd()).is_err() {
+                            knock = knock.or(self.keep_moved(moved, socket, now));
+                        }
                     }
                 }
                 Ok(Received::Nothing) => break,
@@ -74,12 +83,14 @@ impl Keeper {
             stage,
             input,
             left,
+            decided,
         } = moved;
         let most = match stage {
             Stage::Idle => self.terms.keep_alive,
             Stage::Accepted | Stage::Fresh => self.terms.header_read,
         };
         let mut kept = Kept::new(peers, stage, now + left.unwrap_or(most).min(most));
+        kept.decided = decided;
         let has_begun = !input.is_empty();
         if has_begun {
             // Its worker has read the beginning of a head: that is as good as a byte.
@@ -87,6 +98,39 @@ impl Keeper {
         }
         self.keep(socket, kept);
         has_begun.then_some(Cause::KeptConnection)
+    }
+}
+
+impl Keeper {
+    /// Takes what the router sends: connections whose next request is this application's.
+    pub(super) fn take_routed(&mut self, listeners: &Listeners, now: Instant) -> Option<Cause> {
+        let mut knock = None;
+        for _ in 0..TURN {
+            match listeners.take_routed() {
+                Ok(Some((moved, socket))) => {
+                    knock = knock.or(self.keep_moved(moved, socket, now));
+                }
+                Ok(None) => break,
+                Err(reason) => {
+                    error!("Cannot keep connections: {reason}");
+                    break;
+                }
+            }
+        }
+        knock
+    }
+
+    /// Gives a connection back to the router, whose next request may be any application's. Without room
+    /// for that it knocks here, and a worker finds out.
+    pub(super) fn give_back(&mut self, listeners: &Listeners, number: usize, now: Instant) -> bool {
+        let Some((socket, kept)) = self.places.get(number) else {
+            return false;
+        };
+        let is_sent = listeners.give_back(&kept.moved(now), socket).is_ok();
+        if is_sent && let Some((socket, _)) = self.places.take(number) {
+            let _ = epoll::delete(&self.ready, &socket);
+        }
+        is_sent
     }
 }
 

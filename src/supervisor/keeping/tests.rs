@@ -32,7 +32,7 @@ fn kept() -> Kept {
         keep_alive: KEEP_ALIVE,
         header_read: Duration::from_secs(60),
         most: 10_000,
-        health: Some("/healthz".to_owned()),
+        health: vec!["/healthz".to_owned()],
         is_plain: true,
     };
     Kept {
@@ -202,7 +202,7 @@ fn thousands_are_delivered_over_as_many_lanes_as_it_takes() {
 
 #[test]
 fn a_kept_connection_takes_little() {
-    assert!(size_of::<Option<(OwnedFd, places::Kept)>>() <= 128);
+    assert!(size_of::<Option<(OwnedFd, Kept)>>() <= 128);
 }
 
 fn idle(left: Option<Duration>) -> Moved {
@@ -210,10 +210,12 @@ fn idle(left: Option<Duration>) -> Moved {
         peers: Peers {
             client: None,
             server: ServerAddress::Unix(PathBuf::from("/s").to_string_lossy().into_owned()),
+            routed: false,
         },
         stage: Stage::Idle,
         input: Vec::new(),
         left,
+        decided: false,
     }
 }
 

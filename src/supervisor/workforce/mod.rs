@@ -22,6 +22,7 @@ use crate::control::{Drain, FromWorker, Received, SupervisorEnd, ToWorker, socke
 use crate::launch::Launch;
 use crate::monitor::Tally;
 use crate::net::Listeners;
+use crate::routes::Routes;
 use crate::sys::process::{self, Ending};
 use crate::sys::shared_page::SharedPage;
 use crate::sys::{fork, weight};
@@ -212,7 +213,8 @@ impl Workforce {
     /// The next workers are told what this configuration says.
     pub(super) fn take(&mut self, config: &Config) {
         self.launch.variables.clone_from(&config.environment);
-        let worker = Box::new(told(config, &self.launch, &self.listeners, false));
+        let mut worker = Box::new(told(config, &self.launch, &self.listeners, false));
+        worker.routes.clone_from(&self.worker.routes);
         self.worker.clone_from(&worker);
         if let Some(warm) = &mut self.warm {
             warm.take(worker);
@@ -233,7 +235,8 @@ impl Workforce {
         let (template, warm) = source.opened(&worker)?;
         self.launch = launch;
         self.listeners = listeners;
-        *self.worker = worker;
+        let routes = std::mem::take(&mut self.worker.routes);
+        *self.worker = WorkerConfig { routes, ..worker };
         self.retire_template();
         (self.template, self.warm) = (template, warm);
         Ok(())
@@ -257,6 +260,22 @@ impl Workforce {
         processes
             .any(|process| process.generation < newest)
             .then_some(newest)
+    }
+
+    /// From now on these applications answer on the places that several share.
+    pub(super) fn set_routes(&mut self, routes: &Routes) {
+        self.worker.routes.clone_from(routes);
+        // One without a process is told with its configuration.
+        let begun = self.processes.iter().filter(|one| one.pid.is_some());
+        let ids: Vec<_> = begun.map(|one| one.id).collect();
+        ids.into_iter().for_each(|id| self.tell_routes(id));
+    }
+
+    /// Tells a worker once more: what came before it was ready may have gone by.
+    pub(super) fn tell_routes(&self, id: WorkerId) {
+        if !self.worker.routes.is_empty() {
+            self.tell(id, &ToWorker::Routes(self.worker.routes.clone()));
+        }
     }
 
     /// Where workers accept.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{AccessFormat, Mount, Tls, Trusted, WebSockets};
+use crate::routes::Routes;
 
 /// Everything a worker is told, sent as the first message on its control socket. By default no time and
 /// no size is allowed for anything: its maker says what is.
@@ -102,6 +103,8 @@ pub struct WorkerConfig {
     pub package: Option<PathBuf>,
     /// The kind of each received listener, in the order of the descriptors.
     pub listeners: Vec<BoundListener>,
+    /// Which application answers on the places that several share.
+    pub routes: Routes,
     /// A signal has it write the stacks of all its threads.
     pub tells_stacks: bool,
     /// The worker's place, which is no other's at the same time.
@@ -199,6 +202,8 @@ pub enum BoundListener {
     Tcp,
     /// A Unix socket and its path (ASGI `server` is `[path, None]`).
     Unix(String),
+    /// An end of the pair over which the router sends connections.
+    Routed,
 }
 
 /// Limits on a client's costs.

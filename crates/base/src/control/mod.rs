@@ -15,11 +15,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::WorkerConfig;
+use crate::routes::Routes;
 
 pub use channel::{Channel, MAX_DESCRIPTORS, Received, SupervisorEnd, WorkerEnd, socket_pair};
 pub use drain::Drain;
 pub use imported::{Imported, ToImport, Unfit};
-pub use moved::{BATCH, HandOver, Lane, LaneEnd, Moved, Peers, ServerAddress, Stage};
+pub use moved::{BATCH, HandOver, Lane, LaneEnd, Moved, Peers, RoutedEnd, ServerAddress, Stage};
 pub use run::RunConfig;
 
 /// From the supervisor.
@@ -54,6 +55,8 @@ pub enum ToWorker {
     /// Take over the connections that come through the attached descriptor, whose other end is the
     /// predecessor's.
     Adopt,
+    /// On the places that several applications share, these answer from now on.
+    Routes(Routes),
     /// Stop now: cut what is in flight, still run lifespan shutdown, exit 0.
     Quit,
     /// Stop now, and do not run lifespan shutdown either.

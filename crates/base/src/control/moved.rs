@@ -22,10 +22,30 @@ pub struct Moved {
     pub peers: Peers,
     /// Its stage of life.
     pub stage: Stage,
-    /// The bytes of the next request's head that have been read.
+    /// The bytes of the next request that have been read.
+    #[serde(with = "text")]
     pub input: Vec<u8>,
     /// How long it may still be silent, where that is known.
     pub left: Option<Duration>,
+    /// The router has decided whose the next request is.
+    pub decided: bool,
+}
+
+/// Bytes as a text of characters with their numbers: a head takes little more than its own length.
+mod text {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
+        to.serialize_str(&text)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(from)?;
+        let bytes = text.chars().map(u8::try_from).collect::<Result<_, _>>();
+        bytes.map_err(D::Error::custom)
+    }
 }
 
 /// A connection's stage of life.
@@ -50,6 +70,10 @@ pub type HandOver = Channel<Lane, Lane>;
 /// One end of a lane.
 pub type LaneEnd = Channel<Vec<Moved>, Vec<Moved>>;
 
+/// One end of the socket pair between the router and an application: connections whose next request is
+/// the application's go there, and come back when the one after that is another's.
+pub type RoutedEnd = Channel<Moved, Moved>;
+
 /// Both ends of a connection, as ASGI's `client` and `server` tell them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peers {
@@ -57,6 +81,8 @@ pub struct Peers {
     pub client: Option<SocketAddr>,
     /// The local end.
     pub server: ServerAddress,
+    /// It came through a place that several applications share.
+    pub routed: bool,
 }
 
 impl Peers {

@@ -12,15 +12,16 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 use lowmem_base::config::WorkerConfig;
+use lowmem_base::percent;
 use lowmem_http::asgi::http::Version;
 use lowmem_http::peers::{Peers, ServerAddress, TlsFacts};
-use lowmem_http::server::{Conversation, Forwarded, RequestHead, percent};
+use lowmem_http::server::{Conversation, Forwarded, RequestHead};
 
 use crate::shared_fields::SharedFields;
 use crate::tls;
 use extensions::Extensions;
 use names::Names;
-use previous::Previous;
+use previous::{Previous, Said};
 
 /// The parts that all scopes of a worker share.
 pub struct Scopes {
@@ -227,8 +228,13 @@ impl Scopes {
                 }
             }
         }
+        if previous.root != head.root {
+            previous.root = head.root;
+            self.set_root(template, head)?;
+            previous.path = Said::default();
+        }
         if previous.path.replace(head.path) {
-            self.set_path(template, head.path)?;
+            self.set_path(template, head)?;
         }
         if previous.query.replace(head.query) {
             template.set_item(intern!(py, "query_string"), PyBytes::new(py, head.query))?;
@@ -265,15 +271,27 @@ impl Scopes {
         Ok(scope)
     }
 
-    /// `path` and `raw_path`, behind `root_path` as Uvicorn has them since 0.26.
-    fn set_path(&self, scope: &Bound<'_, PyDict>, raw: &[u8]) -> PyResult<()> {
+    /// `root_path`, where that is a part of the request's own path.
+    fn set_root(&self, scope: &Bound<'_, PyDict>, head: &RequestHead<'_>) -> PyResult<()> {
+        let key = intern!(scope.py(), "root_path");
+        if head.root == 0 {
+            return scope.set_item(key, &self.root_path);
+        }
+        let decoded = percent::decoded(&head.path[..head.root]);
+        scope.set_item(key, String::from_utf8_lossy(&decoded))
+    }
+
+    /// `path` and `raw_path`, behind `root_path` as Uvicorn has them since 0.26. A root that is a part of
+    /// the request's own path is there already.
+    fn set_path(&self, scope: &Bound<'_, PyDict>, head: &RequestHead<'_>) -> PyResult<()> {
         let py = scope.py();
+        let raw = head.path;
         let decoded = percent::decoded(raw);
         // Bytes that are not UTF-8 become U+FFFD, as with `urllib.parse.unquote`.
         let decoded = String::from_utf8_lossy(&decoded);
         let raw_path;
         let path;
-        if self.root.is_empty() {
+        if self.root.is_empty() || head.root > 0 {
             raw_path = PyBytes::new(py, raw);
             path = PyString::new(py, &decoded);
         } else {

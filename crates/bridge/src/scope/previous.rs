@@ -16,6 +16,8 @@ use super::names::Names;
 pub struct Previous {
     pub method: Said,
     pub path: Said,
+    /// How many bytes of it the application was mounted at.
+    pub root: usize,
     pub query: Said,
     fields: Vec<Field>,
 }

@@ -19,7 +19,7 @@ use lowmem_base::sys::{memory, startup};
 use lowmem_base::telemetry::paint;
 use lowmem_http::interface::Protocol;
 use lowmem_http::peers::ServerAddress;
-use lowmem_http::server::{Listener, Server};
+use lowmem_http::server::{Listener, RouterEnd, Server};
 use lowmem_http::tasks;
 use lowmem_http::tls::{self, Identity};
 
@@ -139,6 +139,9 @@ fn listeners(config: &WorkerConfig, descriptors: Vec<OwnedFd>) -> PyResult<Vec<L
                 let listener = UnixListener::from_std(listener)?;
                 Ok(Listener::Unix(listener, path.clone()))
             }
+            BoundListener::Routed => RouterEnd::new(descriptor)
+                .map(Rc::new)
+                .map(Listener::Routed),
         }
     };
     let adopted: io::Result<Vec<_>> = config
@@ -223,6 +226,7 @@ async fn serve(
         match control.order().await {
             Order::Adopt(predecessor) => server.adopt(predecessor),
             Order::GiveBack => server.give_back(),
+            Order::Routes(routes) => server.set_routes(routes),
             Order::WindDown(within) => {
                 let (server, control) = (Rc::clone(&server), Rc::clone(&control));
                 tasks::spawn(wind_down(server, control, Rc::clone(&notice), within));
@@ -363,7 +367,7 @@ async fn warm_up(server: &Rc<Server<Hosted>>, config: &WorkerConfig, listeners: 
         return;
     }
     for path in &config.warm_up {
-        let address = listeners.first().and_then(Listener::address);
+        let address = listeners.iter().find_map(Listener::address);
         let address = address.unwrap_or_else(|| ServerAddress::Unix(String::new()));
         if let Err(why) = server.warm_up(path, address, WARM_UP).await {
             tracing::warn!("--warm-up {path}: {why}");

@@ -13,8 +13,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use lowmem_base::config::WorkerConfig;
+use lowmem_base::percent;
 use lowmem_http::asgi::http::Version;
-use lowmem_http::server::percent;
 
 use super::file_wrapper::FileWrapper;
 use super::input::Input;
@@ -88,7 +88,11 @@ impl Environs {
     ) -> PyResult<Bound<'py, PyDict>> {
         let environ = self.base.bind(py).copy()?;
         environ.set_item(intern!(py, "REQUEST_METHOD"), latin1(py, request.method())?)?;
-        let path = percent::decoded(request.path());
+        if request.root > 0 {
+            let root = percent::decoded(&request.path()[..request.root]);
+            environ.set_item(intern!(py, "SCRIPT_NAME"), latin1(py, &root)?)?;
+        }
+        let path = percent::decoded(&request.path()[request.root..]);
         environ.set_item(intern!(py, "PATH_INFO"), latin1(py, &path)?)?;
         environ.set_item(intern!(py, "QUERY_STRING"), latin1(py, request.query())?)?;
         let uri = if request.query().is_empty() {

@@ -29,6 +29,8 @@ pub struct Request {
     text: Box<[u8]>,
     /// Where each of them ends.
     ends: Box<[u32]>,
+    /// How many bytes of the path the application is mounted at.
+    pub root: usize,
     pub version: Version,
     pub link: Arc<Link>,
     /// The client's address and scheme according to a trusted proxy.
@@ -56,6 +58,7 @@ impl Request {
         Self {
             text: text.into(),
             ends: ends.into(),
+            root: head.root,
             version: head.version,
             link: Arc::clone(link),
             forwarded: head.forwarded.clone().map(Box::new),

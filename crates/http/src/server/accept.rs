@@ -3,16 +3,19 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, UnixListener};
 
+use super::router_end::RouterEnd;
 use super::socket::Socket;
 use super::state::Server;
 use crate::peers::{Peers, ServerAddress};
 use crate::server::application::Application;
+use lowmem_base::control::Moved;
 
 /// How long to wait when no descriptor is left (EMFILE) before trying again; nginx waits 500 ms,
 /// Go 5 ms to 1 s.
@@ -31,20 +34,28 @@ pub enum Listener {
     Tcp(TcpListener),
     /// A Unix socket and its path.
     Unix(UnixListener, String),
+    /// What the router sends.
+    Routed(Rc<RouterEnd>),
+}
+
+/// What has come through one.
+enum Come {
+    New(Socket, Option<SocketAddr>),
+    Routed(Moved, OwnedFd),
 }
 
 impl Listener {
-    fn poll_accept(
-        &self,
-        cx: &mut std::task::Context<'_>,
-    ) -> Poll<io::Result<(Socket, Option<SocketAddr>)>> {
+    fn poll_accept(&self, cx: &mut std::task::Context<'_>) -> Poll<io::Result<Come>> {
         match self {
             Self::Tcp(listener) => listener
                 .poll_accept(cx)
-                .map_ok(|(stream, peer)| (Socket::Tcp(stream), Some(peer))),
+                .map_ok(|(stream, peer)| Come::New(Socket::Tcp(stream), Some(peer))),
             Self::Unix(listener, _) => listener
                 .poll_accept(cx)
-                .map_ok(|(stream, _)| (Socket::Unix(stream), None)),
+                .map_ok(|(stream, _)| Come::New(Socket::Unix(stream), None)),
+            Self::Routed(end) => end
+                .poll_receive(cx)
+                .map_ok(|(moved, socket)| Come::Routed(moved, socket)),
         }
     }
 
@@ -54,6 +65,7 @@ impl Listener {
         match self {
             Self::Tcp(listener) => listener.local_addr().ok().map(ServerAddress::Tcp),
             Self::Unix(_, path) => Some(ServerAddress::Unix(path.clone())),
+            Self::Routed(_) => None,
         }
     }
 
@@ -63,7 +75,11 @@ impl Listener {
             (_, Socket::Tcp(stream)) => ServerAddress::Tcp(stream.local_addr()?),
             (_, Socket::Unix(_)) => ServerAddress::Unix(String::new()),
         };
-        Ok(Peers { client, server })
+        Ok(Peers {
+            client,
+            server,
+            routed: false,
+        })
     }
 }
 
@@ -93,9 +109,9 @@ pub(super) async fn run<A: Application>(server: Rc<Server<A>>, listener: Listene
         .await;
         match next {
             None => break,
-            Some(Ok((socket, client))) => {
+            Some(Ok(come)) => {
                 server.make_room().await;
-                spawn(&server, &listener, socket, client);
+                begin(&server, &listener, come);
                 accepted += 1;
                 if accepted % BATCH == 0 {
                     tokio::task::yield_now().await;
@@ -155,12 +171,11 @@ impl Complaints {
     }
 }
 
-fn spawn<A: Application>(
-    server: &Rc<Server<A>>,
-    listener: &Listener,
-    socket: Socket,
-    client: Option<SocketAddr>,
-) {
+fn begin<A: Application>(server: &Rc<Server<A>>, listener: &Listener, come: Come) {
+    let (socket, client) = match come {
+        Come::New(socket, client) => (socket, client),
+        Come::Routed(moved, socket) => return server.resume(moved, socket),
+    };
     if let Socket::Tcp(stream) = &socket {
         // Responses are written whole: waiting for more to send only delays them. A socket that
         // refuses is about to fail anyway.

@@ -28,6 +28,8 @@ pub(super) struct Resting {
     pub(super) input: Vec<u8>,
     /// No request has been read yet.
     pub(super) fresh: bool,
+    /// The router has decided that its next request is this application's.
+    pub(super) decided: bool,
     /// When it will have been idle for too long, where that is known.
     pub(super) idle_until: Option<Instant>,
 }
@@ -40,6 +42,7 @@ impl Resting {
             peers,
             input: Vec::new(),
             fresh: true,
+            decided: false,
             idle_until: None,
         }
     }

@@ -76,6 +76,7 @@ impl<A: Application> Server<A> {
                 let guard = shared.connections.add();
                 http2::begin(shared, guard, resting);
             }
+            Left::Elsewhere(resting) => self.send_elsewhere(resting).await,
             // A task of its own: it lasts longer than this one, and needs less.
             Left::WebSocket(session) => tasks::spawn(*session),
         }
@@ -88,6 +89,7 @@ impl<A: Application> Server<A> {
             peers,
             input,
             fresh,
+            decided,
             idle_until,
         } = resting;
         let outbox = self.outbox.borrow().clone();
@@ -105,18 +107,23 @@ impl<A: Application> Server<A> {
                     stage,
                     input,
                     left,
+                    decided,
                 },
                 socket,
             );
-        } else if !self.shared.is_draining() {
-            let deadline =
-                idle_until.unwrap_or_else(|| Instant::now() + self.shared.limits.keep_alive);
-            self.lot.park(Parked {
-                socket,
-                peers,
-                deadline,
-                session,
-            });
+            return;
+        }
+        let deadline = idle_until.unwrap_or_else(|| Instant::now() + self.shared.limits.keep_alive);
+        let parked = Parked {
+            socket,
+            peers,
+            deadline,
+            session,
+        };
+        if self.shared.is_draining() {
+            self.let_go(parked);
+        } else {
+            self.lot.park(parked);
             self.shared.connections.wake_sweep();
         }
     }

@@ -42,7 +42,7 @@ impl Checks {
 
     /// Answers a health check. Says no where it is for the application.
     pub(super) fn answer(&self, head: &RequestHead<'_>, exchange: &Arc<Exchange>) -> bool {
-        let is_check = self.path.as_deref() == Some(head.path)
+        let is_check = self.path.as_deref() == Some(head.path_below())
             && head.query.is_empty()
             && !head.upgrade
             && matches!(head.method, "GET" | "HEAD");

@@ -7,6 +7,7 @@
 
 mod accept;
 pub mod application;
+pub mod beginning;
 mod between_requests;
 mod body;
 mod buffers;
@@ -29,7 +30,6 @@ mod idleness;
 mod lingering;
 mod measured;
 mod parking;
-pub mod percent;
 mod preamble;
 mod proxy;
 mod reclaim;
@@ -37,10 +37,12 @@ mod record;
 mod request_id;
 mod response;
 mod resting;
+mod router_end;
 mod shared;
 mod socket;
 mod state;
 mod stream;
+mod territory;
 mod tls;
 mod turn;
 mod unanswered;
@@ -61,6 +63,7 @@ pub use head::{BodyLength, HeadLimits, HeadScan, Refused as HeadRefused, Request
 pub use idleness::Use;
 pub use proxy::{Client, Forwarded, is_proxy_field};
 pub use response::{BadField, Defaults, FilePiece, Persist, Piece, Refused, ResponseHead};
+pub use router_end::RouterEnd;
 pub use state::Server;
 pub use websocket::{
     Acceptance, Conversation, Data, Received as WebSocketReceived, Refused as WebSocketRefused,
@@ -72,6 +75,7 @@ use application::Application;
 use lowmem_base::config::WorkerConfig;
 use lowmem_base::counters;
 use lowmem_base::figures::Megabytes;
+use lowmem_base::routes::Routes;
 use lowmem_base::sys::{clock, memory};
 use parking::{Lot, Parked};
 use reclaim::Sample;
@@ -102,6 +106,7 @@ impl<A: Application> Server<A> {
             outbox: RefCell::default(),
             reclaim: RefCell::default(),
             handed_over: Cell::new(0),
+            router: RefCell::default(),
         }))
     }
 
@@ -109,6 +114,9 @@ impl<A: Application> Server<A> {
     pub fn accept(self: &Rc<Self>, listeners: Vec<Listener>) {
         self.reclaim(Instant::now());
         for listener in listeners {
+            if let Listener::Routed(end) = &listener {
+                *self.router.borrow_mut() = Some(Rc::clone(end));
+            }
             tasks::spawn(accept::run(Rc::clone(self), listener));
         }
         tasks::spawn(Rc::clone(self).sweep());
@@ -150,6 +158,11 @@ impl<A: Application> Server<A> {
             tracing::debug!("Gave {} MB back", Megabytes(bytes));
             reclaim.given_back(memory::resident());
         }
+    }
+
+    /// From now on these applications answer on the places that several share.
+    pub fn set_routes(&self, routes: Routes) {
+        self.shared.territory.set(routes);
     }
 
     /// Gives freed memory back at once.

@@ -226,6 +226,7 @@ mod tests {
             peers: Peers {
                 client: None,
                 server: ServerAddress::Tcp((Ipv4Addr::LOCALHOST, 80).into()),
+                routed: false,
             },
             deadline,
             session: None,

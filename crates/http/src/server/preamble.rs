@@ -74,10 +74,12 @@ fn seen_through(ends: Option<Ends>, peers: Peers) -> Peers {
         (Some(ends), ServerAddress::Tcp(_)) => Peers {
             client: Some(ends.client),
             server: ServerAddress::Tcp(ends.server),
+            routed: peers.routed,
         },
         (Some(ends), server) => Peers {
             client: Some(ends.client),
             server,
+            routed: peers.routed,
         },
     }
 }

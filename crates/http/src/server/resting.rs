@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::between_requests::Resting;
 use super::handover::{self, Outbox};
@@ -14,6 +14,9 @@ use super::stream::Stream;
 use crate::server::application::Application;
 use crate::tasks;
 use lowmem_base::control::{HandOver, Moved, Stage};
+
+/// How long a connection waits for room on its way back. The router never waits for anything.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl<A: Application> Server<A> {
     /// Serves parked connections whose clients have something to say.
@@ -50,11 +53,12 @@ impl<A: Application> Server<A> {
     }
 
     /// Serves a connection from its descriptor.
-    fn resume(self: &Rc<Self>, moved: Moved, socket: OwnedFd) {
+    pub(super) fn resume(self: &Rc<Self>, moved: Moved, socket: OwnedFd) {
         let Moved {
             peers,
             stage,
             input,
+            decided,
             ..
         } = moved;
         // A socket that can't be adopted has been reset.
@@ -62,12 +66,43 @@ impl<A: Application> Server<A> {
             return;
         };
         match stage {
-            Stage::Accepted => self.welcome(socket, peers),
-            Stage::Fresh | Stage::Idle => self.begin(Resting {
+            Stage::Accepted if !peers.routed => self.welcome(socket, peers),
+            Stage::Accepted | Stage::Fresh | Stage::Idle => self.begin(Resting {
                 input,
-                fresh: stage == Stage::Fresh,
+                fresh: stage != Stage::Idle,
+                decided,
                 ..Resting::new(Stream::Plain(socket), peers)
             }),
+        }
+    }
+
+    /// Sends a connection back to the router, with what has been read of its next request.
+    pub(super) async fn send_elsewhere(self: &Rc<Self>, resting: Resting) {
+        let Resting {
+            stream,
+            peers,
+            input,
+            ..
+        } = resting;
+        let client = peers.client_name();
+        let router = self.router.borrow().clone();
+        let Some(router) = router else { return };
+        // A stream that tokio can't let go of has failed, and is closed.
+        let Ok((socket, _)) = stream.release() else {
+            return;
+        };
+        let moved = Moved {
+            peers,
+            stage: Stage::Idle,
+            input,
+            left: None,
+            decided: false,
+        };
+        // It counts while it waits.
+        let _guard = self.shared.connections.add();
+        let sent = tokio::time::timeout(PATIENCE, router.send(&moved, &socket)).await;
+        if let Err(error) = sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            tracing::warn!("{client}: the connection cannot go to another application: {error}");
         }
     }
 
@@ -117,11 +152,30 @@ impl<A: Application> Server<A> {
         match outbox {
             Some(outbox) => self.hand_over(Rc::new(outbox), parked),
             None => {
-                parked.into_iter().for_each(Parked::close);
+                parked.into_iter().for_each(|parked| self.let_go(parked));
                 self.shared.close_after_responses();
             }
         }
         self.shared.connections.drain();
+    }
+
+    /// Ends an idle connection that has no successor to go to: on a shared place the router has it again,
+    /// as its next request may be another application's.
+    pub(super) fn let_go(&self, parked: Parked) {
+        let router = self.router.borrow().clone();
+        let router = router.filter(|_| parked.peers.routed && parked.session.is_none());
+        let Some(router) = router else {
+            return parked.close();
+        };
+        let moved = Moved {
+            peers: parked.peers,
+            stage: Stage::Idle,
+            input: Vec::new(),
+            left: Some(parked.deadline.saturating_duration_since(Instant::now())),
+            decided: false,
+        };
+        // Without room for it, it is closed as it would be elsewhere.
+        let _ = router.try_send(&moved, &parked.socket);
     }
 
     fn hand_over(self: &Rc<Self>, outbox: Rc<Outbox>, parked: Vec<Parked>) {
@@ -148,6 +202,7 @@ impl<A: Application> Server<A> {
                     stage: Stage::Idle,
                     input: Vec::new(),
                     left: Some(deadline.saturating_duration_since(now)),
+                    decided: false,
                 },
                 socket,
             );

@@ -26,6 +26,7 @@ use super::record::Records;
 use super::request_id::RequestIds;
 use super::response::Defaults;
 use super::stream::Stream;
+use super::territory::Territory;
 use super::tls::Terms;
 use super::turn::Turn;
 use crate::asgi::http::Request;
@@ -50,6 +51,8 @@ pub(super) struct Shared<A> {
     pub(super) proxies: Proxies,
     pub(super) connections: Rc<Connections>,
     pub(super) buffers: Rc<Buffers>,
+    /// What is this application's on places that several share.
+    pub(super) territory: Territory,
     /// How WebSockets are served, if they are.
     pub(super) websockets: Option<Rc<WebSockets>>,
     pub(super) access: Records,
@@ -151,6 +154,7 @@ impl<A: Application> Shared<A> {
             checks: Checks::new(config.health_path.as_deref()),
             proxies: Proxies::new(&config.proxies),
             buffers: Rc::default(),
+            territory: Territory::of(config),
             websockets: config.websockets.map(Rc::new),
             request_ids: config.request_id.then(RequestIds::default),
             access: Records::new(config)?,

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::handover::Outbox;
 use super::parking::Lot;
 use super::reclaim::Reclaim;
+use super::router_end::RouterEnd;
 use super::shared::Shared;
 use lowmem_base::config::Trusted;
 
@@ -20,6 +21,8 @@ pub struct Server<A> {
     pub(super) outbox: RefCell<Option<Rc<Outbox>>>,
     /// When freed memory is given back.
     pub(super) reclaim: RefCell<Reclaim>,
+    /// Where connections go whose next request is another application's.
+    pub(super) router: RefCell<Option<Rc<RouterEnd>>>,
     /// Connections that the successor has got.
     pub(super) handed_over: Cell<u64>,
 }

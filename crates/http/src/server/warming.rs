@@ -54,6 +54,7 @@ impl<A: Application> Server<A> {
         let peers = Peers {
             client: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
             server,
+            routed: false,
         };
         // Not through TLS: the certificate may be for any name.
         let resting = Resting::new(Stream::Plain(Socket::Unix(theirs)), peers);

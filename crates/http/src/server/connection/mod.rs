@@ -9,6 +9,7 @@ mod own;
 mod run;
 mod start;
 mod time;
+mod whose;
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -27,6 +28,7 @@ use crate::server::application::Application;
 use input::Input;
 use lowmem_base::config::HttpVersions;
 use next::Next;
+use whose::Whose;
 
 /// The connection after its requests.
 pub(super) enum Left {
@@ -34,6 +36,8 @@ pub(super) enum Left {
     Nothing,
     /// A connection that has nothing to do here.
     Rest(Resting),
+    /// A connection whose next request is another application's.
+    Elsewhere(Resting),
     /// A connection whose client knew that this server speaks HTTP/2.
     Http2(Resting),
     /// A WebSocket.
@@ -56,6 +60,8 @@ pub(super) async fn converse<A: Application>(
         since: Instant::now(),
         answered: None,
         fresh: resting.fresh,
+        decided: resting.decided,
+        root: 0,
         upgraded: None,
         guard,
     };
@@ -64,7 +70,11 @@ pub(super) async fn converse<A: Application>(
             Next::Head(range) if connection.is_http2(&range) => {
                 return Left::Http2(connection.into_resting());
             }
-            Next::Head(range) => connection.request(range).await,
+            Next::Head(range) => match connection.whose(&range) {
+                Whose::Own => connection.request(range).await,
+                Whose::Others => return Left::Elsewhere(connection.into_resting()),
+                Whose::Misdirected => connection.refuse(head::Refused::Misdirected).await,
+            },
             Next::Refused(refused) => connection.refuse(refused).await,
             Next::Rest => return Left::Rest(connection.into_resting()),
             Next::End => {
@@ -97,6 +107,10 @@ struct Connection<'a, A: Application> {
     answered: Option<Instant>,
     /// No request has been read yet.
     fresh: bool,
+    /// The router has decided whose the next request is.
+    decided: bool,
+    /// Bytes of the request's path at which the application is mounted.
+    root: usize,
     /// The WebSocket that it has become.
     upgraded: Option<Arc<Conversation>>,
     guard: Guard,
@@ -117,6 +131,7 @@ impl<A: Application> Connection<'_, A> {
             peers: self.peers,
             input,
             fresh: self.fresh,
+            decided: self.decided,
             idle_until: Some(self.since + self.server.limits.keep_alive),
         }
     }

@@ -99,7 +99,11 @@ impl<A: Application> Connection<'_, A> {
         if self.server.is_draining() {
             let stays = session.is_some() && self.server.hands_over();
             if unread == 0 && !self.fresh && !stays {
-                return Poll::Ready(Next::End);
+                // Its next request may be another application's.
+                return Poll::Ready(match self.peers.routed && session.is_none() {
+                    true => Next::Rest,
+                    false => Next::End,
+                });
             }
             // A request may be on its way; one that is not must not hold the worker up.
             let wait = if stays { LAST_HEARING } else { LAST_CALL };

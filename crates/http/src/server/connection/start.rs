@@ -49,6 +49,7 @@ impl<A: Application> Connection<'_, A> {
             peers: &self.peers,
             application: &mut self.application,
             started: self.server.clock(),
+            root: self.root,
         };
         let limits = self.server.limits.head;
         let (run, consumed) = head::parse(&unused[range], limits, |head| {
@@ -67,6 +68,8 @@ struct Beginning<'a, A: Application> {
     application: &'a mut Option<A::Connection>,
     /// When the request was there, if the access log or the counters want to know.
     started: Option<Instant>,
+    /// Bytes of the path at which the application is mounted.
+    root: usize,
 }
 
 /// The request that has begun, and how many of the bytes behind the head belong to it.
@@ -75,6 +78,7 @@ type Begun = (Run, usize);
 impl<A: Application> Beginning<'_, A> {
     /// Sets the client's address from proxies' fields and the request's id, and begins the request.
     fn name(self, cx: &mut Context<'_>, head: &mut RequestHead<'_>, behind: &[u8]) -> Begun {
+        head.root = self.root.min(head.path.len());
         if head.proxied {
             head.forwarded = self.server.proxies.read(self.peers, head.headers);
         }

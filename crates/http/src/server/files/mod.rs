@@ -50,7 +50,7 @@ impl Files {
 
     /// Answers a request for a static file. Says no where it is for the application.
     pub(super) fn serve(&self, head: &RequestHead<'_>, exchange: &Arc<Exchange>) -> bool {
-        let Some((mount, rest)) = self.find(head.path) else {
+        let Some((mount, rest)) = self.find(head.path_below()) else {
             return false;
         };
         if wants_websocket(head) {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use crate::server::percent;
+use lowmem_base::percent;
 
 /// The one hidden directory that is served (RFC 8615).
 const WELL_KNOWN: &[u8] = b".well-known";
@@ -21,16 +21,7 @@ pub(super) struct Target {
 /// The rest of a request's path below a prefix, which is `/a/b` or, for everything, empty.
 /// `None` where the path is not below it.
 pub(super) fn below<'a>(path: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
-    let mut rest = path;
-    for wanted in prefix.split('/').skip(1) {
-        let segment = rest.strip_prefix(b"/")?;
-        let end = memchr::memchr(b'/', segment).unwrap_or(segment.len());
-        if *percent::decoded(&segment[..end]) != *wanted.as_bytes() {
-            return None;
-        }
-        rest = &segment[end..];
-    }
-    Some(rest)
+    percent::prefix(path, prefix).map(|end| &path[end..])
 }
 
 impl Target {

@@ -21,7 +21,7 @@ pub(super) use fields::{content_length, is_connections};
 pub(super) use host::check_host;
 use lowmem_base::status::reason_phrase;
 pub use scan::HeadScan;
-use target::Target;
+pub(super) use target::Target;
 
 /// The part of the connection preface (RFC 9113 section 3.4) that looks like a head to a server that reads
 /// HTTP/1.1, with a version that no other request has. Two bytes and an empty line follow.
@@ -49,6 +49,8 @@ pub struct RequestHead<'a> {
     pub method: &'a str,
     /// The path of the target, still percent-encoded.
     pub path: &'a [u8],
+    /// The number of its bytes at which the application is mounted: `root_path`, `SCRIPT_NAME`.
+    pub root: usize,
     /// The part behind the first `?`, without it.
     pub query: &'a [u8],
     /// The version that it came in.
@@ -77,6 +79,12 @@ pub struct RequestHead<'a> {
 }
 
 impl RequestHead<'_> {
+    /// The path below what the application is mounted at.
+    #[must_use]
+    pub fn path_below(&self) -> &[u8] {
+        &self.path[self.root..]
+    }
+
     /// The value of the first field with this name.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         let mut headers = self.headers.iter();
@@ -111,6 +119,8 @@ pub enum Refused {
     TargetTooLong,
     /// The head did not arrive in time.
     TooSlow,
+    /// Another application answers such requests, and the connection cannot go there.
+    Misdirected,
 }
 
 impl Refused {
@@ -121,6 +131,7 @@ impl Refused {
             Self::Malformed(_) => 400,
             Self::TooSlow => 408,
             Self::TargetTooLong => 414,
+            Self::Misdirected => 421,
             Self::TooLarge => 431,
             Self::UnknownCoding | Self::Method => 501,
             Self::Version => 505,
@@ -144,6 +155,7 @@ impl Refused {
             Self::TooSlow => "the request head did not arrive in time",
             Self::TooLarge => "the request head is too large",
             Self::TargetTooLong => "the request target is too long",
+            Self::Misdirected => "another application answers this host and path",
             Self::UnknownCoding => "unknown transfer coding",
             Self::Method => "CONNECT is not implemented",
             Self::Version => "HTTP version not supported",
@@ -196,6 +208,7 @@ pub fn parse<R>(
     Ok(then(&mut RequestHead {
         method,
         path,
+        root: 0,
         query,
         version: if http10 {
             Version::Http10

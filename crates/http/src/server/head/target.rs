@@ -4,15 +4,15 @@ use super::Refused;
 use super::host::check_host;
 
 /// A request target, taken apart.
-pub(super) struct Target<'a> {
-    pub(super) authority: Option<&'a [u8]>,
-    pub(super) path: &'a [u8],
-    pub(super) query: &'a [u8],
+pub(in crate::server) struct Target<'a> {
+    pub(in crate::server) authority: Option<&'a [u8]>,
+    pub(in crate::server) path: &'a [u8],
+    pub(in crate::server) query: &'a [u8],
 }
 
 impl<'a> Target<'a> {
     /// RFC 9112 section 3.2: origin-form, absolute-form, or `*` for OPTIONS.
-    pub(super) fn parse(method: &str, target: &'a [u8]) -> Result<Self, Refused> {
+    pub(in crate::server) fn parse(method: &str, target: &'a [u8]) -> Result<Self, Refused> {
         // RFC 3986 section 2: what is not ASCII is percent-encoded.
         if !target.is_ascii() {
             return Err(Refused::Malformed("a request target that is not ASCII"));

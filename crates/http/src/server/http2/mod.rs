@@ -10,7 +10,7 @@ mod cycle;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod head;
-mod protocol;
+pub(super) mod protocol;
 mod requests;
 mod session;
 mod tunnel;

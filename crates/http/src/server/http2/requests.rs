@@ -96,6 +96,19 @@ impl<A: Application> Session<A> {
             let read = self.server.proxies.read(&self.peers, asked.head.headers);
             asked.head.forwarded = read;
         }
+        if let Some(root) = self.root(asked) {
+            asked.head.root = root;
+        }
+    }
+
+    /// How much of a request's path the application is mounted at; nothing where the request is not for
+    /// this application.
+    fn root(&self, asked: &Asked<'_>) -> Option<usize> {
+        if !self.peers.routed {
+            return Some(0);
+        }
+        let host = asked.head.header("host").unwrap_or_default();
+        self.server.territory.root(host, asked.head.path)
     }
 
     fn answer(
@@ -113,6 +126,9 @@ impl<A: Application> Session<A> {
         }
         if !cycle.may_have(asked.length) {
             exchange.refuse(413, "Content Too Large");
+        } else if self.root(asked).is_none() {
+            // RFC 9110 section 15.5.20: the client may ask again over another connection.
+            exchange.refuse(421, "Misdirected Request");
         } else if server.admit(&asked.head, asked.protocol.is_some(), &exchange) {
             if is_websocket {
                 self.shake_hands(cycle, asked);

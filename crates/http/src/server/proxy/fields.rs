@@ -181,6 +181,7 @@ mod tests {
         Peers {
             client: client.map(|client| client.parse().unwrap()),
             server: ServerAddress::Unix(String::new()),
+            routed: false,
         }
     }
 

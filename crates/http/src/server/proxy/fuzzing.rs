@@ -45,6 +45,7 @@ pub fn forwarded(
     let peers = Peers {
         client: None,
         server: ServerAddress::Unix(String::new()),
+        routed: false,
     };
     let headers: Vec<_> = fields
         .iter()

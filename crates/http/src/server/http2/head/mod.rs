@@ -67,6 +67,7 @@ pub(super) fn read<R>(
         head: RequestHead {
             method: control.method()?,
             path: target.path,
+            root: 0,
             query: target.query,
             version: Version::Http2,
             authority: None,

@@ -1,14 +1,14 @@
 //! Frames as they stand on the wire (RFC 9113 sections 4.1, 6 and 7).
 
 /// Bytes of a frame's head.
-pub(in crate::server::http2) const HEAD: usize = 9;
+pub(in crate::server) const HEAD: usize = 9;
 
 /// The largest payload that is taken, and the one that every peer takes: SETTINGS_MAX_FRAME_SIZE as
 /// it begins (section 6.5.2). Larger ones would only let one stream hold up the others.
 pub(super) const MAX_PAYLOAD: usize = 16_384;
 
-pub(super) const DATA: u8 = 0;
-pub(super) const HEADERS: u8 = 1;
+pub(in crate::server) const DATA: u8 = 0;
+pub(in crate::server) const HEADERS: u8 = 1;
 pub(super) const PRIORITY: u8 = 2;
 pub(super) const RST_STREAM: u8 = 3;
 pub(super) const SETTINGS: u8 = 4;
@@ -16,13 +16,13 @@ pub(super) const PUSH_PROMISE: u8 = 5;
 pub(super) const PING: u8 = 6;
 pub(super) const GOAWAY: u8 = 7;
 pub(super) const WINDOW_UPDATE: u8 = 8;
-pub(super) const CONTINUATION: u8 = 9;
+pub(in crate::server) const CONTINUATION: u8 = 9;
 
 pub(super) const ACK: u8 = 0x1;
 pub(super) const END_STREAM: u8 = 0x1;
-pub(super) const END_HEADERS: u8 = 0x4;
-pub(super) const PADDED: u8 = 0x8;
-pub(super) const WITH_PRIORITY: u8 = 0x20;
+pub(in crate::server) const END_HEADERS: u8 = 0x4;
+pub(in crate::server) const PADDED: u8 = 0x8;
+pub(in crate::server) const WITH_PRIORITY: u8 = 0x20;
 
 /// Settings (section 6.5.2, RFC 8441 section 3).
 pub(super) const ENABLE_PUSH: u16 = 2;
@@ -52,15 +52,15 @@ pub(in crate::server::http2) enum Code {
 
 /// The head of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Head {
-    pub(super) length: usize,
-    pub(super) kind: u8,
-    pub(super) flags: u8,
+pub(in crate::server) struct Head {
+    pub(in crate::server) length: usize,
+    pub(in crate::server) kind: u8,
+    pub(in crate::server) flags: u8,
     pub(super) stream: u32,
 }
 
 impl Head {
-    pub(super) fn parse(bytes: &[u8; HEAD]) -> Self {
+    pub(in crate::server) fn parse(bytes: &[u8; HEAD]) -> Self {
         let [a, b, c, kind, flags, stream @ ..] = *bytes;
         Self {
             length: u32::from_be_bytes([0, a, b, c]) as usize,
@@ -71,7 +71,7 @@ impl Head {
         }
     }
 
-    pub(super) fn has(&self, flag: u8) -> bool {
+    pub(in crate::server) fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
     }
 

@@ -7,7 +7,7 @@
 
 mod control;
 mod data;
-mod frame;
+pub(in crate::server) mod frame;
 mod heads;
 mod sending;
 mod streams;

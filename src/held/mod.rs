@@ -1,29 +1,35 @@
-//! The kept connections themselves: descriptors, and what is known of each.
+//! Connections that are held and not served: descriptors, and what is known of each. The supervisor
+//! holds those of applications that sleep, the router those that have not said whose they are.
+
+mod socket;
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
-use crate::control::{Peers, Stage};
+use crate::control::{Moved, Peers, Stage};
+pub(crate) use socket::{has_ended, tell};
 
 /// So many entries of the queue that mean nothing are not worth a look at all of them.
 const LEAST_FORGOTTEN: usize = 64;
 
 /// A connection without its descriptor.
 #[derive(Debug)]
-pub(super) struct Kept {
-    pub(super) peers: Peers,
-    pub(super) stage: Stage,
-    pub(super) held: Held,
+pub(crate) struct Kept {
+    pub(crate) peers: Peers,
+    pub(crate) stage: Stage,
+    pub(crate) held: Held,
     /// What a worker has read of the next head.
-    pub(super) input: Box<[u8]>,
+    pub(crate) input: Box<[u8]>,
+    /// The router has decided whose its next request is.
+    pub(crate) decided: bool,
     /// Until when it may be silent. One that knocks waits for what the pool decides.
-    pub(super) deadline: Instant,
+    pub(crate) deadline: Instant,
 }
 
-/// What the keeper does with a connection.
+/// What its holder does with a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Held {
+pub(crate) enum Held {
     /// Waits for its first byte.
     Waiting,
     /// It has sent what may become a health check.
@@ -35,18 +41,31 @@ pub(super) enum Held {
 }
 
 impl Kept {
-    pub(super) fn new(peers: Peers, stage: Stage, deadline: Instant) -> Self {
+    pub(crate) fn new(peers: Peers, stage: Stage, deadline: Instant) -> Self {
         Self {
             peers,
             stage,
             held: Held::Waiting,
             input: Box::default(),
+            decided: false,
             deadline,
         }
     }
 
+    /// As it goes to another process.
+    pub(crate) fn moved(&self, now: Instant) -> Moved {
+        let is_waiting = self.held == Held::Waiting;
+        Moved {
+            peers: self.peers.clone(),
+            stage: self.stage,
+            input: self.input.to_vec(),
+            left: is_waiting.then(|| self.deadline.saturating_duration_since(now)),
+            decided: self.decided,
+        }
+    }
+
     /// Its client has sent this much, at least.
-    pub(super) fn knock(&mut self, input: Box<[u8]>) {
+    pub(crate) fn knock(&mut self, input: Box<[u8]>) {
         self.held = Held::Knocking;
         self.input = input;
     }
@@ -63,7 +82,7 @@ impl Kept {
 
 /// All connections, by the number that epoll knows.
 #[derive(Debug, Default)]
-pub(super) struct Places {
+pub(crate) struct Places {
     places: Vec<Option<(OwnedFd, Kept)>>,
     free: Vec<u32>,
     count: usize,
@@ -75,26 +94,26 @@ pub(super) struct Places {
 }
 
 impl Places {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.count
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// How many silent connections there are.
-    pub(super) fn silent(&self) -> usize {
+    pub(crate) fn silent(&self) -> usize {
         self.silent_count
     }
 
     /// Until when nothing is due.
-    pub(super) fn first_deadline(&self) -> Option<Instant> {
+    pub(crate) fn first_deadline(&self) -> Option<Instant> {
         self.first
     }
 
     /// A number that no connection has.
-    pub(super) fn reserve(&mut self) -> usize {
+    pub(crate) fn reserve(&mut self) -> usize {
         match self.free.pop() {
             Some(place) => place as usize,
             None => {
@@ -105,11 +124,11 @@ impl Places {
     }
 
     /// Gives a reserved number back.
-    pub(super) fn release(&mut self, number: usize) {
+    pub(crate) fn release(&mut self, number: usize) {
         self.free.extend(u32::try_from(number));
     }
 
-    pub(super) fn put(&mut self, number: usize, socket: OwnedFd, kept: Kept) {
+    pub(crate) fn put(&mut self, number: usize, socket: OwnedFd, kept: Kept) {
         if kept.has_deadline() {
             self.expect(kept.deadline);
         }
@@ -124,14 +143,14 @@ impl Places {
         self.forget_noisy();
     }
 
-    pub(super) fn get(&self, number: usize) -> Option<(BorrowedFd<'_>, &Kept)> {
+    pub(crate) fn get(&self, number: usize) -> Option<(BorrowedFd<'_>, &Kept)> {
         let (socket, kept) = self.places.get(number)?.as_ref()?;
         Some((socket.as_fd(), kept))
     }
 
     /// Takes a connection out. It leaves the epoll instance when its last descriptor is closed, or by
     /// the hand of who gives that away.
-    pub(super) fn take(&mut self, number: usize) -> Option<(OwnedFd, Kept)> {
+    pub(crate) fn take(&mut self, number: usize) -> Option<(OwnedFd, Kept)> {
         let taken = self.places.get_mut(number)?.take()?;
         self.silent_count -= usize::from(taken.1.is_silent());
         self.count -= 1;
@@ -144,7 +163,7 @@ impl Places {
     }
 
     /// The numbers of all that pass the test.
-    pub(super) fn all(&self, test: impl Fn(&Kept) -> bool) -> Vec<usize> {
+    pub(crate) fn all(&self, test: impl Fn(&Kept) -> bool) -> Vec<usize> {
         let places = self.places.iter().enumerate();
         let kept = places.filter_map(|(number, place)| Some((number, &place.as_ref()?.1)));
         kept.filter(|(_, kept)| test(kept))
@@ -152,15 +171,23 @@ impl Places {
             .collect()
     }
 
-    pub(super) fn knocking(&self) -> Vec<usize> {
+    pub(crate) fn knocking(&self) -> Vec<usize> {
         self.all(|kept| kept.held == Held::Knocking)
     }
 
-    pub(super) fn knock(&mut self, number: usize) {
+    pub(crate) fn knock(&mut self, number: usize) {
         self.change(number, Held::Knocking, None);
     }
 
-    pub(super) fn doubt(&mut self, number: usize, deadline: Instant) {
+    /// As [`Self::knock`], until then: from the first time on, and not from each one.
+    pub(crate) fn knock_until(&mut self, number: usize, deadline: Instant) {
+        let is_new = self
+            .get(number)
+            .is_some_and(|(_, kept)| kept.held != Held::Knocking);
+        self.change(number, Held::Knocking, is_new.then_some(deadline));
+    }
+
+    pub(crate) fn doubt(&mut self, number: usize, deadline: Instant) {
         // It has its time from the first byte on, and not from each one.
         let is_new = self
             .get(number)
@@ -168,15 +195,16 @@ impl Places {
         self.change(number, Held::Undecided, is_new.then_some(deadline));
     }
 
-    pub(super) fn linger(&mut self, number: usize, deadline: Instant) {
+    pub(crate) fn linger(&mut self, number: usize, deadline: Instant) {
         self.change(number, Held::Lingering, Some(deadline));
     }
 
     /// It has been answered, and is between two requests.
-    pub(super) fn rest(&mut self, number: usize, deadline: Instant) {
+    pub(crate) fn rest(&mut self, number: usize, deadline: Instant) {
         self.change(number, Held::Waiting, Some(deadline));
         if let Some(Some((_, kept))) = self.places.get_mut(number) {
             kept.stage = Stage::Idle;
+            kept.decided = false;
         }
     }
 
@@ -197,7 +225,7 @@ impl Places {
         self.first = Some(self.first.map_or(deadline, |first| first.min(deadline)));
     }
 
-    pub(super) fn close_expired(&mut self, now: Instant) {
+    pub(crate) fn close_expired(&mut self, now: Instant) {
         for number in self.all(|kept| kept.has_deadline() && kept.deadline <= now) {
             self.take(number);
         }
@@ -207,7 +235,7 @@ impl Places {
     }
 
     /// Closes the silent connection that came first; whether there was one.
-    pub(super) fn evict_silent(&mut self) -> bool {
+    pub(crate) fn evict_silent(&mut self) -> bool {
         while let Some((deadline, place)) = self.silent.pop_front() {
             if self.is_silent(deadline, place) {
                 self.take(place as usize);
@@ -219,7 +247,7 @@ impl Places {
 
     /// Closes the connection that can best be done without, to make room for another; whether there
     /// was one. Clients expect that of idle connections, and not of requests.
-    pub(super) fn evict(&mut self) -> bool {
+    pub(crate) fn evict(&mut self) -> bool {
         if self.evict_silent() {
             return true;
         }

@@ -25,6 +25,23 @@ pub fn decoded(raw: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(decoded)
 }
 
+/// How many bytes at the beginning of a path are a prefix, which is `/a/b` or, for everything, empty:
+/// segment by segment, each decoded. Nothing where the path is not below it.
+#[must_use]
+pub fn prefix(path: &[u8], prefix: &str) -> Option<usize> {
+    let mut rest = path;
+    for wanted in prefix.split('/').skip(1) {
+        let segment = rest.strip_prefix(b"/")?;
+        let end = segment.iter().position(|byte| *byte == b'/');
+        let end = end.unwrap_or(segment.len());
+        if *decoded(&segment[..end]) != *wanted.as_bytes() {
+            return None;
+        }
+        rest = &segment[end..];
+    }
+    Some(path.len() - rest.len())
+}
+
 fn nibble(digit: u8) -> u8 {
     match digit {
         b'0'..=b'9' => digit - b'0',
