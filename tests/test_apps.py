@@ -470,7 +470,7 @@ def place_example(machine: Machine, text: str) -> str:
     return text
 
 
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", [0, 2])
 def test_the_examples_of_the_documentation_serve(server, machine, number) -> None:
     text = place_example(machine, examples("apps.md")[number])
     modules = dict(re.findall(r'^\[apps\.(\w+)\]\napp = "([\w.]+):app"', text, re.MULTILINE))

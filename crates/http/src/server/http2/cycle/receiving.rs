@@ -101,6 +101,8 @@ impl<A: Application> Cycle<A> {
         let Some(limit) = self.server.limits.request else {
             return;
         };
+        // The stream of a handshake stays open, and its application waits for nothing from the client.
+        let waits = waits && self.conversation.is_none();
         if !self.runs || waits || view.head_written || view.complete {
             self.response_due = None;
         } else {
