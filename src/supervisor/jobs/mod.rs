@@ -295,8 +295,9 @@ impl Jobs {
             begun.attempt -= 1;
         }
         plan.add(record.clone());
-        tell(name, &record, None);
+        // Before it is told: whatever follows the line finds the record.
         self.keep(&self.plans[at]);
+        tell(name, &record, None);
         if self.plans[at].is_leaving {
             self.plans.remove(at);
         } else {
