@@ -11,7 +11,7 @@ suite=bookworm
 base=lowmem-serve-test/debian-python-pip:$suite
 musl_base=lowmem-serve-test/musl-python
 # What the server may add to a base image, in bytes.
-most=12000000
+most=17000000
 wheels=${WHEELS:-source}
 rust_base=lowmem-serve-test/debian-rust:$suite-$(rustc --version | cut -d' ' -f2)
 image=lowmem-serve-test/server

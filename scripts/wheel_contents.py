@@ -64,6 +64,23 @@ def parts(tag: str) -> tuple[str, str, tuple[int, int]]:
     return found[1], found[4], (int(found[2]), int(found[3]))
 
 
+AUDITED = re.compile(r'platform tag: "(\w+)"')
+EXTERNAL = re.compile(r"libraries are required by the wheel: (\{.*?\})")
+
+
+def audited(printed: str, wanted: str) -> str | None:
+    """The platform tag that `auditwheel show` finds; None if it names none.
+
+    It knows musl by the name of Alpine's package only. Zig writes `libc.so`, which musl's loader takes for itself, as every
+    name that begins with `libc.`; with this as its only objection the wheel is what it is named.
+    """
+    text = " ".join(printed.split())
+    found, external = AUDITED.search(text), EXTERNAL.search(text)
+    if found and wanted.startswith("musllinux") and external and external[1] == '{ "libc.so": null }':
+        return wanted
+    return found[1] if found else None
+
+
 def binaries(wheel: Path) -> Iterator[tuple[str, Binary]]:
     """The ELF files of a wheel, by name."""
     with zipfile.ZipFile(wheel) as archive:

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -189,9 +190,6 @@ def wheel_of(target: Target) -> Path:
     return wheel
 
 
-AUDITED = re.compile(r'platform tag: *"(\w+)"')
-
-
 def check(wheel: Path, target: Target) -> str:
     """Raises NotBuilt unless the wheel runs where its name says."""
     found = list(wheel_contents.binaries(wheel))
@@ -204,11 +202,13 @@ def check(wheel: Path, target: Target) -> str:
         raise NotBuilt(
             "; ".join(wrong) or f"{len(found)} binaries instead of an executable and a shared object"
         )
-    printed = run(sys.executable, "-m", "auditwheel", "show", wheel)
-    audited = AUDITED.search(re.sub(r"\s+", " ", printed))
-    if not audited or not wheel_contents.is_covered(audited[1], target.platform):
+    # Not this machine's libraries: with musl's name for the C library it would find the linker script of glibc.
+    with tempfile.TemporaryDirectory() as nothing:
+        printed = run(sys.executable, "-m", "auditwheel", "show", "--ldpaths", nothing, wheel)
+    tag = wheel_contents.audited(printed, target.platform)
+    if not tag or not wheel_contents.is_covered(tag, target.platform):
         raise NotBuilt(f"auditwheel: {printed.strip()}")
-    return f"auditwheel: {audited[1]}"
+    return f"auditwheel: {tag}"
 
 
 def try_out(wheel: Path, target: Target) -> str:

@@ -135,6 +135,25 @@ def test_a_wheel_may_run_on_older_systems_than_its_name_says(found: str, is_cove
     assert wheel_contents.is_covered(found, "manylinux_2_28_x86_64") == is_covered
 
 
+AUDIT = 'x is consistent with the following platform\ntag: "%s".\nlibraries are required by the\nwheel:\n%s\n'
+
+
+@pytest.mark.parametrize(
+    ("found", "external", "wanted", "tag"),
+    [
+        ("manylinux_2_28_x86_64", "{}", "manylinux_2_28_x86_64", "manylinux_2_28_x86_64"),
+        ("linux_x86_64", '{\n    "libc.so": null\n}', "musllinux_1_2_x86_64", "musllinux_1_2_x86_64"),
+        ("linux_x86_64", '{\n    "libc.so": null\n}', "manylinux_2_28_x86_64", "linux_x86_64"),
+        ("linux_x86_64", '{\n    "libgcc_s.so.1": null\n}', "musllinux_1_2_x86_64", "linux_x86_64"),
+    ],
+)
+def test_auditwheels_finding_is_read(found: str, external: str, wanted: str, tag: str) -> None:
+    import wheel_contents
+
+    assert wheel_contents.audited(AUDIT % (found, external), wanted) == tag
+    assert wheel_contents.audited("an error", wanted) is None
+
+
 @pytest.mark.skipif(len(command_line()) != 1, reason="the server under test is no single executable")
 def test_the_headers_of_an_executable_are_read() -> None:
     import wheel_contents
