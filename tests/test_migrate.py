@@ -344,5 +344,8 @@ def test_a_path_is_served_without_run(place: Path, server) -> None:
 def test_the_port_of_a_platform_is_taken_on_every_interface(server) -> None:
     started: Server = server("hello:app", env={"PORT": "0"}, places=False)
     assert "running on http://0.0.0.0:" in started.stderr.text
+    started = server("hello:app", "--bind", "127.0.0.1:0", env={"PORT": "1"}, places=False)
+    assert started.stderr.text.count("running on") == 1
+    assert "http://127.0.0.1:" in started.stderr.text
     ended = run("config", "hello:app", env={"PORT": "5000", "UVICORN_PORT": "6000"}, cwd=APPS)
     assert re.search(r"^port = 6000 .*\$UVICORN_PORT", ended.stdout, re.MULTILINE)

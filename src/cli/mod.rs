@@ -14,6 +14,7 @@
 
 mod application;
 mod apps;
+mod budget;
 mod cache;
 mod command;
 mod compatibility;
@@ -60,6 +61,7 @@ use crate::import_string;
 
 pub use application::{Application, InterfaceWord, LifespanWord};
 pub use apps::{AppOrder, Apps, OneApp};
+pub use budget::MemoryBudget;
 pub use cache::{CacheAction, CacheCommand, CacheTerms, Caches};
 pub use command::{Command, Shell};
 pub use compatibility::Compatibility;

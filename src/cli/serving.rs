@@ -160,23 +160,22 @@ mod tests {
     }
 
     #[test]
-    fn a_platforms_port_is_on_every_interface() {
-        let port = [("PORT", "5000")];
+    fn a_platforms_port_is_on_every_interface_unless_a_place_is_named() {
+        let with_port = |argv: &[&str], is_platform: bool, has_sockets: bool| {
+            let mut flags = typed(&[argv, &["a:b", "--port", "5000"]].concat(), &[]);
+            super::listen(&mut flags, false, has_sockets, is_platform);
+            (flags.listening.host, flags.listening.port)
+        };
+        let everywhere = Some("0.0.0.0".to_owned());
+        assert_eq!(with_port(&[], true, false), (everywhere, Some(5000)));
+        assert_eq!(with_port(&[], false, false), (None, Some(5000)));
+        assert_eq!(with_port(&["--bind", ":1"], true, false), (None, None));
+        assert_eq!(with_port(&[], true, true), (None, None));
+        let named = Some("h".to_owned());
         assert_eq!(
-            place(&typed(&["a:b"], &port)),
-            (Some("0.0.0.0"), Some(5000))
+            with_port(&["--host", "h"], true, false),
+            (named, Some(5000))
         );
-        assert_eq!(
-            place(&typed(&["a:b", "--port", "1"], &port)),
-            (None, Some(1))
-        );
-        assert_eq!(place(&typed(&["a:b", "--bind", ":1"], &port)), (None, None));
-        assert_eq!(
-            place(&typed(&["a:b", "--host", "h"], &port)),
-            (Some("h"), Some(5000))
-        );
-        let both = [("PORT", "5000"), ("UVICORN_PORT", "6000")];
-        assert_eq!(place(&typed(&["a:b"], &both)), (None, Some(6000)));
     }
 
     #[test]

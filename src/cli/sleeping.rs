@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 
+use super::MemoryBudget;
 use super::values;
-use crate::config::MemoryBudget;
 
 /// Options about sleep.
 #[derive(Debug, clap::Args)]

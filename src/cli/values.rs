@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::config::MemoryBudget;
+use super::MemoryBudget;
 
 /// Nothing that Python serves with fits into less; what is smaller was meant in another unit.
 const LEAST_SIZE: u64 = 1 << 20;

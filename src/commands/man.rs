@@ -30,13 +30,16 @@ fn render(page: &mut Vec<u8>) -> io::Result<()> {
     man.render_version_section(page)
 }
 
-/// A command's description, and its own options: `config` takes those of the server.
+/// The commands that take the options of the server, which the page has once.
+const OF_THE_SERVER: [&str; 3] = ["config", "dev", "run"];
+
+/// What a command does, and the options that are its own.
 fn render_command(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     let name = format!("lowmem\\-serve {}", command.get_name());
     writeln!(page, ".SH \"{name}\"")?;
     let about = command.get_about().map(ToString::to_string);
     writeln!(page, "{}", about.unwrap_or_default())?;
-    if command.get_name() == "config" {
+    if OF_THE_SERVER.contains(&command.get_name()) {
         return Ok(());
     }
     let options = section(|options| Man::new(command.clone()).render_options_section(options))?;

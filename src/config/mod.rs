@@ -1,6 +1,5 @@
 //! The meaning of the flags, after all mistakes in them have been reported together.
 
-mod budget;
 mod cache;
 mod env_file;
 mod environment;
@@ -35,7 +34,7 @@ use std::time::Duration;
 use crate::monitor;
 use crate::operator::OperatorSocket;
 
-pub use budget::MemoryBudget;
+pub use crate::cli::MemoryBudget;
 pub use fleet::{Application, Fleet, fleet};
 pub use hours::Hours;
 pub use lowmem_base::config::{

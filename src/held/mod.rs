@@ -4,10 +4,11 @@
 mod socket;
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
-use crate::control::{Moved, Peers, Stage};
+use crate::control::{Moved, Peers, ServerAddress, Stage};
 pub(crate) use socket::{has_ended, tell};
 
 /// So many entries of the queue that mean nothing are not worth a look at all of them.
@@ -16,7 +17,10 @@ const LEAST_FORGOTTEN: usize = 64;
 /// A connection without its descriptor.
 #[derive(Debug)]
 pub(crate) struct Kept {
-    pub(crate) peers: Peers,
+    /// Its two ends, each by itself: together they would take a word more for one flag.
+    client: Option<SocketAddr>,
+    server: ServerAddress,
+    pub(crate) routed: bool,
     pub(crate) stage: Stage,
     pub(crate) held: Held,
     /// What a worker has read of the next head.
@@ -42,8 +46,15 @@ pub(crate) enum Held {
 
 impl Kept {
     pub(crate) fn new(peers: Peers, stage: Stage, deadline: Instant) -> Self {
+        let Peers {
+            client,
+            server,
+            routed,
+        } = peers;
         Self {
-            peers,
+            client,
+            server,
+            routed,
             stage,
             held: Held::Waiting,
             input: Box::default(),
@@ -56,7 +67,11 @@ impl Kept {
     pub(crate) fn moved(&self, now: Instant) -> Moved {
         let is_waiting = self.held == Held::Waiting;
         Moved {
-            peers: self.peers.clone(),
+            peers: Peers {
+                client: self.client,
+                server: self.server.clone(),
+                routed: self.routed,
+            },
             stage: self.stage,
             input: self.input.to_vec(),
             left: is_waiting.then(|| self.deadline.saturating_duration_since(now)),

@@ -78,6 +78,8 @@ fn found<'a>(
 fn fits(server: Server, name: &str, value: &str) -> bool {
     let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
     match (name, server) {
+        // A version of HTTP with Granian, a place with uWSGI.
+        ("--http", Server::Granian) => false,
         // A port with Daphne, processes with uWSGI, a file with the others.
         ("-p", Server::Gunicorn | Server::Hypercorn) => !is_number,
         // Workers, or uWSGI's module.

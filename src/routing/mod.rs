@@ -50,6 +50,8 @@ pub struct Target {
     pub end: RoutedEnd,
     /// It is served over TLS only.
     pub is_tls: bool,
+    /// It takes nothing new, and sends back what it has.
+    pub is_leaving: bool,
 }
 
 /// How long clients may take.

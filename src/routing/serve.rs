@@ -85,7 +85,8 @@ struct Targets<'a>(&'a [Target]);
 
 impl Known for Targets<'_> {
     fn find(&self, name: &str) -> Option<(usize, bool)> {
-        let number = self.0.iter().position(|own| own.name == name)?;
+        let is_it = |own: &Target| own.name == name && !own.is_leaving;
+        let number = self.0.iter().position(is_it)?;
         Some((number, self.0[number].is_tls))
     }
 }

@@ -71,6 +71,7 @@ impl Supervisor<'_> {
     /// Drops the applications of which nothing is left. What one of them has not taken is asked once
     /// more whom it wants.
     pub(super) fn bury(&mut self) {
+        let before = self.applications.len();
         let router = self
             .fleet
             .as_ref()
@@ -86,6 +87,10 @@ impl Supervisor<'_> {
             }
             false
         });
+        if self.applications.len() < before {
+            // The router holds an end of theirs.
+            self.route();
+        }
     }
 
     /// Has the places that the settings have by now.
@@ -143,17 +148,15 @@ impl Supervisor<'_> {
     }
 }
 
-/// The applications that can be had.
+/// The applications that can be had, and those that send back what they have before they go.
 fn targets(applications: &[Application<'_>]) -> Vec<Target> {
-    let served = applications
-        .iter()
-        .filter(|own| !own.standing().is_leaving());
-    let targets = served.filter_map(|own| {
+    let targets = applications.iter().filter_map(|own| {
         let end = own.listeners().router_end()?.try_clone().ok()?;
         Some(Target {
             name: own.name()?.to_owned(),
             end: RoutedEnd::over(end),
             is_tls: own.workforce.worker_config().tls.is_some(),
+            is_leaving: own.standing().is_leaving(),
         })
     });
     targets.collect()

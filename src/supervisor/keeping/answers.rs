@@ -50,7 +50,7 @@ impl Keeper {
                 false => PEEK,
             };
             let stage = kept.stage;
-            let is_elsewhere = kept.peers.routed && !kept.decided;
+            let is_elsewhere = kept.routed && !kept.decided;
             self.peeked.resize(most, 0);
             let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
             let count = match recv(socket, &mut self.peeked[..], flags) {

@@ -170,7 +170,7 @@ fn of_a_scan_the_newest_are_held_and_nothing_knocks() {
 }
 
 #[test]
-fn a_refusal_reaches_only_the_client_that_waits() {
+fn a_refusal_reaches_the_client_that_waits_and_nobody_else() {
     let mut kept = kept();
     let mut waits = kept.connect();
     let silent = kept.connect();
@@ -202,7 +202,7 @@ fn thousands_are_delivered_over_as_many_lanes_as_it_takes() {
 
 #[test]
 fn a_kept_connection_takes_little() {
-    assert!(size_of::<Option<(OwnedFd, Kept)>>() <= 128);
+    assert!(size_of::<Option<(OwnedFd, crate::held::Kept)>>() <= 112);
 }
 
 fn idle(left: Option<Duration>) -> Moved {
