@@ -31,6 +31,7 @@ fn line(format: &AccessFormat, said: &[u8]) {
         .collect::<String>();
     let _ = format.waits_for_end();
     let line = AccessLine {
+        traceparent: Some(said),
         client: &client,
         method: "GET",
         target: said,
