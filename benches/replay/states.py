@@ -147,9 +147,13 @@ def served(
     state: State, site: Site, more: dict[str, str] | None = None
 ) -> Iterator[tuple[int, int, IO[bytes]]]:
     """Run a state's server; its pid, its port and its log."""
+    # Other servers find the package of this tree beside the site's modules.
+    paths = [state.folder, environment.BENCHES.parent / "python"]
     variables = site.variables | (more or {})
     if state.parts is not None:
-        variables |= {"CASE_PARTS": state.parts, "PYTHONPATH": f"{BETWEEN}:{BEFORE}:{AFTER}"}
+        paths += [BEFORE, AFTER]
+        variables |= {"CASE_PARTS": state.parts}
+    variables |= {"PYTHONPATH": ":".join(map(str, paths))}
     with serving.reserved_port() as port, tempfile.TemporaryFile() as log:
         place = ["--bind", f"127.0.0.1:{port}"] if "gunicorn" in state.words[0] else ["--port", str(port)]
         process = serving.start([*state.words, *place], state.folder, variables, log)
