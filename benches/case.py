@@ -1,6 +1,6 @@
 """The case of docs/case.md: a training site in its states from before to after, weighed after the same load.
 
-    python benches/case.py                                        tables; some 20 minutes
+    python benches/case.py                                        tables; some 15 minutes
     python benches/case.py --json case.json --picture case.svg
     python benches/case.py --quick                                a small site, two minutes; not for figures
 
@@ -63,6 +63,7 @@ def main() -> int:
         found = {name: [asdict(line) for line in lines] for name, lines in told.items()}
         options.json.write_text(json.dumps(found, indent=1) + "\n")
     if options.picture:
+        environment.borrow_packages(VENV)
         picture.draw(steps, days, options.picture)
     return 0
 

@@ -38,9 +38,9 @@ def prepare(upgrade: bool) -> None:
     _prepare_certificate()
 
 
-def borrow_packages() -> None:
-    """Let this process import from the venv: load generators need packages, too, in Python alone."""
-    site_packages = VENV.glob("lib/python3*/site-packages")
+def borrow_packages(venv: Path = VENV) -> None:
+    """Let this process import from a venv: load generators and pictures need packages, too."""
+    site_packages = venv.glob("lib/python3*/site-packages")
     sys.path.extend(str(path) for path in site_packages)
 
 

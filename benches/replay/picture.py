@@ -66,7 +66,7 @@ def _curve(axes, days: list[Day]) -> None:
     axes.set_title(
         "The same site over a day: night, use from 7 to 23, three reports", loc="left", weight="bold"
     )
-    axes.legend(loc="center left", frameon=False)
+    axes.legend(loc="lower center", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
 
 
