@@ -465,21 +465,25 @@ def place_example(machine: Machine, text: str) -> str:
         ('user = "training"', f'user = "{user}"' if user == "root" else "#"),
         ("127.0.0.1:8002", f"127.0.0.1:{ports[0]}"),
         ("127.0.0.1:8003", f"127.0.0.1:{ports[1]}"),
+        ('bind = ["0.0.0.0:80", "[::]:80"]', f'bind = ["127.0.0.1:{ports[0]}"]'),
     ):
         text = text.replace(before, after)
     return text
 
 
-@pytest.mark.parametrize("number", [0, 2])
+@pytest.mark.parametrize("number", [0, 1, 2])
 def test_the_examples_of_the_documentation_serve(server, machine, number) -> None:
     text = place_example(machine, examples("apps.md")[number])
     modules = dict(re.findall(r'^\[apps\.(\w+)\]\napp = "([\w.]+):app"', text, re.MULTILINE))
     for name, module in modules.items():
-        file = (machine.directory / "srv" / name / module.replace(".", "/")).with_suffix(".py")
-        file.parent.mkdir(parents=True)
+        # Without a directory of its own, an application's is that of the file.
+        home = machine.directory / "srv" / name if f"/srv/{name}" in text else machine.directory
+        file = (home / module.replace(".", "/")).with_suffix(".py")
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"NAME = {name!r}\n{HELLO}")
-        (machine.directory / "srv" / name / "training.env").write_text("FROM_FILE=1\n")
-        (machine.directory / "srv" / name / ".venv").symlink_to(sys.prefix)
+        if home != machine.directory:
+            (home / "training.env").write_text("FROM_FILE=1\n")
+            (home / ".venv").symlink_to(sys.prefix)
     machine.file.write_text(text)
     started = server("--config", str(machine.file), cwd=machine.directory, places=False, wait=False)
     for name in modules:
