@@ -89,6 +89,12 @@ def test_a_call_is_a_child_of_the_template_in_a_session_of_its_own(preloaded, th
     assert own["descriptors"] <= 9
 
 
+def test_a_call_has_the_name_that_was_chosen_for_processes(server) -> None:
+    named = server("isolated_calls_app:app", "--preload", "--process-name", "shop", env=ENVIRONMENT)
+    own, _ = call(named, "surroundings")
+    assert own["title"] == "shop: isolated isolated_functions.surroundings"
+
+
 def test_a_call_has_the_surroundings_of_its_caller(preloaded) -> None:
     assert call(preloaded, "surroundings")[0]["noted"] is None
     preloaded.get("/note")

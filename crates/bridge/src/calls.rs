@@ -185,10 +185,17 @@ impl Running {
     }
 }
 
-/// Names the process after the function that it has been told to call.
-#[pyfunction]
-fn show(function: &str) {
-    title::set(&format!("lowmem-serve: isolated {function}"));
+/// Called with the function that the process has been told to call, and names the process after it.
+#[pyclass(frozen, module = "lowmem_serve")]
+struct Show {
+    role: String,
+}
+
+#[pymethods]
+impl Show {
+    fn __call__(&self, function: &str) {
+        title::set(&format!("{} {function}", self.role));
+    }
 }
 
 fn code(status: WaitStatus) -> i32 {
@@ -222,11 +229,14 @@ impl Call {
         std::mem::forget(self.lifeline);
         let connection = self.connection.into_raw_fd();
         let module = package::import(py, config.package.as_deref(), MODULE)?;
+        let show = Py::new(
+            py,
+            Show {
+                role: config.called("isolated"),
+            },
+        )?;
         module
-            .call_method1(
-                intern!(py, "forked"),
-                (connection, wrap_pyfunction!(show, py)?),
-            )?
+            .call_method1(intern!(py, "forked"), (connection, show))?
             .extract()
     }
 }

@@ -94,7 +94,7 @@ impl Run {
 /// # Errors
 /// Our package was not found, or raised.
 pub fn run(py: Python<'_>, run: &RunConfig) -> PyResult<i32> {
-    title::set(&format!("lowmem-serve: run {}", run.function));
+    title::set(&run.worker.called(&format!("run {}", run.function)));
     let text = |path: &Option<std::path::PathBuf>| {
         path.as_ref()
             .map(|path| path.to_string_lossy().into_owned())

@@ -136,11 +136,17 @@ impl WorkerConfig {
     /// applications are served.
     #[must_use]
     pub fn title(&self, role: &str) -> String {
-        let name = self.process_name.as_deref().unwrap_or("lowmem-serve");
         match &self.log.application {
-            Some(application) => format!("{name}: {application}: {role}"),
-            None => format!("{name}: {role} {}", self.app).trim_end().to_owned(),
+            Some(application) => self.called(&format!("{application}: {role}")),
+            None => self.called(format!("{role} {}", self.app).trim_end()),
         }
+    }
+
+    /// The same of a process that runs one function: `lowmem-serve: isolated reports.draw`.
+    #[must_use]
+    pub fn called(&self, rest: &str) -> String {
+        let name = self.process_name.as_deref().unwrap_or("lowmem-serve");
+        format!("{name}: {rest}")
     }
 
     /// The scheme of the URLs that it serves.
