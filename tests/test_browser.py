@@ -1,17 +1,13 @@
 """A real browser: fetch streams, server-sent events and WebSockets, over HTTP/1.1 and over HTTP/2."""
 
-import os
 import shutil
 import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from harness import processes
 from harness.authority import Authority
+from harness.devtools import chromium_at
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -24,44 +20,6 @@ pytestmark = [
 ]
 
 
-@contextmanager
-def showing(url: str, profile: Path) -> Iterator[None]:
-    """A headless Chromium with the page, ended with all its processes."""
-    assert CHROMIUM
-    browser = subprocess.Popen(
-        [
-            CHROMIUM,
-            "--headless=new",
-            # The test's own pages, by whoever runs it, in whatever container.
-            "--no-sandbox",
-            "--disable-dev-shm-usage",
-            "--disable-gpu",
-            "--disable-breakpad",
-            "--disable-background-networking",
-            "--no-first-run",
-            "--no-proxy-server",
-            "--ignore-certificate-errors",
-            f"--user-data-dir={profile}",
-            url,
-        ],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        yield
-    finally:
-        everything = [browser.pid, *processes.in_session(browser.pid)]
-        for pid in everything:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        browser.wait()
-        assert all(processes.wait_for_exit(pid, 10) for pid in everything)
-
-
 @pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
 def test_a_page_streams_listens_and_converses_across_a_swap(server, tmp_path: Path, protocol: str) -> None:
     flags = Authority(tmp_path).flags if protocol == "h2" else ()
@@ -72,7 +30,8 @@ def test_a_page_streams_listens_and_converses_across_a_swap(server, tmp_path: Pa
     def tells(text: str) -> None:
         started.stdout.wait_for_line(rf"^{text}$", PATIENCE)
 
-    with showing(f"{url}/", tmp_path / "profile"):
+    assert CHROMIUM
+    with chromium_at(CHROMIUM, tmp_path / "profile", f"{url}/", "--ignore-certificate-errors"):
         tells(f"page over {protocol}")
         for number in (1, 2, 3):
             tells(f"piece {number}")

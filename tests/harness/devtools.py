@@ -77,8 +77,8 @@ class Page:
 
 
 @contextmanager
-def browser(chromium: str, profile: Path, url: str) -> Iterator[Page]:
-    """A Chromium with one page, ended with all its processes."""
+def chromium_at(chromium: str, profile: Path, url: str, *flags: str) -> Iterator[None]:
+    """A headless Chromium with the page, ended with all its processes."""
     process = subprocess.Popen(
         [
             chromium,
@@ -91,10 +91,9 @@ def browser(chromium: str, profile: Path, url: str) -> Iterator[Page]:
             "--disable-background-networking",
             "--no-first-run",
             "--no-proxy-server",
-            "--remote-debugging-port=0",
-            "--remote-allow-origins=*",
+            *flags,
             f"--user-data-dir={profile}",
-            "about:blank",
+            url,
         ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -102,10 +101,7 @@ def browser(chromium: str, profile: Path, url: str) -> Iterator[Page]:
         start_new_session=True,
     )
     try:
-        with connect(_target(profile), max_size=None, proxy=None) as connection:
-            page = Page(connection)
-            page.call("Page.navigate", url=url)
-            yield page
+        yield
     finally:
         everything = [process.pid, *processes.in_session(process.pid)]
         for pid in everything:
@@ -115,6 +111,17 @@ def browser(chromium: str, profile: Path, url: str) -> Iterator[Page]:
                 pass
         process.wait()
         assert all(processes.wait_for_exit(pid, 10) for pid in everything)
+
+
+@contextmanager
+def browser(chromium: str, profile: Path, url: str) -> Iterator[Page]:
+    """A Chromium with one page that is spoken to."""
+    flags = ("--remote-debugging-port=0", "--remote-allow-origins=*")
+    with chromium_at(chromium, profile, "about:blank", *flags):
+        with connect(_target(profile), max_size=None, proxy=None) as connection:
+            page = Page(connection)
+            page.call("Page.navigate", url=url)
+            yield page
 
 
 def _target(profile: Path) -> str:

@@ -18,6 +18,13 @@ use lowmem_http::server::{
 };
 use lowmem_http::tasks;
 
+/// Paths of WebSockets that the application ends: by closing with a reason, and by an error. With each the close
+/// frame (RFC 6455 section 5.5.1) that the client gets.
+pub const ENDINGS: [(&str, &[u8]); 2] = [
+    ("/closed", b"\x88\x08\x0f\xa0enough"),
+    ("/raised", b"\x88\x02\x03\xf3"),
+];
+
 /// `/echo` sends the body back, `/slow` answers after a moment, `/stream` in chunks, `/large` with a
 /// megabyte, `/forever` without an end, `/events` with an event stream, `/file` with this source file, `/silent` returns
 /// without an answer, `/short` with less than it announced; anything else is told its path, the client and the scheme.

@@ -7,6 +7,7 @@ use h2::{Reason, RecvStream, SendStream};
 use hyper::header::HeaderMap;
 use hyper::{Method, Request};
 
+use crate::application::ENDINGS;
 use crate::serving::{Serving, on_one_thread};
 use crate::websocket::frame;
 
@@ -104,10 +105,7 @@ fn messages_go_both_ways_and_the_stream_ends_with_the_close() {
 fn an_application_that_closes_or_fails_says_so() {
     on_one_thread(async {
         let serving = Serving::plain().await;
-        for (path, close) in [
-            ("/closed", &b"\x88\x08\x0f\xa0enough"[..]),
-            ("/raised", b"\x88\x02\x03\xf3"),
-        ] {
+        for (path, close) in ENDINGS {
             let (mut stream, mut receive) = opened(&serving, path).await;
             let said = bytes(&mut receive, &mut Vec::new(), close.len()).await;
             assert_eq!(said, close, "{path}");

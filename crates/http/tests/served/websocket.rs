@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::application::ENDINGS;
 use crate::serving::{Serving, on_one_thread, read_all, read_until, settings};
 
 fn handshake(path: &str, more: &str) -> String {
@@ -174,10 +175,7 @@ fn an_application_answers_a_handshake_as_it_likes() {
 fn an_application_that_closes_or_fails_says_so() {
     on_one_thread(async {
         let serving = Serving::plain().await;
-        for (path, close) in [
-            ("/closed", &b"\x88\x08\x0f\xa0enough"[..]),
-            ("/raised", b"\x88\x02\x03\xf3"),
-        ] {
+        for (path, close) in ENDINGS {
             let mut socket = serving.connect().await;
             let request = handshake(path, "");
             socket.write_all(request.as_bytes()).await.unwrap();
