@@ -6,10 +6,23 @@ mod socket;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::control::{Moved, Peers, ServerAddress, Stage};
 pub(crate) use socket::{has_ended, tell};
+
+/// Silent new connections that are held. More of them come from a scan, and the oldest is closed.
+pub(crate) const MOST_SILENT: usize = 1024;
+
+/// Between two looks at all deadlines, which are late by this much at most.
+pub(crate) const SWEEP_EVERY: Duration = Duration::from_millis(250);
+
+/// How long a connection is read from after its last answer. Closing a socket with unread data resets
+/// it, and the client may lose the answer (RFC 9112 section 9.6).
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
+
+/// How long nothing is accepted when no descriptor is left, as in a worker.
+pub(crate) const EXHAUSTED: Duration = Duration::from_millis(100);
 
 /// So many entries of the queue that mean nothing are not worth a look at all of them.
 const LEAST_FORGOTTEN: usize = 64;
@@ -117,9 +130,11 @@ impl Places {
         self.count == 0
     }
 
-    /// How many silent connections there are.
-    pub(crate) fn silent(&self) -> usize {
-        self.silent_count
+    /// Makes room for a new connection, which has not said anything yet.
+    pub(crate) fn make_room_for_silent(&mut self) {
+        if self.silent_count >= MOST_SILENT {
+            self.evict_silent();
+        }
     }
 
     /// Until when nothing is due.
@@ -250,7 +265,7 @@ impl Places {
     }
 
     /// Closes the silent connection that came first; whether there was one.
-    pub(crate) fn evict_silent(&mut self) -> bool {
+    fn evict_silent(&mut self) -> bool {
         while let Some((deadline, place)) = self.silent.pop_front() {
             if self.is_silent(deadline, place) {
                 self.take(place as usize);

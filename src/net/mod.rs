@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use socket2::{SockAddr, SockRef, Socket};
 
 use crate::config::{BoundListener, Listen};
-use crate::control::{MAX_DESCRIPTORS, Moved};
+use crate::control::{MAX_DESCRIPTORS, Moved, Peers, ServerAddress};
 use crate::sys::descriptor;
 
 use routed::Pair;
@@ -44,6 +44,31 @@ pub struct Accepted {
     pub client: Option<SocketAddr>,
     /// Its own end, unless that is a Unix socket, or the client has gone already.
     pub local: Option<SocketAddr>,
+}
+
+impl Accepted {
+    /// The addresses of its ends, on a listening socket of this kind; `None` if the client has gone already.
+    pub(crate) fn peers(&self, kind: Option<&BoundListener>, routed: bool) -> Option<Peers> {
+        let server = match (kind, self.local) {
+            (Some(BoundListener::Unix(path)), _) => ServerAddress::Unix(path.clone()),
+            (_, Some(local)) => ServerAddress::Tcp(local),
+            _ => return None,
+        };
+        Some(Peers {
+            client: self.client,
+            server,
+            routed,
+        })
+    }
+}
+
+/// Whether an accept failed because no descriptor is left, or no memory for one. Other errors are those of the
+/// connection (accept(2)), and another may follow.
+pub(crate) fn is_exhausted(error: &io::Error) -> bool {
+    let exhausted = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+    error
+        .raw_os_error()
+        .is_some_and(|code| exhausted.contains(&code))
 }
 
 /// Where the server is reached, as its running line says it.

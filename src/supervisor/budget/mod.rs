@@ -15,10 +15,15 @@
 //! average. One application may always be awake, however small the budget: a budget that is too small
 //! must not keep everything from being served.
 
+mod known;
+mod values;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::standing;
+use known::Known;
+pub(super) use values::{Action, Asks, Key, Measured, Notice, Seen, Stage};
 
 /// How much is left of the budget when enough has been put to sleep: without it, one application more or
 /// less would be put to sleep each second.
@@ -49,81 +54,6 @@ const TOLERANCE: Duration = Duration::from_secs(2);
 /// The kernel's average of the pressure follows slowly.
 const PRESSED: Duration = Duration::from_secs(5);
 
-/// An application, for as long as it is served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key(pub u32);
-
-/// Where an application is between asleep and awake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// It has no worker.
-    Down,
-    /// Its worker starts.
-    Rising,
-    Up,
-    /// Its workers end.
-    Falling,
-}
-
-/// An application as it is seen.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Seen {
-    pub key: Key,
-    pub stage: Stage,
-    /// What its processes have written to, when they were last weighed.
-    pub private: u64,
-    /// When its newest worker became ready.
-    pub ready: Option<Instant>,
-    pub last_use: Option<Instant>,
-    /// A request or a WebSocket is open.
-    pub is_open: bool,
-    /// It should be awake, as its settings have it.
-    pub stays: bool,
-    /// Its workers are there, and none of them is being replaced.
-    pub is_quiet: bool,
-    /// A client waits for it since then, and until then.
-    pub asks: Option<Asks>,
-}
-
-/// A client that waits for an application that sleeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Asks {
-    pub since: Instant,
-    pub until: Instant,
-}
-
-/// What the scales say of all processes together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Measured {
-    pub used: u64,
-    /// The kernel says that memory is short.
-    pub is_pressed: bool,
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Action {
-    /// Put it to sleep.
-    Sleep(Key),
-    Wake(Key),
-    /// Its clients are answered with 503: they have waited for long enough.
-    Refuse(Key),
-    /// Have it give freed memory back.
-    GiveBack(Key),
-    /// Replace its workers, which have grown by this much.
-    Replace(Key, u64),
-    Say(Notice),
-}
-
-/// What the log says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Notice {
-    /// The budget is exceeded, and nothing can be done about it.
-    Held,
-    /// It is kept again.
-    Kept,
-}
-
 /// The policy's memory.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -133,22 +63,6 @@ pub(super) struct Budget {
     known: BTreeMap<Key, Known>,
     over: Option<Over>,
     pressed_at: Option<Instant>,
-}
-
-/// What is known of an application.
-#[derive(Debug, Clone, Copy)]
-struct Known {
-    stage: Stage,
-    /// Its memory when it was last up.
-    weight: Option<u64>,
-    /// It is among what was measured.
-    is_measured: bool,
-    rises_since: Option<Instant>,
-    /// Its weight when its newest worker had just become ready, and when that was.
-    fresh: Option<(Instant, u64)>,
-    falls_since: Option<Instant>,
-    refused: Option<Instant>,
-    replaced: Option<Instant>,
 }
 
 /// The budget is exceeded.
@@ -488,38 +402,6 @@ impl Budget {
             counts.then_some((!own.stays, growth, own.key))
         });
         grown.max().map(|(_, growth, key)| (key, growth))
-    }
-}
-
-impl Known {
-    fn new() -> Self {
-        Self {
-            stage: Stage::Down,
-            weight: None,
-            is_measured: false,
-            rises_since: None,
-            fresh: None,
-            falls_since: None,
-            refused: None,
-            replaced: None,
-        }
-    }
-
-    fn rise(&mut self, now: Instant) {
-        self.stage = Stage::Rising;
-        self.is_measured = false;
-        self.rises_since = Some(now);
-    }
-
-    /// It was weighed while it is awake.
-    fn weighed(&mut self, own: &Seen) {
-        self.weight = Some(own.private);
-        self.is_measured = true;
-        self.fresh = match (self.fresh, own.ready) {
-            (Some((ready, fresh)), Some(now)) if ready == now => Some((ready, fresh)),
-            (_, Some(now)) => Some((now, own.private)),
-            (fresh, None) => fresh,
-        };
     }
 }
 

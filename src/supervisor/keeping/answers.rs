@@ -8,9 +8,9 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 
 use super::health::{self, Judged};
-use super::{Keeper, LINGER, PEEK};
+use super::{Keeper, PEEK};
 use crate::control::Stage;
-use crate::held::{Held, has_ended, tell};
+use crate::held::{Held, LINGER, has_ended, tell};
 use crate::net::Listeners;
 use crate::supervisor::pool::Cause;
 

@@ -26,9 +26,9 @@ use tracing::{error, warn};
 
 use super::pool::Cause;
 use crate::config::{BoundListener, WorkerConfig};
-use crate::control::{HandOver, LaneEnd, Peers, ServerAddress, Stage};
-use crate::held::{Kept, Places};
-use crate::net::{Accepted, Listeners};
+use crate::control::{HandOver, LaneEnd, Stage};
+use crate::held::{EXHAUSTED, Kept, Places, SWEEP_EVERY};
+use crate::net::{Accepted, Listeners, is_exhausted};
 use crate::sys::limits;
 use moving_in::free_place;
 
@@ -37,19 +37,6 @@ const BATCH: usize = 256;
 
 /// Messages of one lane, or connections of one listener, in one go.
 const TURN: usize = 64;
-
-/// Silent new connections that are held. More of them come from a scan, and the oldest is closed.
-const MOST_SILENT: usize = 1024;
-
-/// Between two looks at all deadlines, which are late by this much at most.
-const SWEEP_EVERY: Duration = Duration::from_millis(250);
-
-/// How long a connection is read from after its last answer. Closing a socket with unread data resets
-/// it, and the client may lose the answer (RFC 9112 section 9.6).
-const LINGER: Duration = Duration::from_secs(2);
-
-/// How long nothing is accepted when no descriptor is left, as in a worker.
-const EXHAUSTED: Duration = Duration::from_millis(100);
 
 /// Bytes of a request's head that are looked at.
 const PEEK: usize = 4096;
@@ -266,8 +253,7 @@ impl Keeper {
             match listeners.accept(number) {
                 Ok(Some(accepted)) => self.welcome(listeners.kind(number), accepted, now),
                 Ok(None) => break,
-                // accept(2): of the connection that was to be accepted.
-                Err(reason) if is_of_connection(&reason) => {}
+                Err(reason) if !is_exhausted(&reason) => {}
                 Err(reason) => {
                     if !self.places.evict() {
                         warn!("Cannot accept connections: {reason}; trying again");
@@ -282,24 +268,12 @@ impl Keeper {
     }
 
     fn welcome(&mut self, kind: Option<&BoundListener>, accepted: Accepted, now: Instant) {
-        let server = match (kind, accepted.local) {
-            (Some(BoundListener::Unix(path)), _) => ServerAddress::Unix(path.clone()),
-            (_, Some(local)) => ServerAddress::Tcp(local),
-            // It has gone already.
-            _ => return,
+        let Some(peers) = accepted.peers(kind, false) else {
+            return;
         };
-        if self.places.silent() >= MOST_SILENT {
-            self.places.evict_silent();
-        }
-        let peers = Peers {
-            client: accepted.client,
-            server,
-            routed: false,
-        };
-        self.keep(
-            accepted.socket,
-            Kept::new(peers, Stage::Accepted, now + self.terms.header_read),
-        );
+        self.places.make_room_for_silent();
+        let deadline = now + self.terms.header_read;
+        self.keep(accepted.socket, Kept::new(peers, Stage::Accepted, deadline));
     }
 
     fn keep(&mut self, socket: OwnedFd, kept: Kept) {
@@ -316,14 +290,6 @@ impl Keeper {
             }
         }
     }
-}
-
-/// accept(2): errors of the connection that was to be accepted are passed over.
-fn is_of_connection(error: &io::Error) -> bool {
-    let exhausted = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
-    error
-        .raw_os_error()
-        .is_some_and(|code| !exhausted.contains(&code))
 }
 
 impl AsFd for Keeper {

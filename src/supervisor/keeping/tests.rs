@@ -9,7 +9,8 @@ use rustix::net::{RecvFlags, recv};
 
 use super::*;
 use crate::config::Listen;
-use crate::control::{Moved, Received};
+use crate::control::{Moved, Peers, Received, ServerAddress};
+use crate::held::{MOST_SILENT, SWEEP_EVERY};
 
 struct Kept {
     keeper: Keeper,

@@ -1,55 +1,32 @@
 //! The router's loop: one epoll instance, nothing that waits.
 
+mod looking;
+
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
-use tracing::{debug, error, warn};
+use tracing::{error, warn};
 
-use super::judge::{Known, Verdict, judge};
-use super::refusal::Refusal;
-use super::{News, Table, Target};
+use super::{News, Table};
 use crate::config::BoundListener;
-use crate::control::{Moved, Peers, Received, ServerAddress, Stage};
-use crate::held::{Held, Kept, Places, has_ended, tell};
-use crate::net::{Accepted, Listeners};
+use crate::control::{Moved, Received, Stage};
+use crate::held::{EXHAUSTED, Held, Kept, Places, SWEEP_EVERY};
+use crate::net::{Accepted, Listeners, is_exhausted};
 use crate::sys::limits;
+use looking::PEEK;
 
 /// Events handled in one go.
 const BATCH: usize = 256;
 
 /// Connections of one place, or of one application, in one go before others get their turn.
 const TURN: usize = 64;
-
-/// Silent new connections that are held. More of them come from a scan, and the oldest is closed.
-const MOST_SILENT: usize = 1024;
-
-/// Bytes that are looked at: a ClientHello with everything that there is has 4 KiB, and `host` comes
-/// before long cookies.
-const PEEK: usize = 16 * 1024;
-
-/// How long an application that takes no connections is waited for. Its workers take them at each turn
-/// of theirs, and hundreds wait in the kernel before one waits here.
-const FULL: Duration = Duration::from_secs(10);
-
-/// Between two tries to send it one.
-const AGAIN: Duration = Duration::from_millis(5);
-
-/// How late a deadline may be noticed.
-const SWEEP_EVERY: Duration = Duration::from_millis(250);
-
-/// How long a connection is read from after its answer (RFC 9112 section 9.6).
-const LINGER: Duration = Duration::from_secs(2);
-
-/// How long nothing is accepted when no descriptor is left, as in a worker.
-const EXHAUSTED: Duration = Duration::from_millis(100);
 
 /// What the epoll instance says of an event: what it is about, above the number.
 const CONNECTION: u64 = 0;
@@ -71,24 +48,6 @@ pub(super) struct Serving {
     again: Option<Instant>,
     next_sweep: Instant,
     peeked: Box<[u8]>,
-}
-
-/// What came of a look at a connection's bytes.
-enum Seen {
-    Bytes(usize),
-    Nothing,
-    Ended,
-}
-
-/// A slice as what is known of applications.
-struct Targets<'a>(&'a [Target]);
-
-impl Known for Targets<'_> {
-    fn find(&self, name: &str) -> Option<(usize, bool)> {
-        let is_it = |own: &Target| own.name == name && !own.is_leaving;
-        let number = self.0.iter().position(is_it)?;
-        Some((number, self.0[number].is_tls))
-    }
 }
 
 impl Serving {
@@ -243,7 +202,6 @@ impl Serving {
                         return;
                     }
                 }
-                // accept(2): of the connection that was to be accepted.
                 Err(_) => {}
             }
         }
@@ -261,20 +219,10 @@ impl Serving {
     }
 
     fn welcome(&mut self, kind: Option<&BoundListener>, accepted: Accepted, now: Instant) {
-        let server = match (kind, accepted.local) {
-            (Some(BoundListener::Unix(path)), _) => ServerAddress::Unix(path.clone()),
-            (_, Some(local)) => ServerAddress::Tcp(local),
-            // It has gone already.
-            _ => return,
+        let Some(peers) = accepted.peers(kind, true) else {
+            return;
         };
-        if self.held.silent() >= MOST_SILENT {
-            self.held.evict_silent();
-        }
-        let peers = Peers {
-            client: accepted.client,
-            server,
-            routed: true,
-        };
+        self.held.make_room_for_silent();
         let deadline = now + self.table.patience.head;
         self.hold(
             accepted.socket,
@@ -326,134 +274,6 @@ impl Serving {
         self.hold(socket, kept, now);
     }
 
-    /// Looks at a connection, which most are sent on with; the others are held.
-    fn hold(&mut self, socket: OwnedFd, kept: Kept, now: Instant) {
-        if self.held.len() >= self.most && !self.held.evict() {
-            return;
-        }
-        let number = self.held.reserve();
-        self.held.put(number, socket, kept);
-        if !self.look(number, false, now) {
-            return;
-        }
-        let edge = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
-        let watched = self
-            .held
-            .get(number)
-            .map(|(socket, _)| self.watch(socket, CONNECTION | number as u64, edge));
-        if let Some(Err(reason)) = watched {
-            error!("Cannot hold a connection: {reason}");
-            self.held.take(number);
-        }
-    }
-
-    fn hear_connection(&mut self, number: usize, now: Instant) {
-        let Some((socket, kept)) = self.held.get(number) else {
-            return;
-        };
-        match kept.held {
-            Held::Lingering if has_ended(socket) => self.drop_held(number),
-            Held::Lingering => {}
-            Held::Waiting | Held::Undecided | Held::Knocking => {
-                self.look(number, true, now);
-            }
-        }
-    }
-
-    fn drop_held(&mut self, number: usize) {
-        self.held.take(number);
-    }
-
-    /// What there is of a connection's next request, in `self.peeked`.
-    fn peek(&mut self, number: usize) -> Seen {
-        let Some((socket, kept)) = self.held.get(number) else {
-            return Seen::Ended;
-        };
-        // More than is looked at decides as little as all of that.
-        let read = kept.input.len().min(PEEK);
-        self.peeked[..read].copy_from_slice(&kept.input[..read]);
-        if read == PEEK {
-            return Seen::Bytes(read);
-        }
-        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        match recv(socket, &mut self.peeked[read..], flags) {
-            Ok((count @ 1.., _)) => Seen::Bytes(read + count),
-            Err(Errno::AGAIN | Errno::INTR) | Ok((0, _)) if read > 0 => Seen::Bytes(read),
-            Err(Errno::AGAIN | Errno::INTR) => Seen::Nothing,
-            Ok((0, _)) | Err(_) => Seen::Ended,
-        }
-    }
-
-    /// Looks at what has come on a connection, and does what follows from it; whether it is still held.
-    fn look(&mut self, number: usize, is_watched: bool, now: Instant) -> bool {
-        let count = match self.peek(number) {
-            Seen::Bytes(count) => count,
-            Seen::Nothing => return true,
-            Seen::Ended => {
-                self.held.take(number);
-                return false;
-            }
-        };
-        let bytes = &self.peeked[..count];
-        let known = Targets(&self.table.targets);
-        match judge(bytes, count == PEEK, &self.table.routes, &known) {
-            Verdict::Wait => self.held.doubt(number, now + self.table.patience.head),
-            Verdict::To(target) => return self.send(number, target, is_watched, now),
-            Verdict::Refuse(refusal) => self.refuse(number, &refusal, now),
-        }
-        self.held.get(number).is_some()
-    }
-
-    /// Sends a connection to its application; whether it is still held.
-    fn send(&mut self, number: usize, target: usize, is_watched: bool, now: Instant) -> bool {
-        let Some((socket, kept)) = self.held.get(number) else {
-            return false;
-        };
-        let moved = Moved {
-            left: None,
-            decided: true,
-            ..kept.moved(now)
-        };
-        let target = &self.table.targets[target];
-        match target.end.send(&moved, &[socket]) {
-            Ok(()) => {
-                if let Some((socket, _)) = self.held.take(number)
-                    && is_watched
-                {
-                    // It lives on in the worker, and would go on being reported here.
-                    let _ = epoll::delete(&self.ready, &socket);
-                }
-                false
-            }
-            Err(reason) if is_full(&reason) => {
-                self.held.knock_until(number, now + FULL);
-                self.again.get_or_insert(now + AGAIN);
-                true
-            }
-            Err(reason) => {
-                debug!("A connection cannot go to {}: {reason}", target.name);
-                let refusal = Refusal::unavailable(&self.peeked[..1]);
-                self.refuse(number, &refusal, now);
-                self.held.get(number).is_some()
-            }
-        }
-    }
-
-    /// Answers, and waits for the client to end its side.
-    fn refuse(&mut self, number: usize, refusal: &Refusal, now: Instant) {
-        let Some((socket, _)) = self.held.get(number) else {
-            return;
-        };
-        // What has come is taken first: closed with something unread, the answer would be lost.
-        let is_over = has_ended(socket);
-        if tell(socket, &refusal.bytes()) && !is_over {
-            let _ = shutdown(socket, Shutdown::Write);
-            self.held.linger(number, now + LINGER);
-        } else {
-            self.held.take(number);
-        }
-    }
-
     /// Does what is due.
     fn tick(&mut self, now: Instant) {
         if self.pauses_until.take_if(|until| *until <= now).is_some()
@@ -479,51 +299,4 @@ impl Serving {
             self.held.close_expired(now);
         }
     }
-
-    fn knock_again(&mut self, number: usize, now: Instant) {
-        let deadline = self.held.get(number).map(|(_, kept)| kept.deadline);
-        if deadline.is_some_and(|deadline| deadline <= now) {
-            if let Seen::Bytes(_) = self.peek(number) {
-                let refusal = Refusal::unavailable(&self.peeked[..1]);
-                return self.refuse(number, &refusal, now);
-            }
-            self.drop_held(number);
-        } else {
-            self.look(number, true, now);
-        }
-    }
-
-    /// It has not said in time whom it wants.
-    fn give_up(&mut self, number: usize, now: Instant) {
-        let count = match self.peek(number) {
-            Seen::Bytes(count) => count,
-            Seen::Nothing | Seen::Ended => 0,
-        };
-        match Refusal::too_slow(&self.peeked[..count]) {
-            Some(refusal) => self.refuse(number, &refusal, now),
-            None => self.drop_held(number),
-        }
-    }
-}
-
-/// Whether it may go later: the socket's buffer is full, or as many descriptors are on their way as the
-/// kernel allows.
-fn is_full(error: &io::Error) -> bool {
-    let full = [
-        libc::EAGAIN,
-        libc::ENOBUFS,
-        libc::ENOMEM,
-        libc::ETOOMANYREFS,
-    ];
-    error
-        .raw_os_error()
-        .is_some_and(|code| full.contains(&code))
-}
-
-/// Whether no descriptor is left, or no memory for one.
-fn is_exhausted(error: &io::Error) -> bool {
-    let exhausted = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
-    error
-        .raw_os_error()
-        .is_some_and(|code| exhausted.contains(&code))
 }
