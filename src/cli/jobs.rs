@@ -58,6 +58,11 @@ pub struct Jobs {
     #[arg(long, value_name = "N", value_parser = values::at_least(1usize))]
     #[arg(env = "LOWMEM_ISOLATED_CONCURRENT")]
     pub isolated_concurrent: Option<usize>,
+    /// Fork isolated calls from a process that has imported these modules and nothing else; it is started by
+    /// the first call: pandas,myapp.reports (docs/isolated.md)
+    #[arg(long, value_name = "MODULE,…", value_delimiter = ',')]
+    #[arg(env = "LOWMEM_ISOLATED_TEMPLATE")]
+    pub isolated_template: Vec<String>,
 }
 
 /// What a process begins as.

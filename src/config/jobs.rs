@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Surroundings;
 use super::mistakes::Mistakes;
+use super::{Surroundings, lazy_imports};
 use crate::cli::{self, Jobs, StartWord};
 use crate::jobs::{Limits, Queue, Settings, Start};
 
@@ -75,6 +75,21 @@ pub(super) fn variable(settings: &Settings) -> Option<(String, String)> {
 pub(super) fn concurrent(typed: &Jobs) -> Option<(String, String)> {
     let count = typed.isolated_concurrent?;
     Some((CONCURRENT_VARIABLE.to_owned(), count.to_string()))
+}
+
+/// The modules that the template of isolated calls imports.
+pub(super) fn isolated_template(typed: &Jobs, mistakes: &mut Mistakes) -> Vec<String> {
+    let names = typed.isolated_template.iter();
+    let names: Vec<_> = names.map(|name| name.trim().to_owned()).collect();
+    if let Some(wrong) = names.iter().find(|name| !lazy_imports::is_dotted(name)) {
+        mistakes.add(
+            "--isolated-template",
+            format!(
+                "\"{wrong}\" is no module; name modules as an import does: pandas,myapp.reports"
+            ),
+        );
+    }
+    names
 }
 
 /// Those of a server of several applications, which are none's.

@@ -33,6 +33,11 @@ fn is_choice(word: &str) -> bool {
         Some(excluded) => excluded,
         None => word.strip_suffix(".*").unwrap_or(word),
     };
+    is_dotted(name)
+}
+
+/// A module's name.
+pub(super) fn is_dotted(name: &str) -> bool {
     name.split('.').all(is_identifier)
 }
 

@@ -145,6 +145,8 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
         server_header: unless(http.no_server_header, http.server_header),
         date_header: unless(http.no_date_header, http.date_header),
         request_id: http.request_id,
+        isolated_template: jobs::isolated_template(&flags.jobs, mistakes),
+        has_calls_socket: false,
         pathsend: flags.files.pathsend,
         headers: headers(&http.headers, mistakes),
         keep_alive: http.timeout_keep_alive,

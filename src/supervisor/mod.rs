@@ -14,6 +14,7 @@ mod changes;
 mod fleet;
 mod follower;
 mod hours;
+mod isolated;
 mod jobs;
 mod keeping;
 mod monitored;

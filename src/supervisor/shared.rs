@@ -111,6 +111,7 @@ impl Shared {
             tls: None,
             mounts: Vec::new(),
             place: None,
+            isolated_template: Vec::new(),
             log: key.log.clone(),
             ..worker.clone()
         };

@@ -26,6 +26,8 @@ async def answer(path: str, query: dict[str, str]) -> object:
     if path == "/stream":
         rows = isolated.stream(functions.rows, int(query["count"]))
         return [row async for row in rows]
+    if path == "/spoken_rows":
+        return [row async for row in isolated.stream(functions.spoken_rows, 20)]
     return await called(path, query)
 
 
@@ -70,3 +72,8 @@ async def app(scope, receive, send):
 def wsgi(environ, start_response):
     start_response("200 OK", [])
     return [json.dumps(isolated.sync(functions.surroundings)).encode()]
+
+
+def spoken(environ, start_response):
+    start_response("200 OK", [])
+    return [json.dumps(isolated.sync(functions.speak)).encode()]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import logging
 import os
 import random
 import subprocess
@@ -122,6 +123,35 @@ def surroundings():
 def note_of(path):
     with open(path, "a") as file:
         file.write("once\n")
+
+
+def speak():
+    """Writes in each of the ways that there are; the request that it is called for."""
+    from lowmem_serve import tracing
+
+    print("printed")
+    subprocess.run([sys.executable, "-c", "print('of a program')"])
+    logging.basicConfig()
+    logging.getLogger("reports").warning("logged")
+    print("no end of line", end="")
+    return {"request_id": tracing.request_id.get(), "traceparent": tracing.traceparent.get()}
+
+
+def spoken_rows(count):
+    for number in range(count):
+        print("row", number, flush=True)
+        yield number
+
+
+def print_and_wait():
+    print("before the end", flush=True)
+    time.sleep(30)
+
+
+def print_much(count):
+    for number in range(count):
+        print("line", number)
+    return count
 
 
 def take(count):

@@ -19,6 +19,7 @@ use crate::event_loop;
 use crate::http;
 use crate::own_body;
 use crate::report;
+use crate::request_names::RequestNames;
 use crate::scope::{Scopes, Template};
 use crate::tasks::{self, Request};
 use crate::websocket::{self, ClientDisconnected};
@@ -27,11 +28,21 @@ use crate::websocket::{self, ClientDisconnected};
 pub struct Asgi {
     app: Py<PyAny>,
     scopes: Scopes,
+    names: Option<RequestNames>,
 }
 
 impl Asgi {
-    pub fn new(app: Py<PyAny>, scopes: Scopes) -> Self {
-        Self { app, scopes }
+    pub fn new(app: Py<PyAny>, scopes: Scopes, names: Option<RequestNames>) -> Self {
+        Self { app, scopes, names }
+    }
+
+    /// Has the request's context know its name, with `--request-id`.
+    fn name(&self, py: Python<'_>, head: &RequestHead<'_>) -> PyResult<()> {
+        let Some(names) = &self.names else {
+            return Ok(());
+        };
+        let fields = head.headers.iter();
+        names.set(py, fields.map(|field| (field.name.as_bytes(), field.value)))
     }
 
     /// Calls the application and starts what it returns.
@@ -44,7 +55,10 @@ impl Asgi {
     ) -> PyResult<()> {
         let scope = self.scopes.http(py, template, head)?;
         let (receive, send) = http::callables(py, exchange)?;
-        let make = || callable::call(self.app.bind(py), [scope.as_any(), &receive, &send]);
+        let make = || {
+            self.name(py, head)?;
+            callable::call(self.app.bind(py), [scope.as_any(), &receive, &send])
+        };
         tasks::start(py, make, Arc::clone(exchange) as Done)?;
         event_loop::nudge(py)
     }
@@ -59,7 +73,10 @@ impl Asgi {
     ) -> PyResult<()> {
         let scope = self.scopes.websocket(py, template, head, conversation)?;
         let (receive, send) = websocket::callables(py, conversation)?;
-        let make = || self.app.bind(py).call1((scope, receive, send));
+        let make = || {
+            self.name(py, head)?;
+            self.app.bind(py).call1((scope, receive, send))
+        };
         tasks::start(py, make, Arc::clone(conversation) as Done)?;
         event_loop::nudge(py)
     }

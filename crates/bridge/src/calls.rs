@@ -1,8 +1,10 @@
 //! Isolated calls that start from a template: the *calls socket*.
 //!
-//! The template makes a pair of sockets. Workers inherit one end when they are forked, and name it in their
-//! environment; `lowmem_serve/isolated/forked.py` sends a packet into it for each call, with three descriptors:
-//! the connection of the call, a socket for its status, and its lifeline. The template forks a process for it,
+//! The template makes a pair of sockets, whose one end workers inherit when they are forked from it; that of
+//! `--isolated-template` is given one end by the supervisor, as the workers are given the other. A worker names
+//! its end in its environment; `lowmem_serve/isolated/forked.py` sends a packet into it for each call, with three descriptors:
+//! the connection of the call, a socket for its status, and its lifeline; and with `--request-id` a fourth, which its
+//! output goes into. The template forks a process for it,
 //! a child of its own, and tells over the status socket its pid, later how it has ended. What the function is
 //! goes from the caller to the process itself, and only once the caller knows of it: a packet that waits while
 //! the template stands still is of no effect any more when the caller has given up.
@@ -34,7 +36,7 @@ use crate::template;
 const VARIABLE: &str = "LOWMEM_SERVE_CALLS";
 
 /// The module that runs in the process of a call.
-const MODULE: &str = "isolated.child";
+pub const MODULE: &str = "isolated.child";
 
 /// A packet's only content.
 type Packets = Channel<(), ()>;
@@ -47,7 +49,6 @@ type Status = Channel<(i32, u64), ()>;
 #[derive(Debug)]
 pub struct Calls {
     packets: Packets,
-    callers: OwnedFd,
     running: Vec<Running>,
 }
 
@@ -64,16 +65,23 @@ struct Running {
 pub struct Call {
     connection: OwnedFd,
     lifeline: OwnedFd,
+    /// Where its output goes, unless to the template's own.
+    output: Option<OwnedFd>,
 }
 
 impl Calls {
-    pub fn new() -> io::Result<Self> {
+    /// The template's side of a new pair, and the callers' end.
+    pub fn pair() -> io::Result<(Self, OwnedFd)> {
         let (ours, callers) = socket_pair()?;
-        Ok(Self {
-            packets: Packets::over(ours),
-            callers,
+        Ok((Self::over(ours), callers))
+    }
+
+    /// The template's side of a pair that the supervisor has made.
+    pub fn over(packets: OwnedFd) -> Self {
+        Self {
+            packets: Packets::over(packets),
             running: Vec::new(),
-        })
+        }
     }
 
     /// Waits until the supervisor has said something or there is a packet; tells of each call that ends.
@@ -122,9 +130,13 @@ impl Calls {
                     continue;
                 }
             };
-            let Ok([connection, status, lifeline]) = <[OwnedFd; 3]>::try_from(descriptors) else {
+            let mut descriptors = descriptors.into_iter();
+            let (Some(connection), Some(status), Some(lifeline)) =
+                (descriptors.next(), descriptors.next(), descriptors.next())
+            else {
                 continue;
             };
+            let output = descriptors.next();
             if has_hung_up(connection.as_fd()) || !is_current() {
                 continue;
             }
@@ -139,6 +151,7 @@ impl Calls {
                     return Some(Call {
                         connection,
                         lifeline,
+                        output,
                     });
                 }
                 Ok(Side::Old(pid)) => self.add(pid, inherited, status),
@@ -164,15 +177,14 @@ impl Calls {
             }
         }
     }
+}
 
-    /// In a forked worker: keeps the callers' end, and names it.
-    pub fn keep_callers_end(self, py: Python<'_>) -> PyResult<()> {
-        let socket = fstat(&self.callers).map_err(io::Error::from)?.st_ino;
-        let environment = py.import("os")?.getattr(intern!(py, "environ"))?;
-        // For the rest of the worker's life.
-        let number = self.callers.into_raw_fd();
-        environment.set_item(VARIABLE, format!("{number}:{socket}"))
-    }
+/// In a worker: keeps the callers' end for the rest of its life, and names it.
+pub fn keep_callers_end(py: Python<'_>, callers: OwnedFd) -> PyResult<()> {
+    let socket = fstat(&callers).map_err(io::Error::from)?.st_ino;
+    let environment = py.import("os")?.getattr(intern!(py, "environ"))?;
+    let number = callers.into_raw_fd();
+    environment.set_item(VARIABLE, format!("{number}:{socket}"))
 }
 
 impl Running {
@@ -225,6 +237,10 @@ impl Call {
             return Ok(0);
         }
         rustix::stdio::dup2_stdin(File::open("/dev/null")?).map_err(io::Error::from)?;
+        if let Some(output) = self.output {
+            rustix::stdio::dup2_stdout(&output).map_err(io::Error::from)?;
+            rustix::stdio::dup2_stderr(&output).map_err(io::Error::from)?;
+        }
         // Both for the rest of this process's life: the lifeline is of use while it is open.
         std::mem::forget(self.lifeline);
         let connection = self.connection.into_raw_fd();

@@ -179,6 +179,7 @@ impl Control {
                     ToWorker::Start(_)
                     | ToWorker::Preload(_)
                     | ToWorker::Warm(..)
+                    | ToWorker::Isolate(_)
                     | ToWorker::Run(_)
                     | ToWorker::Fork
                     | ToWorker::ForkRun,

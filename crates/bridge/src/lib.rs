@@ -30,6 +30,7 @@ mod package;
 mod private_names;
 mod python_log;
 mod report;
+mod request_names;
 mod runs;
 mod runtime;
 mod scope;

@@ -14,6 +14,8 @@
 //! Python's own `random` is seeded anew in each worker (`os.register_at_fork`, run by
 //! [`ffi::PyOS_AfterFork_Child`]); generators of other libraries are not.
 
+use std::os::fd::OwnedFd;
+
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -87,8 +89,8 @@ fn names_of_threads(py: Python<'_>) -> PyResult<String> {
 /// The kind of a process that a template has forked.
 #[derive(Debug)]
 pub enum Forked {
-    /// A worker, with its control socket.
-    Worker(WorkerEnd),
+    /// A worker, with its control socket, and the end of the calls socket that it may have.
+    Worker(WorkerEnd, OwnedFd),
     /// The process of an isolated call.
     Call(Call),
     /// The process of a run of a job.
@@ -107,7 +109,7 @@ pub fn fork_workers(
     config: &WorkerConfig,
     is_current: impl Fn() -> bool,
 ) -> PyResult<Option<Forked>> {
-    let mut calls = Calls::new()?;
+    let (mut calls, callers) = Calls::pair()?;
     // A supervisor that is gone closes the socket, which is the end here, too.
     let mut told = control.send(&FromWorker::Preloaded, &[]);
     while told.is_ok() {
@@ -137,8 +139,7 @@ pub fn fork_workers(
         }
         told = match forked(py, fork::sibling) {
             Ok(Side::New) => {
-                calls.keep_callers_end(py)?;
-                return Ok(Some(Forked::Worker(WorkerEnd::adopt(theirs)?)));
+                return Ok(Some(Forked::Worker(WorkerEnd::adopt(theirs)?, callers)));
             }
             Ok(Side::Old(pid)) => {
                 let pid = pid.as_raw_nonzero().get();
@@ -151,6 +152,30 @@ pub fn fork_workers(
         };
     }
     Ok(None)
+}
+
+/// Forks a process for each isolated call, and no worker. Returns in each of them, and nothing in the template,
+/// when the supervisor needs it no more.
+///
+/// # Errors
+/// The supervisor can't be understood.
+pub fn fork_calls(
+    py: Python<'_>,
+    control: WorkerEnd,
+    config: &WorkerConfig,
+    mut calls: Calls,
+) -> PyResult<Option<Call>> {
+    control.send(&FromWorker::Preloaded, &[])?;
+    loop {
+        py.detach(|| calls.wait(&control))?;
+        // Its end first: one that is replaced forks nothing more of what it has imported.
+        if !matches!(control.receive()?, Received::Nothing) {
+            return Ok(None);
+        }
+        if let Some(call) = calls.start(py, config, || true) {
+            return Ok(Some(call));
+        }
+    }
 }
 
 /// Forks a child of this process.

@@ -4,8 +4,9 @@ import select
 import threading
 import time
 
-from lowmem_serve.isolated import child, forked, outcome
+from lowmem_serve.isolated import child, forked, outcome, output
 from lowmem_serve.isolated.fresh import Fresh
+from lowmem_serve.isolated.output import Output
 from lowmem_serve.isolated.process import Process
 from lowmem_serve.isolated.slots import Slots
 
@@ -21,18 +22,27 @@ def synchronous(call) -> object:
         for slots in outcome.places(call):
             _take(slots, call, end)
             held.append(slots)
-        process = _process(call, end)
+        lines = output.of(call)
         try:
-            process.call(call.message())
-            kind, content = _message(process, call, end)
+            kind, content = _run(call, end, lines)
         finally:
-            process.end()
+            if lines:
+                lines.close()
     finally:
         for slots in reversed(held):
             slots.give_back()
     if kind == child.RETURNED:
         return content
     raise outcome.error_of(content)
+
+
+def _run(call, end: float | None, lines: Output | None):
+    process = _process(call, end, lines)
+    try:
+        process.call(call.message())
+        return _message(process, call, end, lines)
+    finally:
+        process.end()
 
 
 def _take(slots: Slots, call, end: float | None) -> None:
@@ -60,9 +70,10 @@ def _take(slots: Slots, call, end: float | None) -> None:
     raise outcome.too_long(call)
 
 
-def _process(call, end: float | None) -> Process:
+def _process(call, end: float | None, lines: Output | None) -> Process:
     """From a template if there is one that answers, else a fresh interpreter."""
-    asked = forked.ask()
+    into = lines.theirs if lines else None
+    asked = forked.ask(into)
     if asked:
         try:
             is_answered = forked.is_readable(asked.status.fileno(), forked.patience(end))
@@ -73,26 +84,37 @@ def _process(call, end: float | None) -> Process:
             asked.give_up()
         elif process := asked.process():
             return process
-    return Fresh(f"{call.module}.{call.name}")
+    return Fresh(f"{call.module}.{call.name}", into)
 
 
-def _message(process: Process, call, end: float | None):
+def _message(process: Process, call, end: float | None, lines: Output | None):
+    connection = process.reader.connection.fileno()
     poll = select.poll()
-    poll.register(process.reader.connection, select.POLLIN)
+    poll.register(connection, select.POLLIN)
+    if lines:
+        lines.started()
+        poll.register(lines.descriptor, select.POLLIN)
+    look_at = None if call.max_memory is None else time.monotonic() + LOOK_EVERY
     while (message := process.reader.take()) is None:
-        wait = LOOK_EVERY if call.max_memory is not None else None
-        if end is not None:
-            left = end - time.monotonic()
-            if left <= 0:
-                raise outcome.too_long(call)
-            wait = left if wait is None else min(wait, left)
-        if poll.poll(None if wait is None else wait * 1000):
-            if not _read(process):
-                process.wait(outcome.LAST_WORDS)
-                raise outcome.died(process.end())
-        elif call.max_memory is not None and (own := process.private_memory()) > call.max_memory:
-            raise outcome.too_large(call, own)
+        if end is not None and time.monotonic() >= end:
+            raise outcome.too_long(call)
+        ready = {descriptor for descriptor, _ in poll.poll(_milliseconds_to(end, look_at))}
+        if lines and lines.descriptor in ready and not lines.read():
+            poll.unregister(lines.descriptor)
+        if connection in ready and not _read(process):
+            process.wait(outcome.LAST_WORDS)
+            raise outcome.died(process.end())
+        if look_at is not None and time.monotonic() >= look_at:
+            look_at = time.monotonic() + LOOK_EVERY
+            if (own := process.private_memory()) > call.max_memory:
+                raise outcome.too_large(call, own)
     return message
+
+
+def _milliseconds_to(*times: float | None) -> float | None:
+    """The wait until the first of them; none if there is none."""
+    first = min((at for at in times if at is not None), default=None)
+    return None if first is None else max(first - time.monotonic(), 0) * 1000
 
 
 def _read(process: Process) -> bool:

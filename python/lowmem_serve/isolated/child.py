@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 from lowmem_serve import after_fork
 from lowmem_serve.isolated import wire
+from lowmem_serve.isolated.context import TRACING
 
 HELLO, CALL, MORE = b"H", b"C", b"M"
 """From the caller: where modules are; what to call; room for another item."""
@@ -184,6 +185,8 @@ def _context(values: dict[tuple[str, str], bytes]) -> contextvars.Context:
     """A context with the caller's variables, as far as the function's module knows them."""
     context = contextvars.copy_context()
     for (module, name), pickled in values.items():
+        if module == TRACING:
+            importlib.import_module(module)
         variable = vars(sys.modules[module]).get(name) if module in sys.modules else None
         if isinstance(variable, contextvars.ContextVar):
             context.run(variable.set, pickle.loads(pickled))

@@ -5,6 +5,9 @@ import pickle
 import sys
 import types
 
+TRACING = "lowmem_serve.tracing"
+"""The variables of this module travel in any case; others only where the function's module knows them."""
+
 _places: dict[contextvars.ContextVar, tuple[str, str] | None] = {}
 
 
@@ -26,7 +29,7 @@ def carried() -> dict[tuple[str, str], bytes]:
 
 
 def _place(variable: contextvars.ContextVar) -> tuple[str, str] | None:
-    for module in list(sys.modules.values()):
+    for module in [sys.modules.get(TRACING), *sys.modules.values()]:
         if isinstance(module, types.ModuleType):
             for name, value in list(vars(module).items()):
                 if value is variable:

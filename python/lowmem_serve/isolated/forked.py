@@ -27,13 +27,14 @@ GONE = 10.0
 class Asked:
     """A process that a template was asked for."""
 
-    def __init__(self, calls: int) -> None:
+    def __init__(self, calls: int, output: int | None) -> None:
         self._connection, theirs = socket.socketpair()
         self.status, told = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         """Readable once the template has answered, or has declined, or is gone."""
         reading, self._lifeline = os.pipe()
         try:
-            _send(calls, theirs.fileno(), told.fileno(), reading)
+            attached = theirs.fileno(), told.fileno(), reading
+            _send(calls, *attached, *([] if output is None else [output]))
         except BaseException:
             self.give_up()
             raise
@@ -66,13 +67,13 @@ def patience(end: float | None) -> float:
     return PATIENCE if end is None else min(PATIENCE, max(end - time.monotonic(), 0))
 
 
-def ask() -> Asked | None:
-    """Asks the template of this process, if it has one that may answer."""
+def ask(output: int | None) -> Asked | None:
+    """Asks the template of this process, if it has one that may answer; for a process whose output goes there."""
     calls = _calls()
     if calls is None:
         return None
     try:
-        return Asked(calls)
+        return Asked(calls, output)
     except OSError:
         # It is gone, or has more to do than the socket holds.
         return None

@@ -17,11 +17,11 @@ BOOT = f"import sys; sys.path.insert(0, {PACKAGES!r}); from lowmem_serve.isolate
 class Fresh(Process):
     """A process that this one has started, for a function of this name."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, output: int | None) -> None:
         ours, theirs = socket.socketpair()
         reading, self._lifeline = os.pipe()
         try:
-            self._popen = _start(theirs.fileno(), reading, name)
+            self._popen = _start(theirs.fileno(), reading, name, output)
         except BaseException:
             ours.close()
             os.close(self._lifeline)
@@ -54,12 +54,14 @@ class Fresh(Process):
             pass
 
 
-def _start(connection: int, lifeline: int, name: str) -> subprocess.Popen:
+def _start(connection: int, lifeline: int, name: str, output: int | None) -> subprocess.Popen:
     # Started by vfork and exec: nothing of this process is copied, however large it is.
     command = [sys.executable, *subprocess._args_from_interpreter_flags(), "-P", "-c", BOOT]
     return subprocess.Popen(
         [*command, str(connection), str(lifeline), name],
         stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
         pass_fds=(connection, lifeline),
         start_new_session=True,
     )

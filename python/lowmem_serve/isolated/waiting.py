@@ -5,8 +5,9 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from lowmem_serve.isolated import child, forked, outcome
+from lowmem_serve.isolated import child, forked, outcome, output
 from lowmem_serve.isolated.fresh import Fresh
+from lowmem_serve.isolated.output import Output
 from lowmem_serve.isolated.process import Process
 from lowmem_serve.isolated.slots import Slots
 
@@ -44,17 +45,21 @@ async def _running(call):
         for slots in outcome.places(call):
             await _take(slots, call, end)
             held.callback(slots.give_back)
-        process = await _process(call, end)
+        lines = output.of(call)
+        if lines:
+            held.callback(lines.close)
+        process = await _process(call, end, lines)
         held.callback(process.end)
-        run = _Run(process, call, end)
+        run = _Run(process, call, end, lines)
         held.callback(run.close)
         process.call(call.message())
         yield run
 
 
-async def _process(call, end: float | None) -> Process:
+async def _process(call, end: float | None, lines: Output | None) -> Process:
     """From a template if there is one that answers, else a fresh interpreter."""
-    asked = forked.ask()
+    into = lines.theirs if lines else None
+    asked = forked.ask(into)
     if asked:
         try:
             is_answered = await _readable(asked.status.fileno(), forked.patience(end))
@@ -65,7 +70,7 @@ async def _process(call, end: float | None) -> Process:
             asked.give_up()
         elif process := asked.process():
             return process
-    return Fresh(f"{call.module}.{call.name}")
+    return Fresh(f"{call.module}.{call.name}", into)
 
 
 async def _readable(descriptor: int, patience: float) -> bool:
@@ -131,14 +136,17 @@ async def _take(slots: Slots, call, end: float | None) -> None:
 class _Run:
     """The messages of a process, and its end, as a coroutine waits for them."""
 
-    def __init__(self, process: Process, call, end: float | None) -> None:
-        self.process, self._call = process, call
+    def __init__(self, process: Process, call, end: float | None, lines: Output | None) -> None:
+        self.process, self._call, self._lines = process, call, lines
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._failure: BaseException | None = None
         self._is_open = True
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._loop.add_reader(process.reader.connection.fileno(), self._read)
+        if lines:
+            lines.started()
+            self._loop.add_reader(lines.descriptor, self._read_lines)
         if end is not None:
             left = max(end - time.monotonic(), 0)
             self._timers["end"] = self._loop.call_later(left, self._fail, outcome.too_long(call))
@@ -173,6 +181,15 @@ class _Run:
             self._loop.remove_reader(self.process.reader.connection.fileno())
         self._changed.set()
 
+    def _read_lines(self) -> None:
+        if self._lines and not self._lines.read():
+            self._close_lines()
+
+    def _close_lines(self) -> None:
+        if self._lines:
+            self._loop.remove_reader(self._lines.descriptor)
+            self._lines = None
+
     def _look(self) -> None:
         own = self.process.private_memory()
         if own > self._call.max_memory:
@@ -188,5 +205,6 @@ class _Run:
         """Nothing of it is with the loop any more."""
         if self._is_open:
             self._loop.remove_reader(self.process.reader.connection.fileno())
+        self._close_lines()
         for timer in self._timers.values():
             timer.cancel()

@@ -290,9 +290,15 @@ impl<'a> Application<'a> {
                     self.has_settled = true;
                     self.refusing = None;
                 }
+                if matches!(notice, Notice::Asleep(_)) {
+                    self.workforce.end_isolated();
+                }
                 notice::say(notice, &self.parts.banner, &self.workforce);
             }
-            Action::Exit(exit) => self.is_over(exit),
+            Action::Exit(exit) => {
+                self.workforce.end_isolated();
+                self.is_over(exit);
+            }
         }
         None
     }
@@ -300,7 +306,7 @@ impl<'a> Application<'a> {
     /// What to wait on.
     pub(in crate::supervisor) fn sources(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let follower = self.parts.follower.as_deref().map(AsFd::as_fd);
-        let controls = self.workforce.controls().map(AsFd::as_fd);
+        let controls = self.workforce.sources();
         let keeper = self.keeper.as_deref().map(AsFd::as_fd);
         let refusing = self.refusing.iter();
         let refusing = refusing.flat_map(|own| own.sources(self.workforce.listeners()));

@@ -5,7 +5,8 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::pipe::{PipeFlags, pipe_with};
-use tracing::info;
+
+use crate::telemetry;
 
 /// A longer line is written in several.
 const LONGEST_LINE: usize = 8 * 1024;
@@ -85,8 +86,8 @@ impl Output {
 
     fn write(&self, line: &[u8]) {
         let line = String::from_utf8_lossy(line);
-        let (job, run) = (self.job.as_str(), self.run.as_str());
-        info!(job, run, "{}", line.trim_end_matches('\r'));
+        let fields = [("job", self.job.as_str()), ("run", self.run.as_str())];
+        telemetry::write_output(line.trim_end_matches('\r'), &fields);
     }
 
     pub(super) fn source(&self) -> Option<BorrowedFd<'_>> {

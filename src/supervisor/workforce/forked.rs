@@ -6,6 +6,7 @@ use std::os::fd::BorrowedFd;
 use rustix::process::Pid;
 use tracing::error;
 
+use super::super::isolated::IsolatedTemplate;
 use super::super::pool::WorkerId;
 use super::super::template::{Outcome, Purpose, Template};
 use super::Workforce;
@@ -130,6 +131,10 @@ impl Workforce {
 
     /// A process has ended that is no worker's, as far as is known.
     pub(in crate::supervisor) fn unknown_child_ended(&mut self, pid: Pid, ending: Ending) {
+        let isolated = self.isolated.as_mut();
+        if isolated.is_some_and(|own| own.ended(pid, ending)) {
+            return;
+        }
         let lost = self.template.as_mut().and_then(|template| {
             let was_ready = template.should_fork();
             let outcomes = template.ended(&self.launch, pid, ending)?;
@@ -155,6 +160,7 @@ impl Workforce {
     pub(in crate::supervisor) fn import_anew(&mut self) {
         if let Some(warm) = &mut self.warm {
             warm.forget();
+            self.renew_isolated();
             return self.retire_template();
         }
         self.source_changed();
@@ -162,6 +168,7 @@ impl Workforce {
 
     /// Handles a change of the source: modules of the application in a template may be outdated.
     pub(in crate::supervisor) fn source_changed(&mut self) {
+        self.renew_isolated();
         if self.warm.is_some() {
             return;
         }
@@ -172,6 +179,31 @@ impl Workforce {
             if let Some(process) = self.process_mut(id) {
                 process.control = None;
             }
+        }
+    }
+
+    fn renew_isolated(&mut self) {
+        if let Some(isolated) = &mut self.isolated {
+            isolated.renew(&self.launch, &self.worker);
+        }
+    }
+
+    /// The settings of the template of isolated calls may have changed. The next workers have the way to it.
+    pub(super) fn isolate_anew(&mut self) {
+        match (&mut self.isolated, self.worker.isolated_template.as_slice()) {
+            (Some(_), []) => self.isolated = None,
+            (Some(isolated), _) => isolated.renew(&self.launch, &self.worker),
+            (None, _) => match IsolatedTemplate::of(&self.worker) {
+                Ok(made) => self.isolated = made,
+                Err(reason) => error!("There is no template for isolated calls: {reason}"),
+            },
+        }
+    }
+
+    /// Ends the template of isolated calls; the next call has another one made.
+    pub(in crate::supervisor) fn end_isolated(&mut self) {
+        if let Some(isolated) = &mut self.isolated {
+            isolated.end();
         }
     }
 

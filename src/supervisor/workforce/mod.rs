@@ -13,6 +13,7 @@ use rustix::process::Pid;
 use tracing::{error, warn};
 
 use super::application::told;
+use super::isolated::IsolatedTemplate;
 use super::pool::{Weighing, WorkerId};
 use super::shared::SharedTemplate;
 use super::template::{Purpose, Template};
@@ -59,6 +60,8 @@ pub(super) struct Workforce {
     shared: Option<Sharer>,
     /// What it is made of, where that is learned from workers.
     warm: Option<Box<Warm>>,
+    /// Where isolated calls are forked from, with `--isolated-template`.
+    isolated: Option<Box<IsolatedTemplate>>,
     /// Workers that came to nothing before they had a process.
     lost: VecDeque<(WorkerId, Ending)>,
     /// Processes that ended while the template had not told yet whose they are.
@@ -119,6 +122,7 @@ impl Workforce {
     ) -> io::Result<Self> {
         let (template, warm) = source.opened(&worker)?;
         Ok(Self {
+            isolated: IsolatedTemplate::of(&worker)?,
             launch,
             listeners,
             worker: Box::new(worker),
@@ -196,8 +200,10 @@ impl Workforce {
         let mut worker = self.worker.clone();
         worker.slot = slot.unwrap_or_default();
         worker.counts = page.is_some();
+        worker.has_calls_socket = self.isolated.is_some();
         let start = ToWorker::Start(worker);
         let mut descriptors = self.listeners.descriptors();
+        descriptors.extend(self.isolated.as_ref().map(|own| own.callers()));
         descriptors.extend(page.as_ref().map(|page| page.descriptor()));
         if let Err(reason) = control.send(&start, &descriptors) {
             error!("Cannot send its configuration to worker ({pid}): {reason}");
@@ -216,6 +222,7 @@ impl Workforce {
         let mut worker = Box::new(told(config, &self.launch, &self.listeners, false));
         worker.routes.clone_from(&self.worker.routes);
         self.worker.clone_from(&worker);
+        self.isolate_anew();
         if let Some(warm) = &mut self.warm {
             warm.take(worker);
             self.import_anew();
@@ -237,6 +244,7 @@ impl Workforce {
         self.listeners = listeners;
         let routes = std::mem::take(&mut self.worker.routes);
         *self.worker = WorkerConfig { routes, ..worker };
+        self.isolate_anew();
         self.retire_template();
         (self.template, self.warm) = (template, warm);
         Ok(())
@@ -443,6 +451,9 @@ impl Workforce {
     /// Everything the workers have said since the last call.
     pub(super) fn heard(&mut self) -> Vec<(WorkerId, FromWorker)> {
         self.hear_template();
+        if let Some(isolated) = &mut self.isolated {
+            isolated.turn(&self.launch, &self.worker);
+        }
         let mut heard = Vec::new();
         for process in &mut self.processes {
             while let Some(control) = &process.control {
@@ -458,11 +469,12 @@ impl Workforce {
     }
 
     /// The sockets to wait on.
-    pub(super) fn controls(&self) -> impl Iterator<Item = &SupervisorEnd> {
+    pub(super) fn sources(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let template = self.template.as_ref().and_then(Template::control);
         let workers = self.processes.iter();
         let workers = workers.filter_map(|process| process.control.as_ref());
-        workers.chain(template)
+        let isolated = self.isolated.iter().flat_map(|own| own.sources());
+        workers.chain(template).map(AsFd::as_fd).chain(isolated)
     }
 
     /// Whose process this is, if it is a worker's.

@@ -55,6 +55,10 @@ pub struct WorkerConfig {
     pub headers: Vec<(String, String)>,
     /// Give each request a name.
     pub request_id: bool,
+    /// The modules that the template of isolated calls imports; without any there is none.
+    pub isolated_template: Vec<String>,
+    /// A descriptor is the way to that template: the last one, or the one before the counters.
+    pub has_calls_socket: bool,
     /// Announce the ASGI extension `http.response.pathsend`.
     pub pathsend: bool,
     /// How long an idle keep-alive connection is held.

@@ -33,6 +33,9 @@ pub enum ToWorker {
     Preload(Box<WorkerConfig>),
     /// The first message to a template of others' modules: import these.
     Warm(Box<WorkerConfig>, Box<ToImport>),
+    /// The first message to the template of isolated calls: import the modules that are named, and fork a
+    /// process for each packet from the attached descriptor.
+    Isolate(Box<WorkerConfig>),
     /// The first message to a process that serves nothing: run this, and exit.
     Run(Box<RunConfig>),
     /// To a template: fork a worker, whose end of its control socket is attached.

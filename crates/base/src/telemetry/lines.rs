@@ -93,6 +93,27 @@ impl Lines {
     }
 }
 
+impl Lines {
+    /// Writes a line of a function's or a program's output, whatever the level is.
+    pub(super) fn write_output(&self, text: &str, fields: &[(&'static str, &str)]) {
+        let fields = fields
+            .iter()
+            .map(|(key, value)| (*key, Value::Text((*value).to_owned())));
+        let said = Said {
+            application: name::current(),
+            message: text.to_owned(),
+            fields: fields.collect(),
+            critical: false,
+        };
+        if let Some(records) = records::current() {
+            return records.event(LogLevel::Info, &said.text());
+        }
+        let line = self.line(Level::INFO, &said, SystemTime::now());
+        // There is nowhere to report that stderr is closed.
+        let _ = std::io::stderr().write_all(&line);
+    }
+}
+
 impl Subscriber for Lines {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         let level = *metadata.level();

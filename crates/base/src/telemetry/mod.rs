@@ -31,6 +31,16 @@ pub fn init(settings: &LogSettings) -> Result<(), SetGlobalDefaultError> {
     tracing::subscriber::set_global_default(lines::Lines::new(settings))
 }
 
+/// Writes a line that a function or a program has put out, with these fields. It is no message of the server's,
+/// so that `--log-level` has no part in it.
+pub fn write_output(text: &str, fields: &[(&'static str, &str)]) {
+    tracing::dispatcher::get_default(|dispatch| {
+        if let Some(lines) = dispatch.downcast_ref::<lines::Lines>() {
+            lines.write_output(text, fields);
+        }
+    });
+}
+
 /// Writes a log line whatever [`redirect`] says: for records that come back from where lines were sent.
 pub fn write_line(level: LogLevel, text: &str) {
     tracing::dispatcher::get_default(|dispatch| {

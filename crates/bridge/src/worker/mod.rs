@@ -1,6 +1,7 @@
 //! A worker's life, from its first message: it imports the application, or is forked from a template
 //! that has; what comes then is in [`serving`].
 
+mod isolated;
 mod place;
 mod run;
 mod serving;
@@ -45,10 +46,13 @@ pub fn main(py: Python<'_>, control: OwnedFd) -> PyResult<i32> {
             if let Err(code) = make_lazy(py, &config) {
                 return Ok(code);
             }
-            start_serving(py, control, *config, descriptors)
+            start_serving(py, control, *config, descriptors, None)
         }
         Some((ToWorker::Preload(config), _)) => preload(py, control, &config),
         Some((ToWorker::Warm(config, import), _)) => warm_up(py, control, &config, &import),
+        Some((ToWorker::Isolate(config), descriptors)) => {
+            isolated::template(py, control, &config, descriptors)
+        }
         Some((ToWorker::Run(run), _)) => run::once(py, &run),
         _ => Err(out_of_place()),
     }
@@ -60,9 +64,13 @@ fn start_serving(
     control: WorkerEnd,
     config: WorkerConfig,
     mut descriptors: Vec<OwnedFd>,
+    callers: Option<OwnedFd>,
 ) -> PyResult<i32> {
     let stop = begin(py, &config)?;
-    place::take(py, &config, &mut descriptors)?;
+    place::take(py, &config, &mut descriptors, callers)?;
+    if let Err(code) = isolated::check(py, &config) {
+        return Ok(code);
+    }
     match import(py, &config)? {
         Ok(loaded) => work(py, (control, stop), config, descriptors, loaded),
         Err(code) => Ok(code),
@@ -100,24 +108,25 @@ fn warm_up(
         "Imported what the application uses of others [{}]",
         paint::cyan(std::process::id())
     );
-    let control = match template::fork_workers(py, control, config, || files.are_current())? {
-        None => return Ok(0),
-        Some(Forked::Worker(control)) => control,
-        Some(Forked::Call(call)) => {
-            warm::renew(py, config)?;
-            return call.run(py, config);
-        }
-        Some(Forked::Run(run)) => {
-            let Some(run) = run.begin(py)? else {
-                return Ok(0);
-            };
-            warm::renew(py, config)?;
-            if let Some(place) = &run.worker.place {
-                warm::take_place(py, &run.worker, place)?;
+    let (control, callers) =
+        match template::fork_workers(py, control, config, || files.are_current())? {
+            None => return Ok(0),
+            Some(Forked::Worker(control, callers)) => (control, callers),
+            Some(Forked::Call(call)) => {
+                warm::renew(py, config)?;
+                return call.run(py, config);
             }
-            return runs::run(py, &run);
-        }
-    };
+            Some(Forked::Run(run)) => {
+                let Some(run) = run.begin(py)? else {
+                    return Ok(0);
+                };
+                warm::renew(py, config)?;
+                if let Some(place) = &run.worker.place {
+                    warm::take_place(py, &run.worker, place)?;
+                }
+                return runs::run(py, &run);
+            }
+        };
     let Some((ToWorker::Start(config), descriptors)) = py.detach(|| control.wait())? else {
         return Err(out_of_place());
     };
@@ -126,7 +135,7 @@ fn warm_up(
         telemetry::name_lines(config.log.application.as_deref().map(Into::into));
         warm::take_place(py, &config, place)?;
     }
-    start_serving(py, control, *config, descriptors)
+    start_serving(py, control, *config, descriptors, Some(callers))
 }
 
 /// Imports the application and makes workers of it. Returns in the template, at its end, and in
@@ -141,6 +150,9 @@ fn preload(py: Python<'_>, control: WorkerEnd, config: &WorkerConfig) -> PyResul
     if let Err(code) = make_lazy(py, config) {
         return Ok(code);
     }
+    if let Err(code) = isolated::check(py, config) {
+        return Ok(code);
+    }
     let loaded = match template::import(py, || import(py, config))? {
         Ok(loaded) => loaded,
         Err(code) => return Ok(code),
@@ -153,9 +165,9 @@ fn preload(py: Python<'_>, control: WorkerEnd, config: &WorkerConfig) -> PyResul
         "Imported the application for all workers [{}]",
         paint::cyan(std::process::id())
     );
-    let control = match template::fork_workers(py, control, config, || true)? {
+    let (control, callers) = match template::fork_workers(py, control, config, || true)? {
         None => return Ok(0),
-        Some(Forked::Worker(control)) => control,
+        Some(Forked::Worker(control, callers)) => (control, callers),
         Some(Forked::Call(call)) => return call.run(py, config),
         Some(Forked::Run(run)) => {
             return match run.begin(py)? {
@@ -168,7 +180,7 @@ fn preload(py: Python<'_>, control: WorkerEnd, config: &WorkerConfig) -> PyResul
         return Err(out_of_place());
     };
     let stop = begin(py, &config)?;
-    place::take(py, &config, &mut descriptors)?;
+    place::take(py, &config, &mut descriptors, Some(callers))?;
     work(py, (control, stop), *config, descriptors, loaded)
 }
 

@@ -1,4 +1,5 @@
-//! The properties that distinguish this worker from the others: its number, and its page of counters.
+//! The properties that distinguish this worker from the others: its number, its page of counters, its way to a
+//! template of isolated calls.
 
 use std::os::fd::OwnedFd;
 
@@ -8,6 +9,8 @@ use lowmem_base::config::WorkerConfig;
 use lowmem_base::counters;
 use lowmem_base::sys::process;
 use lowmem_base::sys::shared_page::SharedPage;
+
+use crate::calls;
 
 /// Where the application reads its worker's number.
 const SLOT: &str = "LOWMEM_WORKER_SLOT";
@@ -22,24 +25,34 @@ fn write_stacks_on_signal(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// Takes both; what is left are the listeners.
+/// Takes what is this worker's own; what is left are the listeners. `callers` is the end of the calls socket of
+/// the template that it was forked from; one that the supervisor sends comes before it.
 pub(super) fn take(
     py: Python<'_>,
     config: &WorkerConfig,
     descriptors: &mut Vec<OwnedFd>,
+    callers: Option<OwnedFd>,
 ) -> PyResult<()> {
+    take_page(config, descriptors);
+    let sent = config.has_calls_socket.then(|| descriptors.pop()).flatten();
+    if let Some(callers) = sent.or(callers) {
+        calls::keep_callers_end(py, callers)?;
+    }
     let environment = py.import("os")?.getattr("environ")?;
     environment.set_item(SLOT, config.slot.to_string())?;
     if config.tells_stacks {
         write_stacks_on_signal(py)?;
     }
+    Ok(())
+}
+
+fn take_page(config: &WorkerConfig, descriptors: &mut Vec<OwnedFd>) {
     if !config.counts {
-        return Ok(());
+        return;
     }
     match descriptors.pop().map(SharedPage::open) {
         Some(Ok(page)) => counters::count_in(page.forever()),
         Some(Err(error)) => tracing::warn!("Requests are not counted: {error}"),
         None => tracing::warn!("Requests are not counted: the supervisor sent no page for it"),
     }
-    Ok(())
 }

@@ -38,6 +38,7 @@ use crate::light;
 use crate::notice::Notice;
 use crate::overdue;
 use crate::report;
+use crate::request_names::RequestNames;
 use crate::runtime;
 use crate::scope::Scopes;
 use crate::signals;
@@ -306,7 +307,8 @@ async fn start(loaded: Loaded, config: &WorkerConfig) -> Option<(Hosted, Option<
         let hosted = match (version, &lifespan) {
             (Some(version), Some(lifespan)) => {
                 let scopes = Scopes::new(py, version, config, lifespan.state(py))?;
-                Hosted::Asgi(Box::new(Asgi::new(app, scopes)))
+                let names = RequestNames::new(py, config);
+                Hosted::Asgi(Box::new(Asgi::new(app, scopes, names)))
             }
             _ => Hosted::Wsgi(Wsgi::new(py, app, config)?),
         };

@@ -79,6 +79,9 @@ fn refuse_socket(shared: &Shared, exchange: &Exchange) -> bool {
 }
 
 fn respond(py: Python<'_>, shared: &Arc<Shared>, request: &Request) -> PyResult<()> {
+    if let Some(names) = &shared.names {
+        names.set(py, request.fields())?;
+    }
     let input = Bound::new(
         py,
         Input::new(Arc::clone(shared), Arc::clone(&request.exchange)),

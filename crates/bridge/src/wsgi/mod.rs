@@ -46,6 +46,7 @@ use lowmem_http::threads::{Next, Threads};
 use crate::event_loop::context;
 use crate::http;
 use crate::imports;
+use crate::request_names::RequestNames;
 use environ::Environs;
 use hub::Hub;
 pub use request::Link;
@@ -70,6 +71,7 @@ thread_local! {
 pub struct Shared {
     app: Py<PyAny>,
     environs: Environs,
+    names: Option<RequestNames>,
     /// The context that the application was imported in. Each request runs in a copy of it.
     context: Py<PyAny>,
     threads: Threads<Request>,
@@ -101,6 +103,7 @@ impl Wsgi {
         let shared = Arc::new(Shared {
             app,
             environs: Environs::new(py, config)?,
+            names: RequestNames::new(py, config),
             context: context::copy_current(py)?.unbind(),
             threads: Threads::new(config.wsgi_threads, switch_interval(py)?),
             hub: Hub::if_patched(py)?,
