@@ -48,6 +48,15 @@ def descriptors(pid: int) -> list[str]:
     return sorted(found)
 
 
+def settled(tree: list[int]) -> list[list[str]]:
+    """Their descriptors, once the worker has closed the connections of the requests so far."""
+    looks = [[descriptors(pid) for pid in tree]]
+    while len(looks) < 5 or any(look != looks[-1] for look in looks[-5:]):
+        time.sleep(0.05)
+        looks.append([descriptors(pid) for pid in tree])
+    return looks[-1]
+
+
 def descendants(pid: int) -> set[int]:
     """All of them, zombies included."""
     parents = {}
@@ -176,7 +185,7 @@ def test_cancellations_and_kills_leave_nothing(preloaded) -> None:
     preloaded.get("/cancel?count=2")
     tree = [supervisor, template(preloaded), worker(preloaded)]
     until(lambda: descendants(supervisor) == set(tree), "no process of the first calls is left")
-    before = [descriptors(pid) for pid in tree]
+    before = settled(tree)
     assert preloaded.get("/cancel?count=100").json() == 100
     for _ in range(50):
         assert call(preloaded, "end_by", int(signal.SIGKILL))[0]["signal"] == signal.SIGKILL
