@@ -14,14 +14,14 @@ use lowmem_http::server::application::Application;
 use lowmem_http::server::{Conversation, Exchange, Finish, RequestHead};
 
 use crate::callable;
-use crate::done::{Done, WhenDone};
+use crate::done::{Done, Request, WhenDone};
 use crate::event_loop;
 use crate::http;
 use crate::own_body;
 use crate::report;
 use crate::request_names::RequestNames;
 use crate::scope::{Scopes, Template};
-use crate::tasks::{self, Request};
+use crate::tasks;
 use crate::websocket::{self, ClientDisconnected};
 
 /// An ASGI 3 application, and what its requests share.

@@ -14,11 +14,11 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::fstat;
 use rustix::io::retry_on_intr;
 use rustix::process::{Pid, PidfdFlags, WaitOptions, WaitStatus, pidfd_open, waitpid};
@@ -28,8 +28,8 @@ use lowmem_base::control::{Channel, Received, WorkerEnd, socket_pair};
 use lowmem_base::sys::fork::Side;
 use lowmem_base::sys::{memory, process, session, title};
 
+use crate::forking::{self, has_hung_up};
 use crate::package;
-use crate::template;
 
 /// Where a worker names its end: the descriptor's number, and the socket's, so that a process that has
 /// inherited the variable and not the socket takes no other descriptor for it.
@@ -146,7 +146,7 @@ impl Calls {
                 continue;
             }
             let inherited = memory::resident();
-            match template::forked_child(py) {
+            match forking::child(py) {
                 Ok(Side::New) => {
                     return Some(Call {
                         connection,
@@ -215,14 +215,6 @@ fn code(status: WaitStatus) -> i32 {
         Some(signal) => -signal,
         None => status.exit_status().unwrap_or_default(),
     }
-}
-
-/// Whether the other end is closed.
-pub fn has_hung_up(connection: BorrowedFd<'_>) -> bool {
-    let mut polled = [PollFd::from_borrowed_fd(connection, PollFlags::empty())];
-    let now = Timespec::default();
-    retry_on_intr(|| poll(&mut polled, Some(&now))).is_err()
-        || polled[0].revents().contains(PollFlags::HUP)
 }
 
 impl Call {

@@ -15,3 +15,17 @@ pub trait WhenDone: Send + Sync + 'static {
 
 /// A shared listener.
 pub type Done = Arc<dyn WhenDone>;
+
+/// The request that a coroutine works on: the address of the listener to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Request(usize);
+
+impl Request {
+    pub fn of<T: WhenDone>(request: &T) -> Self {
+        Self(std::ptr::from_ref(request) as usize)
+    }
+
+    pub fn told_by(done: &Done) -> Self {
+        Self(Arc::as_ptr(done).cast::<()>() as usize)
+    }
+}

@@ -15,6 +15,7 @@ use lowmem_http::server::Server;
 use crate::control::{Control, Haste, Stop};
 use crate::hosted::Hosted;
 use crate::notice::Notice;
+use crate::running;
 use crate::signals;
 use crate::tasks;
 use crate::wsgi;
@@ -140,9 +141,9 @@ async fn finished(server: &Rc<Server<Hosted>>, control: &Control, drain: Drain) 
 /// Ready when no connection is open and no request's task runs.
 async fn idle(server: &Rc<Server<Hosted>>) {
     server.drained().await;
-    if tasks::running() + wsgi::unfinished() > 0 {
+    if running::count() + wsgi::unfinished() > 0 {
         tracing::info!("Waiting for background tasks to complete. (CTRL+C to force quit)");
-        tasks::finished().await;
+        running::finished().await;
         wsgi::finished().await;
     }
 }

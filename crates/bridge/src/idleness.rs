@@ -18,7 +18,7 @@ use lowmem_http::server::{Server, Use};
 use crate::control::Control;
 use crate::hosted::Hosted;
 use crate::package;
-use crate::tasks;
+use crate::running;
 use crate::wsgi;
 
 /// Between two looks. A worker that is woken more often for it gives up more than it gains.
@@ -48,7 +48,7 @@ impl Idleness {
     }
 
     fn is_quiet(&self, used: Use) -> bool {
-        used.websockets == 0 && tasks::running() + wsgi::unfinished() == 0 && !stays_awake()
+        used.websockets == 0 && running::count() + wsgi::unfinished() == 0 && !stays_awake()
     }
 
     /// Says that the worker has something to do, and does not sleep.
@@ -113,7 +113,7 @@ fn stays_awake() -> bool {
 /// Says what ends with this worker though no request needs it, and where it should be instead.
 pub fn name_what_ends(package: Option<&Path>) {
     let named = Python::attach(|py| -> PyResult<Vec<String>> {
-        let own = PyList::new(py, tasks::all(py))?;
+        let own = PyList::new(py, running::all(py))?;
         package::import(py, package, "ending")?
             .call_method1("endings", (own,))?
             .extract()

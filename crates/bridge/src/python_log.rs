@@ -7,28 +7,21 @@
 //! noticed by a function in front of the manager's own ([`Front`]), which goes with it.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use lowmem_base::config::{LogLevel, WorkerConfig};
-use lowmem_base::telemetry::{self, AccessLine, Records};
+use lowmem_base::telemetry;
 
 use crate::import_watch::{self, Watch};
 use crate::package;
+use crate::records::{self, number};
 use crate::report;
-
-/// `event` of the module, while Python's logging is in use.
-static EVENT: Mutex<Option<Py<PyAny>>> = Mutex::new(None);
 
 /// The settings for configuring Uvicorn's loggers.
 static ASKED: Mutex<Option<Asked>> = Mutex::new(None);
-
-/// The application has asked for the access logger.
-static ACCESS_ASKED: AtomicBool = AtomicBool::new(false);
 
 const ROOT: &str = "uvicorn";
 
@@ -62,8 +55,7 @@ pub struct Redirected(());
 
 impl Drop for Redirected {
     fn drop(&mut self) {
-        telemetry::redirect(None);
-        set_event(None);
+        records::end();
     }
 }
 
@@ -78,11 +70,7 @@ pub fn install(py: Python<'_>, config: &WorkerConfig) -> Result<Option<Redirecte
     };
     let file = &log_config.file;
     match configured(py, config, file, log_config.level) {
-        Ok(records) => {
-            set_event(Some(records.event.clone_ref(py)));
-            telemetry::redirect(Some(Arc::new(records)));
-            Ok(Some(Redirected(())))
-        }
+        Ok(()) => Ok(Some(Redirected(()))),
         Err(error) => {
             let what = format!("Cannot use --log-config {}", file.display());
             let kind = error.get_type(py).name();
@@ -94,22 +82,6 @@ pub fn install(py: Python<'_>, config: &WorkerConfig) -> Result<Option<Redirecte
             Err(Unusable)
         }
     }
-}
-
-/// Logs an exception with its traceback as `exc_info`; says whether Python's logging is in use.
-pub fn exception(py: Python<'_>, what: &str, error: &PyErr) -> bool {
-    let event = {
-        let slot = EVENT.lock().unwrap_or_else(PoisonError::into_inner);
-        slot.as_ref().map(|event| event.clone_ref(py))
-    };
-    let Some(event) = event else {
-        return false;
-    };
-    written(
-        py,
-        event.call1(py, (number(LogLevel::Error), what, error.value(py))),
-    );
-    true
 }
 
 /// Has the application's asking for Uvicorn's loggers noticed. Without it they are as any others.
@@ -192,11 +164,9 @@ fn ask(py: Python<'_>, name: &str) -> PyResult<()> {
             "configure",
             (level, asked.access_log, stderr, stdout, write),
         )?;
-        let records = PythonRecords::of(&module)?;
-        set_event(Some(records.event.clone_ref(py)));
-        telemetry::redirect(Some(Arc::new(records)));
+        records::begin(&module)?;
     }
-    if name == ACCESS && !ACCESS_ASKED.swap(true, Ordering::Relaxed) {
+    if name == ACCESS && !records::include_access() {
         let manager = py.import("logging")?.getattr("root")?.getattr("manager")?;
         let own = manager.getattr("__dict__")?;
         if own.contains("getLogger")? {
@@ -225,7 +195,7 @@ fn configured(
     config: &WorkerConfig,
     file: &Path,
     level: Option<LogLevel>,
-) -> PyResult<PythonRecords> {
+) -> PyResult<()> {
     let module = package::import(py, config.package.as_deref(), "log_config")?;
     let options = PyDict::new(py);
     options.set_item("access_log", config.access_log)?;
@@ -234,78 +204,6 @@ fn configured(
         (file.to_string_lossy(), level.map(number)),
         Some(&options),
     )?;
-    ACCESS_ASKED.store(true, Ordering::Relaxed);
-    PythonRecords::of(&module)
-}
-
-fn set_event(event: Option<Py<PyAny>>) {
-    let mut slot = EVENT.lock().unwrap_or_else(PoisonError::into_inner);
-    let before = std::mem::replace(&mut *slot, event);
-    drop(slot);
-    drop(before);
-}
-
-/// The functions of the module.
-struct PythonRecords {
-    event: Py<PyAny>,
-    access: Py<PyAny>,
-}
-
-impl PythonRecords {
-    fn of(module: &Bound<'_, PyModule>) -> PyResult<Self> {
-        Ok(Self {
-            event: module.getattr("event")?.unbind(),
-            access: module.getattr("access")?.unbind(),
-        })
-    }
-}
-
-impl Records for PythonRecords {
-    fn event(&self, level: LogLevel, message: &str) {
-        // Where Python takes no calls any more the line is lost.
-        Python::try_attach(|py| {
-            written(py, self.event.call1(py, (number(level), message)));
-        });
-    }
-
-    fn access(&self, line: &AccessLine<'_>) -> bool {
-        // A logger that nothing was set on writes what is written without it.
-        if !ACCESS_ASKED.load(Ordering::Relaxed) {
-            return false;
-        }
-        let done = Python::try_attach(|py| {
-            let client = line.client.to_string();
-            let trace = line.trace().map(|trace| (trace.trace_id, trace.span_id));
-            let arguments = (
-                client,
-                line.method,
-                line.path(),
-                line.version,
-                line.status,
-                trace,
-            );
-            let done = written(py, self.access.call1(py, arguments));
-            done.is_none_or(|done| done.extract(py).unwrap_or(true))
-        });
-        done.unwrap_or(true)
-    }
-}
-
-/// Handlers deal with their own errors; what is raised nevertheless must not end a request.
-fn written(py: Python<'_>, result: PyResult<Py<PyAny>>) -> Option<Py<PyAny>> {
-    result
-        .map_err(|error| error.write_unraisable(py, Some(intern!(py, "logging").as_any())))
-        .ok()
-}
-
-/// The level's number in Python's logging; Uvicorn's for trace.
-fn number(level: LogLevel) -> u8 {
-    match level {
-        LogLevel::Critical => 50,
-        LogLevel::Error => 40,
-        LogLevel::Warning => 30,
-        LogLevel::Info => 20,
-        LogLevel::Debug => 10,
-        LogLevel::Trace => 5,
-    }
+    records::include_access();
+    records::begin(&module)
 }

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use crate::lazy_imports;
-use crate::python_log;
+use crate::records;
 
 /// The traceback as Python prints it, without the last newline.
 pub fn traceback(py: Python<'_>, error: &PyErr) -> String {
@@ -55,7 +55,7 @@ pub fn caught<R>(call: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
 /// Logs `what` and the traceback of `error`.
 pub fn exception(py: Python<'_>, what: &str, error: &PyErr) {
     lazy_imports::note(py, error);
-    if !python_log::exception(py, what, error) {
+    if !records::exception(py, what, error) {
         tracing::error!("{what}\n{}", traceback(py, error));
     }
 }

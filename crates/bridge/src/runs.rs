@@ -13,12 +13,11 @@ use pyo3::prelude::*;
 
 use lowmem_base::config::WorkerConfig;
 use lowmem_base::control::{Channel, RunConfig, ToWorker, WorkerEnd};
-use lowmem_base::sys::fork::{self, Side};
+use lowmem_base::sys::fork::Side;
 use lowmem_base::sys::{session, title};
 
-use crate::calls::has_hung_up;
+use crate::forking::{self, has_hung_up};
 use crate::package;
-use crate::template;
 
 const MODULE: &str = "running";
 
@@ -42,7 +41,7 @@ pub fn start(py: Python<'_>, config: &WorkerConfig, descriptors: Vec<OwnedFd>) -
     if has_hung_up(control.as_fd()) {
         return None;
     }
-    match template::forked(py, fork::sibling) {
+    match forking::sibling(py) {
         Ok(Side::New) => Some(Run {
             control,
             lifeline,

@@ -12,20 +12,20 @@
 //! The log warns of objects that an import leaves behind and that a fork does not copy, or shares: threads,
 //! which exist in the template only, and sockets, on which all workers would talk at once.
 //! Python's own `random` is seeded anew in each worker (`os.register_at_fork`, run by
-//! [`ffi::PyOS_AfterFork_Child`]); generators of other libraries are not.
+//! `PyOS_AfterFork_Child`); generators of other libraries are not.
 
 use std::os::fd::OwnedFd;
 
-use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 
 use lowmem_base::config::WorkerConfig;
 use lowmem_base::control::{FromWorker, Received, ToWorker, WorkerEnd};
-use lowmem_base::sys::fork::{self, Side};
+use lowmem_base::sys::fork::Side;
 use lowmem_base::sys::inventory;
 
 use crate::calls::{Call, Calls};
+use crate::forking;
 use crate::runs::{self, Run};
 
 /// Imports the application, and warns of what it leaves behind that a fork does not carry over.
@@ -137,7 +137,7 @@ pub fn fork_workers(
             let _ = control.send(&FromWorker::Forked(None), &[]);
             break;
         }
-        told = match forked(py, fork::sibling) {
+        told = match forking::sibling(py) {
             Ok(Side::New) => {
                 return Ok(Some(Forked::Worker(WorkerEnd::adopt(theirs)?, callers)));
             }
@@ -176,27 +176,4 @@ pub fn fork_calls(
             return Ok(Some(call));
         }
     }
-}
-
-/// Forks a child of this process.
-pub fn forked_child(py: Python<'_>) -> std::io::Result<Side> {
-    forked(py, fork::child)
-}
-
-/// Forks as `os.fork` does, but for whose child it is.
-pub fn forked(_: Python<'_>, fork: fn() -> std::io::Result<Side>) -> std::io::Result<Side> {
-    // SAFETY: attached; each call is followed by exactly one of the two others, below.
-    unsafe { ffi::PyOS_BeforeFork() };
-    let side = fork();
-    match &side {
-        Ok(Side::New) => {
-            // SAFETY: this is the only thread of a process that was just forked.
-            unsafe { ffi::PyOS_AfterFork_Child() };
-        }
-        Ok(Side::Old(_)) | Err(_) => {
-            // SAFETY: the process that forked, or tried to.
-            unsafe { ffi::PyOS_AfterFork_Parent() };
-        }
-    }
-    side
 }

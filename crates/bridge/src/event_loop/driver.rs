@@ -74,15 +74,14 @@ pub(super) fn prepare(event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
 ///
 /// # Errors
 /// It runs already.
-pub(super) fn start(event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
+pub(super) fn start(event_loop: &Bound<'_, PyAny>, native: &Bound<'_, Native>) -> PyResult<()> {
     let Some(parts) = PARTS.take() else {
         return Err(PyRuntimeError::new_err(
             "This event loop is already running",
         ));
     };
-    let native = event_loop.getattr("_ready")?.cast_into::<Native>()?;
     let driver = Driver {
-        native: native.unbind(),
+        native: native.clone().unbind(),
         event_loop: event_loop.clone().unbind(),
         parts,
     };

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3_async_runtimes::{TaskLocals, into_future_with_locals};
 
-use super::{INSTALLED, current};
+use super::current::{current, is_set};
 
 /// Cancels all tasks and waits for them, then for asynchronous generators and the default executor.
 /// Nothing to do without a loop.
@@ -13,7 +13,7 @@ use super::{INSTALLED, current};
 /// # Errors
 /// The exception that the standard library raised.
 pub async fn end_all() -> PyResult<()> {
-    if Python::attach(|py| INSTALLED.get(py).is_none()) {
+    if !Python::attach(is_set) {
         return Ok(());
     }
     let cancelled = Python::attach(cancel_all)?;

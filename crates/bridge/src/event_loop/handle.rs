@@ -2,11 +2,14 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyDict, PyTuple};
 
 use super::context;
+use super::current::current;
+use crate::running;
 
 /// The handle that `call_soon` returns: `asyncio.Handle` without its cost.
 #[pyclass(frozen, weakref, module = "lowmem_serve")]
@@ -72,7 +75,7 @@ impl Handle {
     }
 
     /// Runs the callback, unless it was cancelled; `Err` is what it raised, and what it was.
-    pub fn run(&self, py: Python<'_>) -> Result<(), (PyErr, Py<PyAny>)> {
+    fn run(&self, py: Python<'_>) -> Result<(), (PyErr, Py<PyAny>)> {
         let Some(Call {
             callback,
             args,
@@ -126,7 +129,7 @@ impl Handle {
 
     #[getter]
     fn _loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        super::current(py)
+        current(py)
     }
 
     #[getter]
@@ -136,7 +139,7 @@ impl Handle {
 
     /// Runs the callback, and tells the loop's exception handler what it raises.
     fn _run(slf: &Bound<'_, Self>) -> PyResult<()> {
-        super::run_handle(slf)
+        run_own(slf.py(), slf.as_unbound())
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
@@ -146,6 +149,27 @@ impl Handle {
             None => "<Handle cancelled or run>".to_owned(),
         }
     }
+}
+
+/// Runs a callback of ours, and tells the loop's exception handler what it raises.
+///
+/// # Errors
+/// An exception that ends the process: SystemExit, KeyboardInterrupt.
+pub fn run_own(py: Python<'_>, handle: &Py<Handle>) -> PyResult<()> {
+    let Err((error, callback)) = handle.get().run(py) else {
+        return Ok(());
+    };
+    if error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py) {
+        let told = running::ended_with(py, &error);
+        return if told { Ok(()) } else { Err(error) };
+    }
+    let context = PyDict::new(py);
+    let message = format!("Exception in callback {}", callback.bind(py));
+    context.set_item("message", message)?;
+    context.set_item("exception", error.value(py))?;
+    context.set_item("handle", handle)?;
+    current(py)?.call_method1("call_exception_handler", (context,))?;
+    Ok(())
 }
 
 /// Runs an `asyncio.Handle` that the standard library made.

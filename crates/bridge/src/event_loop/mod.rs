@@ -6,6 +6,7 @@
 //! ([`guest`]).
 
 pub mod context;
+mod current;
 mod driver;
 mod ending;
 mod guest;
@@ -16,40 +17,43 @@ mod timers;
 use std::ffi::{c_int, c_void};
 use std::panic::catch_unwind;
 use std::rc::Rc;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use lowmem_base::config::Loop;
 
 use crate::import_watch::{self, Watch};
-use crate::{light, private_names, runtime};
+use crate::{private_names, runtime};
+pub use current::{create_future, current, enter_task, leave_task};
 pub use ending::end_all;
 use handle::Handle;
 use native::Native;
 
-/// The worker's loop, and our half of it where it is native.
-struct Installed {
-    event_loop: Py<PyAny>,
-    native: Option<Py<Native>>,
-}
+/// Our half of the worker's loop, where that is native.
+static NATIVE: PyOnceLock<Py<Native>> = PyOnceLock::new();
 
-static INSTALLED: PyOnceLock<Installed> = PyOnceLock::new();
+/// Called when asyncio comes in the middle of a step of a coroutine, which then becomes a task.
+pub type AdoptCurrent = fn(Python<'_>) -> PyResult<()>;
+
+static ADOPT_CURRENT: OnceLock<AdoptCurrent> = OnceLock::new();
 
 /// asyncio was imported on another thread: the worker's thread should make the loop.
 static DUE: AtomicBool = AtomicBool::new(false);
 
-/// Prepares the loop of this kind, after the application has been imported.
+/// Prepares the loop of this kind, after the application has been imported. `adopt_current` is called when
+/// there is none yet, and asyncio is imported later.
 ///
 /// # Errors
 /// The exception that importing or calling the loop's factory raised.
-pub fn install(py: Python<'_>, kind: &Loop) -> PyResult<()> {
+pub fn install(py: Python<'_>, kind: &Loop, adopt_current: AdoptCurrent) -> PyResult<()> {
     let event_loop = match kind {
         Loop::Auto if !is_loaded(py, "asyncio")? && !private_names::is_untried(py) => {
+            ADOPT_CURRENT.get_or_init(|| adopt_current);
             return import_watch::install(py, &WATCH);
         }
         Loop::Auto => {
@@ -67,13 +71,7 @@ pub fn install(py: Python<'_>, kind: &Loop) -> PyResult<()> {
     guest::attach(&event_loop)?;
     py.import("asyncio")?
         .call_method1("set_event_loop", (&event_loop,))?;
-    remember(
-        py,
-        Installed {
-            event_loop: event_loop.unbind(),
-            native: None,
-        },
-    );
+    current::set(event_loop);
     Ok(())
 }
 
@@ -135,11 +133,6 @@ fn call_factory<'py>(py: Python<'py>, path: &str) -> PyResult<Bound<'py, PyAny>>
     object.call0()
 }
 
-fn remember(py: Python<'_>, installed: Installed) {
-    let first = INSTALLED.set(py, installed);
-    debug_assert!(first.is_ok(), "the loop is installed once");
-}
-
 /// Makes our loop and has it run from now on.
 fn attach(py: Python<'_>) -> PyResult<()> {
     // Before any Python runs: the pending call of an import in another thread may come in the middle.
@@ -149,17 +142,15 @@ fn attach(py: Python<'_>) -> PyResult<()> {
 }
 
 fn attach_to(py: Python<'_>, event_loop: Bound<'_, PyAny>) -> PyResult<()> {
+    driver::prepare(&event_loop)?;
     let native = native::create(&event_loop)?;
     py.import("asyncio")?
         .call_method1("set_event_loop", (&event_loop,))?;
     Native::attach(&event_loop)?;
-    remember(
-        py,
-        Installed {
-            event_loop: event_loop.unbind(),
-            native: Some(native.unbind()),
-        },
-    );
+    driver::start(&event_loop, &native)?;
+    let first = NATIVE.set(py, native.unbind());
+    debug_assert!(first.is_ok(), "the loop is installed once");
+    current::set(event_loop);
     Ok(())
 }
 
@@ -167,7 +158,7 @@ fn attach_to(py: Python<'_>, event_loop: Bound<'_, PyAny>) -> PyResult<()> {
 fn on_import(py: Python<'_>) -> PyResult<()> {
     if runtime::is_built() {
         attach(py)?;
-        return light::adopt_current(py);
+        return adopt_current(py);
     }
     DUE.store(true, Ordering::Relaxed);
     // The worker's thread may be in the middle of a request that waits for the importing one: it
@@ -185,7 +176,7 @@ extern "C" fn on_worker_thread(_: *mut c_void) -> c_int {
         Python::attach(|py| {
             if DUE.load(Ordering::Relaxed)
                 && runtime::is_built()
-                && let Err(error) = attach(py).and_then(|()| light::adopt_current(py))
+                && let Err(error) = attach(py).and_then(|()| adopt_current(py))
             {
                 error.write_unraisable(py, None);
             }
@@ -196,6 +187,13 @@ extern "C" fn on_worker_thread(_: *mut c_void) -> c_int {
     0
 }
 
+fn adopt_current(py: Python<'_>) -> PyResult<()> {
+    match ADOPT_CURRENT.get() {
+        Some(adopt) => adopt(py),
+        None => Ok(()),
+    }
+}
+
 /// Whether there is a loop; makes it if another thread has imported asyncio.
 pub fn is_installed(py: Python<'_>) -> bool {
     if DUE.load(Ordering::Relaxed)
@@ -204,32 +202,7 @@ pub fn is_installed(py: Python<'_>) -> bool {
     {
         error.write_unraisable(py, None);
     }
-    INSTALLED.get(py).is_some()
-}
-
-fn installed(py: Python<'_>) -> PyResult<&Installed> {
-    INSTALLED
-        .get(py)
-        .ok_or_else(|| PyRuntimeError::new_err("there is no event loop yet"))
-}
-
-/// The worker's loop.
-///
-/// # Errors
-/// There is none yet.
-pub fn current(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    Ok(installed(py)?.event_loop.bind(py).clone())
-}
-
-/// A future on the worker's loop.
-///
-/// # Errors
-/// There is no loop, or no memory.
-pub fn create_future(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    installed(py)?
-        .event_loop
-        .bind(py)
-        .call_method0(intern!(py, "create_future"))
+    current::is_set(py)
 }
 
 /// The first step of a task, which asyncio would have run later.
@@ -241,19 +214,10 @@ impl FirstStep {
     /// # Errors
     /// An exception that ends the process: SystemExit, KeyboardInterrupt.
     pub fn run(self, py: Python<'_>) -> PyResult<()> {
-        match (&installed(py)?.native, self.0) {
-            (Some(native), Some(handle)) => native.get().run_own(py, &handle),
-            _ => Ok(()),
+        match self.0 {
+            Some(handle) => handle::run_own(py, &handle),
+            None => Ok(()),
         }
-    }
-}
-
-/// Runs a callback of ours as asyncio's loop would, for others that do what it does.
-fn run_handle(handle: &Bound<'_, Handle>) -> PyResult<()> {
-    let py = handle.py();
-    match &installed(py)?.native {
-        Some(native) => native.get().run_own(py, handle.as_unbound()),
-        None => Ok(()),
     }
 }
 
@@ -266,7 +230,7 @@ pub fn capture_first_step<'py>(
     py: Python<'py>,
     make: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
 ) -> PyResult<(Bound<'py, PyAny>, FirstStep)> {
-    match &installed(py)?.native {
+    match NATIVE.get(py) {
         Some(native) => {
             let (made, handle) = native.get().capture(make);
             Ok((made?, FirstStep(handle)))
@@ -275,37 +239,14 @@ pub fn capture_first_step<'py>(
     }
 }
 
-/// Makes `task` the current one.
-///
-/// # Errors
-/// Another one is current.
-pub fn enter_task(py: Python<'_>, task: &Bound<'_, PyAny>) -> PyResult<()> {
-    py.import("asyncio.tasks")?
-        .call_method1("_enter_task", (current(py)?, task))
-        .map(drop)
-}
-
-/// Ends [`enter_task`].
-///
-/// # Errors
-/// Another one is current.
-pub fn leave_task(py: Python<'_>, task: &Bound<'_, PyAny>) -> PyResult<()> {
-    py.import("asyncio.tasks")?
-        .call_method1("_leave_task", (current(py)?, task))
-        .map(drop)
-}
-
 /// Makes the loop look at its timers: Python code ran outside of its own turns.
 ///
 /// # Errors
 /// The exception that Python raised.
 pub fn nudge(py: Python<'_>) -> PyResult<()> {
-    match INSTALLED.get(py) {
-        Some(Installed {
-            native: Some(native),
-            ..
-        }) => native.get().nudge(py),
-        _ => Ok(()),
+    match NATIVE.get(py) {
+        Some(native) => native.get().nudge(py),
+        None => Ok(()),
     }
 }
 
@@ -319,12 +260,10 @@ pub fn tick_while(has_timers: Rc<dyn Fn() -> bool>) {
 /// # Errors
 /// An exception of a callback that ends the process: SystemExit, KeyboardInterrupt.
 pub fn run(py: Python<'_>, main: impl Future<Output = ()> + 'static) -> PyResult<()> {
-    match INSTALLED.get(py) {
-        Some(Installed {
-            native: None,
-            event_loop,
-        }) => guest::run(event_loop.bind(py), main),
-        _ => driver::run(main),
+    if current::is_set(py) && NATIVE.get(py).is_none() {
+        guest::run(&current(py)?, main)
+    } else {
+        driver::run(main)
     }
 }
 
@@ -333,12 +272,12 @@ pub fn run(py: Python<'_>, main: impl Future<Output = ()> + 'static) -> PyResult
 /// # Errors
 /// The exception that the standard library's clean-up raised.
 pub fn close(py: Python<'_>) -> PyResult<()> {
-    let Some(installed) = INSTALLED.get(py) else {
+    if !current::is_set(py) {
         return Ok(());
-    };
-    let event_loop = installed.event_loop.bind(py);
-    if let Some(native) = &installed.native {
-        native.get().detach(event_loop)?;
+    }
+    let event_loop = current(py)?;
+    if let Some(native) = NATIVE.get(py) {
+        native.get().detach(&event_loop, driver::forget)?;
     }
     py.import("asyncio")?
         .call_method1("set_event_loop", (py.None(),))?;

@@ -11,15 +11,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
-use pyo3::exceptions::{PyIndexError, PyKeyboardInterrupt, PyRuntimeError, PySystemExit};
+use pyo3::exceptions::{PyIndexError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use lowmem_base::sys::stop_signals;
 
-use super::driver;
-use super::handle::{Handle, run_foreign};
+use super::handle::{Handle, run_foreign, run_own};
 
 /// Our half of the loop.
 #[pyclass(frozen, module = "lowmem_serve")]
@@ -71,7 +70,6 @@ pub fn create<'py>(event_loop: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Native
             event_loop: Mutex::new(Some(event_loop.clone().unbind())),
         },
     )?;
-    driver::prepare(event_loop)?;
     for name in ["call_soon", "stop", "set_debug"] {
         event_loop.setattr(name, native.getattr(name)?)?;
     }
@@ -135,7 +133,7 @@ impl Native {
         }
     }
 
-    /// Sets what `run_forever` sets, and starts the driver.
+    /// Sets what `run_forever` sets.
     pub fn attach(event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = event_loop.py();
         let identity = py.import("_thread")?.call_method0("get_ident")?;
@@ -149,7 +147,7 @@ impl Native {
             .call_method1("_set_running_loop", (event_loop,))?;
         let debug = event_loop.call_method0("get_debug")?;
         event_loop.call_method1("_set_coroutine_origin_tracking", (debug,))?;
-        driver::start(event_loop)
+        Ok(())
     }
 
     /// Makes the driver look at the timers, if Python code that just ran outside of it set one.
@@ -168,30 +166,6 @@ impl Native {
         if let Some(waker) = waiting {
             waker.wake();
         }
-        Ok(())
-    }
-
-    /// Runs a callback of ours and reports what it raises.
-    ///
-    /// # Errors
-    /// An exception that ends the process: SystemExit, KeyboardInterrupt.
-    pub fn run_own(&self, py: Python<'_>, handle: &Py<Handle>) -> PyResult<()> {
-        let Err((error, callback)) = handle.get().run(py) else {
-            return Ok(());
-        };
-        if error.is_instance_of::<PySystemExit>(py)
-            || error.is_instance_of::<PyKeyboardInterrupt>(py)
-        {
-            let told = crate::tasks::ended_with(py, &error);
-            return if told { Ok(()) } else { Err(error) };
-        }
-        let context = PyDict::new(py);
-        let message = format!("Exception in callback {}", callback.bind(py));
-        context.set_item("message", message)?;
-        context.set_item("exception", error.value(py))?;
-        context.set_item("handle", handle)?;
-        self.event_loop(py)?
-            .call_method1("call_exception_handler", (context,))?;
         Ok(())
     }
 
@@ -215,7 +189,7 @@ impl Native {
                 break;
             };
             match entry {
-                Entry::Own(handle) => self.run_own(py, &handle)?,
+                Entry::Own(handle) => run_own(py, &handle)?,
                 Entry::Foreign(handle) if debug => self.run_timed(handle.bind(py))?,
                 Entry::Foreign(handle) => run_foreign(handle.bind(py))?,
             }
@@ -244,8 +218,13 @@ impl Native {
         ran
     }
 
-    /// Ends what [`Self::attach`] began, and gives the loop its own methods back.
-    pub fn detach(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
+    /// Ends what [`Self::attach`] began, and gives the loop its own methods back. Before the callbacks that
+    /// are left are dropped, `stop_driver` is called.
+    pub fn detach(
+        &self,
+        event_loop: &Bound<'_, PyAny>,
+        stop_driver: impl FnOnce(),
+    ) -> PyResult<()> {
         let py = event_loop.py();
         for name in ["call_soon", "stop", "set_debug"] {
             event_loop.delattr(name)?;
@@ -256,7 +235,7 @@ impl Native {
         event_loop.call_method1("_set_coroutine_origin_tracking", (false,))?;
         py.import("sys")?
             .call_method1("set_asyncgen_hooks", (py.None(), py.None()))?;
-        driver::forget();
+        stop_driver();
         // Dropped without the lock: a destructor may call `call_soon`.
         let left = std::mem::take(&mut self.lock().ready);
         drop(left);

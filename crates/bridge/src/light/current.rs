@@ -4,7 +4,9 @@ use std::cell::RefCell;
 
 use pyo3::prelude::*;
 
-use super::{Light, Outcome};
+use super::outcome::{Outcome, send_none};
+use super::stepped::stepped;
+use super::task::Light;
 use crate::done::Done;
 
 thread_local! {
@@ -45,7 +47,7 @@ pub fn first_step<'py>(
         done,
     };
     let outer = CURRENT.replace(Current::First(first));
-    let outcome = super::send_none(coroutine);
+    let outcome = send_none(coroutine);
     let whose = CURRENT.replace(outer);
     Stepped { whose, outcome }
 }
@@ -66,9 +68,9 @@ impl Stepped {
                 Ok(())
             }
             (Current::First(first), yielded) => {
-                Light::stepped(&first.into_task(py)?.into_bound(py), yielded)
+                stepped(&first.into_task(py)?.into_bound(py), yielded)
             }
-            (Current::Task(light), outcome) => Light::stepped(&light.into_bound(py), outcome),
+            (Current::Task(light), outcome) => stepped(&light.into_bound(py), outcome),
             (Current::None, _) => Ok(()),
         }
     }

@@ -100,7 +100,7 @@ pub(super) fn work(
 
 fn install_loop(py: Python<'_>, kind: &Loop, is_wsgi: bool) -> PyResult<()> {
     if !is_wsgi {
-        return event_loop::install(py, kind);
+        return event_loop::install(py, kind, light::adopt_current);
     }
     if *kind != Loop::Auto {
         tracing::warn!("--loop is ignored: a WSGI application needs no event loop");
