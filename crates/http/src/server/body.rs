@@ -111,6 +111,17 @@ pub enum BodyRefused {
     TooSlow,
 }
 
+impl BodyRefused {
+    /// The status of the answer, and its text.
+    pub(super) fn answer(self) -> (u16, &'static str) {
+        match self {
+            Self::Malformed(_) => (400, "Invalid HTTP request received."),
+            Self::TooLarge => (413, "Content Too Large"),
+            Self::TooSlow => (408, "Request Timeout"),
+        }
+    }
+}
+
 impl BodyDecoder {
     /// For a body that is framed so and may have at most `limit` bytes.
     ///

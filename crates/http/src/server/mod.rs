@@ -6,6 +6,7 @@
 //! `response`, and the messages in `asgi`) do no I/O and are tested as values.
 
 mod accept;
+mod admission;
 pub mod application;
 pub mod beginning;
 mod between_requests;

@@ -186,12 +186,6 @@ impl<A: Application> Shared<A> {
         Arc::new(exchange)
     }
 
-    fn is_full(&self) -> bool {
-        self.limits
-            .in_flight
-            .is_some_and(|limit| self.in_flight.get() > limit)
-    }
-
     /// The TLS facts of an encrypted connection.
     pub(super) fn facts(&self, stream: &Stream) -> Option<TlsFacts> {
         let (terms, session) = self.tls.as_ref().zip(stream.session())?;
@@ -255,22 +249,6 @@ impl<A: Application> Shared<A> {
             lingering.poll(cx, stream, &self.buffers, entry)
         })
         .await;
-    }
-
-    /// Answers a request that is not the application's to answer; says whether it is. A request that
-    /// opens a `tunnel` is for no file.
-    pub(super) fn admit(
-        &self,
-        head: &RequestHead<'_>,
-        tunnel: bool,
-        exchange: &Arc<Exchange>,
-    ) -> bool {
-        if self.is_full() {
-            tracing::warn!("Exceeded concurrency limit.");
-            exchange.refuse(503, "Service Unavailable");
-            return false;
-        }
-        tunnel || !self.checks.answer(head, exchange) && !self.files.serve(head, exchange)
     }
 
     /// From now on each response closes its connection.

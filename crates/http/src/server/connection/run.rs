@@ -100,15 +100,11 @@ impl Run {
 
     /// The body is not read on: nothing after it can be understood.
     pub(super) fn break_off(&mut self, why: BodyRefused) {
-        match why {
-            BodyRefused::Malformed(why) => {
-                tracing::warn!("Invalid HTTP request received.");
-                tracing::debug!("{why}");
-                self.exchange.refuse(400, "Invalid HTTP request received.");
-            }
-            BodyRefused::TooLarge => self.exchange.refuse(413, "Content Too Large"),
-            BodyRefused::TooSlow => self.exchange.refuse(408, "Request Timeout"),
+        if let BodyRefused::Malformed(why) = why {
+            tracing::warn!("Invalid HTTP request received.");
+            tracing::debug!("{why}");
         }
+        self.exchange.refuse_body(why);
         self.body = BodyDecoder::Done;
     }
 }

@@ -9,14 +9,14 @@ use std::time::Instant;
 use super::run::Run;
 use super::{Connection, own};
 use crate::peers::Peers;
+use crate::server::admission::under_id;
 use crate::server::application::Application;
 use crate::server::body::{BodyDecoder, BodyRefused};
 use crate::server::counted::Counted;
 use crate::server::head::{self, RequestHead};
-use crate::server::request_id;
 use crate::server::shared::Shared;
 use crate::server::stream::Stream;
-use crate::server::websocket::{self, Asked, Conversation, Opening};
+use crate::server::websocket::{self, Asked, Opening};
 
 impl<A: Application> Connection<'_, A> {
     /// Starts the application in its turn; an answer that is there at once may be written afterwards.
@@ -79,20 +79,11 @@ impl<A: Application> Beginning<'_, A> {
     /// Sets the client's address from proxies' fields and the request's id, and begins the request.
     fn name(self, cx: &mut Context<'_>, head: &mut RequestHead<'_>, behind: &[u8]) -> Begun {
         head.root = self.root.min(head.path.len());
-        if head.proxied {
-            head.forwarded = self.server.proxies.read(self.peers, head.headers);
-        }
-        let Some(ids) = &self.server.request_ids else {
-            return self.open(cx, head, None, behind);
-        };
-        let id = ids.of(head);
-        let renamed = request_id::renamed(head.headers, &id);
-        let named = RequestHead {
-            headers: &renamed,
-            forwarded: head.forwarded.take(),
-            ..*head
-        };
-        self.open(cx, &named, Some(id.clone()), behind)
+        self.server.see_through(self.peers, head);
+        let id = self.server.id_of(head);
+        under_id(head, id.as_deref(), |head| {
+            self.open(cx, head, id.clone(), behind)
+        })
     }
 
     fn open(
@@ -151,10 +142,8 @@ impl<A: Application> Beginning<'_, A> {
     fn answer(&mut self, head: &RequestHead<'_>, run: &mut Run) {
         let server = self.server;
         if server.admit(head, false, &run.exchange) {
-            let application = self.application.get_or_insert_with(|| {
-                let tls = server.facts(self.stream);
-                server.application.connect(self.peers, tls.as_ref())
-            });
+            let connect = || server.connect(self.peers, self.stream);
+            let application = self.application.get_or_insert_with(connect);
             server.hand(application, head, run);
         }
     }
@@ -184,9 +173,7 @@ impl<A: Application> Shared<A> {
                     exchange,
                     handshake,
                 };
-                let conversation = Arc::new(Conversation::new(opening));
-                run.conversation = Some(Arc::clone(&conversation));
-                self.application.websocket(application, head, conversation);
+                run.conversation = Some(self.converse(application, head, opening));
             }
             Some(Asked::Refused(status, why)) => exchange.refuse(status, why),
             Some(Asked::Other) | None => {

@@ -216,6 +216,12 @@ impl Exchange {
         wake(connection);
     }
 
+    /// Refuses the request for its body, of which no more is read.
+    pub(in crate::server) fn refuse_body(&self, why: BodyRefused) {
+        let (status, text) = why.answer();
+        self.refuse(status, text);
+    }
+
     /// Answers 504 in the application's place, unless its response has begun; whether it had not. For
     /// the application its client is gone.
     pub(in crate::server) fn time_out(&self) -> bool {

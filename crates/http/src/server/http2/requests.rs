@@ -6,14 +6,16 @@ use std::task::Context;
 use std::time::Instant;
 
 use super::cycle::{Accepted, Cycle, Turn};
-use super::head::{self, Asked, Bad};
+use super::head::{self, Bad, Framing};
 use super::protocol::{Code, Violation};
 use super::session::Session;
 use super::tunnel;
-use super::waiting::named;
+use crate::server::admission::under_id;
 use crate::server::application::Application;
+use crate::server::body::BodyRefused;
+use crate::server::head::RequestHead;
 use crate::server::hpack::FieldList;
-use crate::server::websocket::{self, Asked as Wish, Conversation, Opening, Session as WebSocket};
+use crate::server::websocket::{self, Asked, Opening, Session as WebSocket};
 use crate::tasks;
 
 impl<A: Application> Session<A> {
@@ -35,8 +37,8 @@ impl<A: Application> Session<A> {
         let takes = (head::is_head_only(fields), head::takes_trailers(fields));
         let mut cycle = Cycle::new(&server, (stream, ended), takes, &self.unsent);
         let mut is_early = false;
-        let read = head::read(fields, server.limits.head, |asked| {
-            is_early = self.name_and_answer(&mut cycle, asked, started);
+        let read = head::read(fields, server.limits.head, |head, framing| {
+            is_early = self.name_and_answer(&mut cycle, head, framing, started);
         });
         match read {
             Ok(()) if is_early => {
@@ -78,120 +80,113 @@ impl<A: Application> Session<A> {
     fn name_and_answer(
         &mut self,
         cycle: &mut Cycle<A>,
-        asked: &mut Asked<'_>,
+        head: &mut RequestHead<'_>,
+        framing: Framing<'_>,
         started: Option<Instant>,
     ) -> bool {
-        self.see_through(asked);
-        let ids = self.server.request_ids.as_ref();
-        let Some(id) = ids.map(|ids| ids.of(&asked.head)) else {
-            return self.answer(cycle, asked, started);
-        };
-        cycle.exchange.name(id.clone());
-        named(asked, &id, |asked| self.answer(cycle, asked, started))
+        self.complete(head);
+        let id = self.server.id_of(head);
+        if let Some(id) = &id {
+            cycle.exchange.name(id.clone());
+        }
+        under_id(head, id.as_deref(), |head| {
+            self.answer(cycle, head, framing, started)
+        })
     }
 
-    /// Reads what a trusted proxy says of the client.
-    pub(super) fn see_through(&self, asked: &mut Asked<'_>) {
-        if asked.head.proxied {
-            let read = self.server.proxies.read(&self.peers, asked.head.headers);
-            asked.head.forwarded = read;
-        }
-        if let Some(root) = self.root(asked) {
-            asked.head.root = root;
+    /// Sets the facts that are not the request's own: the client that a proxy names, and the place of the
+    /// application.
+    pub(super) fn complete(&self, head: &mut RequestHead<'_>) {
+        self.server.see_through(&self.peers, head);
+        if let Some(root) = self.root(head) {
+            head.root = root;
         }
     }
 
     /// How much of a request's path the application is mounted at; nothing where the request is not for
     /// this application.
-    fn root(&self, asked: &Asked<'_>) -> Option<usize> {
+    fn root(&self, head: &RequestHead<'_>) -> Option<usize> {
         if !self.peers.routed {
             return Some(0);
         }
-        let host = asked.head.header("host").unwrap_or_default();
-        self.server.territory.root(host, asked.head.path)
+        let host = head.header("host").unwrap_or_default();
+        self.server.territory.root(host, head.path)
     }
 
     fn answer(
         &mut self,
         cycle: &mut Cycle<A>,
-        asked: &Asked<'_>,
+        head: &RequestHead<'_>,
+        framing: Framing<'_>,
         started: Option<Instant>,
     ) -> bool {
         let server = Rc::clone(&self.server);
         let exchange = Arc::clone(&cycle.exchange);
-        let is_websocket = self.protocol_of(asked) == Some(true);
-        cycle.note(asked, self.peers.client, started, is_websocket);
+        let is_websocket = self.protocol_of(framing) == Some(true);
+        cycle.note(head, framing, (self.peers.client, started), is_websocket);
         if cycle.is_short() {
             return false;
         }
-        if !cycle.may_have(asked.length) {
-            exchange.refuse(413, "Content Too Large");
-        } else if self.root(asked).is_none() {
+        if !cycle.may_have(framing.length) {
+            exchange.refuse_body(BodyRefused::TooLarge);
+        } else if self.root(head).is_none() {
             // RFC 9110 section 15.5.20: the client may ask again over another connection.
             exchange.refuse(421, "Misdirected Request");
-        } else if server.admit(&asked.head, asked.protocol.is_some(), &exchange) {
+        } else if server.admit(head, framing.protocol.is_some(), &exchange) {
             if is_websocket {
-                self.shake_hands(cycle, asked);
-            } else if asked.protocol.is_some() {
+                self.shake_hands(cycle, head);
+            } else if framing.protocol.is_some() {
                 // RFC 9110 section 15.6.2: nothing else is spoken in a stream.
                 exchange.refuse(501, "Not Implemented");
             } else if self.unsent.must_wait() {
                 return true;
             } else {
-                self.call(cycle, asked);
+                self.call(cycle, head);
             }
         }
         false
     }
 
     /// Calls the application.
-    pub(super) fn call(&mut self, cycle: &mut Cycle<A>, asked: &Asked<'_>) {
+    pub(super) fn call(&mut self, cycle: &mut Cycle<A>, head: &RequestHead<'_>) {
         let server = Rc::clone(&self.server);
         cycle.runs = true;
         let exchange = Arc::clone(&cycle.exchange);
         let application = self.application();
-        server
-            .application
-            .request(application, &asked.head, exchange);
+        server.application.request(application, head, exchange);
     }
 
     /// Whether the requested protocol is supported: WebSocket, if it is served. `None` for a plain request.
-    fn protocol_of(&self, asked: &Asked<'_>) -> Option<bool> {
+    fn protocol_of(&self, framing: Framing<'_>) -> Option<bool> {
         let server = &self.server;
         let takes = server.websockets.is_some() && server.application.takes_websockets();
-        asked.protocol.map(|it| takes && it == b"websocket")
+        framing.protocol.map(|it| takes && it == b"websocket")
     }
 
     fn application(&mut self) -> &A::Connection {
-        self.application.get_or_insert_with(|| {
-            let tls = self.server.facts(&self.stream);
-            self.server.application.connect(&self.peers, tls.as_ref())
-        })
+        let connect = || self.server.connect(&self.peers, &self.stream);
+        self.application.get_or_insert_with(connect)
     }
 
-    fn shake_hands(&mut self, cycle: &mut Cycle<A>, asked: &Asked<'_>) {
+    fn shake_hands(&mut self, cycle: &mut Cycle<A>, head: &RequestHead<'_>) {
         let server = Rc::clone(&self.server);
         let exchange = Arc::clone(&cycle.exchange);
         let deflate = server
             .websockets
             .as_ref()
             .is_some_and(|it| it.per_message_deflate);
-        match websocket::examine_connect(&asked.head, deflate) {
-            Wish::WebSocket(handshake) => {
+        match websocket::examine_connect(head, deflate) {
+            Asked::WebSocket(handshake) => {
                 let opening = Opening {
                     exchange,
                     handshake,
                 };
-                let conversation = Arc::new(Conversation::new(opening));
-                cycle.conversation = Some(Arc::clone(&conversation));
                 cycle.runs = true;
                 let application = self.application();
-                server
-                    .application
-                    .websocket(application, &asked.head, conversation);
+                cycle.conversation = Some(server.converse(application, head, opening));
             }
-            Wish::Refused(status, why) => exchange.refuse(status, why),
-            Wish::Other => exchange.refuse(501, "Not Implemented"),
+            Asked::Refused(status, why) => exchange.refuse(status, why),
+            Asked::Other => exchange.refuse(501, "Not Implemented"),
         }
     }
 

@@ -2,12 +2,11 @@
 //! ([`Unsent`](crate::server::exchange::Unsent)).
 
 use super::cycle::Cycle;
-use super::head::{self, Asked};
+use super::head;
 use super::session::Session;
+use crate::server::admission::under_id;
 use crate::server::application::Application;
-use crate::server::head::RequestHead;
 use crate::server::hpack::FieldList;
-use crate::server::request_id;
 
 /// The bytes that the fields of all waiting requests may take: those of a hundred usual ones.
 const WAITING_FIELDS: usize = 256 * 1024;
@@ -51,27 +50,10 @@ impl<A: Application> Session<A> {
 
     fn start_late(&mut self, cycle: &mut Cycle<A>, fields: &FieldList) {
         let id = cycle.exchange.request_id();
-        let read = head::read(fields, self.server.limits.head, |asked| {
-            self.see_through(asked);
-            match &id {
-                Some(id) => named(asked, id, |asked| self.call(cycle, asked)),
-                None => self.call(cycle, asked),
-            }
+        let read = head::read(fields, self.server.limits.head, |head, _| {
+            self.complete(head);
+            under_id(head, id.as_deref(), |head| self.call(cycle, head));
         });
         debug_assert!(read.is_ok(), "it was read before");
     }
-}
-
-/// Hands the request on under this name.
-pub(super) fn named<R>(asked: &mut Asked<'_>, id: &[u8], then: impl FnOnce(&Asked<'_>) -> R) -> R {
-    let renamed = request_id::renamed(asked.head.headers, id);
-    let forwarded = asked.head.forwarded.take();
-    then(&Asked {
-        head: RequestHead {
-            headers: &renamed,
-            forwarded,
-            ..asked.head
-        },
-        ..*asked
-    })
 }

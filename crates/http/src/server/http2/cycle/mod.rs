@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Instant;
 
-use super::head::Asked;
+use super::head::Framing;
 use super::protocol::{Code, Protocol};
 use crate::asgi::http::{Request, Version};
 use crate::server::application::Application;
 use crate::server::connections::{Call, Unanswered};
 use crate::server::exchange::{Ending, Exchange, Unsent, fields};
 use crate::server::expectation::Expectation;
+use crate::server::head::RequestHead;
 use crate::server::hpack::FieldList;
 use crate::server::measured::Measured;
 use crate::server::record::OwnedRecord;
@@ -137,18 +138,15 @@ impl<A: Application> Cycle<A> {
     /// Keeps what the request says that is wanted later.
     pub(super) fn note(
         &mut self,
-        asked: &Asked<'_>,
-        client: Option<SocketAddr>,
-        started: Option<Instant>,
+        head: &RequestHead<'_>,
+        framing: Framing<'_>,
+        (client, started): (Option<SocketAddr>, Option<Instant>),
         handshake: bool,
     ) {
-        self.incoming.announced = asked.length;
-        self.expects = Expectation::new(asked.head.expects_continue && self.incoming.open);
-        self.measured = self.server.measured(&asked.head, started);
-        self.record = self
-            .server
-            .access
-            .note(&asked.head, client, started, handshake);
+        self.incoming.announced = framing.length;
+        self.expects = Expectation::new(head.expects_continue && self.incoming.open);
+        self.measured = self.server.measured(head, started);
+        self.record = self.server.access.note(head, client, started, handshake);
     }
 
     /// Whether a body of this length is allowed.

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::{Cycle, Stage};
 use crate::server::application::Application;
+use crate::server::body::BodyRefused;
 use crate::server::exchange::View;
 use crate::server::http2::protocol::{Code, Protocol};
 
@@ -48,7 +49,7 @@ impl<A: Application> Cycle<A> {
             return protocol.release(self.stream, held);
         }
         let Some(allowed) = self.incoming.allowed.checked_sub(count) else {
-            return self.exchange.refuse(413, "Content Too Large");
+            return self.exchange.refuse_body(BodyRefused::TooLarge);
         };
         self.incoming.allowed = allowed;
         if self.conversation.is_some() {
@@ -120,6 +121,6 @@ impl<A: Application> Cycle<A> {
     /// The rest of the body has not come in time.
     pub(super) fn refuse_body(&mut self) {
         self.incoming.starved_since = None;
-        self.exchange.refuse(408, "Request Timeout");
+        self.exchange.refuse_body(BodyRefused::TooSlow);
     }
 }

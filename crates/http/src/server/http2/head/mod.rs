@@ -28,10 +28,9 @@ impl From<Refused> for Bad {
     }
 }
 
-/// A request as it was asked.
-#[derive(Debug)]
-pub(super) struct Asked<'a> {
-    pub(super) head: RequestHead<'a>,
+/// The facts about a request's stream that its head has in HTTP/2 only.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Framing<'a> {
     /// The length of its body, if it was announced.
     pub(super) length: Option<u64>,
     /// The protocol that the stream should carry (RFC 8441 section 4).
@@ -45,7 +44,7 @@ pub(super) struct Asked<'a> {
 pub(super) fn read<R>(
     fields: &FieldList,
     limits: HeadLimits,
-    then: impl FnOnce(&mut Asked<'_>) -> R,
+    then: impl FnOnce(&mut RequestHead<'_>, Framing<'_>) -> R,
 ) -> Result<R, Bad> {
     if fields.is_too_large() || fields.len() > limits.fields {
         return Err(Refused::TooLarge.into());
@@ -63,28 +62,29 @@ pub(super) fn read<R>(
     if regular.crumbs > 1 {
         join(&mut headers, &cookies);
     }
-    Ok(then(&mut Asked {
-        head: RequestHead {
-            method: control.method()?,
-            path: target.path,
-            root: 0,
-            query: target.query,
-            version: Version::Http2,
-            authority: None,
-            headers: &headers,
-            // Frames say where the body ends; what is announced is held to it.
-            body: BodyLength::Sized(regular.length.unwrap_or(0)),
-            expects_continue: regular.expects_continue,
-            keep_alive: true,
-            upgrade: false,
-            proxied: regular.proxied,
-            trailers: regular.trailers,
-            hints: true,
-            forwarded: None,
-        },
+    let mut head = RequestHead {
+        method: control.method()?,
+        path: target.path,
+        root: 0,
+        query: target.query,
+        version: Version::Http2,
+        authority: None,
+        headers: &headers,
+        // Frames say where the body ends; what is announced is held to it.
+        body: BodyLength::Sized(regular.length.unwrap_or(0)),
+        expects_continue: regular.expects_continue,
+        keep_alive: true,
+        upgrade: false,
+        proxied: regular.proxied,
+        trailers: regular.trailers,
+        hints: true,
+        forwarded: None,
+    };
+    let framing = Framing {
         length: regular.length,
         protocol: control.protocol,
-    }))
+    };
+    Ok(then(&mut head, framing))
 }
 
 /// The pseudo-headers, what the fields say to the server, and those that the application is told.

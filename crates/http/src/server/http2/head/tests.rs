@@ -30,8 +30,8 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn fields(sent: &[(&str, &str)]) -> Result<Vec<(String, String)>, Bad> {
-    read(&list(sent), LIMITS, |asked| {
-        let fields = asked.head.headers.iter();
+    read(&list(sent), LIMITS, |head, _| {
+        let fields = head.headers.iter();
         fields
             .map(|field| (field.name.to_owned(), text(field.value)))
             .collect()
@@ -125,8 +125,8 @@ fn long_targets_and_many_fields_are_refused() {
 fn targets_are_taken_apart() {
     let mut sent = GET.to_vec();
     sent[2] = (":path", "/b%20c?d=1?#e");
-    let target = read(&list(&sent), LIMITS, |asked| {
-        (text(asked.head.path), text(asked.head.query))
+    let target = read(&list(&sent), LIMITS, |head, _| {
+        (text(head.path), text(head.query))
     });
     assert_eq!(target, Ok(("/b%20c".to_owned(), "d=1?".to_owned())));
 }
@@ -136,7 +136,9 @@ fn an_extended_connect_names_its_protocol() {
     let mut sent = GET.to_vec();
     sent[0] = (":method", "CONNECT");
     sent.push((":protocol", "websocket"));
-    let protocol = read(&list(&sent), LIMITS, |asked| asked.protocol.map(text));
+    let protocol = read(&list(&sent), LIMITS, |_, framing| {
+        framing.protocol.map(text)
+    });
     assert_eq!(protocol, Ok(Some("websocket".to_owned())));
     sent.remove(1);
     assert!(matches!(fields(&sent), Err(Bad::Malformed(_))));
