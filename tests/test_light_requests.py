@@ -131,8 +131,7 @@ def force_quit(started: Server) -> None:
     """The second signal: there is no time to tell anybody."""
     started.send_signal(signal.SIGINT)
     started.stderr.wait_for_line("Waiting for connections to close")
-    started.send_signal(signal.SIGINT)
-    started.wait()
+    started.interrupt_again()
 
 
 @pytest.mark.parametrize("is_imported", [False, True], ids=["without asyncio", "imported while it waited"])

@@ -195,6 +195,25 @@ def test_a_command_line_is_moved(place: Path, line: Line) -> None:
 @pytest.mark.parametrize(
     "theirs",
     [
+        "gunicorn --name shop main:app",
+        "gunicorn -n shop main:app",
+        "granian --interface asgi --process-name shop main:app",
+        "uwsgi --procname-prefix shop --http :80 --module main:app",
+    ],
+)
+def test_the_name_of_processes_is_moved(place: Path, theirs: str) -> None:
+    ended = run("migrate", theirs, cwd=place)
+    assert "--process-name shop" in ended.stdout and not missing(ended.stderr), ended.stderr
+
+
+def test_the_name_of_processes_in_a_file_is_moved(place: Path) -> None:
+    (place / "gunicorn.conf.py").write_text("proc_name = 'shop'\n")
+    assert "--process-name shop" in run("migrate", "gunicorn.conf.py", cwd=place).stdout
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
         "gunicorn -w 1 -k uvicorn.workers.UvicornWorker main:app --timeout 60",
         "gunicorn 'main:create_app()'",
         "granian --interface asgi main:app",

@@ -287,7 +287,7 @@ def test_ctrl_c_twice_waits_for_nothing_and_leaves_lifespan_shutdown_out(server)
     with begin(started, "/forever", "endless request began"):
         started.send_signal(signal.SIGINT)
         started.stderr.wait_for_line(r"Waiting for connections to close\. \(CTRL\+C to force quit\)")
-        assert started.interrupt() == 0
+        assert started.interrupt_again() == 0
     assert "lifespan shutdown ran" not in started.stdout.wait_for_end()
     assert "Waiting for application shutdown." not in started.stderr
     assert re.search(r"Finished server process \[\d+\]", started.stderr.text)
@@ -298,7 +298,7 @@ def test_sigterm_and_ctrl_c_are_as_ctrl_c_twice(server) -> None:
     with begin(started, "/forever", "endless request began"):
         started.send_signal(signal.SIGTERM)
         started.stderr.wait_for_line("Waiting for connections to close")
-        assert started.interrupt() == 0
+        assert started.interrupt_again() == 0
     assert "lifespan shutdown ran" not in started.stdout.wait_for_end()
 
 
@@ -325,7 +325,7 @@ def test_ctrl_c_twice_ends_a_lifespan_shutdown_that_hangs(server, tmp_path: Path
     started = server("hanging:app", *PATIENT, cwd=tmp_path)
     started.send_signal(signal.SIGINT)
     started.stderr.wait_for_line("Waiting for application shutdown")
-    assert started.interrupt() == 0
+    assert started.interrupt_again() == 0
     assert "killing it" not in started.stderr
     assert re.search(r"Finished server process \[\d+\]", started.stderr.text)
 
@@ -355,7 +355,7 @@ def test_a_stop_before_the_workers_are_ready_is_clean(importing: Server) -> None
 def test_a_second_signal_ends_at_once_a_worker_that_hears_nothing(importing: Server) -> None:
     # Two different ones, since two of a kind may arrive as one.
     importing.send_signal(signal.SIGTERM)
-    assert importing.interrupt() == 0
+    assert importing.interrupt_again() == 0
     # Not the line of one that was given its time.
     importing.stderr.wait_for_line("was not ready yet; killing it")
 

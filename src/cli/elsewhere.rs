@@ -85,6 +85,43 @@ fn refusal(refused: &[(String, String)], words: &[String]) -> clap::Error {
     clap::Error::raw(ErrorKind::UnknownArgument, text)
 }
 
+/// Why two words are no command line, where the first is no command or the command is not the first.
+pub(super) fn misplaced(argv: &[OsString], definition: &Command) -> Option<String> {
+    let words = argv.iter().skip(1).map(|word| word.to_str());
+    let words: Vec<&str> = words.collect::<Option<_>>()?;
+    let mut bare = Vec::new();
+    let mut rest = words.iter();
+    while let Some(word) = rest.next() {
+        match own(definition, word) {
+            Some(true) => drop(rest.next()),
+            Some(false) => {}
+            None if word.starts_with('-') => {}
+            None => bare.push(*word),
+        }
+    }
+    let [first, second, ..] = bare[..] else {
+        return None;
+    };
+    let is_command = |name: &str| definition.find_subcommand(name).is_some();
+    if is_command(first) {
+        return None;
+    }
+    if is_command(second) {
+        return Some(format!("the command comes first: lowmem-serve {second} …"));
+    }
+    if first.contains([':', '.', '/']) {
+        let why = "is one application too many; docs/apps.md has how to serve several";
+        return Some(format!("'{second}' {why}"));
+    }
+    let names = definition.get_subcommands();
+    let mut names = names.flat_map(|known| known.get_all_aliases().chain([known.get_name()]));
+    let similar = names.find(|name| distance(first, name) <= FARTHEST);
+    Some(match similar {
+        Some(name) => format!("there is no command '{first}'; a similar one is '{name}'"),
+        None => format!("there is no command '{first}'; to serve: lowmem-serve {second}"),
+    })
+}
+
 /// Takes a suggestion out of an error that is only spelt a little alike.
 pub(super) fn explained(mut error: clap::Error, usage: StyledStr) -> clap::Error {
     if error.kind() != ErrorKind::UnknownArgument {
@@ -132,6 +169,30 @@ fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli;
+
+    #[test]
+    fn a_word_that_is_no_command_is_told() {
+        let told = |words: &str| {
+            let argv: Vec<OsString> = words.split(' ').map(OsString::from).collect();
+            misplaced(&argv, &cli::definition())
+        };
+        for (words, said) in [
+            ("x serv a:b", "no command 'serv'; a similar one is 'serve'"),
+            (
+                "x start a:b",
+                "no command 'start'; to serve: lowmem-serve a:b",
+            ),
+            ("x --port 80 start a:b", "no command 'start'"),
+            ("x a:b c:d", "'c:d' is one application too many"),
+            ("x a:b status", "lowmem-serve status"),
+        ] {
+            assert!(told(words).unwrap().contains(said), "{words}");
+        }
+        for words in ["x a:b", "x a:b --port 80", "x run a:b", "x status a"] {
+            assert_eq!(told(words), None, "{words}");
+        }
+    }
 
     #[test]
     fn a_slip_is_near_and_another_word_is_not() {

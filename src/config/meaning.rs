@@ -175,6 +175,7 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
         routes: Routes::default(),
         tells_stacks: flags.operation.timeout_worker_stall.is_some(),
         slot: 0,
+        is_first: false,
         counts: false,
     }
 }

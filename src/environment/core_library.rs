@@ -19,16 +19,23 @@ pub struct CoreMissing {
 pub fn find_core(given: Option<PathBuf>, executables: &[PathBuf]) -> Result<PathBuf, CoreMissing> {
     let looked_at = match given {
         Some(path) => vec![path],
-        None => executables
-            .iter()
-            .filter_map(|path| path.parent())
-            .flat_map(places)
-            .collect(),
+        None => unique(executables.iter().filter_map(|path| path.parent())),
     };
     match looked_at.iter().find(|path| path.is_file()) {
         Some(found) => Ok(std::path::absolute(found).unwrap_or_else(|_| found.clone())),
         None => Err(CoreMissing { looked_at }),
     }
+}
+
+/// The places for all of these directories, each once: a link and what it leads to may be in the same.
+fn unique<'a>(directories: impl Iterator<Item = &'a Path>) -> Vec<PathBuf> {
+    let mut all: Vec<PathBuf> = Vec::new();
+    for place in directories.flat_map(places) {
+        if !all.contains(&place) {
+            all.push(place);
+        }
+    }
+    all
 }
 
 /// Where it can be for an executable in `bin`: built, installed for a Python, or `pip --target`.

@@ -3,6 +3,7 @@
 //! Workers share one socket and its accept queue (no SO_REUSEPORT, whose queue dies with its
 //! socket), so a connection that has not been accepted yet survives any worker.
 
+mod holder;
 mod routed;
 mod tcp;
 pub(crate) mod unix;
@@ -18,6 +19,7 @@ use crate::config::{BoundListener, Listen};
 use crate::control::{MAX_DESCRIPTORS, Moved, Peers, ServerAddress};
 use crate::sys::descriptor;
 
+use holder::Holder;
 use routed::Pair;
 pub use unix::UnixPath;
 
@@ -87,6 +89,8 @@ pub enum BindError {
     Bind(String, io::Error),
     /// The same, of a privileged port.
     Privileged(Box<BindError>),
+    /// The same, with the process that listens there.
+    Taken(Box<BindError>, Holder),
     /// A host name has no address.
     Resolve(String, io::Error),
     /// An inherited descriptor is not a listening socket.
@@ -124,8 +128,10 @@ impl Listeners {
             }
             Listen::Unix(path) => {
                 let text = path.to_string_lossy().into_owned();
-                let (socket, path) = unix::bind(path, mode, backlog)
-                    .map_err(|error| BindError::Bind(format!("'{text}'"), error))?;
+                let (socket, path) = unix::bind(path, mode, backlog).map_err(|error| {
+                    let holder = taken(&error).then(|| holder::of_unix(path)).flatten();
+                    BindError::Bind(format!("'{text}'"), error).by(holder)
+                })?;
                 let kind = BoundListener::Unix(text.clone());
                 self.sockets.push((socket, kind));
                 self.places.push(Place::UnixSocket(text));
@@ -262,12 +268,14 @@ impl fmt::Display for BindError {
                 }
                 let reason = error.to_string();
                 let reason = reason.split(" (os error").next().unwrap_or_default();
-                let reason = reason.to_lowercase();
+                let (first, rest) = reason.split_at_checked(1).unwrap_or((reason, ""));
                 write!(
                     f,
-                    "error while attempting to bind on address {address}: {reason}"
+                    "error while attempting to bind on address {address}: {}{rest}",
+                    first.to_lowercase()
                 )
             }
+            BindError::Taken(error, holder) => write!(f, "{error}; {holder}"),
             BindError::Privileged(error) => {
                 write!(
                     f,
@@ -291,6 +299,21 @@ impl fmt::Display for BindError {
 }
 
 impl std::error::Error for BindError {}
+
+impl BindError {
+    /// The same, with the process that is to blame if it is known.
+    fn by(self, holder: Option<Holder>) -> Self {
+        match holder {
+            Some(holder) => Self::Taken(Box::new(self), holder),
+            None => self,
+        }
+    }
+}
+
+/// Whether another socket is bound there.
+fn taken(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrInUse
+}
 
 /// The host as it stands in a URL; Uvicorn shows what was typed, not what it resolved to.
 fn url_host(host: &str) -> String {
@@ -352,12 +375,16 @@ mod tests {
     fn a_taken_port_is_reported_in_uvicorns_words() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
+        let said = tcp("127.0.0.1", port).unwrap_err().to_string();
+        let (reason, holder) = said.split_once("; ").unwrap();
         assert_eq!(
-            tcp("127.0.0.1", port).unwrap_err().to_string(),
+            reason,
             format!(
                 "[Errno 98] error while attempting to bind on address ('127.0.0.1', {port}): address already in use"
             )
         );
+        let own = format!("process {} (", std::process::id());
+        assert!(holder.starts_with(&own), "{holder}");
     }
 
     #[test]

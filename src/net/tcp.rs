@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use socket2::{Domain, Socket, Type};
 
-use super::BindError;
+use super::{BindError, holder, taken};
 
 /// A port that is free on a host's first address may be taken on its second: try another one.
 const TRIES: usize = 8;
@@ -22,8 +22,8 @@ pub(super) fn bind(host: &str, port: u16, backlog: i32) -> Result<(Vec<OwnedFd>,
     loop {
         tries -= 1;
         match bind_all(&addresses, port, backlog) {
-            Err(BindError::Bind(_, error))
-                if tries > 0 && error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(BindError::Bind(_, error)) if tries > 0 && taken(&error) => {}
+            Err(BindError::Taken(..)) if tries > 0 => {}
             result => return result,
         }
     }
@@ -62,7 +62,8 @@ fn bind_all(
 
 fn refused(address: SocketAddr, error: io::Error) -> BindError {
     let is_privileged = address.port() < 1024 && error.kind() == io::ErrorKind::PermissionDenied;
-    let error = BindError::Bind(python_address(address), error);
+    let holder = taken(&error).then(|| holder::of_tcp(address)).flatten();
+    let error = BindError::Bind(python_address(address), error).by(holder);
     if is_privileged {
         BindError::Privileged(Box::new(error))
     } else {

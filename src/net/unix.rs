@@ -43,7 +43,9 @@ pub(crate) fn bind(
     })?;
     let replaced = remove_stale(path, &address)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
-    socket.bind(&address)?;
+    socket
+        .bind(&address)
+        .map_err(|error| in_directory(path, error))?;
     let file = fs::symlink_metadata(path)?;
     let owned = UnixPath {
         path: path.to_owned(),
@@ -72,8 +74,33 @@ fn remove_stale(path: &Path, address: &SockAddr) -> io::Result<Option<u32>> {
     if !is_stale {
         return Err(rustix::io::Errno::ADDRINUSE.into());
     }
-    fs::remove_file(path)?;
+    fs::remove_file(path).map_err(|error| in_directory(path, error))?;
     Ok(Some(existing.permissions().mode() & 0o777))
+}
+
+/// The error, in the words of the directory that it is about.
+fn in_directory(path: &Path, error: io::Error) -> io::Error {
+    let directory = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return error,
+    };
+    let directory = directory.display();
+    let why = match error.kind() {
+        io::ErrorKind::NotFound => {
+            format!("the directory {directory} does not exist; make it before the server starts")
+        }
+        io::ErrorKind::NotADirectory => format!("{directory} is no directory"),
+        io::ErrorKind::PermissionDenied => format!(
+            "the directory {directory} cannot be written to by this server's user ({})",
+            rustix::process::geteuid().as_raw()
+        ),
+        io::ErrorKind::ReadOnlyFilesystem => {
+            format!("the directory {directory} is on a file system that is read-only")
+        }
+        _ => return error,
+    };
+    io::Error::new(error.kind(), why)
 }
 
 #[cfg(test)]
@@ -110,6 +137,25 @@ mod tests {
             io::ErrorKind::AddrInUse
         );
         drop(bound);
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_named() {
+        for (place, why) in [
+            ("/nowhere/a.sock", "the directory /nowhere does not exist"),
+            ("/dev/null/a.sock", "/dev/null is no directory"),
+        ] {
+            let said = bind(Path::new(place), None, 4).unwrap_err().to_string();
+            assert!(said.contains(why), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_directory_without_rights_is_named_with_the_user() {
+        let refused = |kind| in_directory(Path::new("a.sock"), io::Error::from(kind)).to_string();
+        let said = refused(io::ErrorKind::PermissionDenied);
+        assert!(said.starts_with("the directory . cannot be written to by this server's user ("));
+        assert!(refused(io::ErrorKind::ReadOnlyFilesystem).ends_with("read-only"));
     }
 
     #[test]

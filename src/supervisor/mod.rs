@@ -285,7 +285,7 @@ impl Supervisor<'_> {
     }
 
     fn hear_signals(&mut self) {
-        for arrived in self.signals.take() {
+        for arrived in self.signals.take(Instant::now()) {
             if matches!(
                 arrived.event,
                 Event::Stop | Event::Interrupt | Event::StopNow

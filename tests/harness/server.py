@@ -27,6 +27,8 @@ PACKAGE = {"LOWMEM_SERVE_PACKAGE": str(REPOSITORY / "python" / "lowmem_serve")}
 # How long a slow machine may take before it is taken for a hang.
 START_TIMEOUT = 40
 STOP_TIMEOUT = 40
+# The server takes a second Ctrl-C for the first one passed on by a wrapper for 0.2 s.
+SECOND_INTERRUPT = 0.25
 RUNNING_ON = r"running on (?:https?://(?P<host>\[[^\]]+\]|[^\s:\"]+):(?P<port>\d+)|(?:unix )?socket (?P<path>[^\s\"]+))"
 
 OWN_VARIABLES = ("LOWMEM_", "UVICORN_", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "VIRTUAL_ENV", "PYTHON")
@@ -175,6 +177,11 @@ class Server:
     def interrupt(self, timeout: float = STOP_TIMEOUT) -> int:
         self.send_signal(signal.SIGINT)
         return self.wait(timeout)
+
+    def interrupt_again(self, timeout: float = STOP_TIMEOUT) -> int:
+        """A second Ctrl-C. One that comes sooner counts as the first, which a wrapper has passed on."""
+        time.sleep(SECOND_INTERRUPT)
+        return self.interrupt(timeout)
 
     @property
     def is_running(self) -> bool:

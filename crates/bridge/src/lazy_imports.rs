@@ -94,6 +94,20 @@ pub fn before_wait() {
     }
 }
 
+/// Names the chosen packages that are nowhere: a misspelt one would make nothing lazy, and say nothing.
+fn warn_of_unknown(module: &Bound<'_, PyAny>, config: &WorkerConfig) -> PyResult<()> {
+    let unknown = module.call_method1("unknown", (&config.lazy_imports,))?;
+    let unknown: Vec<String> = unknown.extract()?;
+    if !unknown.is_empty() {
+        tracing::warn!(
+            "--lazy-imports: there is no module or package {}, so its imports cannot wait; docs/lazy-imports.md \
+             has what can be named",
+            unknown.join(", ")
+        );
+    }
+    Ok(())
+}
+
 /// Tells it that the application is loaded, and requests are what follows.
 ///
 /// # Errors
@@ -106,6 +120,9 @@ pub fn settle(py: Python<'_>, config: &WorkerConfig) -> PyResult<()> {
     compiling::own(config.package.as_deref());
     let module = package::import(py, config.package.as_deref(), MODULE)?;
     module.call_method0("settle")?;
+    if config.is_first {
+        warn_of_unknown(&module, config)?;
+    }
     let uncached: Option<String> = module.call_method0("uncached")?.extract()?;
     if let Some(why) = uncached {
         tracing::warn!(

@@ -44,6 +44,23 @@ def uncached():
     return cache and cache.not_kept
 
 
+def unknown(words):
+    """Return the packages among the words of --lazy-imports that are neither loaded nor to be found."""
+    names = {word.removeprefix("-").removesuffix(".*") for word in words} - {"auto"}
+    return sorted(name for name in names if not _is_there(name))
+
+
+def _is_there(name):
+    """Whether a module can be found, without importing its parent or importlib.util."""
+    if name in sys.modules:
+        return True
+    parent = name.rpartition(".")[0]
+    if parent and parent not in sys.modules:
+        return _is_there(parent)
+    path = getattr(sys.modules[parent], "__path__", ()) if parent else None
+    return any(finder.find_spec(name, path) for finder in sys.meta_path if hasattr(finder, "find_spec"))
+
+
 def _first_that_reads_files():
     """Behind the finders of built-in and frozen modules, which are not for us."""
     names = [getattr(finder, "__name__", "") for finder in sys.meta_path]

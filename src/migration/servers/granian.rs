@@ -214,11 +214,7 @@ pub(super) const OPTIONS: &[Opt] = &[
         Nothing,
         "the last worker that started goes on",
     ),
-    so(
-        &["--process-name"],
-        Value,
-        "process titles name the application",
-    ),
+    is(&["--process-name"], "--process-name"),
     no(
         &["--pid-file"],
         Value,

@@ -127,11 +127,7 @@ pub(super) const OPTIONS: &[Opt] = &[
         Value,
         "stderr is what systemd and containers read; --log-config can have a SysLogHandler",
     ),
-    so(
-        &["-n", "--name"],
-        Value,
-        "process titles name the application",
-    ),
+    is(&["-n", "--name"], "--process-name"),
     by(&["--pythonpath"], values::python_path),
     no(
         &["--paste", "--paster"],

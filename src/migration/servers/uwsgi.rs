@@ -87,8 +87,6 @@ pub(super) const OPTIONS: &[Opt] = &[
         &[
             "--plugin",
             "--plugins",
-            "--procname",
-            "--procname-prefix",
             "--post-buffering",
             "--offload-threads",
             "--http-timeout",
@@ -147,6 +145,14 @@ pub(super) const OPTIONS: &[Opt] = &[
         "the socket is its user's; --uds-mode 660 and a common group let a proxy in",
     ),
     is(&["-l", "--listen"], "--backlog"),
+    is(
+        &[
+            "--procname",
+            "--procname-prefix",
+            "--procname-prefix-spaced",
+        ],
+        "--process-name",
+    ),
     by(&["-b", "--buffer-size"], |bytes| {
         flag("--max-head-size", bytes)
     }),

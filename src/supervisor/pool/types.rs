@@ -11,6 +11,15 @@ use crate::sys::process::Ending;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WorkerId(pub(super) u64);
 
+impl WorkerId {
+    /// Whether it is the first of its pool.
+    #[must_use]
+    pub fn is_first(self) -> bool {
+        // The upper half tells the pools of a process apart.
+        self.0 & u64::from(u32::MAX) == 0
+    }
+}
+
 /// An event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {

@@ -201,6 +201,7 @@ impl Workforce {
         worker.slot = slot.unwrap_or_default();
         worker.counts = page.is_some();
         worker.has_calls_socket = self.isolated.is_some();
+        worker.is_first = id.is_first();
         let start = ToWorker::Start(worker);
         let mut descriptors = self.listeners.descriptors();
         descriptors.extend(self.isolated.as_ref().map(|own| own.callers()));

@@ -113,6 +113,8 @@ pub struct WorkerConfig {
     pub tells_stacks: bool,
     /// The worker's place, which is no other's at the same time.
     pub slot: usize,
+    /// No worker was started before it: what is worth telling once, it tells.
+    pub is_first: bool,
     /// The last descriptor is where the worker counts.
     pub counts: bool,
 }

@@ -66,7 +66,10 @@ pub fn load(tls: &Tls, protocols: &[&str]) -> Result<Identity, Vec<BadFile>> {
         (Ok(certificates), Ok(key), Ok(clients)) => (certificates, key, clients),
         (certificates, key, clients) => {
             let bad = [certificates.err(), key.err(), clients.err()];
-            return Err(bad.into_iter().flatten().collect());
+            let mut bad: Vec<BadFile> = bad.into_iter().flatten().collect();
+            // Certificate and key may be of one file, which is missing for both.
+            bad.dedup();
+            return Err(bad);
         }
     };
     let certificate = Arc::from(certificates[0].as_ref());
