@@ -243,10 +243,25 @@ check "docker stop ends it at once, exit code 0"
 # An application of one's own, mounted, with nothing else to write to and little memory.
 mkdir "$work/app"
 cat >"$work/app/main.py" <<'PYTHON'
+import asyncio
+
+
 async def app(scope, receive, send):
-    assert scope["type"] == "http"
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"mounted"})
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        print("lifespan shutdown ran", flush=True)
+        await send({"type": "lifespan.shutdown.complete"})
+    elif scope["path"] == "/events":
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"data: begun\n\n", "more_body": True})
+        while True:
+            await asyncio.sleep(3600)
+    else:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"mounted"})
 PYTHON
 # The container's user is not the one who made these.
 chmod a+rx "$work" "$work/app"
@@ -261,7 +276,36 @@ check "a mounted application is served by two workers, read-only, in 64 MB, and 
 start --volume "$work/app:/app:ro" "$image" main:app --uds /tmp/server.sock
 eventually 30 is_healthy || fail "behind a Unix socket the container is $(health)"
 stopped 5
-check "a server on a Unix socket is healthy"
+start --volume "$work/app:/app:ro" "$image" main:app --port 9000
+eventually 30 is_healthy || fail "on another port the container is $(health)"
+stopped 5
+need openssl openssl
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
+    -keyout "$work/app/site.key" -out "$work/app/site.pem" 2>"$work/openssl.log" ||
+    fail "openssl made no certificate: $(cat "$work/openssl.log")"
+chmod a+r "$work/app/site.key"
+start --volume "$work/app:/app:ro" "$image" main:app --ssl-certfile site.pem --ssl-keyfile site.key
+eventually 30 is_healthy || fail "with TLS the container is $(health)"
+stopped 5
+check "a server on a Unix socket, on another port and with TLS is healthy"
+
+# An event stream has no end of its own. Docker waits 10 s before it kills.
+start --volume "$work/app:/app:ro" "$image" main:app
+eventually 30 answers "$url/" || fail "the application with an event stream does not answer"
+python3 - "$url/events" >"$work/events" <<'PYTHON' &
+import sys, urllib.request
+
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+with opener.open(sys.argv[1], timeout=60) as answer:
+    for line in answer:
+        print(line.decode().strip(), flush=True)
+PYTHON
+client=$!
+eventually 10 grep -q begun "$work/events" || fail "the event stream does not begin"
+stopped 4
+wait "$client" || fail "the client of the event stream got no end: $(cat "$work/events")"
+docker logs "$container" 2>&1 | grep -q "lifespan shutdown ran" || fail "lifespan shutdown did not run"
+check "docker stop with an open event stream takes 4 s at most, exit code 0, and lifespan shutdown runs"
 
 # The official Python images have no compiled file at all, and a read-only root keeps none: every start is cold.
 cold=lowmem-serve-test/cold

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness import APPS, Server, run
+from harness.peer_options import PEERS
 
 
 @dataclass(frozen=True)
@@ -226,6 +227,32 @@ def test_what_is_printed_serves(place: Path, server, theirs: str) -> None:
     flags = [word for word in words[1:] if word not in ("--host", "0.0.0.0", "--port", "8080")]
     started: Server = server(words[0], *flags, cwd=place)
     assert started.get("/").body == b"moved"
+
+
+@pytest.mark.parametrize("program", PEERS)
+def test_every_option_of_a_server_is_known(place: Path, program: str) -> None:
+    ended = run(
+        "migrate", f"{program} main:app " + " ".join(f"{flag}=1" for flag in PEERS[program]), cwd=place
+    )
+    assert ended.returncode == 0
+    assert "that is known here" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("gunicorn -k asgi --asgi-loop uvloop --asgi-lifespan off", "--loop uvloop --lifespan off"),
+        ("gunicorn --http-protocols h2 --http2-max-concurrent-streams 50", "--http 2 --http2-max-streams 50"),
+        ("gunicorn --http-protocols h2,h1 --root-path /x", "--root-path /x"),
+        ("gunicorn --websocket-max-message-size 1000", "--ws-max-size 1000"),
+        ("daphne -t 20 --websocket-max-message-size 1000", "--timeout-request 20 --ws-max-size 1000"),
+        ("granian --interface asgi --no-factory", "--interface asgi3"),
+    ],
+)
+def test_newer_options_are_moved(place: Path, theirs: str, ours: str) -> None:
+    ended = run("migrate", f"{theirs} main:app", cwd=place)
+    assert ended.stdout == f"lowmem-serve main:app {ours}\n"
+    assert not missing(ended.stderr)
 
 
 def test_flags_of_other_servers_are_taken_with_a_notice(place: Path, server) -> None:

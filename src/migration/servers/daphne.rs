@@ -16,15 +16,24 @@ pub(super) const OPTIONS: &[Opt] = &[
         "1" => Vec::new(),
         _ => flag("--log-level", "debug"),
     }),
-    no(
-        &["-t", "--http-timeout"],
-        Value,
-        "a request may take as long as its application does",
-    ),
+    by(&["-t", "--http-timeout"], |seconds| {
+        but(
+            flag("--timeout-request", seconds),
+            "the answer is 504 in place of 503",
+        )
+    }),
     no(
         &["--websocket_timeout"],
         Value,
         "a WebSocket stays open while its client answers pings",
+    ),
+    by(&["--websocket-max-message-size"], |bytes| {
+        values::unless_zero("--ws-max-size", bytes)
+    }),
+    so(
+        &["--websocket-max-frame-size"],
+        Value,
+        "a message is limited as a whole, whatever its frames (--ws-max-size)",
     ),
     no(
         &["--websocket_connect_timeout"],

@@ -160,6 +160,11 @@ pub(super) const OPTIONS: &[Opt] = &[
     ),
     is(&["--workers-kill-timeout"], "--timeout-graceful-shutdown"),
     on(&["--factory"], "--factory"),
+    so(
+        &["--no-factory"],
+        Nothing,
+        "the application is no factory without --factory",
+    ),
     by(&["--working-dir"], values::directory),
     is(&["--env-files"], "--env-file"),
     by(&["--static-path-mount"], |directory| {

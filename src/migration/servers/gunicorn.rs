@@ -8,6 +8,7 @@ use crate::migration::effect::{Effect, Effects, but};
 const FOREGROUND: &str = "it stays in the foreground, for systemd or a container";
 const ONE_USER: &str = "start it as that user (User= of a systemd unit, USER of a Dockerfile)";
 const STATSD: &str = "--status-bind serves metrics for Prometheus";
+const CONTROL: &str = "lowmem-serve status, top and ctl speak to a running server";
 const STRICT: &str = "requests are read as RFC 9112 has them, without exceptions";
 
 pub(super) const OPTIONS: &[Opt] = &[
@@ -130,7 +131,7 @@ pub(super) const OPTIONS: &[Opt] = &[
     is(&["-n", "--name"], "--process-name"),
     by(&["--pythonpath"], values::python_path),
     no(
-        &["--paste", "--paster"],
+        &["--paste", "--paster", "--paste-global"],
         Value,
         "name the application itself: module:attribute",
     ),
@@ -177,6 +178,59 @@ pub(super) const OPTIONS: &[Opt] = &[
         "X-Forwarded-For and -Proto of trusted proxies count, or Forwarded with --forwarded-header",
     ),
     by(&["--wsgi-app"], application),
+    is(&["--root-path"], "--root-path"),
+    is(&["--asgi-loop"], "--loop"),
+    is(&["--asgi-lifespan"], "--lifespan"),
+    by(&["--http-protocols"], |names| {
+        match (names.contains("h1"), names.contains("h2")) {
+            (true, false) => flag("--http", "1"),
+            (false, true) => flag("--http", "2"),
+            _ => Vec::new(),
+        }
+    }),
+    is(&["--http2-max-concurrent-streams"], "--http2-max-streams"),
+    by(&["--websocket-max-message-size"], |bytes| {
+        values::unless_zero("--ws-max-size", bytes)
+    }),
+    by(&["--protocol"], |name| match name {
+        "uwsgi" => missing("HTTP is spoken: proxy_pass in place of uwsgi_pass (docs/proxies.md)"),
+        _ => Vec::new(),
+    }),
+    no(
+        &[
+            "--dirty-app",
+            "--dirty-workers",
+            "--dirty-timeout",
+            "--dirty-threads",
+            "--dirty-graceful-timeout",
+        ],
+        Value,
+        "functions run in a process apart as isolated calls: docs/isolated.md",
+    ),
+    so(
+        &["--control-socket", "--control-socket-mode"],
+        Value,
+        CONTROL,
+    ),
+    so(&["--no-control-socket"], Nothing, CONTROL),
+    so(
+        &["--enable-backlog-metric"],
+        Nothing,
+        "the accept queue is among the metrics of --status-bind",
+    ),
+    so(
+        &[
+            "--http2-cleartext",
+            "--http2-initial-window-size",
+            "--http2-max-frame-size",
+            "--http2-max-header-list-size",
+            "--http-parser",
+            "--asgi-disconnect-grace-period",
+            "--uwsgi-allow-from",
+        ],
+        Value,
+        "handled without a setting",
+    ),
 ];
 
 fn proxy_protocol(value: &str) -> Effects {

@@ -36,6 +36,11 @@ pub(super) const OPTIONS: &[Opt] = &[
     }),
     on(&["--reload"], "--reload"),
     no(
+        &["-D", "--daemon"],
+        Nothing,
+        "it stays in the foreground, for systemd or a container",
+    ),
+    no(
         &["--debug"],
         Nothing,
         "--log-level debug says more; asyncio's own is PYTHONASYNCIODEBUG=1",
@@ -44,7 +49,7 @@ pub(super) const OPTIONS: &[Opt] = &[
     no(
         &["--server-name"],
         Value,
-        "every name is served; --route and a proxy choose by it",
+        "every name is served; hosts of an application in a settings file choose by it (docs/apps.md)",
     ),
     by(&["--access-log", "--access-logfile"], values::access_file),
     by(&["--access-logformat"], values::access_format),

@@ -140,9 +140,8 @@ pub(super) fn umask(value: &str) -> Effects {
 pub(super) fn worker_class(value: &str) -> Effects {
     let class = value.rsplit('.').next().unwrap_or(value);
     match class {
-        "UvicornH11Worker" | "UvicornWorker" | "sync" | "asyncio" | "SyncWorker" => {
-            needless("ASGI and WSGI are told apart (--interface)")
-        }
+        "UvicornH11Worker" | "UvicornWorker" | "asgi" | "ASGIWorker" | "sync" | "asyncio"
+        | "SyncWorker" => needless("ASGI and WSGI are told apart (--interface)"),
         "gthread" | "ThreadWorker" => {
             needless("WSGI applications are called on threads (--wsgi-threads)")
         }
