@@ -10,7 +10,7 @@ PEERS = {
         --port --proxy-headers --reload --reload-delay --reload-dir --reload-exclude --reload-include
         --reset-contextvars --root-path --server-header --ssl-ca-certs --ssl-cert-reqs --ssl-certfile
         --ssl-ciphers --ssl-keyfile --ssl-keyfile-password --ssl-version --timeout-graceful-shutdown
-        --timeout-keep-alive --timeout-worker-healthcheck --uds --use-colors --version --workers --ws
+        --timeout-keep-alive --timeout-worker-healthcheck --uds --use-colors --workers --ws
         --ws-max-queue --ws-max-size --ws-per-message-deflate --ws-ping-interval --ws-ping-timeout
         """.split(),
     # 2.8.9
@@ -31,7 +31,7 @@ PEERS = {
         --runtime-blocking-threads --runtime-mode --runtime-threads --ssl-ca --ssl-certificate
         --ssl-client-verify --ssl-crl --ssl-keyfile --ssl-keyfile-password --ssl-protocol-min
         --static-path-dir-to-file --static-path-expires --static-path-mount --static-path-route --task-impl
-        --uds --uds-permissions --url-path-prefix --version --workers --workers-kill-timeout
+        --uds --uds-permissions --url-path-prefix --workers --workers-kill-timeout
         --workers-lifetime --workers-max-rss --working-dir --ws
         """.split(),
     # 0.18.0
@@ -61,7 +61,7 @@ PEERS = {
         --permit-unconventional-http-version --pid --preload --print-config --protocol --proxy-allow-from
         --proxy-protocol --pythonpath --reload --reload-engine --reload-extra-file --reuse-port --root-path
         --spew --ssl-version --statsd-host --statsd-prefix --strip-header-spaces --suppress-ragged-eofs
-        --threads --timeout --umask --user --uwsgi-allow-from --version --websocket-max-message-size
+        --threads --timeout --umask --user --uwsgi-allow-from --websocket-max-message-size
         --worker-class --worker-connections --worker-tmp-dir --workers
         """.split(),
     # 4.2.3
