@@ -13,6 +13,7 @@ musl_base=lowmem-serve-test/musl-python
 # What the server may add to a base image, in bytes.
 most=17000000
 wheels=${WHEELS:-source}
+take_installed_rust
 rust_base=lowmem-serve-test/debian-rust:$suite-$(rustc --version | cut -d' ' -f2)
 image=lowmem-serve-test/server
 example=lowmem-serve-test/example

@@ -37,7 +37,16 @@ say "ruff format --check"
 "$ruff" format --check .
 say "release workflow"
 "$venv/bin/check-jsonschema" --builtin-schema vendor.github-workflows .github/workflows/*.yml
+least=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+if command -v rustup >/dev/null && rustup toolchain list | grep -q "^$least[.-]"; then
+    say "cargo check with Rust $least"
+    cargo "+$least" check --workspace --locked --target-dir "$target/oldest"
+else
+    say "cargo check with Rust $least: skipped, as it is not installed (rustup toolchain install $least)"
+fi
 if command -v cargo-deny >/dev/null; then
     say "cargo deny"
     cargo deny --offline check licenses bans sources
+else
+    say "cargo deny: skipped, as cargo-deny is not installed (cargo install --locked cargo-deny)"
 fi

@@ -40,11 +40,28 @@ need() {
     command -v "$1" >/dev/null || fail "$1 is missing though $2 is installed"
 }
 
+# take_installed_rust: where the release of rust-toolchain.toml is installed under another name (a default called stable), or
+# is missing and cannot be fetched, the default is taken. Without rustup there is one Rust, and nothing to choose.
+take_installed_rust() {
+    local pinned default
+    command -v rustup >/dev/null && [ -z "${RUSTUP_TOOLCHAIN-}" ] || return 0
+    pinned=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+    ! rustup toolchain list | grep -q "^$pinned-" || return 0
+    default=$(cd / && rustup show active-toolchain 2>/dev/null | cut -d' ' -f1)
+    if [ -z "$default" ] || { [ "$(cd / && rustc --version | cut -d' ' -f2)" != "$pinned" ] &&
+        rustup toolchain install "$pinned" --profile minimal --component clippy,rustfmt >/dev/null 2>&1; }; then
+        return 0
+    fi
+    say "Rust $pinned is not installed under that name: building with $default"
+    export RUSTUP_TOOLCHAIN=$default
+}
+
 need_rust() {
     local least found
     if ! command -v cargo >/dev/null && [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
         PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
     fi
+    take_installed_rust
     least=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
     command -v cargo >/dev/null || fail "cargo is not on PATH: install Rust $least or later with rustup"
     found=$(rustc --version | cut -d' ' -f2)
