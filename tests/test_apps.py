@@ -152,7 +152,7 @@ def test_one_whose_start_hangs_does_not_keep_others_from_being_served(serve_all,
     assert machine.get("good").startswith("good ")
 
 
-def test_a_worker_that_dies_is_replaced_and_nobody_else_notices(serve_all, machine) -> None:
+def test_a_worker_that_dies_is_replaced_unnoticed_by_other_applications(serve_all, machine) -> None:
     serve_all("", "one", "two")
     pid = int(machine.get("one").split()[-1])
     with load(machine, "two") as failed:
@@ -499,7 +499,7 @@ def test_applications_that_begin_asleep_wait_neither_for_a_template_nor_for_each
     started = serve_all("start-asleep = true", *names, wait=False)
     for name in names:
         started.stderr.wait_for_line(rf"\[{name}\] Asleep, until the first request", 20)
-    # The patience with a template that nobody has begun to make is 30 s.
+    # The patience with a template that has not begun to be made is 30 s.
     assert time.monotonic() - began < 20
     assert processes.children(started.pid) == []
     assert all(machine.get(name).startswith(name) for name in names)

@@ -64,7 +64,7 @@ def test_a_task_that_listens_is_told_while_another_sends(scripted: Scripted) -> 
     assert script.journal()[3] == DISCONNECT
 
 
-def test_everyone_who_listens_is_told_that_the_client_left(scripted: Scripted) -> None:
+def test_every_receiver_is_told_that_the_client_left(scripted: Scripted) -> None:
     script = scripted.script(("receive",), ("listen",), ("listen",), ("receive",), ("heard",), ("heard",))
     with scripted.server.connect() as client:
         client.send(script.encode())

@@ -210,7 +210,7 @@ def test_an_error_between_start_and_body_is_never_a_whole_response(scripted: Scr
     assert received.startswith(b"HTTP/1.1 500") or not received.endswith(b"0\r\n\r\n")
 
 
-def test_an_error_after_the_end_is_logged_and_harms_nobody(scripted: Scripted) -> None:
+def test_an_error_after_the_end_is_logged_and_harms_no_request(scripted: Scripted) -> None:
     with writes(scripted.server.stderr, "Exception in ASGI application"):
         assert scripted.answer(start(), body(b"whole"), ("raise", "too late")).body == b"whole"
 

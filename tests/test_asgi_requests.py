@@ -13,7 +13,7 @@ MIB = 1024 * 1024
 ANSWER = (start(), body(b"done"))
 # What a body may cost beside itself: the server's own buffers, and the chunk in the application's hands.
 MEMORY_MARGIN = 8 * MIB
-# What the two kernels' buffers on the way may swallow while nobody reads (tcp_wmem's default limit is 4 MiB).
+# What the two kernels' buffers on the way may swallow while the application does not read (tcp_wmem's default limit is 4 MiB).
 KERNEL_BUFFERS = 12 * MIB
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -175,7 +175,7 @@ def test_receive_and_send_can_each_be_made_a_task(scripted: Scripted) -> None:
     assert script.journal() == [request(b""), None, None, None]
 
 
-# Bodies nobody reads
+# Unread bodies
 
 
 @pytest.mark.parametrize("data", [b"unread", b"u" * 60_000], ids=len)

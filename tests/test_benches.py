@@ -206,7 +206,7 @@ def test_the_share_of_the_floor_is_taken_round_by_round() -> None:
     assert (ours.low, ours.median, ours.high) == (0.5, 0.625, 0.75)
 
 
-def test_a_floor_that_went_wrong_is_nobody_s_measure() -> None:
+def test_a_failed_floor_is_no_measure() -> None:
     void = measured("floor-epoll", "floor", [80.0, 100.0], {"free: timeouts": 1})
     assert "pinned_share_of_floor" not in comparison(OURS, void).lines[0].figures
 
@@ -242,7 +242,7 @@ def redraw(kept: Path) -> subprocess.CompletedProcess[str]:
 # --- the picture
 
 
-def test_a_family_is_one_point_and_who_does_not_compete_is_none() -> None:
+def test_a_family_is_one_point_and_a_server_that_does_not_compete_is_none() -> None:
     slower = measured("granian-asyncio", "granian", [30.0])
     faster = measured("granian-rloop", "granian", [40.0])
     void = measured("node", "node", [50.0], {"free: timeouts": 1})

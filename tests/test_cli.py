@@ -335,7 +335,7 @@ def uds(server, tmp_path: Path) -> Iterator[tuple[Server, Path]]:
     yield server("mirror:app", "--uds", str(path)), path
 
 
-def test_a_unix_socket_serves_whoever_may_reach_it(uds: tuple[Server, Path]) -> None:
+def test_a_unix_socket_serves_every_user_that_may_reach_it(uds: tuple[Server, Path]) -> None:
     started, path = uds
     assert stat.S_IMODE(path.stat().st_mode) == 0o666
     seen = started.get("/").json()

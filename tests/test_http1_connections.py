@@ -105,7 +105,7 @@ def test_two_hundred_connections_at_once(bare: Server) -> None:
             assert client.read_response().body == b"%d" % number
 
 
-def test_slow_requests_on_other_connections_hold_up_nobody(scripted: Scripted) -> None:
+def test_slow_requests_hold_up_no_other_connection(scripted: Scripted) -> None:
     slow = [scripted.script(("mark",), ("wait", "go"), start(), body(b"slow")) for _ in range(20)]
     with ExitStack() as open_ones:
         clients = [open_ones.enter_context(scripted.server.connect()) for _ in slow]
@@ -283,7 +283,7 @@ def test_a_half_close_at_once_gets_its_answer_or_is_gone(bare: Server) -> None:
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", GET, echo(b"hello")[:-2], GET * 50], ids=len)
-def test_a_client_that_resets_harms_nobody(bare: Server, sent: bytes) -> None:
+def test_a_client_that_resets_harms_no_other(bare: Server, sent: bytes) -> None:
     client = bare.connect()
     client.send(sent)
     client.cut()

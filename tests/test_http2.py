@@ -115,7 +115,7 @@ def test_a_client_that_waits_is_told_to_continue_when_its_body_is_wanted(server,
     assert client.response(number).body == b"body"
 
 
-def test_nobody_is_told_to_continue_whose_body_is_not_wanted(server, connect):
+def test_a_client_whose_body_is_not_wanted_is_not_told_to_continue(server, connect):
     client = connect(server("hello:app"))
     number = client.request("POST", "/", [("expect", "100-continue")], end=False)
     assert client.response(number).status == 200

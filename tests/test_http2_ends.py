@@ -101,7 +101,7 @@ def test_goaway_comes_with_the_last_response(server, connect):
         scripted.server.stderr.wait_for_line("Shutting down")
         control.send(b"\r\n")
         while b"\0\0\x08\x07" not in (seen := client.socket.recv(65536, socket.MSG_PEEK)):
-            assert b"ended" not in seen, "GOAWAY is to come with what the client waits for"
+            assert b"ended" not in seen, "GOAWAY should come with what the client waits for"
 
 
 def test_a_connection_in_use_is_not_idle(server, connect):

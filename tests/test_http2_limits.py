@@ -250,7 +250,7 @@ def header_bomb(client: Http2Client) -> None:
     "flood",
     [rapid_resets, continuations, empty_continuations, settings, pings, empty_data, header_bomb],
 )
-def test_a_flood_takes_no_memory_and_hurts_nobody_else(server, connect, flood):
+def test_a_flood_takes_no_memory_and_hurts_no_other_client(server, connect, flood):
     started = server("hello:app", "--no-access-log")
     connect(started).get("/")
     before = own_memory(started)

@@ -1,4 +1,4 @@
-"""HTTP/2 connections that are ready together: answers wait for each other, and nobody for them."""
+"""HTTP/2 connections that are ready together: answers wait for each other, and no other connection waits for them."""
 
 from contextlib import ExitStack
 

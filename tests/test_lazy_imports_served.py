@@ -97,7 +97,7 @@ def test_the_package_is_loaded_without_a_word_on_sys_path(server: Start) -> None
 
 
 def private_dirty(server: Server) -> int:
-    """The KiB that the one worker has written to and shares with nobody."""
+    """The KiB that the one worker has written to and shares with no other process."""
     (worker,) = processes.children(server.pid)
     lines = (processes.PROC / str(worker) / "smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty:"))

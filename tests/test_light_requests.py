@@ -94,7 +94,7 @@ def test_a_value_that_is_returned_is_complained_of(server: Any, query: str) -> N
     started.stderr.wait_for_line(r"ASGI callable should return None, but returned '\('a', 'tuple'\)'")
 
 
-def test_an_object_that_nobody_can_await_is_a_clear_error(light: Server) -> None:
+def test_an_object_that_cannot_be_awaited_is_a_clear_error(light: Server) -> None:
     assert light.get("/yield_an_object").status == 500
     light.stderr.wait_for_line("RuntimeError: .*yielded.*an object")
     light.stdout.wait_for_line("the coroutine was closed")

@@ -217,6 +217,6 @@ def test_a_file_that_is_not_there_is_wrong_usage() -> None:
     assert "--log-config: /does/not/exist.json: No such file" in ended.stderr
 
 
-def test_without_the_flag_nobody_imports_logging(server, tmp_path: Path) -> None:
+def test_without_the_flag_logging_is_not_imported(server, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(textwrap.dedent(MODULES))
     assert "logging" not in server("mine:app", cwd=tmp_path).get("/").json()

@@ -173,7 +173,7 @@ def test_a_directory_that_others_may_write_to_is_not_used(server, runtime, tmp_p
     assert not list((tmp_path / "lowmem-serve").iterdir())
 
 
-def test_silent_callers_keep_nobody_out(server, runtime, tmp_path) -> None:
+def test_silent_callers_keep_no_other_out(server, runtime, tmp_path) -> None:
     started = server("hello:app", env=runtime)
     path = tmp_path / "lowmem-serve" / f"{started.pid}.sock"
     with ExitStack() as silent:

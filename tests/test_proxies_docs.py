@@ -59,7 +59,7 @@ def running(arguments: list[str], port: int, cwd: Path) -> Iterator[None]:
             except OSError:
                 assert process.poll() is None, process.stdout and process.stdout.read().decode()
                 assert time.monotonic() < deadline
-                # The proxy tells nobody when it is ready.
+                # The proxy does not say when it is ready.
                 time.sleep(0.02)
         yield
     finally:
@@ -142,7 +142,7 @@ def behind(request: pytest.FixtureRequest, server, tmp_path: Path) -> Iterator[t
 
 
 def told_to(port: int, headers: dict[str, str]) -> dict[str, str]:
-    """What the application sees of a client at an address that nobody trusts."""
+    """The client that the application sees at an untrusted address."""
     connection = http.client.HTTPConnection("127.0.0.1", port, 20, source_address=("127.0.0.2", 0))
     try:
         connection.request("GET", "/who", headers={"host": "test.example", **headers})

@@ -69,7 +69,7 @@ def test_with_a_star_the_leftmost_is_the_client(server) -> None:
         ("--forwarded-allow-ips", ""),
     ],
 )
-def test_nobody_else_is_believed(server, flags: tuple[str, ...]) -> None:
+def test_no_other_peer_is_believed(server, flags: tuple[str, ...]) -> None:
     client, scheme = seen(
         server("mirror:app", *flags), ("X-Forwarded-For", "9.9.9.9"), ("X-Forwarded-Proto", "https")
     )
@@ -173,7 +173,7 @@ def test_a_header_may_come_in_pieces(behind_proxy: Server, header: bytes) -> Non
     [b"PROXY UNKNOWN\r\n", version_2(0, 0, b""), version_2(1, 0x31, bytes(216)), version_2(1, 0, b"")],
     ids=["unknown", "local", "unix", "unspecified"],
 )
-def test_a_proxy_that_names_nobody_is_the_client_itself(behind_proxy: Server, header: bytes) -> None:
+def test_a_proxy_that_names_no_client_is_the_client_itself(behind_proxy: Server, header: bytes) -> None:
     with behind_proxy.connect() as client:
         client.send(header + GET)
         assert client.read_response().json()["client"] == list(client.socket.getsockname())
@@ -206,7 +206,7 @@ def test_a_header_that_does_not_come_is_not_waited_for_without_end(server) -> No
     started.stderr.wait_for_line("no PROXY protocol header in time")
 
 
-def test_who_is_no_trusted_proxy_speaks_http_and_nothing_else(server) -> None:
+def test_a_peer_that_is_no_trusted_proxy_speaks_http_and_nothing_else(server) -> None:
     started = server("mirror:app", "--proxy-protocol", "--forwarded-allow-ips", "10.0.0.0/8")
     assert started.get("/").json()["client"][0] == "127.0.0.1"
     with started.connect() as client:

@@ -127,26 +127,26 @@ def swapped(times: int, workers: int = 1) -> load.Enough:
 # --- triggers
 
 
-def test_nobody_notices_a_ttl(recycled) -> None:
+def test_a_ttl_goes_unnoticed(recycled) -> None:
     tally = under_load(recycled("--ttl", "1s"), seconds=5, enough=swapped(2))
     assert_unnoticed(tally)
     assert swaps(tally) >= 2
 
 
-def test_nobody_notices_a_hangup(recycled) -> None:
+def test_a_hangup_goes_unnoticed(recycled) -> None:
     started = recycled()
     tally = under_load(started, seconds=5, trigger=hang_up(started, 1.5), enough=swapped(2))
     assert_unnoticed(tally)
     assert swaps(tally) >= 2
 
 
-def test_nobody_notices_a_limit_of_requests(recycled) -> None:
+def test_a_limit_of_requests_goes_unnoticed(recycled) -> None:
     tally = under_load(recycled("--max-requests", "500"), seconds=4, enough=swapped(1))
     assert_unnoticed(tally)
     assert swaps(tally) >= 1
 
 
-def test_nobody_notices_a_limit_of_memory(recycled) -> None:
+def test_a_limit_of_memory_goes_unnoticed(recycled) -> None:
     started = recycled("--max-rss", "50M")
     # Nothing slow: while the old worker finishes that, the new one leaks already.
     leaking = replace(load.SMALL, streams=0, uploads=0, websockets=0, events=0, leak_kib_per_second=10 * 1024)
@@ -157,14 +157,14 @@ def test_nobody_notices_a_limit_of_memory(recycled) -> None:
     assert weighed.peak_pss_kib < 3 * 50 * 1024
 
 
-def test_nobody_notices_two_workers_with_a_ttl(recycled) -> None:
+def test_two_workers_with_a_ttl_go_unnoticed(recycled) -> None:
     tally = under_load(recycled("--ttl", "1s", "--workers", "2"), seconds=5, enough=swapped(2, workers=2))
     assert_unnoticed(tally)
     assert swaps(tally, workers=2) >= 2
 
 
 @pytest.mark.parametrize("transport", [Transport.TLS, Transport.HTTP2, Transport.H2C], ids=lambda it: it.name)
-def test_nobody_notices_over_connections_that_cannot_move(
+def test_recycling_goes_unnoticed_over_connections_that_cannot_move(
     recycled, tmp_path: Path, transport: Transport
 ) -> None:
     authority = Authority(tmp_path)

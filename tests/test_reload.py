@@ -1,4 +1,4 @@
-"""--reload: who saves a file sees it at once, and whoever is connected loses nothing."""
+"""--reload: a saved file is served at once, and connected clients lose nothing."""
 
 import os
 import threading
@@ -61,7 +61,7 @@ def save(file: Path, edition: str) -> None:
 
 
 def save_atomically(file: Path, edition: str) -> None:
-    """As editors do: nobody ever sees half a file."""
+    """As editors do: half a file is never seen."""
     new = file.with_name(".edited.py.tmp")
     save(new, edition)
     new.replace(file)
@@ -224,7 +224,7 @@ def test_a_worker_that_dies_is_replaced(watched) -> None:
 # --- clients
 
 
-def test_an_open_stream_is_told_to_end_and_holds_nobody_up(watched, source: Path) -> None:
+def test_an_open_stream_is_told_to_end_and_holds_up_no_reload(watched, source: Path) -> None:
     started = watched()
     with started.connect() as events:
         events.send(b"GET /events HTTP/1.1\r\nhost: a\r\n\r\n")
@@ -295,7 +295,7 @@ def test_only_the_named_directories_are_watched(watched, source: Path, tmp_path_
     assert reloads(started) == [f"'{other}/part.py'"]
 
 
-def test_nothing_happens_while_nobody_writes(watched) -> None:
+def test_nothing_happens_while_no_file_is_written(watched) -> None:
     started = watched()
     started.get("/")
 
@@ -308,7 +308,7 @@ def test_nothing_happens_while_nobody_writes(watched) -> None:
         time.sleep(1)
         return turns() == before
 
-    # Whoever polls has no quiet second. The first ones may see the end of the start.
+    # A polling client has no quiet second. The first ones may see the end of the start.
     assert any(is_quiet() for _ in range(20))
 
 

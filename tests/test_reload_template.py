@@ -1,4 +1,4 @@
-"""--reload: fresh workers are forked from a template, and nobody can tell but by the time it takes."""
+"""--reload: fresh workers are forked from a template, and only the time that it takes shows it."""
 
 import json
 import os

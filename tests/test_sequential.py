@@ -86,7 +86,7 @@ def opened(server: Server, request: str) -> RawClient:
     return client
 
 
-def test_nobody_waits_longer_than_for_a_start_whatever_is_open(one_at_a_time: Server) -> None:
+def test_no_request_waits_longer_than_for_a_start_whatever_is_open(one_at_a_time: Server) -> None:
     started = one_at_a_time
     with ExitStack() as stack:
         opened_ones = [
@@ -104,7 +104,7 @@ def test_nobody_waits_longer_than_for_a_start_whatever_is_open(one_at_a_time: Se
     assert asking.longest < 3 * started.start_seconds + LONGEST_WAIT
 
 
-def test_a_long_request_is_answered_and_nobody_waits_for_it(one_at_a_time: Server) -> None:
+def test_a_long_request_is_answered_and_no_other_waits_for_it(one_at_a_time: Server) -> None:
     started = one_at_a_time
     old = started.get("/").body
     with opened(started, "GET /slow HTTP/1.1\r\nhost: a\r\n\r\n") as slow, Asking(started) as asking:

@@ -356,7 +356,7 @@ def test_a_unix_socket_wakes_too(server, tmp_path: Path) -> None:
         assert client.request("GET", "/").status == 200
 
 
-def test_a_proxy_still_says_who_its_client_is(server) -> None:
+def test_a_proxy_still_names_its_client(server) -> None:
     serving = server("http_scope:app", *FLAGS, "--proxy-protocol")
     asleep(serving)
     with serving.connect(timeout=PATIENCE) as client:

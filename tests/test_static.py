@@ -153,7 +153,7 @@ def test_a_file_that_becomes_shorter_cuts_the_connection(serving, site: Path) ->
     assert started.get("/static/style.css").status == 200
 
 
-def test_a_client_that_goes_away_in_the_middle_harms_nobody(serving) -> None:
+def test_a_client_that_goes_away_in_the_middle_harms_no_other(serving) -> None:
     started = serving()
     with started.connect() as client:
         client.send(encode_request("GET", "/static/large.bin"))
@@ -161,7 +161,7 @@ def test_a_client_that_goes_away_in_the_middle_harms_nobody(serving) -> None:
     assert started.get("/static/style.css").status == 200
 
 
-def test_a_slow_client_holds_nobody_up(serving) -> None:
+def test_a_slow_client_holds_up_no_other(serving) -> None:
     started = serving()
     with started.connect() as slow:
         slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -231,7 +231,7 @@ def test_messages_out_of_order_are_refused(scripted: Scripted, steps: list[Any],
     assert error in journal[-1]
 
 
-def test_a_disconnect_that_nobody_catches_is_no_error_of_the_application(scripted: Scripted) -> None:
+def test_an_uncaught_disconnect_is_no_error_of_the_application(scripted: Scripted) -> None:
     before = len(scripted.server.stderr.matches("Exception in ASGI application"))
     client, script = opened(scripted, ("receive",), send("nobody"))
     client.leave()

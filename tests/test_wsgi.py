@@ -19,7 +19,7 @@ from harness.raw_client import encode_request
 from harness.scripted import writes
 
 MIB = 1024 * 1024
-# What kernels may keep of a response that nobody reads: the socket buffers of both sides.
+# The part of an unread response that kernels may keep: the socket buffers of both sides.
 KERNEL_BUFFERS = 12 * MIB
 
 
@@ -166,7 +166,7 @@ class TestTheRequestBody:
             assert client.read_response().body == body
             sender.join()
 
-    def test_who_waits_to_be_asked_is_asked_when_it_is_read(self, wsgi: Server) -> None:
+    def test_a_client_that_expects_100_gets_it_when_the_body_is_read(self, wsgi: Server) -> None:
         head = b"POST /count HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\nexpect: 100-continue\r\n\r\n"
         with wsgi.connect() as client:
             client.send(head)
@@ -239,7 +239,7 @@ class TestTheResponse:
 
         before = resident()
         assert len(wsgi.get("/big").body) == 16 * MIB
-        # Nobody asks for anything meanwhile: the server lets go of it by itself.
+        # No request comes meanwhile: the server lets go of it by itself.
         until(lambda: resident() < before + 8 * MIB)
 
     def test_more_than_was_announced_is_not_sent(self, wsgi: Server) -> None:

@@ -37,7 +37,7 @@ def log_in(django: Server, password: str) -> tuple[int, str]:
     return answer.status, cookies(*answer.all("set-cookie"))
 
 
-def test_the_admin_lets_in_who_knows_the_password(django: Server) -> None:
+def test_the_admin_lets_in_a_user_with_the_password(django: Server) -> None:
     status, cookie = log_in(django, "lovelace")
     assert status == 302
     page = django.get("/admin/", {"cookie": cookie})
@@ -45,7 +45,7 @@ def test_the_admin_lets_in_who_knows_the_password(django: Server) -> None:
     assert "Site administration" in page.text and "ada" in page.text
 
 
-def test_and_nobody_else(django: Server) -> None:
+def test_and_no_other(django: Server) -> None:
     assert django.get("/admin/").status == 302
     status, _ = log_in(django, "byron")
     assert status == 200, "the form again"

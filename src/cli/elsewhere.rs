@@ -12,7 +12,7 @@ use crate::migration;
 /// First words whose flags are the server's.
 const SERVING: [&str; 4] = ["config", "dev", "run", "serve"];
 
-/// What clap adds to a definition when it reads with it.
+/// The options that clap adds to a definition when it reads with it.
 const BUILT_IN: [&str; 2] = ["-h", "--help"];
 
 /// A suggestion is as near as a slip of the finger.
@@ -146,7 +146,7 @@ pub(super) fn explained(mut error: clap::Error, usage: StyledStr) -> clap::Error
     error
 }
 
-/// How many letters are to be put in, taken out, replaced or exchanged with their neighbour.
+/// The number of letters to put in, take out, replace or exchanged with their neighbour.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut before: Vec<usize> = Vec::new();

@@ -65,7 +65,7 @@ pub struct Jobs {
     pub isolated_template: Vec<String>,
 }
 
-/// What a process begins as.
+/// The way a process starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[expect(missing_docs)]
 pub enum StartWord {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// What is to be migrated, and how it is shown.
+/// The input of a migration, and how the result is shown.
 #[derive(Debug, clap::Args)]
 pub struct Migrate {
     /// Write a settings file (lowmem-serve.toml) in place of a command line

@@ -116,7 +116,7 @@ const SHORT: [&str; 22] = [
     "access_log",
 ];
 
-/// What `-h` ends with.
+/// The last lines of `-h`.
 const SHORT_END: &str = "lowmem-serve --help shows all options, and the exit codes.";
 
 /// An ASGI application server that embeds CPython in little memory.
@@ -223,7 +223,7 @@ pub struct Typed {
     pub settings: Vec<Setting>,
     /// The applications of the settings file, where it has several and none was typed.
     pub fleet: Option<Fleet>,
-    /// What was taken for something else than it says.
+    /// The words that were taken for something else than they say.
     pub notices: Vec<String>,
 }
 

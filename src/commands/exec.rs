@@ -11,7 +11,7 @@ use crate::config::Surroundings;
 use crate::environment::{self, Search};
 use crate::exit::Exit;
 
-/// What the environment's Python runs: the package is ours, and need not be installed there.
+/// The program that the environment's Python runs: the package is ours, and need not be installed there.
 const PROGRAM: &str = "\
 import sys
 from importlib.util import module_from_spec, spec_from_file_location

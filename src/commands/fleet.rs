@@ -92,7 +92,7 @@ fn tell(whole: &Config, fleet: &config::Fleet) {
 struct Files<'a> {
     argv: &'a [OsString],
     around: &'a Surroundings,
-    /// What does not belong to one application.
+    /// The settings that belong to no single application.
     whole: &'a Config,
     search: Search,
 }

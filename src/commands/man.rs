@@ -33,7 +33,7 @@ fn render(page: &mut Vec<u8>) -> io::Result<()> {
 /// The commands that take the options of the server, which the page has once.
 const OF_THE_SERVER: [&str; 3] = ["config", "dev", "run"];
 
-/// What a command does, and the options that are its own.
+/// The description of a command, and its own options.
 fn render_command(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     let name = format!("lowmem\\-serve {}", command.get_name());
     writeln!(page, ".SH \"{name}\"")?;

@@ -13,7 +13,7 @@ use crate::migration::{
     self, Command, Content, Effect, Item, Note, PythonSetting, Server, Weight, Word,
 };
 
-/// Writes the commands to stdout, and what is to be known of them to stderr.
+/// Writes the commands to stdout, and the remarks about them to stderr.
 pub(super) fn run(asked: &Migrate, around: &Surroundings) -> Exit {
     let migrated = match commands(asked, around) {
         Ok(commands) => commands,

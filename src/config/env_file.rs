@@ -11,7 +11,7 @@
 //! - `${NAME}` and `${NAME:-default}` are expanded in every value, from the environment first and
 //!   then from the lines above; `$NAME` is not.
 
-/// What a file says, without the names that have no `=`.
+/// The variables of a file, without the names that have no `=`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct EnvFile {
     /// The last value of each name, in the order in which the names appear.
@@ -137,7 +137,7 @@ impl<'a> Reader<'a> {
         Ok(value.trim_end_matches(is_space).to_owned())
     }
 
-    /// What is before the closing quote, which is passed. A character behind a backslash does not close.
+    /// The text before the closing quote, which is passed. A character behind a backslash does not close.
     fn until_quote(&mut self, quote: char) -> Result<&'a str, Nonsense> {
         let mut chars = self.rest.char_indices();
         while let Some((at, c)) = chars.next() {

@@ -50,7 +50,7 @@ pub struct Application {
     pub user: Option<String>,
     /// Whether it may be forked from a template that it shares with others.
     pub shares: bool,
-    /// What is its own on shared places.
+    /// Its own part of shared places.
     pub routes: Vec<Route>,
     /// Where that is set.
     pub(super) place_of_routes: String,

@@ -22,7 +22,7 @@ pub struct Shared {
     pub patience: Patience,
 }
 
-/// What `bind` before the tables means, if it is there.
+/// The meaning of `bind` before the tables, if it is there.
 pub(super) fn shared(
     typed: &cli::Fleet,
     flags: &cli::Flags,

@@ -36,7 +36,7 @@ pub(crate) struct Kept {
     pub(crate) routed: bool,
     pub(crate) stage: Stage,
     pub(crate) held: Held,
-    /// What a worker has read of the next head.
+    /// The part of the next head that a worker has read.
     pub(crate) input: Box<[u8]>,
     /// The router has decided whose its next request is.
     pub(crate) decided: bool,
@@ -44,7 +44,7 @@ pub(crate) struct Kept {
     pub(crate) deadline: Instant,
 }
 
-/// What its holder does with a connection.
+/// The holder's next step with a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Held {
     /// Waits for its first byte.
@@ -179,7 +179,7 @@ impl Places {
     }
 
     /// Takes a connection out. It leaves the epoll instance when its last descriptor is closed, or by
-    /// the hand of who gives that away.
+    /// the hand of the one that gives that away.
     pub(crate) fn take(&mut self, number: usize) -> Option<(OwnedFd, Kept)> {
         let taken = self.places.get_mut(number)?.take()?;
         self.silent_count -= usize::from(taken.1.is_silent());

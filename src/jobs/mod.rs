@@ -22,23 +22,23 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3_600);
 pub struct Job {
     /// Its name, of letters, digits, `-` and `_`: it is also a file's.
     pub name: String,
-    /// What is run.
+    /// The function or command.
     pub target: Target,
     /// When.
     pub schedule: Schedule,
-    /// What a run may take.
+    /// The limits of a run.
     pub limits: Limits,
-    /// What its process begins as.
+    /// The way its process starts.
     pub start: Start,
-    /// What happens at a time at which it still runs.
+    /// The policy for a time at which it still runs.
     pub overlap: Overlap,
-    /// What happens to times that have passed while there was no server.
+    /// The policy for times that have passed while there was no server.
     pub missed: Missed,
     /// The number of further attempts after a run that failed.
     pub retries: u32,
 }
 
-/// What a run executes.
+/// The function or command of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// `module:function`, a plain or an asynchronous one.
@@ -58,7 +58,7 @@ pub struct Limits {
     pub nice: i32,
 }
 
-/// What a run's process begins as.
+/// The way a run's process starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
     /// A fresh interpreter.
@@ -67,7 +67,7 @@ pub enum Start {
     Template,
 }
 
-/// What happens at a time at which the job still runs.
+/// The policy for a time at which the job still runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overlap {
     /// Nothing: the time is skipped.
@@ -94,9 +94,9 @@ pub struct Queue {
     pub concurrent: usize,
     /// The number of further attempts after one that failed.
     pub retries: u32,
-    /// What each may take.
+    /// The limits of each.
     pub limits: Limits,
-    /// What the process of each begins as.
+    /// The way the process of each starts.
     pub start: Start,
 }
 

@@ -18,7 +18,7 @@ const METRICS: (&str, &str) = ("127.0.0.1", "9090");
 pub struct Item {
     /// `--timeout 60`
     pub about: String,
-    /// What it comes to.
+    /// The result.
     pub effects: Vec<Effect>,
     /// A shell expands something in its value.
     pub expands: bool,
@@ -32,7 +32,7 @@ pub type ReadSettings<'a> = &'a dyn Fn(Server, &str) -> Result<Vec<Item>, String
 pub struct Command {
     /// Where it comes from.
     pub server: Server,
-    /// What there is to know.
+    /// The remarks.
     pub notes: Vec<Note>,
     /// `exec`, `poetry run`, another command and `&&`.
     before: Vec<Word>,
@@ -71,7 +71,7 @@ impl Command {
         outer.join(" ")
     }
 
-    /// What follows the program, as it is received where nothing is expanded.
+    /// The words behind the program, as it is received where nothing is expanded.
     pub fn arguments(&self) -> Vec<&str> {
         self.arguments.iter().filter_map(Word::text).collect()
     }
@@ -264,7 +264,7 @@ fn unknown(why: &str) -> Vec<Effect> {
     vec![Effect::Note(Weight::Missing, why.to_owned())]
 }
 
-/// What gathers.
+/// The results so far.
 #[derive(Default)]
 struct Made {
     notes: Vec<Note>,
@@ -385,7 +385,7 @@ impl Made {
         }
     }
 
-    /// What several options are together, and what none of them said.
+    /// The meaning of several options together, and of those that were not given.
     fn finish(&mut self, server: Server) {
         let mut paths = std::mem::take(&mut self.paths).into_iter();
         for directory in std::mem::take(&mut self.directories) {

@@ -4,14 +4,14 @@ use super::command::named;
 use super::effect::{Effect, Weight};
 use super::servers::{ALL, Opt, Server, Takes};
 
-/// What becomes of a command line.
+/// The translation of a command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Direct {
     /// In this server's words.
     pub words: Vec<String>,
-    /// What was taken for something else.
+    /// The words that were taken for something else.
     pub notices: Vec<String>,
-    /// What cannot be taken, with what to do instead.
+    /// The words that cannot be taken, each with what to do instead.
     pub refused: Vec<(String, String)>,
 }
 

@@ -1,4 +1,4 @@
-//! What one option of another server comes to here.
+//! The meaning of one option of another server here.
 
 /// One thing that an option asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub enum Weight {
     Needless,
 }
 
-/// What is to be known of one option.
+/// The facts about one option.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
     /// As it was written: `--timeout 60`; empty for the whole.
@@ -49,7 +49,7 @@ pub struct Note {
     pub why: String,
 }
 
-/// What a value comes to.
+/// The meaning of a value.
 pub type Effects = Vec<Effect>;
 
 /// A flag with a value.

@@ -14,7 +14,7 @@ pub struct Found {
     pub content: Content,
 }
 
-/// What a file has.
+/// The content of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Content {
     /// A command line.

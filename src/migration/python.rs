@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-/// What the Python runs; it ends after ten seconds.
+/// The program that the Python runs; it ends after ten seconds.
 const PROGRAM: &str = include_str!("settings.py");
 
 /// A variable that such a program has left behind.

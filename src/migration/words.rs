@@ -1,6 +1,6 @@
 //! Command lines as words, and words as command lines.
 //!
-//! What a shell would expand is kept as it is, so that `$PORT` stays a variable.
+//! Text that a shell would expand is kept as it is, so that `$PORT` stays a variable.
 
 /// A part of a command line.
 #[derive(Debug, Clone, PartialEq, Eq)]

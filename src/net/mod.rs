@@ -301,7 +301,7 @@ impl fmt::Display for BindError {
 impl std::error::Error for BindError {}
 
 impl BindError {
-    /// The same, with the process that is to blame if it is known.
+    /// The same, with the process that causes it, if it is known.
     fn by(self, holder: Option<Holder>) -> Self {
         match holder {
             Some(holder) => Self::Taken(Box::new(self), holder),

@@ -7,7 +7,7 @@ use socket2::SockRef;
 
 use crate::control::{Moved, Received, RoutedEnd, socket_pair};
 
-/// What is on its way to an application, or back: the kernel takes what it may at most, of its usual
+/// Connections on their way to an application, or back: the kernel takes what it may at most, of its usual
 /// 208 KiB twice as much. That is some hundred connections, or a head of 64 KiB with a part of its body.
 const BUFFER: usize = 212_992;
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// The directory below the runtime directory.
 const DIRECTORY: &str = "lowmem-serve";
 
-/// What names of sockets without a file begin with.
+/// The beginning of the names of sockets without a file.
 const NAMELESS: &str = "@lowmem-serve/operator/";
 
 /// Only the owner may enter.
@@ -34,7 +34,7 @@ pub fn default(pid: u32, uid: u32, variable: impl Fn(&str) -> Option<String>) ->
         .join(format!("{pid}.sock"))
 }
 
-/// What a socket without a file is called, as a path with an `@`, as `/proc/net/unix` writes it. Beside
+/// The name of a socket without a file, as a path with an `@`, as `/proc/net/unix` writes it. Beside
 /// the pid it has the number of the namespace that the pid is of: containers that share a network share
 /// such names, too.
 pub fn nameless(pid: u32) -> Option<PathBuf> {

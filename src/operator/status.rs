@@ -42,9 +42,9 @@ pub struct Status {
 /// A memory budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BudgetStatus {
-    /// What all processes together may take.
+    /// The memory that all processes together may take.
     pub limit: u64,
-    /// What they took when they were last weighed.
+    /// The memory that they took when they were last weighed.
     pub used: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What runs and is kept apart from requests, as `lowmem-serve status --json` shows it: jobs, the
+//! Work apart from requests, as `lowmem-serve status --json` shows it: jobs, the
 //! queue, caches. Times are seconds since 1970.
 
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@ use super::refusal::Refusal;
 use crate::beginning::{self, Beginning};
 use crate::routes::{Found, Routes};
 
-/// What to do with a connection.
+/// The decision about a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Look again when more has come.

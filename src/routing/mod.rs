@@ -28,7 +28,7 @@ use crate::routes::Routes;
 /// The handshake's parser is what is deepest.
 const STACK: usize = 256 * 1024;
 
-/// What the router goes by.
+/// The router's settings.
 #[derive(Debug)]
 pub struct Table {
     /// The places that applications share.
@@ -63,7 +63,7 @@ pub struct Patience {
     pub keep_alive: Duration,
 }
 
-/// What the router is told.
+/// A message to the router.
 #[derive(Debug)]
 enum News {
     Table(Box<Table>),

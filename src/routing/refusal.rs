@@ -1,4 +1,4 @@
-//! What a client is told that has no application.
+//! The answers to clients whose request is for no application.
 
 use crate::http_status::reason_phrase;
 
@@ -38,7 +38,7 @@ impl Refusal {
         }
     }
 
-    /// What the bytes begin is wrong.
+    /// The request that the bytes begin is malformed.
     pub(super) fn malformed(bytes: &[u8], why: &str) -> Self {
         match bytes {
             [HANDSHAKE, ..] => Self::Tls(DECODE_ERROR),
@@ -47,7 +47,7 @@ impl Refusal {
         }
     }
 
-    /// What the bytes begin does not say within them whom it is for.
+    /// The bytes do not say which application the request is for.
     pub(super) fn too_large(bytes: &[u8]) -> Self {
         match bytes {
             [HANDSHAKE, ..] => Self::Tls(DECODE_ERROR),

@@ -18,7 +18,7 @@ use crate::telemetry;
 /// Between two weighings, while anything is awake.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// The same when something has just become ready, which is to be measured before another one wakes.
+/// The same when something has just become ready, which should be measured before another one wakes.
 const AT_LEAST: Duration = Duration::from_millis(20);
 
 /// While a client waits, those are looked at again that were in use a moment ago.

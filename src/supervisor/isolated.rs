@@ -90,7 +90,7 @@ impl IsolatedTemplate {
         self.callers.as_fd()
     }
 
-    /// What to wait on.
+    /// The descriptors to wait on.
     pub(super) fn sources(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         // A closed socket would wake the supervisor without end.
         let process = self.process.as_ref();

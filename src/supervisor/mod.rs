@@ -153,7 +153,7 @@ struct Supervisor<'a> {
     want: Want,
     /// Where operators ask, if they may.
     operator: Option<Operator>,
-    /// What runs apart from requests.
+    /// Work that runs apart from requests.
     jobs: EveryJob,
     /// How much memory everything may take, if that is bounded.
     budgeting: Option<Box<Budgeting>>,

@@ -1,4 +1,4 @@
-//! What the server weighs: the supervisor and everything below it.
+//! The server's weight: the supervisor and everything below it.
 //!
 //! PSS needs a walk through a process's pages, which takes the kernel a millisecond for each 30 MB. What is
 //! resident is counted along, so a process is weighed anew only if that has changed, if a process has come
@@ -81,7 +81,7 @@ impl Scales {
         self.known.values().map(|own| own.weight.pss).sum()
     }
 
-    /// What these processes, and those below them, have written to.
+    /// The memory that these processes, and those below them, have written to.
     pub(super) fn private(&self, tops: &[i32]) -> u64 {
         let own = self.known.values().filter(|own| tops.contains(&own.top));
         own.map(|own| own.weight.private).sum()

@@ -1,4 +1,4 @@
-//! What a template that applications share imports: of others' modules, what at least two of them do.
+//! The modules that a shared template imports: of others' modules, those that at least two applications do.
 //!
 //! Workers tell their imports when they are ready, and once more when they end: what they have imported
 //! while they served is common as soon as two applications have. The first two applications are started without a
@@ -21,7 +21,7 @@ const COMMON: usize = 2;
 /// Modules, and the directories that they come from.
 type Modules = BTreeMap<String, PathBuf>;
 
-/// What the applications of one template have told, by their numbers.
+/// The imports of the applications of one template, by their numbers.
 #[derive(Debug, Default)]
 pub(super) struct Sharing {
     /// All that workers of each have ever told: one that was forked does not tell what the template has.
@@ -30,7 +30,7 @@ pub(super) struct Sharing {
     order: BTreeMap<String, usize>,
     /// Directories of the applications themselves.
     own: BTreeMap<u32, Vec<PathBuf>>,
-    /// What the last template was to import.
+    /// The modules that the last template should have imported.
     made_of: Modules,
 }
 
@@ -74,7 +74,7 @@ impl Sharing {
         self.own.values().flatten().cloned().collect()
     }
 
-    /// What should be imported, if the last template has much less of it, or is `gone`, and whether it
+    /// The modules that should be imported, if the last template has much less of it, or is `gone`, and whether it
     /// is much more; without variables, for those are an application's own.
     pub(super) fn next(&mut self, gone: bool) -> Option<(Imported, bool)> {
         if !self.knows_enough() {
@@ -91,7 +91,7 @@ impl Sharing {
         Some((self.listed(), is_more))
     }
 
-    /// What two applications import, or the last template has; an application's own modules, too: they
+    /// The modules that two applications import, or the last template has; an application's own modules, too: they
     /// are named, so that they stay out of it.
     fn common(&self) -> Modules {
         let own = self.own();

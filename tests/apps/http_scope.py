@@ -1,4 +1,4 @@
-"""Answers every request with its scope and the types in it, then spoils the scope for whoever shares it.
+"""Answers every request with its scope and the types in it, then spoils the scope for requests that share it.
 
 Never imports asyncio: a server that drives such applications without an event loop is tested too.
 """

@@ -1,4 +1,4 @@
-"""An application that goes on although nobody listens, and awaits nothing but the server."""
+"""An application that goes on although the client has gone, and awaits nothing but the server."""
 
 
 async def app(scope, receive, send):

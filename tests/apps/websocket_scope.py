@@ -1,4 +1,4 @@
-"""Sends its scope to whoever connects."""
+"""Sends its scope to every client that connects."""
 
 
 async def app(scope, receive, send):

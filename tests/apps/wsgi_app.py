@@ -1,6 +1,6 @@
 """A WSGI application whose paths each do one thing, and which keeps a journal the tests can read.
 
-``/journal/NAME`` answers what has been noted under a name, as JSON; ``/set/NAME`` lets go whoever waits for it.
+``/journal/NAME`` answers what has been noted under a name, as JSON; ``/set/NAME`` lets go a request that waits for it.
 """
 
 import contextvars

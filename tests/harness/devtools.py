@@ -83,7 +83,7 @@ def chromium_at(chromium: str, profile: Path, url: str, *flags: str) -> Iterator
         [
             chromium,
             "--headless=new",
-            # The test's own pages, by whoever runs it, in whatever container.
+            # The test's own pages, by any user, in any container.
             "--no-sandbox",
             "--disable-dev-shm-usage",
             "--disable-gpu",

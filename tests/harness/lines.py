@@ -12,7 +12,7 @@ COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 
 class Lines:
-    """Reads a pipe in a thread; whoever waits is woken by each line."""
+    """Reads a pipe in a thread; a waiting test is woken by each line."""
 
     def __init__(self, pipe: BinaryIO) -> None:
         self._lines: list[str] = []

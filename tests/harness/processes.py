@@ -15,7 +15,7 @@ def children(pid: int) -> list[int]:
 
 
 def in_session(session: int) -> list[int]:
-    """The living processes of a session: a process stays in it whoever its parent becomes."""
+    """The living processes of a session: a process stays in it whichever its parent becomes."""
     return sorted(each for each, _, its_session in _living() if its_session == session)
 
 

@@ -213,7 +213,7 @@ class Server:
         if error is None:
             self.close()
         else:
-            # What failed first is what is to be seen.
+            # The first failure should be seen.
             self._end_all()
 
     def _end_all(self) -> None:

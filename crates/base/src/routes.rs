@@ -13,7 +13,7 @@ use crate::percent;
 /// RFC 1035 section 2.3.4; what is longer is no host of ours.
 const LONGEST_HOST: usize = 255;
 
-/// What a host has to be.
+/// The form of a host.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Host {
@@ -27,7 +27,7 @@ pub enum Host {
 
 impl Host {
     /// # Errors
-    /// What is wrong with the text.
+    /// The mistake in the text.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text == "*" {
             return Ok(Self::Any);

@@ -24,7 +24,7 @@ pub fn filled(
     // SAFETY: the object was made above as bytes.
     let bytes = unsafe { object.cast_into_unchecked::<PyBytes>() };
     // SAFETY: there is no other reference to the object yet, so it may be written to (as CPython documents it for
-    // an object without a source); the pointer is to `size` bytes, good for as long as it is held.
+    // an object without a source); the pointer leads to `size` bytes, good for as long as it is held.
     let space = unsafe {
         let start = ffi::PyBytes_AsString(bytes.as_ptr()).cast::<MaybeUninit<u8>>();
         std::slice::from_raw_parts_mut(start, size)

@@ -24,7 +24,7 @@ const MODULE: &str = "running";
 /// Over it goes the pid.
 type Status = Channel<i32, ()>;
 
-/// What the process of a run has.
+/// The descriptors of a run, in its process.
 #[derive(Debug)]
 pub struct Run {
     control: OwnedFd,

@@ -1,7 +1,7 @@
 //! A module that starts a server of its own while it is imported (`uvicorn.run(app)` at its end) would
 //! never be imported, and the start would hang without a word: it raises instead.
 //!
-//! What is watched for are imports, and only while the application is loaded. `lowmem_serve.inside` has
+//! Imports are watched, and only while the application is loaded. `lowmem_serve.inside` has
 //! the rest; it is imported only where one of the servers is.
 
 use std::path::PathBuf;

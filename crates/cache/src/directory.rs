@@ -132,7 +132,7 @@ pub(crate) fn read_settings(directory: &Path) -> Option<Settings> {
     Some(Settings { size, owner })
 }
 
-/// What the disk counts of a cache's files, and what they may take, in bytes; looked at from outside,
+/// The bytes that the disk counts of a cache's files, and their limit; looked at from outside,
 /// without opening it.
 #[must_use]
 pub fn disk_use(directory: &Path) -> Option<(u64, u64)> {

@@ -31,7 +31,7 @@ WINDOW = 4
 
 
 def main() -> None:
-    """For `python -c`: the descriptors are the arguments, and the function, for people who list processes."""
+    """For `python -c`: the descriptors are the arguments, and the function, for lists of processes."""
     connection, lifeline = (int(word) for word in sys.argv[1:3])
     tie(lifeline)
     serve(socket.socket(fileno=connection))

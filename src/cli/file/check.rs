@@ -20,10 +20,10 @@ pub(super) enum Whose {
     Application,
 }
 
-/// What a file with several applications has not: it says what is served.
+/// A key that a file with several applications has not: it says what is served.
 const ONLY_ALONE: &str = "jobs_only";
 
-/// What is the whole server's, and not one application's.
+/// Settings of the whole server, and not of one application.
 const ONLY_ALL: [&str; 4] = [
     "operator_socket",
     "status_bind",
@@ -31,7 +31,7 @@ const ONLY_ALL: [&str; 4] = [
     "memory_budget",
 ];
 
-/// What says which application a request is for.
+/// The keys that say which application a request is for.
 const ONLY_ONE: [&str; 2] = ["hosts", "paths"];
 
 /// Other ways to name a place than `bind`, of which the shared ones are made.
@@ -98,7 +98,7 @@ fn is_called(arg: &Arg, name: &str) -> bool {
     long == name || aliases.contains(&name)
 }
 
-/// What to tell who wrote `key`, which is no setting, and meant the option `name`.
+/// The advice about `key`, which is no setting, and meant the option `name`.
 pub(in crate::cli) fn unknown(key: &str, name: &str) -> String {
     unknown_of(&definition(Whose::Alone), key, name)
 }

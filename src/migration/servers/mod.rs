@@ -31,7 +31,7 @@ pub enum Server {
 
 /// One option.
 pub(super) struct Opt {
-    /// What it may be called.
+    /// The names of its command.
     pub(super) names: &'static [&'static str],
     /// Whether a value follows it.
     pub(super) takes: Takes,
@@ -44,11 +44,11 @@ pub(super) enum Takes {
     Value,
 }
 
-/// What an option is here.
+/// The counterpart of an option.
 enum Here {
     /// The same under this name.
     Is(&'static str),
-    /// What the function makes of its value.
+    /// The counterpart that the function makes of its value.
     By(fn(&str) -> Effects),
     /// A flag without a value.
     Switch(&'static str),
@@ -93,7 +93,7 @@ const fn opt(names: &'static [&'static str], takes: Takes, here: Here) -> Opt {
 }
 
 impl Opt {
-    /// What it comes to with this value, which is empty for one that takes none.
+    /// The meaning with this value, which is empty for one that takes none.
     pub(super) fn effects(&self, value: &str) -> Effects {
         match self.here {
             Here::Is(name) => flag(name, value),
@@ -197,7 +197,7 @@ impl Server {
         self == Self::Gunicorn && gunicorn::HOOKS.contains(&name)
     }
 
-    /// What a setting of its configuration file comes to.
+    /// The meaning of a setting of its configuration file.
     pub fn of_setting(self, name: &str, value: &str) -> Effects {
         let Some(option) = self.setting(name) else {
             return missing(format!(
@@ -216,7 +216,7 @@ impl Server {
         }
     }
 
-    /// What a positional argument is; none that it takes.
+    /// The meaning of a positional argument; none if it takes none.
     pub(super) fn positional(self, text: &str) -> Effects {
         match self {
             Self::Gunicorn => gunicorn::application(text),
@@ -231,7 +231,7 @@ impl Server {
         }
     }
 
-    /// What it does without being asked, where this server does something else.
+    /// Its defaults, where this server does something else.
     pub(super) fn unasked(self, effects: &[Effect]) -> Effects {
         let has = |name: &str| {
             let mut all = effects.iter();

@@ -136,7 +136,7 @@ pub(super) fn umask(value: &str) -> Effects {
     )
 }
 
-/// What a worker class says of the application.
+/// The interface that a worker class implies.
 pub(super) fn worker_class(value: &str) -> Effects {
     let class = value.rsplit('.').next().unwrap_or(value);
     match class {

@@ -27,7 +27,7 @@ const FULL: Duration = Duration::from_secs(10);
 /// Between two tries to send it one.
 const AGAIN: Duration = Duration::from_millis(5);
 
-/// What came of a look at a connection's bytes.
+/// The result of a look at a connection's bytes.
 enum Seen {
     Bytes(usize),
     Nothing,
@@ -84,7 +84,7 @@ impl Serving {
         self.held.take(number);
     }
 
-    /// What there is of a connection's next request, in `self.peeked`.
+    /// The part of a connection's next request that has arrived, in `self.peeked`.
     fn peek(&mut self, number: usize) -> Seen {
         let Some((socket, kept)) = self.held.get(number) else {
             return Seen::Ended;

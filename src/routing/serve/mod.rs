@@ -28,7 +28,7 @@ const BATCH: usize = 256;
 /// Connections of one place, or of one application, in one go before others get their turn.
 const TURN: usize = 64;
 
-/// What the epoll instance says of an event: what it is about, above the number.
+/// The kind of an event's source, in the epoll instance's data above the number.
 const CONNECTION: u64 = 0;
 const PLACE: u64 = 1 << 32;
 const APPLICATION: u64 = 2 << 32;

@@ -16,7 +16,7 @@ use crate::sys::clock;
 /// When clients should come back that were not served for want of memory.
 const COME_BACK: Duration = Duration::from_secs(5);
 
-/// What it has to do with the budget.
+/// Its part in the budget.
 #[derive(Debug, Default)]
 pub(super) struct Budgeted {
     /// How much is left for another worker.
@@ -209,7 +209,7 @@ impl Application<'_> {
         })
     }
 
-    /// What keeps its connections, and accepts.
+    /// The keeper of its connections, which accepts.
     pub(in crate::supervisor) fn keeper(&mut self) -> std::io::Result<&mut Keeper> {
         let listeners = self.workforce.listeners();
         let keeper = match self.keeper.take() {

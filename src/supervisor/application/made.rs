@@ -22,20 +22,20 @@ use crate::supervisor::workforce::Source;
 /// Each pool has numbers of its own for its workers.
 static POOLS: AtomicU32 = AtomicU32::new(0);
 
-/// What is made anew when its settings change.
+/// The parts that are made anew when its settings change.
 pub(in crate::supervisor) struct Parts<'a> {
     /// Where there are several.
     pub(super) name: Option<Arc<str>>,
     pub(super) listens: Listening,
     pub(super) settings: Settings,
     pub(super) banner: Banner,
-    /// What follows changes, with `--reload`.
+    /// The follower of changes, with `--reload`.
     pub(super) follower: Option<Box<Follower<'a>>>,
     /// When it should be awake, with `--awake`.
     pub(super) clock: Option<Clock>,
     /// It should always be awake.
     pub(super) keeps_awake: bool,
-    /// Which workers do not come round, if that is to be told.
+    /// The workers that do not come round, if they should be reported.
     pub(in crate::supervisor) watching: Option<Watching>,
 }
 
@@ -101,7 +101,7 @@ fn source(config: &Config, worker: &WorkerConfig) -> Source {
     }
 }
 
-/// What its sockets were opened for.
+/// The places that its sockets were opened for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Listening {
     places: Vec<Listen>,
@@ -127,7 +127,7 @@ fn unnamed(place: &Listen) -> Listen {
     }
 }
 
-/// What a worker is told, with what only the supervisor knows.
+/// A worker's configuration, with the facts that only the supervisor knows.
 pub(in crate::supervisor) fn told(
     config: &Config,
     launch: &Launch,

@@ -37,11 +37,11 @@ use crate::sys::process::Ending;
 use crate::telemetry;
 
 pub(in crate::supervisor) struct Application<'a> {
-    /// What its settings come to.
+    /// The parts made of its settings.
     pub(in crate::supervisor) parts: Parts<'a>,
     pub(in crate::supervisor) pool: Pool,
     pub(in crate::supervisor) workforce: Workforce,
-    /// What keeps its connections while it sleeps.
+    /// The keeper of its connections while it sleeps.
     pub(in crate::supervisor) keeper: Option<Box<Keeper>>,
     /// A worker has been ready.
     is_running: bool,
@@ -191,7 +191,7 @@ impl<'a> Application<'a> {
         self.workforce.unknown_child_ended(pid, ending);
     }
 
-    /// Handles what nobody says: workers that came to nothing, changes of the source, the time.
+    /// Handles events without a message: workers that came to nothing, changes of the source, the time.
     pub(in crate::supervisor) fn turn(&mut self) {
         self.speak();
         if let Some(refusing) = &mut self.refusing {
@@ -303,7 +303,7 @@ impl<'a> Application<'a> {
         None
     }
 
-    /// What to wait on.
+    /// The descriptors to wait on.
     pub(in crate::supervisor) fn sources(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let follower = self.parts.follower.as_deref().map(AsFd::as_fd);
         let controls = self.workforce.sources();

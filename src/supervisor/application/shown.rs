@@ -41,7 +41,7 @@ impl Application<'_> {
         self.tally();
     }
 
-    /// What an operator is shown of it; weighing its workers takes the kernel a while, and adding up
+    /// The status that an operator is shown; weighing its workers takes the kernel a while, and adding up
     /// what they have counted takes some time, too.
     pub(in crate::supervisor) fn status(&self, weighs: bool) -> ApplicationStatus {
         let views = self.pool.views();

@@ -1,10 +1,10 @@
-//! What the policy remembers of an application.
+//! The policy's memory of an application.
 
 use std::time::Instant;
 
 use super::{Seen, Stage};
 
-/// What is known of an application.
+/// The facts known of an application.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known {
     pub(super) stage: Stage,

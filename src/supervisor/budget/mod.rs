@@ -73,7 +73,7 @@ struct Over {
     is_told: bool,
 }
 
-/// What one look has to go by.
+/// The facts that one look goes by.
 struct Look<'a> {
     seen: &'a [Seen],
     now: Instant,
@@ -106,7 +106,7 @@ impl Budget {
         self.used
     }
 
-    /// What is left.
+    /// The memory that is left.
     pub(super) fn room(&self) -> u64 {
         self.limit.saturating_sub(self.expected())
     }
@@ -133,7 +133,7 @@ impl Budget {
         known.any(|own| own.stage == Stage::Up && !own.is_measured)
     }
 
-    /// Whether the first applications have just started, so that nobody knows what one weighs.
+    /// Whether the first applications have just started, so that the weight of one is not known.
     fn is_unsure(&self, now: Instant) -> bool {
         let is_new = |own: &Known| own.rises_since.is_some_and(|at| now - at < START);
         let mut known = self.known.values();
@@ -201,7 +201,7 @@ impl Budget {
         }
     }
 
-    /// What is used once all that starts has started.
+    /// The memory in use once all that starts has started.
     fn expected(&self) -> u64 {
         let coming = self.known.iter().filter(|(_, own)| match own.stage {
             Stage::Rising => true,
@@ -211,7 +211,7 @@ impl Budget {
         self.used + coming.map(|(key, _)| self.need(*key)).sum::<u64>()
     }
 
-    /// What an application will need.
+    /// The memory that an application will need.
     fn need(&self, key: Key) -> u64 {
         let known = self.known.get(&key).and_then(|own| own.weight);
         known.unwrap_or_else(|| {
@@ -220,7 +220,7 @@ impl Budget {
         })
     }
 
-    /// What will be free as soon as those have ended that fall asleep.
+    /// The memory that will be free once those have ended that fall asleep.
     fn leaving(&self, now: Instant) -> u64 {
         let falling = self.known.values().filter(|own| {
             own.stage == Stage::Falling && own.falls_since.is_some_and(|at| now - at < FALL)

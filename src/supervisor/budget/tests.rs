@@ -246,7 +246,7 @@ fn two_that_do_not_fit_have_two_others_sleep() {
 }
 
 #[test]
-fn clients_wait_no_longer_than_they_should_and_nobody_sleeps_for_nothing() {
+fn clients_wait_no_longer_than_they_should_and_no_application_sleeps_for_nothing() {
     let mut world = World::of(100, 9).with_asleep();
     (1..9).for_each(|number| world.one(number).is_open = true);
     world.measure();
@@ -370,7 +370,7 @@ fn happen(world: &mut World, chance: &mut Chance) {
     }
 }
 
-/// What always holds of a look's actions.
+/// The invariants of a look's actions.
 fn check(
     before: &[Seen],
     world: &World,

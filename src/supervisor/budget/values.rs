@@ -1,4 +1,4 @@
-//! What the policy sees, and what it says should be done.
+//! The input and the output of the policy.
 
 use std::time::Instant;
 
@@ -23,7 +23,7 @@ pub(in crate::supervisor) enum Stage {
 pub(in crate::supervisor) struct Seen {
     pub key: Key,
     pub stage: Stage,
-    /// What its processes have written to, when they were last weighed.
+    /// The memory that its processes had written to when they were last weighed.
     pub private: u64,
     /// When its newest worker became ready.
     pub ready: Option<Instant>,
@@ -45,7 +45,7 @@ pub(in crate::supervisor) struct Asks {
     pub until: Instant,
 }
 
-/// What the scales say of all processes together.
+/// The weight of all processes together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::supervisor) struct Measured {
     pub used: u64,
@@ -53,7 +53,7 @@ pub(in crate::supervisor) struct Measured {
     pub is_pressed: bool,
 }
 
-/// What is to be done.
+/// An action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::supervisor) enum Action {
     /// Put it to sleep.
@@ -68,7 +68,7 @@ pub(in crate::supervisor) enum Action {
     Say(Notice),
 }
 
-/// What the log says.
+/// A line of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::supervisor) enum Notice {
     /// The budget is exceeded, and nothing can be done about it.

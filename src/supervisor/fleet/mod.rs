@@ -39,14 +39,14 @@ pub trait Catalog {
     /// Reads all files again; an error is what keeps the settings file from being used.
     fn read(&self) -> Result<config::Fleet, String>;
 
-    /// What it takes to run these jobs, which are no application's, or why that cannot be had.
+    /// The parts that run these jobs, which are no application's, or why they cannot be had.
     fn work(&self, jobs: &Settings) -> Result<Work, String>;
 
-    /// What it takes to start an application's workers, or why that cannot be had.
+    /// The parts that start an application's workers, or why they cannot be had.
     fn launch(&self, application: &config::Application) -> Result<Launch, String>;
 }
 
-/// What is common to the applications.
+/// The facts that all applications have in common.
 pub(super) struct Fleet<'a> {
     catalog: &'a dyn Catalog,
     reread: &'a Reread<'a>,
@@ -63,9 +63,9 @@ pub(super) struct Fleet<'a> {
     pub memory_budget: Option<config::MemoryBudget>,
     /// How many have ever joined one.
     joined: u32,
-    /// What applications share by hosts and paths.
+    /// The places that applications share by hosts and paths.
     routing: Routing,
-    /// The whole server is to end.
+    /// The whole server should end.
     pub is_stopping: bool,
 }
 
@@ -394,7 +394,7 @@ impl<'a> Supervisor<'a> {
     }
 }
 
-/// What waits for an application on shared places waits for its new settings.
+/// A connection that waits for an application on shared places waits for its new settings.
 fn go_on_from(member: &mut Member, before: &Rc<Listeners>) {
     if let Some(listeners) = Rc::get_mut(&mut member.listeners)
         && let Err(reason) = listeners.go_on_from(before)
@@ -411,7 +411,7 @@ fn is_about_file_of(line: &str, place: &str) -> bool {
 }
 
 impl Fleet<'_> {
-    /// What to wait on; nothing is read any more once the server ends.
+    /// The descriptors to wait on; nothing is read any more once the server ends.
     pub(super) fn source(&self) -> Option<BorrowedFd<'_>> {
         (!self.is_stopping).then(|| self.files.as_fd())
     }

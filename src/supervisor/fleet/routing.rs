@@ -1,4 +1,4 @@
-//! What applications share by hosts and paths: the places, and what their router and workers are told.
+//! Places that applications share by hosts and paths, and the routes of their router and workers.
 
 use std::io;
 use std::slice;

@@ -100,7 +100,7 @@ fn now() -> Now {
     }
 }
 
-/// What a run is told: as a worker of the application, with what only the supervisor knows.
+/// The configuration of a run: as a worker of the application, with what only the supervisor knows.
 fn told(work: &Work) -> WorkerConfig {
     WorkerConfig {
         package: work.launch.package.clone(),

@@ -29,7 +29,7 @@ const LONGEST_LOOK_AT_LIMIT: Duration = Duration::from_millis(500);
 const LONGEST_LOOK: Duration = Duration::from_secs(2);
 const SHORTEST_LOOK: Duration = Duration::from_millis(50);
 
-/// What is to be run.
+/// The order of a run.
 #[derive(Debug)]
 pub(super) struct Order {
     pub target: Target,
@@ -143,7 +143,7 @@ impl Run {
         }
     }
 
-    /// What has become due: log lines, the end of its time, a look at its memory.
+    /// Handles everything that has become due: log lines, the end of its time, a look at its memory.
     pub(super) fn turn(&mut self, now: Instant) {
         self.output.pass_on();
         let blow = self.life.tick(now);
@@ -194,7 +194,7 @@ impl Run {
         }
     }
 
-    /// What is known of it once its first process has ended. The others end with it.
+    /// The result, once its first process has ended. The others end with it.
     pub(super) fn finish(self, ending: Ending, now: Now) -> Record {
         session::signal(self.pid, Signal::KILL);
         let outcome = match (ending, self.life.why()) {

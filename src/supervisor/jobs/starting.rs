@@ -38,7 +38,7 @@ pub(super) struct Starting {
     parts: Parts,
 }
 
-/// What is left here of what the process gets.
+/// The supervisor's ends of the descriptors that the process gets.
 #[derive(Debug)]
 pub(super) struct Parts {
     pub control: SupervisorEnd,

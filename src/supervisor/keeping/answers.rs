@@ -1,4 +1,4 @@
-//! What arrives on a kept connection: it wakes the application, or is a health check, which is answered
+//! Bytes that arrive on a kept connection: they wake the application, or are a health check, which is answered
 //! here.
 
 use std::time::{Duration, Instant};

@@ -2,7 +2,7 @@
 
 use crate::supervisor::unavailable;
 
-/// What has arrived on a connection.
+/// The bytes that have arrived on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Judged {
     /// A whole health check.
@@ -23,7 +23,7 @@ pub(super) struct Check {
     is_head: bool,
 }
 
-/// What a worker answers a health check, too.
+/// The answer to a health check, which is a worker's, too.
 const ANSWERS: [&str; 4] = [
     "HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 3\r\n\r\nok\n",
     "HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 3\r\n\

@@ -41,14 +41,14 @@ const TURN: usize = 64;
 /// Bytes of a request's head that are looked at.
 const PEEK: usize = 4096;
 
-/// What the epoll instance says of an event: what it is about, above the number.
+/// The kind of an event's source, in the epoll instance's data above the number.
 const CONNECTION: u64 = 0;
 const LISTENER: u64 = 1 << 32;
 const HANDOVER: u64 = 2 << 32;
 const LANE: u64 = 3 << 32;
 const KIND: u64 = 3 << 32;
 
-/// What connections are held to.
+/// The limits of kept connections.
 #[derive(Debug)]
 pub(super) struct Terms {
     keep_alive: Duration,
@@ -96,7 +96,7 @@ pub(super) struct Keeper {
     ready: OwnedFd,
     terms: Terms,
     places: Places,
-    /// What workers that drain hand over: the sockets that bring lanes, and the lanes.
+    /// The connections that draining workers hand over: the sockets that bring lanes, and the lanes.
     handovers: Vec<Option<HandOver>>,
     lanes: Vec<Option<LaneEnd>>,
     accepting: Accepting,

@@ -171,7 +171,7 @@ fn of_a_scan_the_newest_are_held_and_nothing_knocks() {
 }
 
 #[test]
-fn a_refusal_reaches_the_client_that_waits_and_nobody_else() {
+fn a_refusal_reaches_the_client_that_waits_and_no_other() {
     let mut kept = kept();
     let mut waits = kept.connect();
     let silent = kept.connect();

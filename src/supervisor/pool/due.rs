@@ -19,7 +19,7 @@ const SAMPLES_OVER: u8 = 3;
 /// The fraction of the golden ratio, times 2⁶⁴.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// What there is to know besides the workers themselves.
+/// The facts besides the workers themselves.
 #[derive(Debug, Default)]
 pub(super) struct Due {
     weigh_at: Option<Instant>,
@@ -31,7 +31,7 @@ pub(super) struct Due {
 impl Pool {
     /// Every worker that has begun to import is due: what it imported may be outdated.
     pub(super) fn recycle_all(&mut self, reason: Reason, now: Instant) {
-        // Whoever asks may have mended what kept the successor from starting.
+        // The operator may have mended what kept the successor from starting.
         self.swapping.retry_at = None;
         self.awaits_change = false;
         self.hope_again(now);

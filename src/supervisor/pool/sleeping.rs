@@ -46,7 +46,7 @@ pub(super) struct Sleeping {
     keeps_awake: bool,
     /// The supervisor may hold connections.
     holds: bool,
-    /// It has begun asleep, and nobody has been told.
+    /// It has begun asleep, and this has not been logged.
     is_new: bool,
     /// When the template has outlived its last worker for long enough.
     template_until: Option<Instant>,

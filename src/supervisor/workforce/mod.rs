@@ -49,7 +49,7 @@ struct Process {
 pub(super) struct Workforce {
     launch: Launch,
     listeners: Rc<Listeners>,
-    /// What workers are told.
+    /// The workers' configuration.
     worker: Box<WorkerConfig>,
     processes: Vec<Process>,
     /// Sockets full of connections whose worker has gone before another was ready.
@@ -58,7 +58,7 @@ pub(super) struct Workforce {
     template: Option<Template>,
     /// The same, where it is for several applications.
     shared: Option<Sharer>,
-    /// What it is made of, where that is learned from workers.
+    /// The modules that it is made of, where they are learned from workers.
     warm: Option<Box<Warm>>,
     /// Where isolated calls are forked from, with `--isolated-template`.
     isolated: Option<Box<IsolatedTemplate>>,
@@ -424,12 +424,12 @@ impl Workforce {
         Some(pid.as_raw_nonzero().get())
     }
 
-    /// What a worker has written to.
+    /// The memory that a worker has written to.
     pub(super) fn weight(&self, id: WorkerId) -> Option<u64> {
         weight::own(self.process(id)?.pid?)
     }
 
-    /// What all of its processes weigh together, each page that is shared in parts.
+    /// The weight of all of its processes, each page that is shared in parts.
     pub(super) fn pss(&self) -> Option<u64> {
         let pids = self.processes.iter().filter_map(|process| process.pid);
         let weights = pids.map(|pid| weight::weigh(pid).map(|weight| weight.pss));
@@ -441,7 +441,7 @@ impl Workforce {
         &self.worker.app
     }
 
-    /// What the one worker weighs, if there is only one.
+    /// The weight of the one worker, if there is only one.
     pub(super) fn weight_of_only_one(&self) -> Option<u64> {
         match self.processes.as_slice() {
             [only] => weight::own(only.pid?),

@@ -79,7 +79,7 @@ pub struct SleepOrder {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FromWorker {
-    /// A template has imported what it is to.
+    /// A template has imported its modules.
     Preloaded,
     /// A template cannot be made of this.
     Unfit(Unfit),

@@ -1,4 +1,4 @@
-//! What a worker's caches on disk have done, by their directories.
+//! The counts of a worker's caches on disk, by their directories.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -55,7 +55,7 @@ impl CacheCounts {
         self.sets.fetch_add(1, Relaxed);
     }
 
-    /// What has been counted; nothing of an entry that is free, or half written.
+    /// The counts; nothing of an entry that is free, or half written.
     pub(super) fn value(&self) -> Option<Cached> {
         let length = self.state.load(Acquire).checked_sub(CLAIMED)?;
         let length = usize::try_from(length).ok().filter(|length| *length > 0)?;

@@ -75,7 +75,7 @@ pub struct Now {
     pub wsgi_waiting: AtomicU64,
     /// Requests whose view has ended.
     pub wsgi_ended: AtomicU64,
-    /// What [`crate::sys::clock::monotonic`] said when the worker began to count, in nanoseconds.
+    /// The time of [`crate::sys::clock::monotonic`] when the worker began to count, in nanoseconds.
     born: AtomicU64,
     /// When it last answered a request, in nanoseconds since then; 0 before the first.
     last_use: AtomicU64,

@@ -114,7 +114,7 @@ impl Numbers {
     }
 }
 
-/// What the rules say, with every route looked at.
+/// The result of the rules, with every route looked at.
 fn by_the_rules(all: &[(&str, &str, &str)], host: &str, asked: &str) -> String {
     let rank = |pattern: &str| match pattern.strip_prefix('*') {
         None if pattern == host => Some(1000),

@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn root_is_known_and_nobody_of_no_such_name() {
+    fn root_is_known_and_an_unknown_name_is_not() {
         let root = User::named("root").unwrap();
         assert_eq!((root.uid, root.gid), (0, 0));
         assert!(root.groups.contains(&0) && root.home.is_absolute());

@@ -53,7 +53,7 @@ fn own_in(rollup: &str) -> Option<u64> {
     Some((dirty + swapped) * 1024)
 }
 
-/// What a process has in memory, in bytes, and what of it is no file's: without a walk through its pages,
+/// The memory of a process, in bytes, and how much of it is no file's: without a walk through its pages,
 /// as the kernel counts along.
 pub fn resident(process: Pid) -> Option<(u64, u64)> {
     let pid = process.as_raw_nonzero();

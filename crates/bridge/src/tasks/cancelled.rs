@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use crate::done::Request;
 use crate::{event_loop, light, running};
 
-/// What a cancelled coroutine can read.
+/// The message of the cancellation, which the coroutine can read.
 const MESSAGE: &str = "Task cancelled, --timeout-request exceeded";
 
 thread_local! {

@@ -336,7 +336,7 @@ fn report_imports(config: &WorkerConfig, control: &Control) {
     }
 }
 
-/// What it has imported while it served: the next template that it shares with others should have that.
+/// The modules that were imported while it served: the next template that it shares with others should have that.
 /// Looked at are modules beyond those of its template only.
 fn tell_of_later_imports(config: &WorkerConfig, control: &Control) {
     if config.place.is_some() && config.tells_imports == TellsImports::WhenReady {

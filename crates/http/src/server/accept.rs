@@ -34,11 +34,11 @@ pub enum Listener {
     Tcp(TcpListener),
     /// A Unix socket and its path.
     Unix(UnixListener, String),
-    /// What the router sends.
+    /// Connections from the router.
     Routed(Rc<RouterEnd>),
 }
 
-/// What has come through one.
+/// A connection that a listener has accepted.
 enum Come {
     New(Socket, Option<SocketAddr>),
     Routed(Moved, OwnedFd),

@@ -1,4 +1,4 @@
-//! What the fuzz targets (`fuzz/`) reach of the rooms that no other crate sees.
+//! The door for the fuzz targets (`fuzz/`) to rooms that no other crate sees.
 
 pub use super::files::fuzzing as files;
 pub use super::hpack::fuzzing as hpack;

@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_is_not_that_of_who_comes_into_the_place() {
+    fn a_deadline_is_not_that_of_the_next_connection_in_its_place() {
         with_lot(|lot| {
             let now = Instant::now();
             let _first = park(lot, now);

@@ -51,7 +51,7 @@ pub(super) struct Shared<A> {
     pub(super) proxies: Proxies,
     pub(super) connections: Rc<Connections>,
     pub(super) buffers: Rc<Buffers>,
-    /// What is this application's on places that several share.
+    /// The part that this application has of places that several share.
     pub(super) territory: Territory,
     /// How WebSockets are served, if they are.
     pub(super) websockets: Option<Rc<WebSockets>>,

@@ -1,4 +1,4 @@
-//! What is an application's own on places that several share.
+//! The part that an application has of places that several share.
 
 use std::cell::RefCell;
 

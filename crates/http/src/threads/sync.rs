@@ -1,4 +1,4 @@
-//! What the pool waits with: the standard library's, or loom's where it is modelled (`models/`).
+//! The primitives that the pool waits with: the standard library's, or loom's where it is modelled (`models/`).
 
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn it_goes_to_who_gets_the_interpreter_at_once() {
+    fn it_goes_to_the_thread_that_gets_the_interpreter_at_once() {
         let now = Instant::now();
         let mut turn = held(now);
         let asked = now + SOON;
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn where_jobs_wait_who_ends_one_begins_another() {
+    fn where_jobs_wait_a_thread_that_ends_one_begins_another() {
         let now = Instant::now();
         let mut turn = held(now);
         let _ = turn.claim(OTHER, Some(now), now + SOON);
@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(at_once, Claim::Granted);
         let _ = turn.claim(HOLDER, None, now + TRUST);
         let later = turn.claim(OTHER, None, now + SOON + TRUST);
-        assert_eq!(later, Claim::Refused, "it is to find out");
+        assert_eq!(later, Claim::Refused, "it should find out");
     }
 
     #[test]

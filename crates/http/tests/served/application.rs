@@ -35,7 +35,7 @@ pub struct Paths {
     pub disconnects: Rc<Cell<usize>>,
 }
 
-/// What `/file` sends.
+/// The content of `/file`.
 pub const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/served/application.rs");
 
 pub const SLOW: Duration = Duration::from_millis(150);

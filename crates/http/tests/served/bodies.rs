@@ -1,4 +1,4 @@
-//! Bodies that nobody reads, that are shorter than was said, or come too late.
+//! Bodies that the application does not read, that are shorter than was said, or come too late.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::clients::{get, http1, post, read};
 use crate::serving::{Serving, on_one_thread, read_all, read_until, settings};
 
 #[test]
-fn a_body_that_nobody_reads_is_read_to_its_end_where_that_is_near() {
+fn an_unread_body_is_read_to_its_end_where_that_is_near() {
     on_one_thread(async {
         let serving = Serving::plain().await;
         let mut socket = serving.connect().await;

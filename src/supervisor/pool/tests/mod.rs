@@ -60,7 +60,7 @@ fn story_with(workers: usize, recycle: Recycle) -> (Story, Vec<Action>) {
     })
 }
 
-/// What a pool is told where nothing else matters.
+/// Settings of a pool where nothing else matters.
 fn plain() -> Settings {
     Settings {
         workers: 1,

@@ -5,7 +5,7 @@ use crate::server::head::PREFACE;
 use crate::server::hpack::{Decoder, FieldList};
 use crate::server::http2::protocol::frame::{self, HEAD, Head};
 
-/// What follows [`PREFACE`] (RFC 9113 section 3.4).
+/// The bytes behind [`PREFACE`] (RFC 9113 section 3.4).
 const REST: &[u8] = b"SM\r\n\r\n";
 
 /// Fields of the first request: what there is space for to look at has no more.

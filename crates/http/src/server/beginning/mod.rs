@@ -1,4 +1,4 @@
-//! Who a connection is for, as far as its first bytes say it: HTTP/1.1's `host` and target, HTTP/2's
+//! The application that a connection is for, as far as its first bytes say: HTTP/1.1's `host` and target, HTTP/2's
 //! `:authority` and `:path`, or the name in TLS' ClientHello.
 //!
 //! For the router, which looks and takes nothing. It reads no more than it needs: what is wrong with a
@@ -10,7 +10,7 @@ pub(super) mod request;
 mod tests;
 mod tls;
 
-/// What the first bytes say.
+/// The content of the first bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Beginning {
     /// Not enough yet.

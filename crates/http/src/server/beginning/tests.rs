@@ -1,4 +1,4 @@
-//! What first bytes say, whole, in parts, and wrong.
+//! First bytes: whole, in parts, and malformed.
 
 use super::*;
 use crate::server::hpack::encode;

@@ -1,4 +1,4 @@
-//! What the request that is being answered has a time for: the rest of its body, and the beginning of
+//! The time limits of the request that is being answered: the rest of its body, and the beginning of
 //! its response.
 //!
 //! A connection has one deadline, which the sweep compares: the earlier of the two.

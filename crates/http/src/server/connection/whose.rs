@@ -10,7 +10,7 @@ use crate::server::beginning::request;
 pub(super) enum Whose {
     /// This application's.
     Own,
-    /// Another's, or nobody's: the router knows.
+    /// Another application's, or of none: the router knows.
     Others,
     /// The same, and the connection cannot leave: its keys stay here.
     Misdirected,

@@ -1,4 +1,4 @@
-//! What requests for files say, as the fuzz targets see it.
+//! Requests for files, as the fuzz targets see them.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ pub fn accepted(field: &str) -> Vec<&'static str> {
         .collect()
 }
 
-/// What a `range` asks for.
+/// The part that a `range` requests.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Asked {
     /// The whole file.
@@ -29,7 +29,7 @@ pub enum Asked {
     Nothing,
 }
 
-/// What a `range` asks for of a file with `length` bytes.
+/// The part that a `range` requests of a file with `length` bytes.
 #[must_use]
 pub fn ranges(field: &str, length: u64) -> Asked {
     match Ranges::parse(field, length) {

@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use super::protocol::{Event, MAX_SLICES, Protocol, Terms};
 use crate::server::hpack::FieldList;
 
-/// What came of a client's bytes.
+/// The result of a client's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Came {
     /// A stream was opened with so many fields; nothing follows if it has ended.
@@ -105,7 +105,7 @@ impl Connection {
         self.protocol.finish(stream);
     }
 
-    /// What the server writes next.
+    /// The bytes that the server writes next.
     pub fn written(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         while !self.protocol.wire.is_empty() {

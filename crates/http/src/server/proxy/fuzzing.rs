@@ -1,4 +1,4 @@
-//! What proxies say, as the fuzz targets see it.
+//! Statements of proxies, as the fuzz targets see them.
 
 use std::net::SocketAddr;
 
@@ -30,7 +30,7 @@ pub fn preamble(bytes: &[u8]) -> Result<Option<Preamble>, &'static str> {
     }))
 }
 
-/// What header fields say of the client, where the peer is trusted.
+/// The client that header fields name, where the peer is trusted.
 #[must_use]
 pub fn forwarded(
     fields: &[(&str, &[u8])],

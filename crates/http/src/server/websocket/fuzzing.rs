@@ -4,7 +4,7 @@ use super::extension;
 use super::frame::{self, Opcode};
 use super::inbound::{Data, Event, Inbound};
 
-/// What a client has said.
+/// The messages of a client.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Said {
     /// A message.
