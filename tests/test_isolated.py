@@ -257,6 +257,25 @@ def test_the_number_of_calls_is_an_option(server) -> None:
     assert started.get("/concurrent").body == b"7"
 
 
+def test_the_loop_goes_on_while_a_process_gives_its_memory_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lowmem_serve.isolated import fresh
+
+    seen = []
+    ended = fresh.Fresh.end
+
+    def end(process):
+        # By now it has ended: this waits for nothing.
+        seen.append(has_ended(process.pid))
+        return ended(process)
+
+    def has_ended(pid: int) -> bool:
+        return (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]) == "Z"
+
+    monkeypatch.setattr(fresh.Fresh, "end", end)
+    assert asyncio.run(isolated(functions.keep, 200_000_000)) == 1
+    assert seen == [True]
+
+
 def test_a_caller_that_is_cancelled_as_its_place_comes_free_gives_it_back() -> None:
     from types import SimpleNamespace
 

@@ -158,6 +158,15 @@ def take(count):
     return len(bytearray(b"x" * count))
 
 
+kept = []
+
+
+def keep(count):
+    """Its memory is there until the process ends."""
+    kept.append(bytearray(b"x" * count))
+    return len(kept)
+
+
 @isolated.function(timeout=20, concurrent=1)
 def doubled(value, timeout=0):
     return value * 2, os.getpid(), timeout

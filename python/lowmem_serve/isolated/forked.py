@@ -12,16 +12,13 @@ import signal
 import socket
 import time
 
-from lowmem_serve.isolated.process import Process
+from lowmem_serve.isolated.process import GONE, Process
 
 VARIABLE = "LOWMEM_SERVE_CALLS"
 """The number of the socket's descriptor, and of the socket."""
 
 PATIENCE = 1.0
 """Seconds in which a template has a process; then the call starts a fresh interpreter."""
-
-GONE = 10.0
-"""Seconds that the kernel has to end a process that was killed."""
 
 
 class Asked:
@@ -114,38 +111,38 @@ class Forked(Process):
         status: socket.socket,
         lifeline: int,
     ) -> None:
-        super().__init__(pid, status.fileno(), connection)
+        super().__init__(pid, handle, status.fileno(), connection)
         self.inherited = inherited
-        # Its number may be another's once the template has collected it; the handle is never.
-        self._handle, self._status, self._lifeline = handle, status, lifeline
-        self._is_open = True
+        # Its number may be another's once the template has collected it; the handle never is.
+        self._status, self._lifeline = status, lifeline
         self._code: int | None = None
 
     def hello(self) -> dict[str, object]:
         environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
         return {**super().hello(), "environment": environment, "directory": _directory()}
 
+    def kill(self) -> None:
+        self._code = self._told()
+        if self._code is None and not is_readable(self.handle, 0):
+            try:
+                signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+                self._code = -signal.SIGKILL
+            except ProcessLookupError:
+                # It ended in this moment.
+                pass
+
     def end(self) -> int | None:
-        if self._is_open:
-            self._is_open = False
-            self._code = self._told()
-            if self._code is None and not is_readable(self._handle, 0):
-                self._kill()
+        if self.is_open:
+            self.is_open = False
+            if self._code is None:
+                self.kill()
+            is_readable(self.handle, GONE)
             # The kernel kills the group.
             os.close(self._lifeline)
             self.reader.close()
             self._status.close()
-            os.close(self._handle)
+            os.close(self.handle)
         return self._code
-
-    def _kill(self) -> None:
-        try:
-            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
-            self._code = -signal.SIGKILL
-        except ProcessLookupError:
-            # It ended in this moment.
-            pass
-        is_readable(self._handle, GONE)
 
     def wait(self, timeout: float) -> None:
         is_readable(self.ended, timeout)

@@ -29,17 +29,20 @@ class Fresh(Process):
         finally:
             theirs.close()
             os.close(reading)
-        super().__init__(self._popen.pid, os.pidfd_open(self._popen.pid), ours)
-        self._is_open = True
+        handle = os.pidfd_open(self._popen.pid)
+        super().__init__(self._popen.pid, handle, handle, ours)
+
+    def kill(self) -> None:
+        # The group: it is a child that has not been collected, so that the number is still its own.
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
 
     def end(self) -> int:
-        if self._is_open:
-            self._is_open = False
-            # The group: it is a child that has not been collected, so that the number is still its own.
-            try:
-                os.killpg(self.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass
+        if self.is_open:
+            self.is_open = False
+            self.kill()
             os.close(self._lifeline)
             self.reader.close()
             # A process that was killed ends; one that sits in the kernel for a moment is waited for.

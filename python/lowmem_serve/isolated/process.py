@@ -11,6 +11,9 @@ from lowmem_serve.isolated import child, wire
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
+GONE = 10.0
+"""Seconds that the kernel has to end a process that was killed."""
+
 
 class Process:
     """A process that runs one call. Whatever has happened to it, `end` leaves nothing of it."""
@@ -18,11 +21,15 @@ class Process:
     inherited = 0
     """Bytes of anonymous memory that it has of the process that it was forked from."""
 
-    def __init__(self, pid: int, ended: int, connection: socket.socket) -> None:
+    def __init__(self, pid: int, handle: int, ended: int, connection: socket.socket) -> None:
         self.pid = pid
+        self.handle = handle
+        """Its pidfd, readable once it has ended."""
         self.ended = ended
-        """Readable once it has ended."""
+        """Readable once it is known how it has ended."""
         self.reader = wire.Reader(connection)
+        self.is_open = True
+        """`end` has not been called."""
 
     def call(self, call: dict[str, object]) -> None:
         """Tells it what to run. Never waits: what is large goes beside the socket."""
@@ -52,9 +59,13 @@ class Process:
         keeps anyway."""
         return sum(map(_anonymous, _family(self.pid))) - self.inherited
 
+    def kill(self) -> None:
+        """Kills it, without a wait: a process that has much memory takes a while to end."""
+        raise NotImplementedError
+
     def end(self) -> int | None:
-        """Kills what is left of it, and gives everything back; its exit code, a signal's number negative, if that is
-        known."""
+        """Kills what is left of it, waits for its end, and gives everything back; its exit code, a signal's number
+        negative, if that is known."""
         raise NotImplementedError
 
     def wait(self, timeout: float) -> None:

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from lowmem_serve.isolated import child, forked, outcome, output
 from lowmem_serve.isolated.fresh import Fresh
 from lowmem_serve.isolated.output import Output
-from lowmem_serve.isolated.process import Process
+from lowmem_serve.isolated.process import GONE, Process
 from lowmem_serve.isolated.slots import Slots
 
 LOOK_EVERY = 0.1
@@ -49,11 +49,22 @@ async def _running(call):
         if lines:
             held.callback(lines.close)
         process = await _process(call, end, lines)
-        held.callback(process.end)
+        held.push_async_callback(_end, process)
         run = _Run(process, call, end, lines)
         held.callback(run.close)
         process.call(call.message())
         yield run
+
+
+async def _end(process: Process) -> None:
+    """Ends a process while the loop serves others: one that has much memory takes a while."""
+    if not process.is_open:
+        return
+    try:
+        process.kill()
+        await _readable(process.handle, GONE)
+    finally:
+        process.end()
 
 
 async def _process(call, end: float | None, lines: Output | None) -> Process:
