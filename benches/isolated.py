@@ -1,9 +1,10 @@
 """What a call in a process of its own costs over the function's own time: ours beside what people write by hand.
 
-    python benches/isolated.py [--calls 15] [--memory 300] [--binary target/release/lowmem-serve]
+    python benches/isolated.py [--calls 15] [--memory 300] [--ends 1000] [--binary target/release/lowmem-serve]
 
-The call that starts from a template is made by an application with `--preload` (`isolated_served.py`), which tells its
-time; it is left out without the executable.
+Calls that start from a template are made by an application (`isolated_served.py`) with `--preload`, and one with
+`--isolated-template`, which tell their time; they are left out without the executable. With `--ends N`, N calls are cancelled
+and N are killed there; what is left of them is counted.
 Peers that are not installed (loky, pebble) are left out. Each call has a process that no other call has used. The calls
 of one way follow each other without a pause: a pool starts its next process when the last has ended and keeps it for
 the next call, which is quick after a pause, and memory meanwhile.
@@ -35,6 +36,8 @@ ROOT = Path(__file__).resolve().parents[1]
 BINARY = Path(os.environ.get("LOWMEM_SERVE_BIN", ROOT / "target/release/lowmem-serve"))
 RUNNING = re.compile(r"running on (http://\S+)")
 STOP_WITHIN = 30
+ENDS_WITHIN = 600
+SETTLED = 1.0
 
 Way = Callable[[], object]
 
@@ -66,13 +69,16 @@ def ways() -> dict[str, Way]:
     return found
 
 
+Ask = Callable[[str], object]
+
+
 @contextlib.contextmanager
-def served(binary: Path) -> Iterator[Callable[[], float]]:
-    """What asks a server with a template for the milliseconds that a call takes."""
+def served(binary: Path, *flags: str) -> Iterator[Ask]:
+    """What asks a server with a template."""
     command = [
         binary,
         "isolated_served:app",
-        "--preload",
+        *flags,
         "--no-access-log",
         "--port",
         "0",
@@ -88,14 +94,63 @@ def served(binary: Path) -> Iterator[Callable[[], float]]:
         if found is None:
             raise SystemExit(f"{binary} does not start")
 
-        def ask() -> float:
-            with urllib.request.urlopen(found[1], timeout=STOP_WITHIN) as answer:
+        def ask(path: str) -> object:
+            with urllib.request.urlopen(found[1] + path, timeout=ENDS_WITHIN) as answer:
                 return json.load(answer)
 
+        if "--isolated-template" in flags:
+            # The first call has the template made.
+            ask("/")
+            next(line for line in lines if "for isolated calls" in line)
         yield ask
     finally:
         server.terminate()
         server.communicate(timeout=STOP_WITHIN)
+
+
+def tree(pid: int) -> list[int]:
+    """The processes of a worker's server, zombies included."""
+    stats = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                stats[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    found = [stats[pid]]
+    for parent in found:
+        found.extend(own for own, above in stats.items() if above == parent)
+    return found
+
+
+def descriptors(pids: list[int]) -> tuple[int, int]:
+    """All of them, and the memory files among them."""
+    links = []
+    for pid in pids:
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                links.append(os.readlink(link))
+    return len(links), sum("memfd:" in link for link in links)
+
+
+def ends(binary: Path, count: int) -> None:
+    """What calls that are cancelled or killed leave behind."""
+    with served(binary, "--preload") as ask:
+        for path in ("/cancelled", "/killed"):
+            ask(f"{path}?3")
+        worker = int(ask("/pid"))  # type: ignore[call-overload]
+        time.sleep(SETTLED)
+        before = tree(worker)
+        open_before = descriptors(before)
+        begun = time.monotonic()
+        ask(f"/cancelled?{count}")
+        killed = ask(f"/killed?{count}")
+        took = time.monotonic() - begun
+        time.sleep(SETTLED)
+        after = tree(worker)
+        files, memory_files = descriptors(after)
+        print(
+            f"\n{count:,} cancellations and {killed:,} kills in {took:.0f} s leave {len(after) - len(before)} processes, "
+            f"{files - open_before[0]} descriptors, {memory_files - open_before[1]} memory files."
+        )
 
 
 def private() -> float:
@@ -118,12 +173,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--calls", type=int, default=15)
     parser.add_argument("--memory", type=int, default=300)
+    parser.add_argument("--ends", type=int, default=0)
     parser.add_argument("--binary", type=Path, default=BINARY)
     asked = parser.parse_args()
     took: dict[str, list[float]] = {}
     if asked.binary.exists():
-        with served(asked.binary) as ask:
-            took["`isolated`, from a template"] = [ask() for _ in range(asked.calls + 2)][2:]
+        for flags in (["--preload"], ["--isolated-template", "isolated_work"]):
+            with served(asked.binary, *flags) as ask:
+                times = [float(ask("/")) for _ in range(asked.calls + 2)]  # type: ignore[arg-type]
+                took[f"`isolated`, from a template (`{flags[0]}`)"] = times[2:]
     all_ways = ways()
     for name, way in all_ways.items():
         # The first calls start pools and servers, and use what they had in store.
@@ -138,6 +196,8 @@ def main() -> None:
         print(f"| {name} | {statistics.median(times):.1f} | {max(times):.1f} |")
     left = asyncio.run(heavy(asked.calls, asked.memory))
     print(f"\n{asked.calls} calls that take {asked.memory} MB leave {left:+.2f} MB in the caller.")
+    if asked.ends and asked.binary.exists():
+        ends(asked.binary, asked.ends)
 
 
 if __name__ == "__main__":

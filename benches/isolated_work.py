@@ -1,4 +1,8 @@
-"""What `isolated.py` calls; it imports nothing."""
+"""What `isolated.py` calls; it imports nothing else."""
+
+import os
+import signal
+import time
 
 
 def nothing() -> int:
@@ -7,3 +11,11 @@ def nothing() -> int:
 
 def take(megabytes: int) -> int:
     return len(bytearray(b"x") * (megabytes << 20))
+
+
+def wait(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)

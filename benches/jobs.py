@@ -1,6 +1,6 @@
 """What job runners weigh while nothing runs, how soon they begin, and what ours loses: nothing.
 
-    python benches/jobs.py [--only idle,begin,queue,calls] [--install]
+    python benches/jobs.py [--only idle,begin,start,index,queue,calls] [--install]
 
 Celery, huey, APScheduler and RQ are those of this Python's environment; `--install` makes one in `benches/.venv-jobs`
 with their newest releases, and runs there. A peer that is not installed is left out with the reason; RQ needs
@@ -8,14 +8,20 @@ redis-server, and Celery uses it where it is there. Each row is bounded by `--li
 
 idle    the process tree between two runs, every runner importing one empty Quart application where it has to
 begin   from enqueue to the first line of the function, one task after the other
+start   from the time of a schedule to the process, and to the first line of the function
+index   an indexer that imports SQLAlchemy, pandas and boto3 and takes 500 MB: the process tree before, at most, after
 queue   `--tasks` tasks, enqueued during `--recycles` recycles and one restart of the server
-calls   `--calls` isolated calls that take `--memory` MB, and the other requests meanwhile
+calls   `--calls` isolated calls that take `--memory` MB, and the other requests meanwhile, in turns with seconds without
+        calls; once as the client sees them, once without the time for which worker and client waited for a processor
+        (`/proc/PID/schedstat`), which on a shared machine is mostly for others
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import http.client
+import json
 import os
 import re
 import signal
@@ -29,6 +35,8 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -41,10 +49,12 @@ from scheduling.peers import Place, Runner  # noqa: E402
 BINARY = Path(os.environ.get("LOWMEM_SERVE_BIN", HERE.parent / "target/release/lowmem-serve"))
 ENVIRONMENT = HERE / ".venv-jobs"
 PACKAGES = ["quart", "celery[redis]", "packaging", "huey", "apscheduler<4", "rq", "redis"]
-ROWS = ["idle", "begin", "queue", "calls"]
+INDEXER = ["sqlalchemy", "pandas", "boto3"]
+ROWS = ["idle", "begin", "start", "index", "queue", "calls"]
 STEADY = 2.0
 """Seconds for which a tree must not change before it is weighed."""
 STOP_WITHIN = 20.0
+CALLS_OF_A_ROUND = 50
 
 
 def install() -> None:
@@ -52,7 +62,7 @@ def install() -> None:
     python = ENVIRONMENT / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", ENVIRONMENT], check=True)
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "--upgrade", *PACKAGES], check=True)
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "--upgrade", *PACKAGES, *INDEXER], check=True)
     arguments = [argument for argument in sys.argv if argument != "--install"]
     os.execv(python, [str(python), *arguments])
 
@@ -225,6 +235,57 @@ def began_after(enqueue: Callable[[int], object], made: Place, asked: argparse.N
     return times
 
 
+def start(asked: argparse.Namespace) -> None:
+    print(
+        "\n| after its time, ms | the process, median | worst | the function's first line, median | worst |\n|---|---|---|---|---|"
+    )
+    for word in ("fresh", "template"):
+        with place(asked) as made:
+            flags = ["--job", f"tick=scheduling.work:mark cron \"*/2 * * * * *\" start {word}"]
+            serving = ["--preload", "--port", "0"] if word == "template" else []
+            command = peers.ours(made, *flags, *serving, app="scheduling.work:app" if serving else "")
+            with running([command], made) as started:
+                wait_for(lambda: len(marked(made).get(0, [])) > asked.begins, asked.limit)
+                history = [asked.binary, "jobs", "history", "tick", "--json", str(started[0].pid)]
+                environment = {**os.environ, "RUNTIME_DIRECTORY": str(made.directory)}
+                told = subprocess.run(history, capture_output=True, text=True, env=environment, check=True)
+        # The first run waits for what the server has to do at its start.
+        lines = marked(made)[0][1:]
+        due = [at - at % 2 for at in lines]
+        runs = json.loads(told.stdout)["runs"]
+        began = [timestamp(run["started"]) - timestamp(run["due"]) for run in runs if run["due"]][:-1]
+        first = [at - when for at, when in zip(lines, due, strict=True)]
+        cells = [f"{f(times) * 1000:.0f}" for times in (began, first) for f in (statistics.median, max)]
+        print(f"| {word} | {' | '.join(cells)} |", flush=True)
+
+
+def timestamp(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def index(asked: argparse.Namespace) -> None:
+    print("\n| written to, MB | before | at most | after | processes after |\n|---|---|---|---|---|")
+    for number in range(5):
+        with place(asked) as made:
+            runner = runners(made)[number]
+            if runner.why_not or runner.reindex is None:
+                print(f"| {runner.name} | left out: {runner.why_not} | | | |", flush=True)
+                continue
+            with running(runner.commands, made) as started:
+                trees = [own.pid for own in started]
+                before = settled(trees, runner.ready_after, asked.limit)
+                runner.reindex(trees[0])
+                most, end = before.dirty, time.monotonic() + asked.limit
+                while not marked(made) and time.monotonic() < end:
+                    most = max(most, sum(map(weigh.weigh_tree, trees), weigh.NOTHING).dirty)
+                    time.sleep(0.1)
+                # A worker may be replaced, a process may end.
+                time.sleep(STEADY)
+                after = settled(trees, runner.ready_after, asked.limit)
+            sizes = " | ".join(f"{size / 1024:.1f}" for size in (before.dirty, most, after.dirty))
+            print(f"| {runner.name} | {sizes} | {after.processes} |", flush=True)
+
+
 def queue(asked: argparse.Namespace) -> None:
     from lowmem_serve import jobs
 
@@ -275,7 +336,17 @@ def recycle(supervisor: int, times: int) -> None:
         os.kill(supervisor, signal.SIGHUP)
 
 
+@dataclass
+class Answers:
+    """Milliseconds of requests: as the client sees them, and without the time that worker and client waited for a
+    processor."""
+
+    seen: list[float] = field(default_factory=list)
+    own: list[float] = field(default_factory=list)
+
+
 def calls(asked: argparse.Namespace) -> None:
+    alone, beside, left = Answers(), Answers(), 0.0
     with place(asked) as made:
         command = peers.ours(made, "--preload", "--port", "0", "--no-access-log", app="scheduling.served:app")
         command.remove("--state-dir")
@@ -287,23 +358,42 @@ def calls(asked: argparse.Namespace) -> None:
             if found is None:
                 raise SystemExit(f"{asked.binary} does not start:\n{log.read_text()}")
             address = found[1]
-            # Before they are compared: the event loop, the first process.
-            get(f"{address}/calls?2x1", asked.limit)
-            alone = percentile(answers(address, threading.Event(), 5))
-            over, left = threading.Event(), []
-            making = threading.Thread(target=lambda: left.append(make(address, asked, over)))
-            making.start()
-            beside = answers(address, over, asked.limit)
-            making.join()
+            worker = int(get(f"{address}/pid", asked.limit))
+            # Before they are compared: the event loop, the first processes.
+            get(f"{address}/calls?{4 * (os.cpu_count() or 1)}x1", asked.limit)
+            rounds = max(asked.calls // CALLS_OF_A_ROUND, 1)
+            end, made_calls = time.monotonic() + asked.limit, 0
+            for _ in range(rounds):
+                answers(address, worker, alone, threading.Event(), 3)
+                over, told = threading.Event(), []
+                making = threading.Thread(
+                    target=lambda told=told, over=over: told.append(make(address, asked, over))
+                )
+                making.start()
+                answers(address, worker, beside, over, asked.limit)
+                making.join()
+                left += float(told[0])
+                made_calls += asked.calls // rounds
+                if time.monotonic() > end:
+                    break
+    print(f"\n{made_calls:,} calls that take {asked.memory} MB: {left:+.2f} MB in the worker.\n")
     print(
-        f"\n{asked.calls} calls that take {asked.memory} MB: {left[0]} MB left in the worker; p99 of other requests "
-        f"{alone:.2f} ms alone, {percentile(beside):.2f} ms beside them ({len(beside):,} requests)"
+        "| other requests, ms | p50 alone | beside calls | p99 alone | beside calls | ratio |\n|---|---|---|---|---|---|"
     )
+    for name, one, two in (
+        ("as the client sees them", alone.seen, beside.seen),
+        ("without waits for a processor", alone.own, beside.own),
+    ):
+        cells = [f"{percentile(times, at):.2f}" for at in (50, 99) for times in (one, two)]
+        print(
+            f"| {name} | {' | '.join(cells)} | {percentile(two, 99) / percentile(one, 99):.2f} |", flush=True
+        )
 
 
 def make(address: str, asked: argparse.Namespace, over: threading.Event) -> str:
     try:
-        return get(f"{address}/calls?{asked.calls}x{asked.memory}", asked.limit)
+        count = min(asked.calls, CALLS_OF_A_ROUND)
+        return get(f"{address}/calls?{count}x{asked.memory}", asked.limit)
     finally:
         over.set()
 
@@ -313,19 +403,29 @@ def get(url: str, timeout: float) -> str:
         return answer.read().decode()
 
 
-def answers(address: str, over: threading.Event, within: float) -> list[float]:
-    """Milliseconds of requests, a hundred a second, until it is over."""
-    end, took = time.monotonic() + within, []
+def waited(process: int | str) -> float:
+    """Milliseconds for which a process waited for a processor while it could have run."""
+    return int(Path(f"/proc/{process}/schedstat").read_text().split()[1]) / 1e6
+
+
+def answers(address: str, worker: int, into: Answers, over: threading.Event, within: float) -> None:
+    """Requests on one connection, a hundred a second, until it is over."""
+    end = time.monotonic() + within
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=within)
     while not over.is_set() and time.monotonic() < end:
+        before = waited(worker) + waited("thread-self")
         begun = time.perf_counter()
-        get(address, within)
-        took.append((time.perf_counter() - begun) * 1000)
+        connection.request("GET", "/")
+        connection.getresponse().read()
+        took = (time.perf_counter() - begun) * 1000
+        into.seen.append(took)
+        into.own.append(max(took - (waited(worker) + waited("thread-self") - before), 0.001))
         time.sleep(0.01)
-    return took
+    connection.close()
 
 
-def percentile(times: list[float]) -> float:
-    return statistics.quantiles(times, n=100)[98]
+def percentile(times: list[float], at: int) -> float:
+    return statistics.quantiles(times, n=100)[at - 1]
 
 
 def main() -> None:
@@ -354,7 +454,8 @@ def main() -> None:
         f"{version}; Python {sys.version.split()[0]}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}"
     )
     for name in asked.only:
-        {"idle": idle, "begin": begin, "queue": queue, "calls": calls}[name](asked)
+        rows = {"idle": idle, "begin": begin, "start": start, "index": index, "queue": queue, "calls": calls}
+        rows[name](asked)
 
 
 if __name__ == "__main__":

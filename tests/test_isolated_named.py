@@ -213,6 +213,15 @@ def test_each_of_several_applications_has_its_own(serve_all, machine) -> None:
     assert "lowmem-serve: shop: isolated template" in titles(serving)
 
 
+@pytest.mark.parametrize(
+    ("flags", "nice"), [((), 5), (("--isolated-nice", "0"), 0), (("--isolated-nice", "7"), 7)]
+)
+@pytest.mark.parametrize("start", [(), ("--preload",)])
+def test_requests_go_before_calls(server, flags, nice: int, start) -> None:
+    serving = server("isolated_calls_app:app", *flags, *start, env=ENVIRONMENT)
+    assert call(serving)["niceness"] == os.nice(0) + nice
+
+
 def test_a_thread_of_wsgi_has_it_too(server) -> None:
     serving = start(server, app="isolated_calls_app:wsgi")
     json.loads(serving.get("/").body)

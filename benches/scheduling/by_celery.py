@@ -4,7 +4,7 @@ import os
 
 from celery import Celery
 
-from scheduling import work
+from scheduling import indexing, work
 
 celery = Celery("by_celery", broker=os.environ["BROKER"])
 celery.conf.broker_transport_options = {
@@ -18,3 +18,8 @@ celery.conf.beat_schedule = {"hourly": {"task": "mark", "schedule": 3600.0}}
 @celery.task(name="mark")
 def mark(number: int = 0) -> None:
     work.mark(number)
+
+
+@celery.task(name="reindex")
+def reindex(number: int = 0) -> None:
+    indexing.reindex(number)

@@ -4,7 +4,7 @@ import os
 
 from huey import SqliteHuey, crontab
 
-from scheduling import work
+from scheduling import indexing, work
 
 huey = SqliteHuey(filename=os.path.join(os.environ["FOLDER"], "huey.db"))
 
@@ -12,6 +12,11 @@ huey = SqliteHuey(filename=os.path.join(os.environ["FOLDER"], "huey.db"))
 @huey.task()
 def mark(number: int = 0) -> None:
     work.mark(number)
+
+
+@huey.task()
+def reindex(number: int = 0) -> None:
+    indexing.reindex(number)
 
 
 @huey.periodic_task(crontab(minute="0"))

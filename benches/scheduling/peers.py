@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -41,6 +43,8 @@ class Runner:
     commands: list[list[str]] = field(default_factory=list)
     enqueue: Callable[[int], object] | None = None
     why_not: str | None = None
+    reindex: Callable[[int], object] | None = None
+    """Has the indexer run; a number that it marks at its end, or the process to ask."""
     ready_after: int = 1
     """So many processes at least are there once it is ready."""
 
@@ -68,6 +72,7 @@ def lowmem(place: Place, start: str = "fresh") -> Runner:
         f"lowmem-serve, {start}" + (" (with its web worker)" if serving else " (`--jobs-only`)"),
         [ours(place, *flags, *serving, app=app)],
         lambda number: jobs.enqueue("scheduling.work:mark", number),
+        reindex=lambda _: jobs.enqueue("scheduling.indexing:reindex", 1),
     )
 
 
@@ -82,6 +87,11 @@ def celery(place: Place) -> Runner:
 
         by_celery.mark.delay(number)
 
+    def reindex(_: int) -> None:
+        from scheduling import by_celery
+
+        by_celery.reindex.delay(1)
+
     worker = [
         "worker",
         "--concurrency",
@@ -91,7 +101,8 @@ def celery(place: Place) -> Runner:
         "--without-gossip",
         "--without-mingle",
     ]
-    return Runner("Celery, worker and beat", [[*command, *worker], [*command, *beat]], enqueue, ready_after=3)
+    commands = [[*command, *worker], [*command, *beat]]
+    return Runner("Celery, worker and beat", commands, enqueue, reindex=reindex, ready_after=3)
 
 
 def huey(place: Place) -> Runner:
@@ -103,14 +114,21 @@ def huey(place: Place) -> Runner:
 
         by_huey.mark(number)
 
+    def reindex(_: int) -> None:
+        from scheduling import by_huey
+
+        by_huey.reindex(1)
+
     consumer = [sys.executable, "-m", "huey.bin.huey_consumer", "scheduling.by_huey.huey", "-w", "1", "-q"]
-    return Runner("huey, its worker a thread", [consumer], enqueue)
+    return Runner("huey, its worker a thread", [consumer], enqueue, reindex=reindex)
 
 
 def apscheduler(_: Place) -> Runner:
     if find_spec("apscheduler") is None:
         return Runner("APScheduler", why_not="apscheduler is not installed")
-    return Runner("APScheduler, in the process", [[sys.executable, "-m", "scheduling.by_apscheduler"]])
+    command = [sys.executable, "-m", "scheduling.by_apscheduler"]
+    ask = lambda process: os.kill(process, signal.SIGUSR1)  # noqa: E731
+    return Runner("APScheduler, in the process", [command], reindex=ask)
 
 
 def rq(place: Place) -> Runner:
@@ -118,14 +136,19 @@ def rq(place: Place) -> Runner:
         missing = "redis-server" if find_spec("rq") else "rq"
         return Runner("RQ", why_not=f"{missing} is not installed")
 
-    def enqueue(number: int) -> None:
+    def queue():
         from redis import Redis
         from rq import Queue
 
-        Queue(connection=Redis.from_url(place.redis or "")).enqueue("scheduling.work.mark", number)
+        return Queue(connection=Redis.from_url(place.redis or ""))
 
     worker = [sys.executable, "-m", "rq.cli", "worker", "--quiet", "--with-scheduler", "--url", place.redis]
-    return Runner("RQ, worker with scheduler", [worker], enqueue)
+    return Runner(
+        "RQ, worker with scheduler",
+        [worker],
+        lambda number: queue().enqueue("scheduling.work.mark", number),
+        reindex=lambda _: queue().enqueue("scheduling.indexing.reindex", 1),
+    )
 
 
 def redis_server() -> str | None:

@@ -1,7 +1,7 @@
 //! A job as it is typed: `reindex=myapp.search:reindex every 6h timeout 30m`.
 //!
 //! A name, `=`, what is run (a function, or a command as a JSON list), then settings, each a word and
-//! its value. Values with spaces are quoted; the five fields of `cron` need not be. A table
+//! its value. Values with spaces are quoted; the five or six fields of `cron` need not be. A table
 //! `[jobs.NAME]` of the settings file becomes such a text, so that there is one grammar.
 
 use std::time::Duration;
@@ -45,7 +45,7 @@ pub fn parse(text: &str) -> Result<Job, String> {
     let name = name.trim();
     check_name(name)?;
     let words = words(rest)?;
-    let mut words = words.iter().map(String::as_str);
+    let mut words = words.iter().map(String::as_str).peekable();
     let target = target(words.next().unwrap_or_default())?;
     let mut job = Job {
         name: name.to_owned(),
@@ -66,9 +66,10 @@ pub fn parse(text: &str) -> Result<Job, String> {
             .next()
             .ok_or_else(|| format!("{setting}: its value is missing"))?;
         if setting == "cron" && !value.contains(char::is_whitespace) {
-            let fields: Vec<_> = std::iter::once(value)
-                .chain(words.by_ref().take(4))
-                .collect();
+            let mut fields = vec![value];
+            fields.extend(words.by_ref().take(4));
+            // With seconds there is a sixth.
+            fields.extend(words.next_if(|word| is_field(word)));
             typed.cron = Some(fields.join(" "));
         } else {
             set(&mut job, &mut typed, &setting.replace('_', "-"), value)
@@ -80,6 +81,11 @@ pub fn parse(text: &str) -> Result<Job, String> {
         return Err("start: only a function is run by a fork of the template".to_owned());
     }
     Ok(job)
+}
+
+/// Whether this is a field of a pattern, like `*/2` or `MON-FRI`: the word of a setting is longer.
+fn is_field(word: &str) -> bool {
+    word.split(['-', ',', '/', '#']).all(|part| part.len() <= 3)
 }
 
 fn set(job: &mut Job, typed: &mut Typed, setting: &str, value: &str) -> Result<(), String> {
@@ -263,6 +269,12 @@ mod tests {
             parse("x=a:b cron '* * * * *'"),
             parse("x=a:b cron * * * * *")
         );
+        for more in ["", " nice 10", " every-minut 1"] {
+            assert_eq!(
+                parse(&format!("x=a:b cron */2 * * * * MON-FRI{more}")),
+                parse(&format!("x=a:b cron '*/2 * * * * MON-FRI'{more}"))
+            );
+        }
     }
 
     #[test]

@@ -58,6 +58,10 @@ pub struct Jobs {
     #[arg(long, value_name = "N", value_parser = values::at_least(1usize))]
     #[arg(env = "LOWMEM_ISOLATED_CONCURRENT")]
     pub isolated_concurrent: Option<usize>,
+    /// Added to the niceness of isolated calls, so that requests go before them [default: 5]
+    #[arg(long, value_name = "N", value_parser = values::number(0..=19u32))]
+    #[arg(env = "LOWMEM_ISOLATED_NICE")]
+    pub isolated_nice: Option<u32>,
     /// Fork isolated calls from a process that has imported these modules and nothing else; it is started by
     /// the first call: pandas,myapp.reports (docs/isolated.md)
     #[arg(long, value_name = "MODULE,…", value_delimiter = ',')]

@@ -13,6 +13,9 @@ const QUEUE_VARIABLE: &str = "LOWMEM_SERVE_QUEUE";
 /// The number of isolated calls.
 const CONCURRENT_VARIABLE: &str = "LOWMEM_SERVE_ISOLATED";
 
+/// Their niceness.
+const NICE_VARIABLE: &str = "LOWMEM_SERVE_ISOLATED_NICE";
+
 /// The directory below `$XDG_STATE_HOME`.
 const DIRECTORY: &str = "lowmem-serve";
 
@@ -71,10 +74,13 @@ pub(super) fn variable(settings: &Settings) -> Option<(String, String)> {
     Some((QUEUE_VARIABLE.to_owned(), queue))
 }
 
-/// The variable that tells a worker how many isolated calls may run.
-pub(super) fn concurrent(typed: &Jobs) -> Option<(String, String)> {
-    let count = typed.isolated_concurrent?;
-    Some((CONCURRENT_VARIABLE.to_owned(), count.to_string()))
+/// The variables that tell workers how many isolated calls may run, and how nice they are.
+pub(super) fn isolated(typed: &Jobs) -> impl Iterator<Item = (String, String)> {
+    let count = typed.isolated_concurrent.map(|count| count.to_string());
+    let nice = typed.isolated_nice.map(|nice| nice.to_string());
+    let named = [(CONCURRENT_VARIABLE, count), (NICE_VARIABLE, nice)];
+    let named = named.into_iter();
+    named.filter_map(|(name, value)| Some((name.to_owned(), value?)))
 }
 
 /// The modules that the template of isolated calls imports.

@@ -55,7 +55,7 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
     let reload = reload::meant(&flags.reload, settings, around, &mut notices, &mut mistakes);
     let jobs = jobs::meant(&flags.jobs, around, &mut mistakes);
     environment.extend(jobs::variable(&jobs));
-    environment.extend(jobs::concurrent(&flags.jobs));
+    environment.extend(jobs::isolated(&flags.jobs));
     let mut config = Config {
         listen: listen::meant(&flags.listening, around, &mut notices, &mut mistakes),
         uds_mode: flags.listening.uds_mode,

@@ -112,7 +112,7 @@ WITHOUT_EFFECT = """wsgi-threads lazy-imports python uds-mode drain-delay timeou
     wake-timeout awake timezone keep-template warm-up health-path reload-polling timeout-ssl-handshake http2-max-streams
     timeout-header-read max-headers max-target-size max-body-size timeout-body-read timeout-write limit-connections
     static forwarded-header log-format access-log-format access-log-file cache-dir cache job state-dir queue-concurrent
-    queue-retries queue-timeout queue-max-memory isolated-concurrent isolated-template operator-socket status-bind status-control
+    queue-retries queue-timeout queue-max-memory isolated-concurrent isolated-nice isolated-template operator-socket status-bind status-control
     timeout-worker-stall stall-action timeout-request process-name memory-budget queue-start""".split()
 
 SWITCHES_WITHOUT_EFFECT = "preload request-id pathsend queue growth http2 keep-awake start-asleep".split()

@@ -26,6 +26,12 @@ HELLO, CALL, MORE = b"H", b"C", b"M"
 RETURNED, RAISED, ITEM, END = b"R", b"X", b"I", b"E"
 """To the caller."""
 
+NICE_VARIABLE = "LOWMEM_SERVE_ISOLATED_NICE"
+"""What `--isolated-nice` says."""
+
+NICE = 5
+"""Without it. Measured on two busy processors: with 5, a worker waits half as long for its turn beside calls."""
+
 WINDOW = 4
 """Items of a stream that are under way at most."""
 
@@ -63,6 +69,7 @@ def serve(connection: socket.socket, show: Callable[[str], None] | None = None) 
     sys.argv[:] = hello["argv"]
     if "environment" in hello:
         _surround(hello["environment"], hello["directory"])
+    os.nice(int(os.environ.get(NICE_VARIABLE) or NICE))
     try:
         call = _next(reader, CALL)
         if call is None:
