@@ -1,17 +1,7 @@
 """What the job runners of `benches/jobs.py` import and run: an empty application, and a function that marks its time."""
 
-import os
-import time
-
 from quart import Quart
 
+from scheduling.marking import mark as mark
+
 app = Quart(__name__)
-
-
-def mark(number: int = 0) -> int:
-    """A line with the time at which the function began."""
-    line = f"{number} {time.time()}\n".encode()
-    marks = os.open(os.environ["MARKS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(marks, line)
-    os.close(marks)
-    return number
