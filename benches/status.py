@@ -1,6 +1,7 @@
 """What the status server costs, and whether it counts right: the rows of docs/status.md.
 
     python benches/status.py rate        hello with --status-bind and without, interleaved
+    python benches/status.py instructions  machine instructions of a hello, by callgrind
     python benches/status.py weight      what it adds to the memory of the server
     python benches/status.py scrape      how long a scrape takes, idle and while every worker hangs; 25 applications
     python benches/status.py counts      100,000 requests over 50 recycles and 5 kills, counted to the request
@@ -13,10 +14,8 @@ Each row is followed by its goal and by `ok` or `missed`. Exit codes: 0 all reac
 from __future__ import annotations
 
 import argparse
-import asyncio
 import http.client
 import os
-import random
 import re
 import shutil
 import signal
@@ -26,12 +25,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from weigh import weigh_tree
+from comparison import workloads
+from counting import run as counting
+from gating.instructions import per_request
+from gating.python import describe
+from weigh import cpu_seconds, weigh_tree
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCHES = ROOT / "benches" / "apps"
@@ -121,11 +123,13 @@ def row(what: str, figure: str, goal: str, is_reached: bool) -> None:
 # --- the rate
 
 
-def rate(binary: str, rounds: int, seconds: float) -> None:
+def rate(binary: str, rounds: int, seconds: int) -> None:
     if not shutil.which("wrk"):
         sys.exit("status.py: wrk is missing")
     ratios = []
+    answered: dict[int, float] = {}
     with serving(binary, "hello:app") as off, serving(binary, "hello:app", *STATUS) as on:
+        used = {served.pid: cpu_seconds(served.pid) for served in (off, on)}
         for round in range(rounds):
             rates = {}
             for served in (off, on) if round % 2 else (on, off):
@@ -133,19 +137,49 @@ def rate(binary: str, rounds: int, seconds: float) -> None:
                 made = subprocess.run(
                     ["wrk", "-t1", "-c32", f"-d{seconds}s", url], capture_output=True, text=True, check=True
                 )
-                found = re.search(r"Requests/sec:\s+([\d.]+)", made.stdout)
-                rates[served.pid] = float(found[1]) if found else 0.0
+                rates[served.pid] = _number(r"Requests/sec:\s+([\d.]+)", made.stdout)
+                total = _number(r"(\d+) requests in", made.stdout)
+                answered[served.pid] = answered.get(served.pid, 0) + total
             ratios.append(rates[on.pid] / rates[off.pid])
+        without, with_it = (
+            (cpu_seconds(served.pid) - used[served.pid]) / answered[served.pid] * 1e6 for served in (off, on)
+        )
     ratio = statistics.median(ratios)
     figure = f"{ratio:.3f} ({min(ratios):.3f}–{max(ratios):.3f}, {rounds} rounds)"
     row("hello with the status server, of the rate without", figure, "≥ 0.99", ratio >= 0.99)
+    figure = f"{with_it:.2f} and {without:.2f} µs, {without / with_it:.3f}"
+    row("CPU time of a hello with it and without", figure, "≥ 0.99", without / with_it >= 0.99)
+
+
+def _number(pattern: str, text: str) -> float:
+    found = re.search(pattern, text)
+    return float(found[1]) if found else 0.0
+
+
+def instructions(binary: str, python: Path) -> None:
+    found = describe(python)
+    if not shutil.which("valgrind") or found is None or found.shared:
+        print(f"instructions are not counted: they need valgrind, and {python} to be linked statically")
+        return
+    os.environ["PYTHONHASHSEED"] = "0"
+    (hello,) = workloads.named(["hello"])
+    without, with_it = (per_request(Path(binary), found, hello, *flags) for flags in ((), STATUS))
+    figure = f"{with_it:,.0f} and {without:,.0f}, {without / with_it:.3f}"
+    row("instructions of a hello with it and without", figure, "≥ 0.98", without / with_it >= 0.98)
 
 
 # --- the memory
 
 
-def weight(binary: str) -> None:
-    figures = []
+RESTED = 2.0
+"""Seconds after a scrape; the code that it has brought in is given back after 0.3."""
+
+SCRAPED_EVERY = 15.0
+
+
+def weight(binary: str, scrapes: int) -> None:
+    # Pages of a file that has just been written count as dirty.
+    os.sync()
     with serving(binary, "hello:app") as off, serving(binary, "hello:app", *STATUS) as on:
         for served in (off, on):
             connection = http.client.HTTPConnection(*served.places["running"])
@@ -154,18 +188,28 @@ def weight(binary: str) -> None:
                 connection.getresponse().read()
             connection.close()
         on.scrape()
-        # A sample of the status server's has been taken.
-        time.sleep(11)
-        for served in (off, on):
-            figures.append(weigh_tree(served.pid))
-    more = (figures[1].pss - figures[0].pss) / 1024
-    dirty = (figures[1].private_dirty - figures[0].private_dirty) / 1024
-    row(
-        "PSS that it adds, both servers side by side",
-        f"{more:.2f} MB ({dirty:.2f} private dirty)",
-        "≤ 0.5 MB",
-        more <= 0.5,
-    )
+        time.sleep(RESTED)
+        _added("PSS that it adds, both servers side by side, 2 s after a scrape", [_difference(off, on)])
+        # Over a sample of the status server's, too.
+        taken = []
+        for second in range(round(SCRAPED_EVERY * scrapes)):
+            if second % round(SCRAPED_EVERY) == 0:
+                on.scrape()
+            taken.append(_difference(off, on))
+            time.sleep(1)
+        _added(f"the same, mean of {len(taken)} s with a scrape every 15 s", taken)
+        on.scrape()
+        row("right after a scrape", f"{_difference(off, on)[0] / 1024:.2f} MB", "", True)
+
+
+def _difference(off: Served, on: Served) -> tuple[int, int]:
+    without, with_it = weigh_tree(off.pid), weigh_tree(on.pid)
+    return with_it.pss - without.pss, with_it.private_dirty - without.private_dirty
+
+
+def _added(what: str, taken: list[tuple[int, int]]) -> None:
+    more, dirty = (statistics.mean(figures) / 1024 for figures in zip(*taken, strict=True))
+    row(what, f"{more:.2f} MB ({dirty:.2f} private dirty)", "≤ 0.5 MB", more <= 0.5)
 
 
 # --- scrapes
@@ -212,145 +256,38 @@ def scrape(binary: str, applications: int) -> None:
         with serving(binary, "--config", str(settings), cwd=Path(directory)) as served:
             served.wait(STARTED, applications)
             taken = times(served, 100)
-            row(f"scrape, {applications} applications", told(taken), "", True)
+            row(
+                f"scrape, {applications} applications",
+                told(taken),
+                "median ≤ 5 ms",
+                statistics.median(taken) <= 5,
+            )
 
 
 # --- the counts
 
-KINDS = (
-    ("GET", "/", 200),
-    ("GET", "/stream", 200),
-    ("GET", "/missing", 404),
-    ("GET", "/raises", 500),
-    ("HEAD", "/", 200),
-    ("POST", "/echo", 200),
-    ("PUT", "/", 200),
-    ("BREW", "/", 200),
-)
-CLIENTS = 16
-
-AROUND = 0.25
-"""Seconds before a kill in which a response may have been written, and not counted."""
-
-
-class Tally:
-    """What the clients have seen."""
-
-    def __init__(self, wanted: int) -> None:
-        self.wanted = wanted
-        self.begun = 0
-        self._reached: dict[int, asyncio.Event] = {}
-        self.answered: Counter[tuple[str, int]] = Counter()
-        self.ends: list[float] = []
-        self.lost: Counter[str] = Counter()
-        self.kills: list[float] = []
-
-    async def reached(self, count: int) -> None:
-        """Wait until so many requests have begun."""
-        if self.begun < count:
-            await self._reached.setdefault(count, asyncio.Event()).wait()
-
-    def begin(self) -> None:
-        self.begun += 1
-        if reached := self._reached.get(self.begun):
-            reached.set()
-
-
-async def client(address: tuple[str, int], tally: Tally, choose: random.Random) -> None:
-    """Requests of all kinds, one after the other, on connections that are kept until they end."""
-    streams = None
-    while tally.begun < tally.wanted:
-        tally.begin()
-        method, path, status = choose.choice(KINDS)
-        try:
-            streams = streams or await asyncio.open_connection(*address)
-            keeps = await request(*streams, method, path, status)
-        except (OSError, EOFError, asyncio.IncompleteReadError) as error:
-            tally.lost[type(error).__name__] += 1
-            streams = None
-            continue
-        tally.answered[(method if method != "BREW" else "_OTHER", status)] += 1
-        tally.ends.append(time.monotonic())
-        if not keeps:
-            streams[1].close()
-            streams = None
-
-
-async def request(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, method: str, path: str, expected: int
-) -> bool:
-    """One exchange; whether the connection may be used again."""
-    body = b"x" * 1000 if method in ("POST", "PUT") else b""
-    head = f"{method} {path} HTTP/1.1\r\nhost: a\r\ncontent-length: {len(body)}\r\n\r\n"
-    writer.write(head.encode() + body)
-    answer = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-    assert answer.startswith(f"http/1.1 {expected} "), answer
-    if method == "HEAD":
-        pass
-    elif found := re.search(r"content-length: (\d+)", answer):
-        await reader.readexactly(int(found[1]))
-    else:
-        while size := int(await reader.readline(), 16):
-            await reader.readexactly(size + 2)
-        await reader.readline()
-    return "connection: close" not in answer
-
-
-def counted(served: Served) -> Counter[tuple[str, int]]:
-    found: Counter[tuple[str, int]] = Counter()
-    for line in served.scrape().splitlines():
-        if line.startswith("http_server_request_duration_seconds_count"):
-            method = re.search(r'http_request_method="(\w+)"', line)
-            status = re.search(r'http_response_status_code="(\d+)"', line)
-            key = (method[1] if method else "", int(status[1]) if status else 0)
-            found[key] += int(line.split()[-1])
-    return found
-
-
-async def drive(served: Served, tally: Tally, recycles: int, kills: int) -> None:
-    """The clients, and between them what happens to workers, evenly over the requests."""
-    clients = [
-        asyncio.create_task(client(served.places["running"], tally, random.Random(seed)))
-        for seed in range(CLIENTS)
-    ]
-    steps = recycles + kills
-    kill_at = {round((number + 0.5) * steps / kills) for number in range(kills)} if kills else set()
-    done = 0
-    for step in range(steps):
-        await tally.reached(tally.wanted * (step + 1) // (steps + 1))
-        if step in kill_at:
-            tally.kills.append(time.monotonic())
-            os.kill(served.workers()[0], signal.SIGKILL)
-            started = served.count(STARTED)
-            await asyncio.to_thread(served.wait, STARTED, started + 1)
-        else:
-            done += 1
-            os.kill(served.pid, signal.SIGHUP)
-            await asyncio.to_thread(served.wait, RECYCLED, done)
-    await asyncio.gather(*clients)
-
 
 def counts(binary: str, wanted: int, recycles: int, kills: int) -> None:
-    for killed in (0, kills):
-        tally = Tally(wanted)
-        with serving(binary, "kinds:app", *STATUS) as served:
-            asyncio.run(drive(served, tally, recycles, killed))
-            time.sleep(0.5)
-            found = counted(served)
-            happened = served.count(RECYCLED)
-        answered = sum(tally.answered.values())
-        surplus = sum(found.values()) - answered
-        doubtful = sum(any(0 <= kill - end <= AROUND for kill in tally.kills) for end in tally.ends)
-        lost = sum(tally.lost.values())
-        wrong = {key for key in {*found, *tally.answered} if found[key] != tally.answered[key]}
-        figure = f"{answered:,} answered, {sum(found.values()):,} counted, {lost} in flight at a kill"
-        if killed:
-            # What was in flight may have been counted, what was just written may not.
-            is_right = -min(doubtful, CLIENTS * killed) <= surplus <= lost
-        else:
-            is_right = not wrong and lost == 0
-        what = f"{wanted:,} requests of {len(KINDS)} kinds, {happened} recycles, {killed} kills"
-        row(what, figure, "to the request" if not killed else "but for those in flight", is_right)
+    for killed in sorted({0, kills}):
+        with tempfile.TemporaryDirectory() as directory:
+            file = counting.settings(Path(directory), BENCHES)
+            with serving(binary, "--config", str(file), cwd=Path(directory)) as served:
+                outcome = counting.run(served, Path(directory), wanted, recycles, killed)
+        tally = outcome.tally
+        kinds = len(outcome.counted)
+        figure = f"{tally.answered.total():,} answered, {outcome.counted.total():,} counted"
+        what = f"{wanted:,} requests of {kinds} kinds, {outcome.recycles} recycles, {outcome.crashes} kills"
+        is_as_wanted = (outcome.recycles, outcome.crashes) == (2 * recycles, killed)
+        goal = "but for those in flight" if killed else "to the request"
+        row(what, figure, goal, is_as_wanted and outcome.is_right())
+        print(
+            f"\n{', '.join(f'{way} {count:,}' for way, count in sorted(tally.ways.items()))}; "
+            f"{tally.again} were taken by no worker and asked again; in flight at a kill {tally.lost.total()} "
+            f"({outcome.unseen.total()} of them counted), answered just before one and not counted "
+            f"{outcome.uncounted.total()}\n"
+        )
+        for asked, count in sorted(tally.lost.items()):
+            print(f"- in flight: {count} {asked}")
 
 
 # --- files of prometheus_client
@@ -382,7 +319,8 @@ def main() -> int:
     binary = arguments.binary
     runs: dict[str, Callable[[], None]] = {
         "rate": lambda: rate(binary, arguments.rounds, arguments.seconds),
-        "weight": lambda: weight(binary),
+        "instructions": lambda: instructions(binary, arguments.static_python),
+        "weight": lambda: weight(binary, arguments.scrapes),
         "scrape": lambda: scrape(binary, arguments.applications),
         "counts": lambda: counts(binary, arguments.requests, arguments.recycles, arguments.kills),
         "files": lambda: files(binary, arguments.file_recycles),
@@ -398,10 +336,15 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("rate", "weight", "scrape", "counts", "files", "all"))
+    parser.add_argument(
+        "what", choices=("rate", "instructions", "weight", "scrape", "counts", "files", "all")
+    )
     parser.add_argument("--binary", default=str(built), help="(default: target/release/lowmem-serve)")
     parser.add_argument("--rounds", type=int, default=9, help="of rate (default: 9)")
-    parser.add_argument("--seconds", type=float, default=2, help="of each round and server (default: 2)")
+    parser.add_argument("--seconds", type=int, default=2, help="of each round and server (default: 2)")
+    static = Path("/usr/bin/python3")
+    parser.add_argument("--static-python", type=Path, default=static, help="(default: /usr/bin/python3)")
+    parser.add_argument("--scrapes", type=int, default=2, help="of weight, one in 15 s (default: 2)")
     parser.add_argument("--requests", type=int, default=100_000, help="of counts (default: 100,000)")
     parser.add_argument("--recycles", type=int, default=50, help="of counts (default: 50)")
     parser.add_argument("--kills", type=int, default=5, help="of counts (default: 5)")

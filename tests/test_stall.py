@@ -32,6 +32,7 @@ def test_the_stack_of_a_view_that_sleeps_is_in_the_log(server) -> None:
         assert code == 503 and f"stalled: worker {worker}" in text
         assert status.total("lowmem_worker_stalls_total") == 1
         assert run("health", str(started.pid)).returncode == 3
+        assert f"{worker}" in (shown := run("status", str(started.pid)).stdout) and "stalled" in shown
         assert processes.children(started.pid) == [worker], "the default only tells"
         os.kill(worker, signal.SIGKILL)
     started.stderr.wait_for_line("Application startup complete", 40, times=2)
@@ -75,3 +76,8 @@ def test_busy_is_not_stalled(server, loop: str) -> None:
 def test_too_short_a_limit_is_refused() -> None:
     finished = run("hello:app", "--timeout-worker-stall", "0.01")
     assert finished.returncode == 2 and "at least 0.2 seconds" in finished.stderr
+
+
+def test_an_action_without_a_limit_is_refused() -> None:
+    finished = run("hello:app", "--stall-action", "recycle")
+    assert finished.returncode == 2 and "needs --timeout-worker-stall" in finished.stderr

@@ -130,6 +130,27 @@ def test_the_process_and_its_memory_are_shown(server) -> None:
         assert status.total("process_open_fds", worker=worker) > 3
     assert status.total("process_resident_memory_bytes", worker="supervisor") > 1e5
     assert status.total("lowmem_accept_queue_max") > 0
+    shown = status.status()
+    assert shown["memory"] > 1e5 and shown["applications"][0]["pss"] > 1e6
+
+
+def test_code_that_a_scrape_has_brought_in_is_given_back(server) -> None:
+    started = server("hello:app", *HERE)
+    status = StatusServer(started)
+
+    def code() -> int:
+        """Kilobytes of the executable's code in memory."""
+        maps = Path(f"/proc/{started.pid}/smaps").read_text().split("VmFlags:")
+        own = next(each for each in maps if "r-xp" in each and "lowmem-serve" in each)
+        return int(own.split("Rss:")[1].split()[0])
+
+    wait_until(lambda: status.total("lowmem_workers", stage="ready") == 1)
+    with started.connect() as client:
+        assert client.get("/").status == 200
+    for _ in range(2):
+        status.get("/metrics")
+        answering = code()
+        wait_until(lambda before=answering: code() < before / 3)
 
 
 @pytest.mark.parametrize("path", ["/spin", "/hold"])
@@ -194,7 +215,8 @@ def test_without_a_token_nothing_can_be_ordered(server) -> None:
     status = StatusServer(server("hello:app", *HERE))
     assert status.ask("/control/recycle", "POST")[0] == 403
     assert status.ask("/metrics", "POST")[0] == 405
-    assert status.ask("/nowhere")[0] == 404
+    code, _, text = status.ask("/nowhere")
+    assert code == 404 and "/metrics" in text
 
 
 def test_the_page_gets_events(server) -> None:
@@ -235,6 +257,8 @@ def test_wrong_places_are_told(tmp_path: Path) -> None:
     short.write_text("short")
     for flags, code, said in (
         (("--status-bind", "nowhere"), 2, "is not like 127.0.0.1:9090"),
+        (("--status-bind", ":9090"), 2, "is not like 127.0.0.1:9090"),
+        (("--status-bind", "unix:"), 2, "is not like 127.0.0.1:9090"),
         (("--status-control", "x"), 2, "needs --status-bind"),
         (("--status-bind", "127.0.0.1:0", "--status-control", str(short)), 3, "at least 16"),
         (("--status-bind", "127.0.0.1:0", "--status-control", "/nowhere/x"), 3, "cannot read"),
@@ -368,6 +392,68 @@ def test_an_application_without_jobs_and_caches_has_no_metrics_of_them(server) -
 
 
 # --- several applications
+
+
+JOB = """[apps.{app}.jobs.{job}]
+command = ["{command}"]
+"""
+
+
+def test_jobs_and_queues_of_several_applications_have_their_label(serve_all, machine) -> None:
+    tables = ""
+    for app, command in (("one", "true"), ("two", "false")):
+        machine.module(app)
+        tables += f"[apps.{app}]\n{machine.table(app, 'queue = true')}"
+        tables += JOB.format(app=app, job="tidy", command=command)
+    tables += '[jobs.all]\ncommand = ["true"]\n'
+    text = f'status-bind = "127.0.0.1:0"\nshare = "off"\nstate-dir = "{machine.directory / "state"}"\n'
+    started = serve_all(text + tables)
+    for app in ("one", "two"):
+        started.stderr.wait_for_line(rf"\[{app}\] Application startup complete", 60)
+    status = StatusServer(started)
+    for job in ("one/tidy", "two/tidy", "all"):
+        run("jobs", "run", job, "--wait", str(started.pid))
+    wait_until(lambda: status.total("lowmem_job_runs_total") == 3)
+    assert status.total("lowmem_job_runs_total", app="one", job="tidy", result="done") == 1
+    assert status.total("lowmem_job_runs_total", app="two", job="tidy", result="failed") == 1
+    for family in ("lowmem_job_running", "lowmem_job_peak_memory_bytes"):
+        labels = [one.labels for one in status.samples() if one.name == family]
+        assert sorted((own.get("app", ""), own["job"]) for own in labels) == [
+            ("", "all"),
+            ("one", "tidy"),
+            ("two", "tidy"),
+        ]
+    # Waiting and dead tasks are counted from time to time.
+    wait_until(lambda: len([1 for one in status.samples() if one.name == "lowmem_queue_tasks"]) == 6)
+    queues = {one.labels["app"] for one in status.samples() if one.name == "lowmem_queue_tasks"}
+    assert queues == {"one", "two"}
+    shown = {job["name"]: job["app"] for job in status.status()["jobs"]}
+    assert shown == {"one/tidy": "one", "two/tidy": "two", "all": None}
+
+
+def test_the_memory_budget_is_shown_beside_what_all_processes_take(serve_all, machine) -> None:
+    text = 'memory-budget = "300M"\nshare = "off"\nstatus-bind = "127.0.0.1:0"'
+    started = serve_all(text, "one", "two")
+    status = StatusServer(started)
+    for name in ("one", "two"):
+        machine.get(name)
+
+    def budget(kind: str) -> float:
+        return status.total("lowmem_memory_budget_bytes", kind=kind)
+
+    def weighed() -> int:
+        trees = [started.pid, *processes.children(started.pid)]
+        rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in trees]
+        return sum(int(rollup.split("Pss:")[1].split()[0]) for rollup in rollups) * 1024
+
+    assert budget("limit") == 300 << 20
+    # Weighed every second. What is shared with other processes of the machine may change meanwhile.
+    wait_until(lambda: abs(budget("used") - weighed()) < weighed() * 0.2)
+    assert budget("used") < budget("limit")
+
+
+def test_without_a_budget_there_is_none_to_show(server) -> None:
+    assert "lowmem_memory_budget" not in StatusServer(server("hello:app", *HERE)).get("/metrics")
 
 
 def test_each_application_of_several_has_its_label_also_where_one_is_left(serve_all, machine) -> None:

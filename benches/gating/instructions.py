@@ -34,12 +34,19 @@ def figures(binary: Path, python: Python) -> dict[str, float]:
     os.environ["PYTHONHASHSEED"] = "0"
     found = {}
     for workload in workloads.named(list(WORKLOADS)):
-        few, many = (_executed(binary, python, workload, count) for count in (FEW, MANY))
-        found[f"instructions, {workload.name}"] = (many - few) / (MANY - FEW)
+        found[f"instructions, {workload.name}"] = per_request(binary, python, workload)
     return found
 
 
-def _executed(binary: Path, python: Python, workload: workloads.Workload, requests: int) -> int:
+def per_request(binary: Path, python: Python, workload: workloads.Workload, *flags: str) -> float:
+    """Return the instructions that the worker of a server with these flags executes for a request."""
+    few, many = (_executed(binary, python, workload, count, flags) for count in (FEW, MANY))
+    return (many - few) / (MANY - FEW)
+
+
+def _executed(
+    binary: Path, python: Python, workload: workloads.Workload, requests: int, flags: tuple[str, ...]
+) -> int:
     with tempfile.TemporaryDirectory() as folder:
 
         def command(port: int) -> list[str]:
@@ -47,7 +54,7 @@ def _executed(binary: Path, python: Python, workload: workloads.Workload, reques
                 *("valgrind", "--tool=callgrind", "--trace-children=yes"),
                 f"--callgrind-out-file={folder}/%p",
                 *(str(binary), "--python", str(python.path), workload.app),
-                *("--port", str(port), "--no-access-log"),
+                *("--port", str(port), "--no-access-log", *flags),
             ]
 
         with serving.running(command, workload, patience=PATIENCE) as instance:

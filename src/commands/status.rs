@@ -69,10 +69,14 @@ fn of_application(application: &ApplicationStatus) -> String {
     for worker in &application.workers {
         let pid = worker.pid.map_or("-".to_owned(), |pid| pid.to_string());
         let memory = worker.memory.map(|own| format!("{} MB", Megabytes(own)));
+        let stage = match worker.is_stalled {
+            true => "stalled",
+            false => worker.stage.word(),
+        };
         let line = format!(
             "  {:<8}{:<10}{:>8}{:>12}",
             pid,
-            worker.stage.word(),
+            stage,
             worker.age.map(age).unwrap_or_default(),
             memory.unwrap_or_default()
         );

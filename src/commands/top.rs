@@ -18,7 +18,7 @@ use crate::cli::Top;
 use crate::config::Surroundings;
 use crate::exit::Exit;
 use crate::figures::{Age, Grouped, Megabytes};
-use crate::monitor::Process;
+use crate::monitor::{Clock, Process};
 use crate::operator::find::{self, NotFound};
 use crate::operator::{ApplicationStatus, Reply, Request, Status, WorkerStatus, client};
 
@@ -209,7 +209,7 @@ fn of_worker(text: &mut String, worker: &WorkerStatus, before: &Seen, now: &mut 
     let passed = before.at.map(|at| at.elapsed().as_secs_f64());
     let (mut cpu, mut rate) = (None, None);
     if let Some(pid) = worker.pid {
-        if let Some(process) = Process::read(pid) {
+        if let Some(process) = Process::read(pid, Clock::read()) {
             let old = before.cpu.get(&pid).zip(passed);
             cpu = old.map(|(old, passed)| format!("{:.0}", (process.cpu - old) / passed * 100.0));
             now.cpu.insert(pid, process.cpu);

@@ -16,14 +16,17 @@ const LEAST_TOKEN: usize = 16;
 const LEAST_STALL: Duration = Duration::from_millis(200);
 
 pub(super) fn stall(typed: &Operation, mistakes: &mut Mistakes) -> Option<Stall> {
-    let after = typed.timeout_worker_stall?;
+    let recycles = typed.stall_action == StallWord::Recycle;
+    let Some(after) = typed.timeout_worker_stall else {
+        if recycles {
+            mistakes.add("--stall-action", "needs --timeout-worker-stall");
+        }
+        return None;
+    };
     if after < LEAST_STALL {
         mistakes.add("--timeout-worker-stall", "at least 0.2 seconds");
     }
-    Some(Stall {
-        after,
-        recycles: typed.stall_action == StallWord::Recycle,
-    })
+    Some(Stall { after, recycles })
 }
 
 pub(super) fn meant(
@@ -40,9 +43,9 @@ pub(super) fn meant(
         return None;
     };
     let bind = match place.strip_prefix("unix:") {
-        Some(path) => Bind::Unix(around.directory.join(path)),
+        Some(path) if !path.is_empty() => Bind::Unix(around.directory.join(path)),
         None if has_port(place) => Bind::Tcp(place.clone()),
-        None => {
+        _ => {
             let why = format!("{place:?} is not like 127.0.0.1:9090 or unix:/run/status.sock");
             mistakes.add("--status-bind", why);
             return None;
@@ -57,8 +60,8 @@ pub(super) fn meant(
 }
 
 fn has_port(place: &str) -> bool {
-    let port = place.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
-    matches!(port, Some(Ok(_)))
+    let parts = place.rsplit_once(':');
+    parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
 fn read_token(file: &Path) -> Result<String, String> {

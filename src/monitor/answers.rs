@@ -16,6 +16,7 @@ use super::exposition::Format;
 use super::metrics;
 use super::orders::{Order, Orderer};
 use super::report::{Everything, Samples};
+use super::rest::Rest;
 use crate::operator::{self, Serving, Status};
 
 /// How long the supervisor's loop may take to come round; it never waits for anything.
@@ -25,6 +26,9 @@ const LIVE_WITHIN: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(1);
 
 const PAGE: &str = include_str!("page.html");
+
+const NOWHERE: &str =
+    "there is no such page; there are / /metrics /livez /readyz /startupz /status /events\n";
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -39,6 +43,7 @@ pub struct Monitor {
     pub(super) orderer: Orderer,
     pub(super) samples: Rc<Samples>,
     pub(super) token: Option<String>,
+    pub(super) rest: Rest,
 }
 
 type Reply = Response<Answer>;
@@ -66,7 +71,7 @@ impl Monitor {
             "/metrics" => self.metrics(&request),
             "/status" => json(self.status()),
             "/events" => self.events(),
-            _ => plain(StatusCode::NOT_FOUND, "there is no such page\n"),
+            _ => plain(StatusCode::NOT_FOUND, NOWHERE),
         }
     }
 
@@ -195,7 +200,7 @@ impl Monitor {
         let mut marks = Vec::new();
         let published = self.board.published();
         for tally in published.iter().flat_map(|own| &own.tallies) {
-            marks.extend(tally.counted().marks);
+            marks.extend(tally.marks());
         }
         marks.sort_by_key(|mark| mark.at);
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::accept_queue::Watched;
 use crate::counters::{Counts, Gauges, Histogram};
-use crate::operator::Status;
+use crate::operator::{QueueStatus, Status};
 use crate::sys::shared_page::SharedPage;
 
 /// Marks that are kept: what has happened to workers, the newest.
@@ -34,8 +34,19 @@ pub struct Published {
     /// The TCP listeners. They are not kept beyond the next turn: one that is closed must not stay open
     /// for being looked at.
     pub listeners: Arc<Vec<Watched>>,
-    /// Where the tasks of queues are.
-    pub queues: Vec<PathBuf>,
+    /// The queues.
+    pub queues: Vec<Queue>,
+}
+
+/// A queue of the server, or of one of its applications.
+#[derive(Debug)]
+pub struct Queue {
+    /// The application.
+    pub app: Option<String>,
+    /// Where its tasks are.
+    pub directory: PathBuf,
+    /// How it is, but for what waits in it.
+    pub status: QueueStatus,
 }
 
 /// The counts of one application.
@@ -44,6 +55,8 @@ pub struct Tally {
     /// The application's name.
     pub name: String,
     counted: Mutex<Counted>,
+    /// Events of workers, the oldest first. Apart from the counts, which a scrape copies.
+    marks: Mutex<VecDeque<Mark>>,
 }
 
 /// The state of a [`Tally`].
@@ -63,8 +76,6 @@ pub struct Counted {
     pub ended: Counts,
     /// Workers with a page, by their place.
     pub live: Vec<Live>,
-    /// Events of workers, the oldest first.
-    pub marks: VecDeque<Mark>,
 }
 
 /// A worker that counts.
@@ -123,6 +134,7 @@ impl Tally {
         Self {
             name: name.to_owned(),
             counted: Mutex::default(),
+            marks: Mutex::default(),
         }
     }
 
@@ -160,11 +172,11 @@ impl Tally {
     /// Notes that something has happened.
     pub fn mark(&self, kind: &'static str, pid: i32, text: String) {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-        let mut counted = lock(&self.counted);
-        if counted.marks.len() == MOST_MARKS {
-            counted.marks.pop_front();
+        let mut marks = lock(&self.marks);
+        if marks.len() == MOST_MARKS {
+            marks.pop_front();
         }
-        counted.marks.push_back(Mark {
+        marks.push_back(Mark {
             at: since_epoch.unwrap_or_default().as_secs(),
             kind,
             app: self.name.clone(),
@@ -196,6 +208,12 @@ impl Tally {
         let mut counted = lock(&self.counted);
         counted.ended.add(page);
         counted.live.retain(|live| !Arc::ptr_eq(&live.page, page));
+    }
+
+    /// Events of workers, the oldest first.
+    #[must_use]
+    pub fn marks(&self) -> VecDeque<Mark> {
+        lock(&self.marks).clone()
     }
 
     /// Everything as it is now.
@@ -260,7 +278,8 @@ mod tests {
         }
         let counted = tally.counted();
         assert_eq!(counted.crashes["SIGKILL"], 500);
-        assert_eq!(counted.marks.len(), MOST_MARKS);
-        assert_eq!(counted.marks.back().unwrap().pid, 499);
+        let marks = tally.marks();
+        assert_eq!(marks.len(), MOST_MARKS);
+        assert_eq!(marks.back().unwrap().pid, 499);
     }
 }

@@ -49,6 +49,7 @@ impl Body for Answer {
         match self.get_mut() {
             Self::Whole(body) => Pin::new(body).poll_frame(cx),
             Self::Events(events) => events.ticks.poll_tick(cx).map(|_| {
+                events.monitor.rest.used();
                 let event = format!("data: {}\n\n", events.monitor.everything());
                 Some(Ok(Frame::data(Bytes::from(event))))
             }),

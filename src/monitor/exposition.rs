@@ -8,6 +8,12 @@ use std::fmt::{Display, Write};
 
 use crate::counters::{BOUNDS, Histogram};
 
+/// [`BOUNDS`] in seconds: a histogram is written for each kind of request of each application.
+const BOUND_TEXTS: [&str; BOUNDS.len()] = [
+    "0.005", "0.01", "0.025", "0.05", "0.075", "0.1", "0.25", "0.5", "0.75", "1.0", "2.5", "5.0",
+    "7.5", "10.0",
+];
+
 /// How metrics are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -88,21 +94,22 @@ impl Exposition {
 
     /// A sample of the family.
     pub fn sample(&mut self, labels: &Labels<'_>, value: impl Display) {
-        self.line("", labels, None, value);
+        let labels = written(labels);
+        self.line("", &labels, "", value);
     }
 
     /// A histogram's samples.
     pub fn histogram(&mut self, labels: &Labels<'_>, histogram: &Histogram) {
+        let labels = written(labels);
         let mut below = 0;
-        for (bucket, bound) in histogram.buckets.iter().zip(BOUNDS) {
+        for (bucket, bound) in histogram.buckets.iter().zip(BOUND_TEXTS) {
             below += bucket;
-            let bound = format!("{:?}", bound as f64 / 1_000.0);
-            self.line("_bucket", labels, Some(&bound), below);
+            self.line("_bucket", &labels, bound, below);
         }
         let count = histogram.count();
-        self.line("_bucket", labels, Some("+Inf"), count);
-        self.line("_sum", labels, None, histogram.seconds);
-        self.line("_count", labels, None, count);
+        self.line("_bucket", &labels, "+Inf", count);
+        self.line("_sum", &labels, "", histogram.seconds);
+        self.line("_count", &labels, "", count);
     }
 
     /// The whole text.
@@ -113,40 +120,23 @@ impl Exposition {
         self.text
     }
 
-    fn line(
-        &mut self,
-        suffix: &str,
-        labels: &Labels<'_>,
-        bound: Option<&str>,
-        value: impl Display,
-    ) {
-        let name = self.name;
-        self.put(format_args!("{name}{suffix}"));
-        let bound = bound.map(|bound| ("le", bound));
-        let mut separator = '{';
-        for (label, text) in labels.iter().copied().chain(bound) {
-            if !text.is_empty() {
-                self.put(format_args!("{separator}{label}=\""));
-                self.escape(text);
-                self.text.push('"');
-                separator = ',';
+    /// A line; without labels or a bucket's bound these are empty.
+    fn line(&mut self, suffix: &str, labels: &str, bound: &str, value: impl Display) {
+        let text = &mut self.text;
+        text.push_str(self.name);
+        text.push_str(suffix);
+        if !(labels.is_empty() && bound.is_empty()) {
+            text.push('{');
+            text.push_str(labels);
+            if !bound.is_empty() {
+                let separator = if labels.is_empty() { "" } else { "," };
+                for part in [separator, "le=\"", bound, "\""] {
+                    text.push_str(part);
+                }
             }
-        }
-        if separator == ',' {
-            self.text.push('}');
+            text.push('}');
         }
         self.put(format_args!(" {value}\n"));
-    }
-
-    fn escape(&mut self, text: &str) {
-        for c in text.chars() {
-            match c {
-                '\\' => self.text.push_str("\\\\"),
-                '"' => self.text.push_str("\\\""),
-                '\n' => self.text.push_str("\\n"),
-                c => self.text.push(c),
-            }
-        }
     }
 
     fn put(&mut self, what: std::fmt::Arguments<'_>) {
@@ -155,13 +145,34 @@ impl Exposition {
     }
 }
 
+/// Labels as they stand between the braces.
+fn written(labels: &Labels<'_>) -> String {
+    let mut text = String::new();
+    for (label, value) in labels.iter().filter(|(_, value)| !value.is_empty()) {
+        let separator = if text.is_empty() { "" } else { "," };
+        for part in [separator, label, "=\""] {
+            text.push_str(part);
+        }
+        for c in value.chars() {
+            match c {
+                '\\' => text.push_str("\\\\"),
+                '"' => text.push_str("\\\""),
+                '\n' => text.push_str("\\n"),
+                c => text.push(c),
+            }
+        }
+        text.push('"');
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
 
-    fn written(format: Format) -> String {
+    fn described(format: Format) -> String {
         let mut text = Exposition::new(format);
         text.family("x_total", Kind::Counter, "Things.");
         text.sample(&[("app", "a\"b\\\n"), ("none", "")], 3);
@@ -172,13 +183,20 @@ mod tests {
     fn a_counter_is_described_as_each_format_has_it() {
         let sample = "x_total{app=\"a\\\"b\\\\\\n\"} 3\n";
         assert_eq!(
-            written(Format::Prometheus),
+            described(Format::Prometheus),
             format!("# HELP x_total Things.\n# TYPE x_total counter\n{sample}")
         );
         assert_eq!(
-            written(Format::OpenMetrics),
+            described(Format::OpenMetrics),
             format!("# HELP x Things.\n# TYPE x counter\n{sample}# EOF\n")
         );
+    }
+
+    #[test]
+    fn bounds_are_written_as_seconds() {
+        for (text, bound) in BOUND_TEXTS.iter().zip(BOUNDS) {
+            assert_eq!(*text, format!("{:?}", bound as f64 / 1_000.0));
+        }
     }
 
     #[test]

@@ -7,22 +7,36 @@
 
 mod apart;
 
-use super::board::{Counted, Published};
+use super::board::{Counted, Published, Tally};
 use super::exposition::{Exposition, Format, Kind};
-use super::processes::Process;
+use super::processes::{Clock, Process};
 use super::report::Samples;
-use crate::counters::Gauges;
+use crate::counters::{Counts, Gauges};
 use crate::operator::{ApplicationStatus, Serving, Stage, Status};
 
 /// The state that the metrics are made from, at this scrape.
 pub struct Scrape<'a> {
     /// How everything is.
     pub status: &'a Status,
-    /// The applications, and what was counted of each.
-    pub applications: Vec<(&'a ApplicationStatus, Counted)>,
+    /// The applications.
+    pub applications: Vec<Seen<'a>>,
     /// The samples.
     pub samples: &'a Samples,
     published: &'a Published,
+}
+
+/// An application at this scrape. Each page of counters is read once.
+pub struct Seen<'a> {
+    /// The label `app`, where there are several, or may be: it does not come and go with them.
+    pub label: &'a str,
+    /// How it is.
+    pub status: &'a ApplicationStatus,
+    /// What the supervisor has counted.
+    pub counted: Counted,
+    /// What its workers have counted.
+    pub counts: Counts,
+    /// The places of its workers, and their figures of this moment.
+    pub gauges: Vec<(usize, Gauges)>,
 }
 
 /// Everything that is written.
@@ -36,9 +50,9 @@ const FAMILIES: [fn(&mut Exposition, &Scrape<'_>); 14] = [
     sleeping,
     crashes,
     threads,
-    queues,
+    accept_queues,
     apart::jobs,
-    apart::queue,
+    apart::queues,
     apart::caches,
     processes,
 ];
@@ -50,7 +64,7 @@ pub fn text(published: &Published, samples: &Samples, format: Format) -> String 
     let scrape = Scrape {
         status,
         applications: applications
-            .map(|(application, tally)| (application, tally.counted()))
+            .map(|(application, tally)| Seen::now(application, tally, status.is_fleet))
             .collect(),
         samples,
         published,
@@ -62,30 +76,33 @@ pub fn text(published: &Published, samples: &Samples, format: Format) -> String 
     text.finish()
 }
 
-impl<'a> Scrape<'a> {
-    /// The label `app`, where there are several, or may be: it does not come and go with them.
-    fn label(&self, application: &'a ApplicationStatus) -> &'a str {
-        if self.status.is_fleet {
-            &application.name
-        } else {
-            ""
+impl<'a> Seen<'a> {
+    fn now(status: &'a ApplicationStatus, tally: &Tally, is_fleet: bool) -> Self {
+        let counted = tally.counted();
+        let gauges = counted.gauges().map(|(live, now)| (live.slot, now));
+        Self {
+            label: if is_fleet { &status.name } else { "" },
+            status,
+            counts: counted.counts(),
+            gauges: gauges.collect(),
+            counted,
         }
     }
 
-    /// The figures of all workers of an application, and what `of` takes of them, added up.
-    fn sum(counted: &Counted, of: impl Fn(&Gauges) -> u64) -> u64 {
-        counted.gauges().map(|(_, now)| of(&now)).sum()
+    /// What `of` takes of the figures of all its workers, added up.
+    fn sum(&self, of: impl Fn(&Gauges) -> u64) -> u64 {
+        self.gauges.iter().map(|(_, now)| of(now)).sum()
     }
 }
 
 fn requests(text: &mut Exposition, scrape: &Scrape<'_>) {
     let name = "http_server_request_duration_seconds";
     text.family(name, Kind::Histogram, "Duration of HTTP server requests.");
-    for (application, counted) in &scrape.applications {
-        for (key, histogram) in &counted.counts().requests {
+    for own in &scrape.applications {
+        for (key, histogram) in &own.counts.requests {
             let status = key.status().map(|status| status.to_string());
             let labels = [
-                ("app", scrape.label(application)),
+                ("app", own.label),
                 ("http_request_method", key.method()),
                 ("http_response_status_code", status.as_deref().unwrap_or("")),
                 ("network_protocol_version", key.version()),
@@ -96,19 +113,19 @@ fn requests(text: &mut Exposition, scrape: &Scrape<'_>) {
     }
     let name = "http_server_active_requests";
     text.family(name, Kind::Gauge, "Requests that are being answered.");
-    for (application, counted) in &scrape.applications {
-        let active = Scrape::sum(counted, |now| now.active_requests);
-        text.sample(&[("app", scrape.label(application))], active);
+    for own in &scrape.applications {
+        let active = own.sum(|now| now.active_requests);
+        text.sample(&[("app", own.label)], active);
     }
 }
 
 fn connections(text: &mut Exposition, scrape: &Scrape<'_>) {
     text.family("lowmem_connections", Kind::Gauge, "Open connections.");
-    for (application, counted) in &scrape.applications {
-        let app = ("app", scrape.label(application));
-        let active = Scrape::sum(counted, |now| now.active.saturating_sub(now.websockets));
-        let parked = Scrape::sum(counted, |now| now.parked);
-        let websockets = Scrape::sum(counted, |now| now.websockets);
+    for own in &scrape.applications {
+        let app = ("app", own.label);
+        let active = own.sum(|now| now.active.saturating_sub(now.websockets));
+        let parked = own.sum(|now| now.parked);
+        let websockets = own.sum(|now| now.websockets);
         for (state, count) in [
             ("active", active),
             ("parked", parked),
@@ -119,34 +136,34 @@ fn connections(text: &mut Exposition, scrape: &Scrape<'_>) {
     }
     let help = "Connections that have moved to a worker's successor.";
     text.family("lowmem_handed_over_total", Kind::Counter, help);
-    for (application, counted) in &scrape.applications {
-        let app = ("app", scrape.label(application));
-        text.sample(&[app], counted.counts().handed_over);
+    for own in &scrape.applications {
+        let app = ("app", own.label);
+        text.sample(&[app], own.counts.handed_over);
     }
 }
 
 fn workers(text: &mut Exposition, scrape: &Scrape<'_>) {
     text.family("lowmem_workers", Kind::Gauge, "Workers by their stage.");
-    for (application, _) in &scrape.applications {
+    for own in &scrape.applications {
         for stage in Stage::ALL {
-            let workers = application.workers.iter();
+            let workers = own.status.workers.iter();
             let count = workers.filter(|worker| worker.stage == stage).count();
-            let app = ("app", scrape.label(application));
+            let app = ("app", own.label);
             text.sample(&[app, ("stage", stage.word())], count);
         }
     }
     let help = "Workers that there should be.";
     text.family("lowmem_workers_wanted", Kind::Gauge, help);
-    for (application, _) in &scrape.applications {
-        let app = ("app", scrape.label(application));
-        text.sample(&[app], application.workers_wanted);
+    for own in &scrape.applications {
+        let app = ("app", own.label);
+        text.sample(&[app], own.status.workers_wanted);
     }
     let help = "How late the event loop was when a timer was last due.";
     text.family("lowmem_loop_lag_seconds", Kind::Gauge, help);
-    for (application, counted) in &scrape.applications {
-        for (live, now) in counted.gauges() {
-            let (app, slot) = (scrape.label(application), live.slot.to_string());
-            text.sample(&[("app", app), ("worker", &slot)], now.lag.as_secs_f64());
+    for own in &scrape.applications {
+        for (slot, now) in &own.gauges {
+            let labels = [("app", own.label), ("worker", &slot.to_string())];
+            text.sample(&labels, now.lag.as_secs_f64());
         }
     }
 }
@@ -154,19 +171,16 @@ fn workers(text: &mut Exposition, scrape: &Scrape<'_>) {
 fn memory(text: &mut Exposition, scrape: &Scrape<'_>) {
     let help = "Memory of a worker: its share of all pages that it has, what it has written to and shares with no other process, and what it may have.";
     text.family("lowmem_worker_memory_bytes", Kind::Gauge, help);
-    for (application, _) in &scrape.applications {
-        for worker in &application.workers {
+    for own in &scrape.applications {
+        for worker in &own.status.workers {
             let Some(weight) = worker.pid.and_then(|pid| scrape.samples.weight(pid)) else {
                 continue;
             };
-            let (app, slot) = (
-                scrape.label(application),
-                worker.slot.unwrap_or_default().to_string(),
-            );
+            let (app, slot) = (own.label, worker.slot.unwrap_or_default().to_string());
             let kinds = [
                 ("pss", Some(weight.pss)),
                 ("private", Some(weight.private)),
-                ("limit", application.memory_limit),
+                ("limit", own.status.memory_limit),
             ];
             for (kind, bytes) in kinds {
                 if let Some(bytes) = bytes {
@@ -194,55 +208,55 @@ fn budget(text: &mut Exposition, scrape: &Scrape<'_>) {
 fn recycling(text: &mut Exposition, scrape: &Scrape<'_>) {
     let help = "Healthy workers that were replaced, by reason.";
     text.family("lowmem_recycles_total", Kind::Counter, help);
-    for (application, counted) in &scrape.applications {
-        for (reason, count) in &counted.recycles {
-            let app = ("app", scrape.label(application));
+    for own in &scrape.applications {
+        for (reason, count) in &own.counted.recycles {
+            let app = ("app", own.label);
             text.sample(&[app, ("reason", reason)], count);
         }
     }
     let help = "How long replacing a worker took.";
     text.family("lowmem_recycle_duration_seconds", Kind::Histogram, help);
-    for (application, counted) in &scrape.applications {
-        let app = ("app", scrape.label(application));
-        text.histogram(&[app], &counted.recycle_times);
+    for own in &scrape.applications {
+        let app = ("app", own.label);
+        text.histogram(&[app], &own.counted.recycle_times);
     }
 }
 
 fn sleeping(text: &mut Exposition, scrape: &Scrape<'_>) {
     let help = "Whether the application has no worker because it was not used.";
     text.family("lowmem_asleep", Kind::Gauge, help);
-    for (application, _) in &scrape.applications {
-        let is_asleep = u8::from(application.state == Serving::Asleep);
-        text.sample(&[("app", scrape.label(application))], is_asleep);
+    for own in &scrape.applications {
+        let is_asleep = u8::from(own.status.state == Serving::Asleep);
+        text.sample(&[("app", own.label)], is_asleep);
     }
     let help = "How often the application was woken.";
     text.family("lowmem_wakes_total", Kind::Counter, help);
-    for (application, counted) in &scrape.applications {
-        let app = ("app", scrape.label(application));
-        text.sample(&[app], counted.wake_times.count());
+    for own in &scrape.applications {
+        let app = ("app", own.label);
+        text.sample(&[app], own.counted.wake_times.count());
     }
     let help = "How long it took until a worker was ready.";
     text.family("lowmem_wake_duration_seconds", Kind::Histogram, help);
-    for (application, counted) in &scrape.applications {
-        let app = ("app", scrape.label(application));
-        text.histogram(&[app], &counted.wake_times);
+    for own in &scrape.applications {
+        let app = ("app", own.label);
+        text.histogram(&[app], &own.counted.wake_times);
     }
 }
 
 fn crashes(text: &mut Exposition, scrape: &Scrape<'_>) {
     let help = "Workers that ended and should not have, by signal, or by exit code.";
     text.family("lowmem_worker_crashes_total", Kind::Counter, help);
-    for (application, counted) in &scrape.applications {
-        for (signal, count) in &counted.crashes {
-            let app = ("app", scrape.label(application));
+    for own in &scrape.applications {
+        for (signal, count) in &own.counted.crashes {
+            let app = ("app", own.label);
             text.sample(&[app, ("signal", signal)], count);
         }
     }
     let help =
         "Workers whose event loop or threads did not come round in time (--timeout-worker-stall).";
     text.family("lowmem_worker_stalls_total", Kind::Counter, help);
-    for (application, counted) in &scrape.applications {
-        text.sample(&[("app", scrape.label(application))], counted.stalls);
+    for own in &scrape.applications {
+        text.sample(&[("app", own.label)], own.counted.stalls);
     }
 }
 
@@ -252,19 +266,19 @@ fn threads(text: &mut Exposition, scrape: &Scrape<'_>) {
         Kind::Gauge,
         "Threads of WSGI applications.",
     );
-    for (application, counted) in &scrape.applications {
-        if Scrape::sum(counted, |now| now.wsgi_most) == 0 {
+    for own in &scrape.applications {
+        if own.sum(|now| now.wsgi_most) == 0 {
             continue;
         }
-        let busy = Scrape::sum(counted, |now| now.wsgi_busy);
-        let all = Scrape::sum(counted, |now| now.wsgi_threads);
-        let app = ("app", scrape.label(application));
+        let busy = own.sum(|now| now.wsgi_busy);
+        let all = own.sum(|now| now.wsgi_threads);
+        let app = ("app", own.label);
         text.sample(&[app, ("state", "busy")], busy);
         text.sample(&[app, ("state", "idle")], all.saturating_sub(busy));
     }
 }
 
-fn queues(text: &mut Exposition, scrape: &Scrape<'_>) {
+fn accept_queues(text: &mut Exposition, scrape: &Scrape<'_>) {
     let listeners = scrape.published.listeners.iter();
     let queues: Vec<_> = listeners
         .filter_map(|listener| Some((listener, listener.queue()?)))
@@ -340,20 +354,16 @@ const PROCESS: [(&str, Kind, &str, Figure); 7] = [
 ];
 
 fn processes(text: &mut Exposition, scrape: &Scrape<'_>) {
-    let mut found = Vec::new();
-    if let Some(own) = Process::read(scrape.status.pid.cast_signed()) {
-        found.push(("", "supervisor".to_owned(), own));
-    }
-    for (application, _) in &scrape.applications {
-        for worker in &application.workers {
-            if let Some(own) = worker.pid.and_then(Process::read) {
-                found.push((
-                    scrape.label(application),
-                    worker.slot.unwrap_or_default().to_string(),
-                    own,
-                ));
-            }
-        }
+    let clock = Clock::read();
+    let supervisor = Process::read(scrape.status.pid.cast_signed(), clock);
+    let supervisor = supervisor.map(|process| ("", "supervisor".to_owned(), process));
+    let mut found: Vec<_> = supervisor.into_iter().collect();
+    for own in &scrape.applications {
+        let workers = own.status.workers.iter();
+        found.extend(workers.filter_map(|worker| {
+            let slot = worker.slot.unwrap_or_default().to_string();
+            Some((own.label, slot, Process::read(worker.pid?, clock)?))
+        }));
     }
     for (name, kind, help, figure) in PROCESS {
         text.family(name, kind, help);

@@ -19,11 +19,12 @@ mod metrics;
 pub mod orders;
 mod processes;
 mod report;
+mod rest;
 mod serve;
 pub mod served;
 
 pub use accept_queue::Watched;
-pub use board::{Board, Published, Tally};
+pub use board::{Board, Published, Queue, Tally};
 pub use orders::{Order, Orders};
-pub use processes::Process;
+pub use processes::{Clock, Process};
 pub use serve::{Bind, Running, Settings, start};

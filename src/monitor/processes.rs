@@ -21,18 +21,26 @@ pub struct Process {
     pub threads: u64,
 }
 
+/// The kernel's clock, as its figures of processes need it.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    /// When the machine began, in seconds since 1970.
+    boot: f64,
+    /// Ticks in a second.
+    ticks: f64,
+}
+
 impl Process {
     /// Reads them; `None` for one that is gone.
-    pub fn read(pid: i32) -> Option<Self> {
+    pub fn read(pid: i32, clock: Clock) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let mut process = Self::parse(&stat, boot_time(), ticks())?;
-        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok();
-        process.descriptors = descriptors.map(|entries| entries.count() as u64);
+        let mut process = Self::parse(&stat, clock)?;
+        process.descriptors = descriptors(pid);
         process.most_descriptors = most_descriptors(pid);
         Some(process)
     }
 
-    fn parse(stat: &str, boot: f64, ticks: f64) -> Option<Self> {
+    fn parse(stat: &str, clock: Clock) -> Option<Self> {
         // The name may have any character; the fields that count follow its last bracket.
         let (_, fields) = stat.rsplit_once(')')?;
         let fields: Vec<&str> = fields.split_whitespace().collect();
@@ -40,9 +48,9 @@ impl Process {
         // proc_pid_stat(5), from its third field.
         let page = rustix::param::page_size() as u64;
         Some(Self {
-            cpu: (number(11)? + number(12)?) as f64 / ticks,
+            cpu: (number(11)? + number(12)?) as f64 / clock.ticks,
             threads: number(17)?,
-            began: boot + number(19)? as f64 / ticks,
+            began: clock.boot + number(19)? as f64 / clock.ticks,
             virtual_memory: number(20)?,
             resident: number(21)? * page,
             descriptors: None,
@@ -51,16 +59,26 @@ impl Process {
     }
 }
 
-fn ticks() -> f64 {
-    rustix::param::clock_ticks_per_second() as f64
+impl Clock {
+    /// Reads it: once for all processes, as the kernel adds up every interrupt for it.
+    pub fn read() -> Self {
+        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+        let line = stat.lines().find_map(|line| line.strip_prefix("btime "));
+        let boot = line.and_then(|time| time.trim().parse().ok());
+        Self {
+            boot: boot.unwrap_or_default(),
+            ticks: rustix::param::clock_ticks_per_second() as f64,
+        }
+    }
 }
 
-/// When the machine began, in seconds since 1970.
-fn boot_time() -> f64 {
-    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
-    let line = stat.lines().find_map(|line| line.strip_prefix("btime "));
-    line.and_then(|time| time.trim().parse().ok())
-        .unwrap_or_default()
+/// Open descriptors: the size of their directory since Linux 6.2, before that the number of its entries.
+fn descriptors(pid: i32) -> Option<u64> {
+    let directory = format!("/proc/{pid}/fd");
+    match fs::metadata(&directory).ok()?.len() {
+        0 => Some(fs::read_dir(directory).ok()?.count() as u64),
+        count => Some(count),
+    }
 }
 
 fn most_descriptors(pid: i32) -> Option<u64> {
@@ -78,7 +96,11 @@ mod tests {
     #[test]
     fn the_fields_are_found_whatever_the_process_is_called() {
         let stat = "7 (a) b) S 1 7 7 0 -1 4194304 10 0 0 0 150 50 0 0 20 0 3 0 400 1000000 20 18446744073709551615 0";
-        let process = Process::parse(stat, 1_000.0, 100.0).unwrap();
+        let clock = Clock {
+            boot: 1_000.0,
+            ticks: 100.0,
+        };
+        let process = Process::parse(stat, clock).unwrap();
         let page = rustix::param::page_size() as u64;
         assert_eq!((process.cpu, process.threads), (2.0, 3));
         assert_eq!(
@@ -90,7 +112,7 @@ mod tests {
 
     #[test]
     fn this_process_has_all_of_them() {
-        let own = Process::read(std::process::id().cast_signed()).unwrap();
+        let own = Process::read(std::process::id().cast_signed(), Clock::read()).unwrap();
         assert!(own.descriptors.unwrap() > 2 && own.most_descriptors.unwrap() > 2);
         assert!(own.resident > 100_000 && own.began > 1e9);
     }

@@ -9,10 +9,11 @@ use std::sync::{MutexGuard, PoisonError};
 
 use rustix::process::Pid;
 use serde::Serialize;
+use tokio::task::yield_now;
 
 use lowmem_serve_cache::disk_use;
 
-use super::board::{Board, Mark, Published};
+use super::board::{Board, Mark, Published, Queue};
 use super::history::{History, Shown};
 use super::served;
 use crate::counters::{Counts, Histogram};
@@ -34,7 +35,7 @@ struct Inner {
     weights: HashMap<i32, Weight>,
     /// All durations at the last samples, the oldest first.
     durations: Vec<Histogram>,
-    queue: Option<QueueFiles>,
+    queues: HashMap<PathBuf, QueueFiles>,
     /// The bytes that each cache's files take, and may take.
     caches: HashMap<PathBuf, (u64, u64)>,
 }
@@ -42,7 +43,7 @@ struct Inner {
 /// The most tasks that are counted: to list more would keep the status server from answering.
 const MOST_TASKS: usize = 100_000;
 
-/// Files of the queue.
+/// Files of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueFiles {
     /// Tasks that wait or run.
@@ -52,17 +53,16 @@ pub struct QueueFiles {
 }
 
 impl QueueFiles {
-    /// Those of all queues together, if there are any.
-    fn of(directories: &[PathBuf]) -> Option<Self> {
+    /// Those of the queue in a directory.
+    fn of(directory: &Path) -> Self {
         let count = |part: &str| {
-            let parts = directories.iter().map(|directory| directory.join(part));
-            let files = parts.filter_map(|part| fs::read_dir(part).ok()).flatten();
+            let files = fs::read_dir(directory.join(part)).into_iter().flatten();
             files.take(MOST_TASKS).count() as u64
         };
-        (!directories.is_empty()).then(|| Self {
+        Self {
             tasks: count("tasks"),
             dead: count("dead"),
-        })
+        }
     }
 
     /// Tasks that wait, if so many run.
@@ -100,48 +100,51 @@ pub struct Everything {
 }
 
 impl Samples {
-    /// Takes a sample.
-    pub fn take(&self, board: &Board) {
-        let Some(published) = board.published() else {
-            return;
-        };
-        let status = &published.status;
-        let counts = all_counts(&published);
+    /// Takes a sample. Other tasks of the thread run in between: with many workers a scrape would wait for
+    /// tens of milliseconds.
+    pub async fn take(&self, board: &Board) {
+        let processes = board.published().map(|published| processes(&published));
         let mut lines = Vec::new();
         let mut weights = HashMap::new();
-        let has_several = status.is_fleet;
-        for application in &status.applications {
-            for worker in &application.workers {
-                let weight = worker.pid.and_then(Pid::from_raw).and_then(weight::weigh);
-                if let (Some(pid), Some(weight)) = (worker.pid, weight) {
-                    weights.insert(pid, weight);
-                    let slot = worker.slot.unwrap_or_default();
-                    let name = match has_several {
-                        true => format!("{} {slot}", application.name),
-                        false => format!("worker {slot}"),
-                    };
-                    lines.push((name, kilobytes(weight.private)));
-                }
+        for (pid, name) in processes.into_iter().flatten() {
+            if let Some(weight) = Pid::from_raw(pid).and_then(weight::weigh) {
+                weights.insert(pid, weight);
+                lines.extend(name.map(|name| (name, kilobytes(weight.private))));
             }
+            yield_now().await;
         }
+        if let Some(published) = board.published() {
+            self.keep(&published, lines, weights);
+        }
+    }
+
+    /// Keeps the weights of the workers, and what everything else is now.
+    fn keep(
+        &self,
+        published: &Published,
+        lines: Vec<(String, u32)>,
+        weights: HashMap<i32, Weight>,
+    ) {
+        let counts = all_counts(published);
         let caches = counts.caches.values().map(|cache| &cache.directory);
         let caches = caches.filter_map(|own| Some((own.clone(), disk_use(own)?)));
         let caches: HashMap<_, _> = caches.collect();
-        let queue = QueueFiles::of(&published.queues);
+        let queues = published.queues.iter().map(|queue| &queue.directory);
+        let queues = queues.map(|directory| (directory.clone(), QueueFiles::of(directory)));
+        let queues: HashMap<_, _> = queues.collect();
         let mut inner = self.lock();
-        (inner.caches, inner.queue) = (caches, queue);
+        (inner.caches, inner.queues) = (caches, queues);
         inner.durations.push(counts.durations());
         if inner.durations.len() > RECENT {
             inner.durations.remove(0);
         }
         let pace = inner.pace();
-        let connections = connections(&published);
         let micros = |seconds: Option<f64>| (seconds.unwrap_or_default() * 1e6) as u32;
         let mut sample = vec![
             ("rate".to_owned(), pace.rate.round() as u32),
             ("p50".to_owned(), micros(pace.p50)),
             ("p99".to_owned(), micros(pace.p99)),
-            ("connections".to_owned(), connections),
+            ("connections".to_owned(), connections(published)),
         ];
         sample.extend(lines);
         inner.history.add(&sample);
@@ -159,9 +162,18 @@ impl Samples {
         Some(weight)
     }
 
-    /// The queue's files when they were last counted.
-    pub fn queue(&self) -> Option<QueueFiles> {
-        self.lock().queue
+    /// The files of the queue in a directory when they were last counted.
+    pub fn queue(&self, directory: &Path) -> Option<QueueFiles> {
+        self.lock().queues.get(directory).copied()
+    }
+
+    /// Those of all queues together.
+    fn queues(&self, queues: &[Queue]) -> Option<QueueFiles> {
+        let counted = queues.iter().filter_map(|own| self.queue(&own.directory));
+        counted.reduce(|sum, own| QueueFiles {
+            tasks: sum.tasks + own.tasks,
+            dead: sum.dead + own.dead,
+        })
     }
 
     /// The bytes that a cache's files take of the disk, and may take. A new cache is looked at now.
@@ -181,17 +193,22 @@ impl Samples {
         let applications = status.applications.iter_mut();
         for (application, tally) in applications.zip(&published.tallies) {
             served::add(application, tally);
+            let mut pss = 0;
             for worker in &mut application.workers {
                 let weight = worker.pid.and_then(|pid| self.weight(pid));
                 worker.memory = weight.map(|weight| weight.private);
+                pss += weight.map_or(0, |weight| weight.pss);
             }
+            application.pss = Some(pss);
         }
-        self.add_files(&mut status);
+        let own = self.weight(status.pid.cast_signed());
+        status.memory = own.map(|weight| weight.private);
+        self.add_files(&mut status, &published.queues);
         status
     }
 
-    fn add_files(&self, status: &mut Status) {
-        if let (Some(queue), Some(files)) = (&mut status.queue, self.queue()) {
+    fn add_files(&self, status: &mut Status, queues: &[Queue]) {
+        if let (Some(queue), Some(files)) = (&mut status.queue, self.queues(queues)) {
             queue.waiting = Some(files.waiting(queue.running));
             queue.dead = Some(files.dead);
         }
@@ -237,6 +254,23 @@ impl Inner {
             p99: since.quantile(0.99),
         }
     }
+}
+
+/// The supervisor, and the workers that have a process with the names of their lines in the history.
+fn processes(published: &Published) -> Vec<(i32, Option<String>)> {
+    let status = &published.status;
+    let own = (status.pid.cast_signed(), None);
+    let applications = status.applications.iter();
+    let workers = applications.flat_map(|own| own.workers.iter().map(move |worker| (own, worker)));
+    let named = workers.filter_map(|(application, worker)| {
+        let slot = worker.slot.unwrap_or_default();
+        let name = match status.is_fleet {
+            true => format!("{} {slot}", application.name),
+            false => format!("worker {slot}"),
+        };
+        Some((worker.pid?, Some(name)))
+    });
+    std::iter::once(own).chain(named).collect()
 }
 
 /// The counts of all applications together.

@@ -27,6 +27,7 @@ use super::board::Board;
 use super::history;
 use super::orders::Orderer;
 use super::report::Samples;
+use super::rest::Rest;
 use crate::net::unix::{self, UnixPath};
 
 /// Connections at once: probes, a Prometheus, and a few pages.
@@ -101,6 +102,7 @@ pub fn start(settings: &Settings, board: Arc<Board>, orderer: Orderer) -> io::Re
                 orderer,
                 samples: Rc::new(Samples::default()),
                 token: settings.token,
+                rest: Rest::default(),
             });
             let served = runtime
                 .and_then(|runtime| LocalSet::new().block_on(&runtime, serve(monitor, listening)));
@@ -132,6 +134,8 @@ fn bind(bind: &Bind) -> io::Result<(Listening, String, Option<UnixPath>)> {
 async fn serve(monitor: Rc<Monitor>, listening: Listening) -> io::Result<()> {
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     tokio::task::spawn_local(sample(Rc::clone(&monitor)));
+    let resting = Rc::clone(&monitor);
+    tokio::task::spawn_local(async move { resting.rest.give_back().await });
     match listening {
         Listening::Tcp(listener) => {
             let listener = TcpListener::from_std(listener)?;
@@ -166,7 +170,8 @@ async fn sample(monitor: Rc<Monitor>) {
     let mut ticks = interval(Duration::from_secs(history::FINE));
     loop {
         ticks.tick().await;
-        monitor.samples.take(&monitor.board);
+        monitor.samples.take(&monitor.board).await;
+        monitor.rest.sampled();
     }
 }
 
@@ -177,9 +182,13 @@ fn attend<S: AsyncRead + AsyncWrite + Unpin + 'static>(
 ) {
     let monitor = Rc::clone(monitor);
     tokio::task::spawn_local(async move {
+        monitor.rest.used();
         let service = service_fn(|request| {
             let monitor = Rc::clone(&monitor);
-            async move { Ok::<_, Infallible>(monitor.answer(request).await) }
+            async move {
+                monitor.rest.used();
+                Ok::<_, Infallible>(monitor.answer(request).await)
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -189,6 +198,7 @@ fn attend<S: AsyncRead + AsyncWrite + Unpin + 'static>(
         // A client that breaks off is its own affair.
         let _ = timeout(LONGEST, connection).await;
         drop(place);
+        monitor.rest.used();
     });
 }
 

@@ -138,7 +138,11 @@ impl fmt::Display for NotFound {
             ),
             Self::Several(pids) => {
                 let pids: Vec<_> = pids.iter().map(ToString::to_string).collect();
-                write!(f, "several servers run here; name one: {}", pids.join(", "))
+                let pids = pids.join(", ");
+                write!(
+                    f,
+                    "several servers run here; name one: {pids} (lowmem-serve status shows them)"
+                )
             }
         }
     }

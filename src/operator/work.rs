@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 /// A job.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct JobStatus {
-    /// Its name.
+    /// Its name: `APP/NAME`, if it is an application's of several.
     pub name: String,
+    /// The application of several that it belongs to.
+    #[serde(default)]
+    pub app: Option<String>,
     /// When it runs, in words.
     pub schedule: String,
     /// When it is due next.
@@ -22,6 +25,16 @@ pub struct JobStatus {
     pub last: Option<LastRun>,
     /// When a run was last done without a failure.
     pub last_success: Option<f64>,
+}
+
+impl JobStatus {
+    /// Its name within its application.
+    #[must_use]
+    pub fn own_name(&self) -> &str {
+        let app = self.app.as_deref();
+        let own = app.and_then(|app| self.name.strip_prefix(app)?.strip_prefix('/'));
+        own.unwrap_or(&self.name)
+    }
 }
 
 /// A run that has ended.

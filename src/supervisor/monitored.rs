@@ -112,7 +112,7 @@ impl Supervisor<'_> {
                 .map(Application::tally)
                 .collect(),
             listeners: Arc::clone(&monitored.watched),
-            queues: self.jobs.queue_directories(),
+            queues: self.jobs.queues(),
         });
         self.monitored = Some(monitored);
     }

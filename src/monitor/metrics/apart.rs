@@ -51,39 +51,56 @@ pub(super) fn jobs(text: &mut Exposition, scrape: &Scrape<'_>) {
             runs.entry(result.to_owned()).or_default();
         }
         for (result, count) in &runs {
-            text.sample(&[("job", &job.name), ("result", result)], count);
+            let [app, name] = labels(job);
+            text.sample(&[app, name, ("result", result)], count);
         }
     }
     for (name, help, figure) in JOBS {
         text.family(name, Kind::Gauge, help);
         for job in jobs {
             if let Some(value) = figure(job) {
-                text.sample(&[("job", &job.name)], value);
+                text.sample(&labels(job), value);
             }
         }
     }
 }
 
-pub(super) fn queue(text: &mut Exposition, scrape: &Scrape<'_>) {
-    let Some(queue) = &scrape.status.queue else {
+/// The application of several, and the name within it.
+fn labels(job: &JobStatus) -> [(&str, &str); 2] {
+    [
+        ("app", job.app.as_deref().unwrap_or_default()),
+        ("job", job.own_name()),
+    ]
+}
+
+pub(super) fn queues(text: &mut Exposition, scrape: &Scrape<'_>) {
+    let queues = &scrape.published.queues;
+    if queues.is_empty() {
         return;
-    };
+    }
     let help = "Runs of the queue's tasks that have ended, by their result.";
     text.family("lowmem_queue_runs_total", Kind::Counter, help);
-    for (result, count) in &queue.runs {
-        text.sample(&[("result", result)], count);
+    for queue in queues {
+        for (result, count) in &queue.status.runs {
+            let app = ("app", queue.app.as_deref().unwrap_or_default());
+            text.sample(&[app, ("result", result)], count);
+        }
     }
     let help = "Tasks of the queue: those that wait, run, and were given up.";
     text.family("lowmem_queue_tasks", Kind::Gauge, help);
-    let files = scrape.samples.queue();
-    let states = [
-        ("waiting", files.map(|files| files.waiting(queue.running))),
-        ("running", Some(queue.running)),
-        ("dead", files.map(|files| files.dead)),
-    ];
-    for (state, count) in states {
-        if let Some(count) = count {
-            text.sample(&[("state", state)], count);
+    for queue in queues {
+        let files = scrape.samples.queue(&queue.directory);
+        let running = queue.status.running;
+        let states = [
+            ("waiting", files.map(|files| files.waiting(running))),
+            ("running", Some(running)),
+            ("dead", files.map(|files| files.dead)),
+        ];
+        for (state, count) in states {
+            if let Some(count) = count {
+                let app = ("app", queue.app.as_deref().unwrap_or_default());
+                text.sample(&[app, ("state", state)], count);
+            }
         }
     }
 }
@@ -111,9 +128,9 @@ const CACHES: [(&str, &str, Count); 3] = [
 
 pub(super) fn caches(text: &mut Exposition, scrape: &Scrape<'_>) {
     let mut all = Vec::new();
-    for (application, counted) in &scrape.applications {
-        let caches = counted.counts().caches.into_iter();
-        all.extend(caches.map(|(name, cache)| (scrape.label(application), name, cache)));
+    for own in &scrape.applications {
+        let caches = own.counts.caches.iter();
+        all.extend(caches.map(|(name, cache)| (own.label, name, cache)));
     }
     if all.is_empty() {
         return;

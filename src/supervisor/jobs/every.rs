@@ -2,7 +2,6 @@
 //! which of them an operator means.
 
 use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +10,7 @@ use tracing::error;
 
 use super::Jobs;
 use crate::jobs::report::{Overview, VERSION};
+use crate::monitor::Queue;
 use crate::operator::{JobStatus, JobsRequest, QueueStatus, Reply};
 use crate::supervisor::Work;
 use crate::sys::process::Ending;
@@ -275,10 +275,9 @@ impl EveryJob {
         })
     }
 
-    /// Where the files of queues are.
-    pub(in crate::supervisor) fn queue_directories(&self) -> Vec<PathBuf> {
-        let directories = self.present.iter().filter_map(Jobs::queue_directory);
-        directories.map(ToOwned::to_owned).collect()
+    /// Each queue, for the status server.
+    pub(in crate::supervisor) fn queues(&self) -> Vec<Queue> {
+        self.present.iter().filter_map(Jobs::queue).collect()
     }
 
     fn overview(&self) -> Overview {

@@ -1,13 +1,13 @@
 //! How jobs and the queue are, as the server's status shows them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use jiff::Timestamp;
 
 use super::queue::Tasks;
 use super::{Jobs, Plan, Purpose};
 use crate::jobs::{Outcome, Record};
+use crate::monitor::Queue;
 use crate::operator::{JobStatus, LastRun, QueueStatus};
 
 /// Runs that have ended, by their result.
@@ -45,6 +45,7 @@ impl Jobs {
         let running = self.runs.iter().find(|(purpose, _)| own(purpose));
         JobStatus {
             name: self.full_name(plan),
+            app: self.owner.as_deref().map(str::to_owned),
             schedule: plan.job.schedule.to_string(),
             next: self.next(plan).map(seconds),
             running_since: running.map(|(_, run)| seconds(run.began.wall)),
@@ -71,9 +72,13 @@ impl Jobs {
         })
     }
 
-    /// Where the queue's files are.
-    pub(super) fn queue_directory(&self) -> Option<&Path> {
-        self.tasks.as_ref().map(Tasks::directory)
+    /// The queue with its place, and the application that it is of.
+    pub(super) fn queue(&self) -> Option<Queue> {
+        Some(Queue {
+            app: self.owner.as_deref().map(str::to_owned),
+            directory: self.tasks.as_ref().map(Tasks::directory)?.to_owned(),
+            status: self.shown_queue()?,
+        })
     }
 }
 

@@ -23,9 +23,14 @@ pub fn forget() {
 pub fn forget_own() {
     memory::trim();
     forget_stack();
-    if !is_traced() {
-        forget_own_code();
-    }
+    forget_own_code();
+}
+
+/// The same from any thread of such a process, again and again: code and heap, and no stack. A thread's stack
+/// may share its mapping with what lies below it.
+pub fn forget_code() {
+    memory::trim();
+    forget_own_code();
 }
 
 /// Unmaps the pages of this executable's code and constants that have been touched so far.
@@ -33,6 +38,9 @@ pub fn forget_own() {
 /// Reading flags and searching for Python touch most of them once; the supervisor's loop needs few,
 /// which come back from the page cache when they are next used.
 fn forget_own_code() {
+    if is_traced() {
+        return;
+    }
     // SAFETY: the callback has the signature that is asked for and keeps nothing.
     unsafe { libc::dl_iterate_phdr(Some(forget_first), ptr::null_mut()) };
 }
