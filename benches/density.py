@@ -239,6 +239,9 @@ def _each(place: Place, command: Callable[[str], list[str]]) -> contextlib.Abstr
 
 def _draw(results: dict[str, dict[int, float]], file: Path) -> None:
     try:
+        import matplotlib
+
+        matplotlib.use("svg")
         from matplotlib import pyplot
     except ImportError as error:
         raise SystemExit(f"density.py: {error}; the picture needs matplotlib") from error
