@@ -33,13 +33,8 @@ RUN /tmp/pip/bin/python -m pip --python /opt/venv/bin/python install --no-cache-
 
 
 FROM ${RUNTIME_IMAGE} AS server
-# The worker cannot write into the image, and the official images leave out the compiled files of the standard library.
-# Those of what nearly every application imports are made here: they make a start faster by a second, and all of them
-# would be 11 MB. The files and not a tool add the user, because Debian's and Alpine's tools have different options.
-RUN python3 -c 'import asyncio, concurrent.futures.thread, dataclasses, datetime, decimal, email.message, hashlib, \
-hmac, html, http.cookies, importlib.metadata, inspect, json, logging.config, mimetypes, secrets, tempfile, urllib.request, \
-uuid, zoneinfo' \
-    && echo 'app:x:10001:10001::/app:/sbin/nologin' >>/etc/passwd \
+# The files and not a tool add the user, because Debian's and Alpine's tools have different options.
+RUN echo 'app:x:10001:10001::/app:/sbin/nologin' >>/etc/passwd \
     && echo 'app:x:10001:' >>/etc/group \
     && mkdir /app && chown 10001:10001 /app
 COPY --from=environment /opt/venv /opt/venv
@@ -61,5 +56,8 @@ RUN grep -E '^(quart|aiosqlite|markdown)\b' /tmp/requirements.txt >/tmp/quart.tx
     && python -m pip install --no-cache-dir -r /tmp/quart.txt \
     && rm /tmp/*.txt
 COPY examples/quart_app /app
+# The worker cannot write into the image, and the official images leave out the compiled files of the standard library. An
+# import while the image is built compiles what this application uses, and no more: a start is faster by a second.
+RUN python -c 'import app'
 USER app
 CMD ["app:app"]

@@ -2,7 +2,7 @@
 #   make serve PORT=8080 ARGS="--workers 2"
 #   make test  ARGS="-k lifespan"
 
-.PHONY: help serve test lint format fuzz wheels wheel-test docker-test bench micro gate clean
+.PHONY: help serve test lint format fuzz wheels wheel-test docker-test images bench density micro gate clean
 
 help: ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -31,8 +31,14 @@ wheels: ## the source distribution and the wheels of a release that this machine
 docker-test: ## build the image on a local Debian base, and run it
 	@scripts/docker-test.sh
 
+images: ## sizes of images and memory of containers beside Uvicorn, Granian and node on the same base
+	@scripts/images.sh
+
 bench: ## compare with other servers; ARGS=--quick for a minute instead of half an hour
 	@scripts/bench.sh $(ARGS)
+
+density: ## memory of 1, 5, 10 and 20 applications beside Uvicorn and Granian, and its picture
+	@scripts/density.sh $(ARGS)
 
 micro: ## time the pure parts of a request's way: parsing, framing, serialising
 	cargo bench --locked -p lowmem-serve-micro $(ARGS)

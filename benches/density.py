@@ -1,10 +1,11 @@
 """Memory against the number of applications: lowmem-serve with all of them, and servers with one each.
 
-    python benches/density.py --python .venv/bin/python                 a table
-    python benches/density.py --python .venv/bin/python --picture docs/density.svg
+    make density                                         a table, and the picture docs/density.svg
+    python benches/density.py --counts 20                a table of one row
+    python benches/density.py --python PYTHON            with the packages of another environment
 
-The applications are small Quart applications with a module each, in one virtual environment, which must
-have quart, and the other servers that are to be measured. Each is asked for one page, then all idle for
+The applications are small Quart applications with a module each, in one virtual environment: benches/.venv, which is
+made if it is not there, or that of --python, which must have quart and the other servers that are to be measured. Each is asked for one page, then all idle for
 --settle seconds, and PSS is summed over the whole process trees. --own-environments gives each a virtual
 environment of its own (a link to the same packages), so that nothing of them is shared.
 
@@ -27,6 +28,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from comparison import environment
 from weigh import weigh_tree
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -71,6 +73,14 @@ class Place:
 def main() -> int:
     """Measure, print a table and draw a picture."""
     arguments = _parse()
+    if arguments.python is None:
+        try:
+            environment.prepare_venv(upgrade=False)
+        except environment.CannotPrepare as error:
+            print(f"density.py: {error}", file=sys.stderr)
+            return 2
+        environment.borrow_packages()
+        arguments.python = environment.VENV_PYTHON
     results: dict[str, dict[int, float]] = {name: {} for name in arguments.only}
     try:
         for count in arguments.counts:
@@ -84,6 +94,7 @@ def main() -> int:
     print("|---:|" + "---:|" * len(results))
     for count in arguments.counts:
         print(f"| {count} |" + "".join(f" {figures[count]:,.1f} |" for figures in results.values()))
+    print(f"\n{_versions(arguments.python)}")
     if arguments.picture:
         _draw(results, arguments.picture)
     return 0
@@ -96,9 +107,7 @@ def _parse() -> argparse.Namespace:
     numbers = lambda text: [int(number) for number in text.split(",")]  # noqa: E731
     parser.add_argument("--counts", type=numbers, default=[1, 2, 5, 10, 23], help="(default: 1,2,5,10,23)")
     parser.add_argument("--only", type=lambda text: text.split(","), default=list(SERVERS))
-    parser.add_argument(
-        "--python", type=Path, default=Path(sys.executable), help="with quart and the servers"
-    )
+    parser.add_argument("--python", type=Path, help="with quart and the servers (default: benches/.venv)")
     parser.add_argument("--settle", type=float, default=3.0, help="idle seconds before weighing (default: 3)")
     parser.add_argument("--own-environments", action="store_true")
     parser.add_argument("--picture", type=Path, help="an SVG file; needs matplotlib")
@@ -106,6 +115,18 @@ def _parse() -> argparse.Namespace:
     if unknown := set(arguments.only) - set(SERVERS):
         parser.error(f"--only: no {', '.join(sorted(unknown))}; there are {', '.join(SERVERS)}")
     return arguments
+
+
+def _versions(python: Path) -> str:
+    """The Python and the packages that were measured, in a line."""
+    code = (
+        "import importlib.metadata, platform\n"
+        "names = {each.metadata['Name'].lower(): each.version for each in importlib.metadata.distributions()}\n"
+        "print('CPython', platform.python_version(), *(f', {name} {names[name]}' for name in "
+        "('quart', 'uvicorn', 'granian') if name in names))"
+    )
+    printed = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout
+    return printed.strip().replace(" ,", ",")
 
 
 def _environment(directory: Path, python: Path) -> Path:
@@ -218,6 +239,9 @@ def _each(place: Place, command: Callable[[str], list[str]]) -> contextlib.Abstr
 
 def _draw(results: dict[str, dict[int, float]], file: Path) -> None:
     try:
+        import matplotlib
+
+        matplotlib.use("svg")
         from matplotlib import pyplot
     except ImportError as error:
         raise SystemExit(f"density.py: {error}; the picture needs matplotlib") from error
@@ -235,7 +259,8 @@ def _draw(results: dict[str, dict[int, float]], file: Path) -> None:
 
 SERVERS: dict[str, Callable[[Place], contextlib.AbstractContextManager[list[int]]]] = {
     "lowmem-serve": ours(),
-    "lowmem-serve, a server each": _alone,
+    "lowmem-serve (lazy imports)": ours('lazy-imports = "auto"\n'),
+    "lowmem-serve (a server each)": _alone,
     "uvicorn": _uvicorn,
     "granian": _granian,
 }

@@ -2,110 +2,13 @@
 # Builds the image and runs it, on base images made here: nothing is pulled.
 # The wheel is built in the image; with WHEELS=dist the one of `make wheels` is installed instead, which is quicker.
 # Where MUSL_PYTHONS names a CPython that is linked with musl, and dist/ has a wheel for it, so is an image as Alpine's.
-# Without a running Docker engine it starts one of its own, and ends it afterwards.
-# Bases and the engine's data are kept in $DOCKER_TEST_CACHE (1.5 GB) and make the next run short.
-. "$(dirname "$0")/ready.sh"
+. "$(dirname "$0")/docker.sh"
 
-cache=${DOCKER_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lowmem-serve/docker-test}
-suite=bookworm
-base=lowmem-serve-test/debian-python-pip:$suite
 musl_base=lowmem-serve-test/musl-python
 # What the server may add to a base image, in bytes.
-most=17000000
-wheels=${WHEELS:-source}
-take_installed_rust
-rust_base=lowmem-serve-test/debian-rust:$suite-$(rustc --version | cut -d' ' -f2)
+most=12000000
 image=lowmem-serve-test/server
 example=lowmem-serve-test/example
-work=$(mktemp -d)
-engine=
-bridge_was_there=yes
-mkdir -p "$cache"
-
-# --- the engine ---------------------------------------------------------------------------------
-
-end() {
-    local code=$?
-    containers=$(docker ps -aq --filter label=lowmem-serve-test 2>/dev/null) || true
-    if [ -n "$containers" ]; then
-        if [ "$code" != 0 ]; then
-            for each in $containers; do
-                say "what container $each wrote:"
-                docker logs "$each" >&2 || true
-            done
-        fi
-        # shellcheck disable=SC2086 # one word for each container
-        docker rm -f $containers >/dev/null || true
-    fi
-    if [ -n "$engine" ]; then
-        say "ending the engine"
-        kill "$engine"
-        wait "$engine" || true
-        umount "$work/exec/netns/default" 2>/dev/null || true
-        [ -n "$bridge_was_there" ] || ip link delete docker0 2>/dev/null || true
-    fi
-    rm -rf "$work"
-    exit "$code"
-}
-trap end EXIT
-
-start_engine() {
-    [ "$(id -u)" = 0 ] || fail "no Docker engine answers, and only root can start one"
-    need dockerd docker.io
-    need iptables iptables
-    need ip iproute2
-    ip link show docker0 >/dev/null 2>&1 || bridge_was_there=
-    say "starting a Docker engine"
-    export DOCKER_HOST=unix://$work/docker.sock
-    # It changes nothing on the host but its own bridge: published ports go through its proxy.
-    dockerd --host "$DOCKER_HOST" --data-root "$cache/engine" --exec-root "$work/exec" \
-        --pidfile "$work/dockerd.pid" --iptables=false --ip-forward=false --ip-masq=false \
-        >"$work/dockerd.log" 2>&1 &
-    engine=$!
-    for _ in $(seq 300); do
-        docker info >/dev/null 2>&1 && return
-        kill -0 "$engine" 2>/dev/null || break
-        sleep 0.1
-    done
-    tail -n 20 "$work/dockerd.log" >&2
-    fail "the Docker engine did not start: its last words are above"
-}
-
-need docker docker.io
-docker info >/dev/null 2>&1 || start_engine
-
-# --- the bases ----------------------------------------------------------------------------------
-
-have() { docker image inspect "$1" >/dev/null 2>&1; }
-
-make_base() {
-    need debootstrap debootstrap
-    say "debootstrap $suite"
-    debootstrap --variant=minbase --include=ca-certificates,python3,python3-pip,python3-venv \
-        "$suite" "$work/base" >"$work/debootstrap.log" 2>&1 ||
-        { tail -n 20 "$work/debootstrap.log" >&2 && fail "debootstrap failed: see above"; }
-    rm -rf "$work"/base/var/cache/apt/archives/*.deb "$work"/base/var/lib/apt/lists/*
-    # Whatever this machine trusts to reach its package registries, the build in the image has to trust.
-    cp -L /etc/ssl/certs/ca-certificates.crt "$work/base/etc/ssl/certs/ca-certificates.crt"
-    tar -C "$work/base" -c . | docker import \
-        --change 'ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt' \
-        --change 'ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt' \
-        --change 'CMD ["bash"]' - "$base" >/dev/null
-    rm -rf "$work/base"
-}
-
-# Debian's Rust is too old, so this machine's goes into the base.
-make_rust_base() {
-    local container
-    say "making a Rust base of this machine's toolchain"
-    container=$(docker create --label lowmem-serve-test --network host "$base" bash -c \
-        'apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev python3-pip')
-    docker start -a "$container" >"$work/apt.log" 2>&1 ||
-        { tail -n 20 "$work/apt.log" >&2 && fail "apt-get failed in the base: see above"; }
-    tar -C "$(rustc --print sysroot)" -c bin lib | docker cp -q - "$container:/usr/local"
-    docker commit --change 'CMD ["bash"]' "$container" "$rust_base" >/dev/null
-    docker rm "$container" >/dev/null
-}
 
 # What an Alpine image has, as far as the Dockerfile can see: busybox, musl's loader, and a CPython without compiled files.
 # make_musl_base PYTHON
@@ -131,25 +34,7 @@ make_musl_base() {
     rm -rf "$tree"
 }
 
-have "$base" || make_base
-if [ "$wheels" = source ]; then
-    need_rust
-    have "$rust_base" || make_rust_base
-else
-    rust_base=$base
-fi
-
 # --- the image ----------------------------------------------------------------------------------
-
-# build BUILD_IMAGE RUNTIME_IMAGE WHEELS ARGUMENT...
-build() {
-    say "docker build $*"
-    # The host's network, because a sandbox may route nothing else.
-    docker build --quiet --network host --build-arg BUILD_IMAGE="$1" --build-arg RUNTIME_IMAGE="$2" \
-        --build-arg WHEELS="$3" "${@:4}" . || fail "the image was not built: see above"
-}
-
-size() { docker image inspect --format '{{.Size}}' "$1"; }
 
 # is_light IMAGE BASE: the server's layers are no larger than they may be.
 is_light() {
@@ -185,16 +70,6 @@ opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 with opener.open(sys.argv[1], timeout=5) as answer:
     sys.stdout.write(answer.read().decode())
 PYTHON
-}
-
-# eventually SECONDS COMMAND...: true as soon as the command is.
-eventually() {
-    local until=$((SECONDS + $1))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        [ "$SECONDS" -lt "$until" ] || return 1
-        sleep 0.1
-    done
 }
 
 health() { docker inspect --format '{{.State.Health.Status}}' "$container"; }
@@ -254,12 +129,15 @@ async def app(scope, receive, send):
         await receive()
         print("lifespan shutdown ran", flush=True)
         await send({"type": "lifespan.shutdown.complete"})
-    elif scope["path"] == "/events":
+    elif scope["path"] in ("/events", "/deaf"):
         headers = [(b"content-type", b"text/event-stream")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"data: begun\n\n", "more_body": True})
-        while True:
+        if scope["path"] == "/deaf":
             await asyncio.sleep(3600)
+        # As frameworks do it.
+        while (await receive())["type"] != "http.disconnect":
+            pass
     else:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"mounted"})
@@ -290,10 +168,12 @@ eventually 30 is_healthy || fail "with TLS the container is $(health)"
 stopped 5
 check "a server on a Unix socket, on another port and with TLS is healthy"
 
-# An event stream has no end of its own. Docker waits 10 s before it kills.
-start --volume "$work/app:/app:ro" "$image" main:app
-eventually 30 answers "$url/" || fail "the application with an event stream does not answer"
-python3 - "$url/events" >"$work/events" <<'PYTHON' &
+# ends_a_stream PATH SECONDS: docker stop ends the container in this time though a client reads an event stream.
+ends_a_stream() {
+    local client
+    start --volume "$work/app:/app:ro" "$image" main:app
+    eventually 30 answers "$url/" || fail "the application with an event stream does not answer"
+    python3 - "$url$1" >"$work/events" <<'PYTHON' &
 import sys, urllib.request
 
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -301,12 +181,18 @@ with opener.open(sys.argv[1], timeout=60) as answer:
     for line in answer:
         print(line.decode().strip(), flush=True)
 PYTHON
-client=$!
-eventually 10 grep -q begun "$work/events" || fail "the event stream does not begin"
-stopped 4
-wait "$client" || fail "the client of the event stream got no end: $(cat "$work/events")"
-docker logs "$container" 2>&1 | grep -q "lifespan shutdown ran" || fail "lifespan shutdown did not run"
-check "docker stop with an open event stream takes 4 s at most, exit code 0, and lifespan shutdown runs"
+    client=$!
+    eventually 10 grep -q begun "$work/events" || fail "the event stream does not begin"
+    stopped "$2"
+    wait "$client" || true
+    docker logs "$container" 2>&1 | grep -q "lifespan shutdown ran" || fail "lifespan shutdown did not run"
+    check "docker stop with an open event stream ($1): $2 s at most, exit code 0, and lifespan shutdown runs"
+}
+
+# An event stream has no end of its own. Docker waits 10 s before it kills.
+ends_a_stream /events 4
+# Its application does not ask whether the client is still there, and is cancelled.
+ends_a_stream /deaf 9
 
 # The official Python images have no compiled file at all, and a read-only root keeps none: every start is cold.
 cold=lowmem-serve-test/cold

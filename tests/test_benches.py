@@ -38,6 +38,19 @@ from comparison.sample import Sample, Settings
 from comparison.servers import Server
 
 WEBSOCKETS = 8
+
+
+def test_the_density_of_applications_is_a_table() -> None:
+    command = [sys.executable, REPOSITORY / "benches/density.py", "--python", sys.executable]
+    options = ["--counts", "1,2", "--settle", "0.2", "--only", "lowmem-serve"]
+    ended = subprocess.run([*command, *options], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    head, _, one, two, _, versions = ended.stdout.splitlines()
+    assert head == "| applications | lowmem-serve |"
+    assert float(one.split("|")[2]) < float(two.split("|")[2])
+    assert versions.startswith("CPython 3.") and "quart" in versions
+
+
 ECHO = replace(*workloads.named(["websocket"]), connections=WEBSOCKETS)
 
 needs_wrk = pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")

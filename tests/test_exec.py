@@ -1,5 +1,6 @@
 """Programs that start Uvicorn by themselves: served by `exec`, refused while an application is imported."""
 
+import socket
 import textwrap
 from pathlib import Path
 
@@ -32,6 +33,20 @@ PROGRAMS = {
 
         asyncio.run(main())
         """,
+    "a command": """
+        import subprocess
+        import sys
+
+        words = ["-m", "uvicorn", "site_app:app", "--port", "0", "--lifespan", "off"]
+        subprocess.run([sys.executable, *words], cwd=sys.path[0])
+        """,
+    "a command in its place": """
+        import os
+        import sys
+
+        os.chdir(sys.path[0])
+        os.execvp("uvicorn", ["uvicorn", "site_app:app", "--port", "0", "--lifespan", "off"])
+        """,
 }
 
 
@@ -49,8 +64,43 @@ def test_a_program_that_starts_uvicorn_is_served(server, tmp_path: Path, start: 
     answer = started.get("/")
     assert answer.status == 200
     # The program's own run has its arguments, also in the worker.
-    assert answer.text == "with arguments" or '"site_app' in start
+    assert answer.text == "with arguments" or '"site_app:' in start
     assert "Uvicorn running" not in started.stderr.text
+
+
+def test_a_program_may_look_whether_its_port_is_free(server, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    look = f"""
+        import socket
+
+        with socket.socket() as looking:
+            looking.bind(("127.0.0.1", {port}))
+        uvicorn.run(site_app.app, port={port}, lifespan="off")
+        """
+    path = program(tmp_path, look)
+    started: Server = server("exec", "python", str(path), cwd=tmp_path, places=False)
+    assert started.get("/").status == 200
+    started.kill_worker()
+    started.stderr.wait_for_line("starting another", 20)
+    assert started.get("/").status == 200
+
+
+def test_the_variables_and_the_directory_of_a_command_are_its_own(server, tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    path = program(tmp_path, PROGRAMS["a command"].replace("cwd=sys.path[0]", "cwd='inner', env=ENV"))
+    text = path.read_text().replace(
+        "import uvicorn", "import os\n\nENV = {**os.environ, 'SITE_WORD': 'told'}", 1
+    )
+    path.write_text(text)
+    (inner / "site_app.py").write_text(
+        textwrap.dedent(APPLICATION).replace(
+            '" ".join(sys.argv[1:])', '__import__("os").environ["SITE_WORD"]'
+        )
+    )
+    started: Server = server("exec", "python", str(path), cwd=tmp_path, places=False)
+    assert started.get("/").text == "told"
 
 
 def test_flags_win_over_what_the_program_says_and_the_worker_may_be_replaced(server, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ class CannotPrepare(Exception):
 
 def prepare(upgrade: bool) -> None:
     """Create and fill the venv, make a certificate, and install the load generators, unless that has been done."""
-    _prepare_venv(upgrade)
+    prepare_venv(upgrade)
     _prepare_command("wrk", "wrk")
     _prepare_command("h2load", "nghttp2-client")
     _prepare_command("openssl", "openssl")
@@ -65,7 +65,8 @@ def version_of(binary: Path, python: Path = VENV_PYTHON) -> str:
     return _first_line([str(binary), "--python", str(python), "--version"])
 
 
-def _prepare_venv(upgrade: bool) -> None:
+def prepare_venv(upgrade: bool) -> None:
+    """Create and fill the venv, unless that has been done."""
     wanted = REQUIREMENTS.read_text() + OPTIONAL.read_text()
     current = INSTALLED.read_text() if INSTALLED.exists() else None
     if current == wanted and not upgrade:

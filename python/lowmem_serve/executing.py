@@ -2,14 +2,19 @@
 
 The program is run up to that call, which tells the application and its settings; then this process becomes the server.
 An application that is named is imported by the workers. One that is an object is made by the program itself, which each
-worker runs once more, up to the same call.
+worker runs once more, up to the same call. A program that starts the command `uvicorn` is served likewise: its options
+are ours.
 """
 
+import contextlib
+import errno
 import inspect
 import json
 import os
 import shutil
+import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -34,9 +39,28 @@ class Called(BaseException):
         self.settings = settings
 
 
+class Started(BaseException):
+    """The program has started the command `uvicorn`, with these arguments."""
+
+    def __init__(self, arguments: list[str], directory: Any, variables: Any) -> None:
+        super().__init__("uvicorn")
+        self.arguments = arguments
+        self.directory = directory
+        self.variables = variables
+
+
 def start(flags: list[str], command: list[str]) -> NoReturn:
     """Becomes the server of what the program would serve; `flags` win over what it says."""
-    called = until_called(command)
+    sys.addaudithook(notice_uvicorn)
+    try:
+        called = until_called(command)
+    except Started as started:
+        if started.directory:
+            os.chdir(started.directory)
+        variables = {
+            os.fsdecode(name): os.fsdecode(value) for name, value in (started.variables or {}).items()
+        }
+        become(started.arguments + flags, variables)
     settings = {name: value for name, value in called.settings.items() if name not in UNHEARD}
     variables = {}
     if isinstance(called.app, str):
@@ -54,7 +78,52 @@ def start(flags: list[str], command: list[str]) -> NoReturn:
 def application() -> Any:
     """The application of the program, which is run once more."""
     told = json.loads(os.environ[PROGRAM])
-    return until_called(told["command"]).app
+    with taken_places_bound():
+        return until_called(told["command"]).app
+
+
+@contextlib.contextmanager
+def taken_places_bound() -> Iterator[None]:
+    """Lets a program find its port free: some look before they call, and the supervisor listens there already."""
+
+    def bind(self: socket.socket, address: Any) -> None:
+        try:
+            super(socket.socket, self).bind(address)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+
+    socket.socket.bind = bind  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del socket.socket.bind
+
+
+def notice_uvicorn(event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook that raises Started where a process would become Uvicorn."""
+    if event == "subprocess.Popen":
+        _, words, directory, variables = arguments
+    elif event in ("os.exec", "os.posix_spawn"):
+        _, words, variables = arguments
+        directory = None
+    else:
+        return
+    if not isinstance(words, str | bytes) and (behind := behind_uvicorn([*map(os.fsdecode, words)])):
+        raise Started(behind, directory, variables)
+
+
+def behind_uvicorn(words: list[str]) -> list[str] | None:
+    """The arguments of a command that is `uvicorn` or `python -m uvicorn`."""
+    first, rest = os.path.basename(words[0]), words[1:]
+    if first == "uvicorn":
+        return rest
+    if first.startswith("python"):
+        while rest and rest[0].startswith("-") and rest[0] != "-m":
+            rest = rest[1:]
+        if rest[:2] == ["-m", "uvicorn"]:
+            return rest[2:]
+    return None
 
 
 def until_called(command: list[str]) -> Called:

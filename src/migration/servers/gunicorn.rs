@@ -28,8 +28,9 @@ pub(super) const OPTIONS: &[Opt] = &[
     no(
         &["-t", "--timeout"],
         Value,
-        "a worker that is busy is not killed; --timeout-worker-stall S replaces one whose event loop hangs, and \
-         --timeout-worker-startup S limits a start",
+        "a worker that is busy is not killed; --timeout-request S answers a late request with 504, \
+         --timeout-worker-stall S replaces a worker whose event loop hangs, and --timeout-worker-startup S limits a \
+         start",
     ),
     is(&["--graceful-timeout"], "--timeout-graceful-shutdown"),
     is(&["--keep-alive"], "--timeout-keep-alive"),
