@@ -1,4 +1,5 @@
 //! The executable: reads argv and the environment, decides, and exits.
+#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::env;

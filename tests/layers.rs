@@ -71,6 +71,16 @@ const RULES: &[Rule] = &[
         why: "jobs are values; running them is the supervisor's",
     },
     Rule {
+        room: "src/supervisor",
+        // Tests of theirs begin with flags.
+        but_not_below: &[
+            "src/supervisor/warm.rs",
+            "src/supervisor/jobs/policy/tests.rs",
+        ],
+        forbidden: &["crate::cli", "crate::commands", "crate::migration", "clap"],
+        why: "the supervisor acts on what was meant",
+    },
+    Rule {
         room: "src/supervisor/jobs/policy",
         but_not_below: &[],
         forbidden: &["rustix", "libc", "std::process", "std::fs", "tracing"],

@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
 use http::{Method, Request};
-use lowmem_base::config::{LimitSettings, WorkerConfig};
+use lowmem_base::config::{HttpSettings, LimitSettings, ServerSettings};
 use lowmem_http::peers::{Peers, TlsFacts};
 use lowmem_http::server::application::Application;
 use lowmem_http::server::{
@@ -119,18 +119,21 @@ impl Serving {
     }
 }
 
-fn settings() -> WorkerConfig {
-    WorkerConfig {
-        keep_alive: LONGEST,
-        header_read: LONGEST,
-        max_head_size: 16 * 1024,
+fn settings() -> ServerSettings {
+    ServerSettings {
+        http: HttpSettings {
+            max_streams: 100,
+            ..HttpSettings::default()
+        },
         limits: LimitSettings {
+            keep_alive: LONGEST,
+            header_read: LONGEST,
+            head: 16 * 1024,
             fields: 100,
             target: 8 * 1024,
             ..LimitSettings::default()
         },
-        http2_max_streams: 100,
-        ..WorkerConfig::default()
+        ..ServerSettings::default()
     }
 }
 

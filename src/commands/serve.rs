@@ -72,7 +72,7 @@ pub(super) fn hint(reason: &(dyn std::error::Error + 'static)) -> &'static str {
 /// The faults in the files for TLS, a line each. A process of its own reads them, so that no key comes
 /// into the supervisor; workers read it for themselves.
 pub(super) fn wrong_files(config: &Config) -> io::Result<String> {
-    let Some(settings) = &config.worker.tls else {
+    let Some(settings) = &config.worker.server.tls else {
         return Ok(String::new());
     };
     process::apart(|| match tls::load(settings, &[]) {

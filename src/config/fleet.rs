@@ -239,6 +239,7 @@ fn placed(
     variables: &[(String, String)],
 ) -> Config {
     config.worker.log.application = Some(name.to_owned());
+    config.worker.server.application = Some(name.to_owned());
     config.worker_startup.get_or_insert(STARTUP);
     // Its own files are watched with those of the others.
     if let Some(reload) = &mut config.reload {
@@ -250,7 +251,7 @@ fn placed(
             *path = directory.join(&*path);
         }
     }
-    if let Some(tls) = &mut config.worker.tls {
+    if let Some(tls) = &mut config.worker.server.tls {
         let paths = [
             Some(&mut tls.certificate),
             tls.key.as_mut(),

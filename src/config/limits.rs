@@ -22,7 +22,7 @@ pub(super) fn meant(typed: &Limits, http: &Http, mistakes: &mut Mistakes) -> Lim
         mistakes.add("--max-head-size", format!("at least {LEAST_HEAD}"));
     }
     if typed.limit_connections == Some(0) {
-        mistakes.add("--limit-connections", "at least 1, or nobody is served");
+        mistakes.add("--limit-connections", "at least 1, or no client is served");
     }
     for (option, limit) in [
         ("--timeout-body-read", typed.timeout_body_read),
@@ -32,7 +32,15 @@ pub(super) fn meant(typed: &Limits, http: &Http, mistakes: &mut Mistakes) -> Lim
             mistakes.add(option, "more than 0; leave it out for no limit");
         }
     }
+    if http.limit_concurrency == Some(0) {
+        let why = "at least 1, or nothing would be answered";
+        mistakes.add("--limit-concurrency", why);
+    }
     LimitSettings {
+        keep_alive: http.timeout_keep_alive,
+        header_read: http.timeout_header_read,
+        concurrency: http.limit_concurrency,
+        head: http.max_head_size,
         fields: typed.max_headers,
         target: typed.max_target_size.unwrap_or(http.max_head_size / 2),
         body: typed.max_body_size,

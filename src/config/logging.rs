@@ -7,8 +7,13 @@ use super::{
 use crate::cli::{FormatWord, LevelWord, Logging};
 
 /// Log lines.
-pub(super) fn lines(typed: &Logging, around: &Surroundings) -> LogSettings {
+pub(super) fn lines(
+    typed: &Logging,
+    around: &Surroundings,
+    mistakes: &mut Mistakes,
+) -> LogSettings {
     LogSettings {
+        python: log_config(typed, around, mistakes),
         application: None,
         level: typed.log_level.map_or(LogLevel::Info, level),
         format: match typed.log_format {
@@ -47,6 +52,7 @@ pub(super) fn access(
         }
     }
     AccessSettings {
+        enabled: super::is_on(typed.no_access_log, typed.access_log),
         format,
         colors: colors(typed, around, around.stdout_is_terminal),
         file,
@@ -76,7 +82,7 @@ fn level(word: LevelWord) -> LogLevel {
 }
 
 /// The file is read by the workers, but that it is there is known before one starts.
-pub(super) fn log_config(
+fn log_config(
     typed: &Logging,
     around: &Surroundings,
     mistakes: &mut Mistakes,

@@ -1,20 +1,15 @@
 //! From typed to meant: the one place that turns words and variables into a [`Config`].
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::lazy_imports;
 use super::mistakes::{Mistake, Mistakes};
 use super::{
-    Config, HttpVersions, Interface, Lifespan, LimitSettings, Loop, ProxySettings, Recycle,
-    RecycleMode, Surroundings, TellsImports, WorkerConfig, environment, header, jobs, limits,
-    listen, logging, mounts, proxies, reload, sleeping, tls, websockets,
+    Config, Diagnosis, Recycle, RecycleMode, ServerSettings, StartFacts, StopSettings,
+    Surroundings, WorkerConfig, application, environment, http, jobs, limits, listen, logging,
+    mounts, proxies, reload, sleeping, tls, websockets,
 };
-use crate::cli::{
-    self, Application, Compatibility, Flags, Http, InterfaceWord, LifespanWord, RecycleWord,
-    Recycling,
-};
+use crate::cli::{self, Compatibility, Flags, RecycleWord, Recycling};
 use crate::imports::REPORT_VARIABLE;
 use crate::routes::Routes;
 
@@ -38,18 +33,38 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
         flags.app.as_deref(),
         around,
     ));
-    let proxies = proxies::meant(&flags.proxies, &environment, &mut mistakes);
-    let limits = limits::meant(&flags.limits, &flags.http, &mut mistakes);
-    let worker = WorkerConfig {
-        mounts: mounts::meant(&flags.files, &around.directory, &mut mistakes),
-        limits,
-        proxies,
-        health_path: sleeping::health_path(&flags.sleeping, &mut mistakes),
-        warm_up: sleeping::warm_up(&flags.sleeping, &mut mistakes),
-        http: versions(&flags.http, &mut notices, &mut mistakes),
-        tls: tls::meant(&flags.tls, &mut notices, &mut mistakes),
+    let server = ServerSettings {
+        http: http::meant(&flags.http, &mut notices, &mut mistakes),
+        limits: limits::meant(&flags.limits, &flags.http, &mut mistakes),
+        proxies: proxies::meant(&flags.proxies, &environment, &mut mistakes),
         websockets: websockets::meant(&flags.websocket, &mut notices, &mut mistakes),
-        ..worker(flags, around, &mut mistakes)
+        tls: tls::meant(&flags.tls, &mut notices, &mut mistakes),
+        access: logging::access(&flags.logging, around, &mut mistakes),
+        mounts: mounts::meant(&flags.files, &around.directory, &mut mistakes),
+        health_path: sleeping::health_path(&flags.sleeping, &mut mistakes),
+        max_requests: flags.recycling.max_requests,
+        max_requests_jitter: flags.recycling.max_requests_jitter,
+        application: None,
+        routes: Routes::default(),
+    };
+    let diagnosis = Diagnosis {
+        imports_report: around.variable(REPORT_VARIABLE).map(Into::into),
+        growth: super::growth::meant(&flags.diagnosis),
+        tells_stacks: flags.operation.timeout_worker_stall.is_some(),
+    };
+    let is_counted = diagnosis.growth.is_some();
+    let worker = WorkerConfig {
+        process_name: flags.processes.process_name.clone(),
+        application: application::meant(flags, is_counted, around, &mut mistakes),
+        server,
+        log: logging::lines(&flags.logging, around, &mut mistakes),
+        stop: StopSettings {
+            grace: flags.processes.timeout_graceful_shutdown.unwrap_or(STOP),
+            delay: flags.processes.drain_delay,
+        },
+        sleep_after: sleeping::after(&flags.sleeping),
+        diagnosis,
+        start: StartFacts::default(),
     };
     let settings = environment::settings(flags, around);
     let reload = reload::meant(&flags.reload, settings, around, &mut notices, &mut mistakes);
@@ -96,107 +111,9 @@ fn for_development(config: &mut Config) {
         config.notices.push(notice.to_owned());
     }
     config.recycle.mode = RecycleMode::Overlap;
-    let grace = config.worker.graceful_shutdown.min(reload::GRACE);
-    config.worker.graceful_shutdown = grace;
+    let grace = config.worker.stop.grace.min(reload::GRACE);
+    config.worker.stop.grace = grace;
     config.recycle.grace = grace;
-}
-
-fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> WorkerConfig {
-    let Application {
-        app_dir, root_path, ..
-    } = &flags.application;
-    let http = &flags.http;
-    if http.limit_concurrency == Some(0) {
-        mistakes.add(
-            "--limit-concurrency",
-            "at least 1, or nothing would be answered",
-        );
-    }
-    let growth = super::growth::meant(&flags.diagnosis);
-    WorkerConfig {
-        app: flags.app.clone().unwrap_or_default(),
-        process_name: flags.processes.process_name.clone(),
-        factory: flags.application.factory,
-        app_dir: application_directory(app_dir.as_deref(), around, mistakes),
-        argv: around.argv.clone(),
-        event_loop: event_loop(&flags.application.event_loop, mistakes),
-        interface: match flags.application.interface {
-            InterfaceWord::Auto => Interface::Auto,
-            InterfaceWord::Asgi3 => Interface::Asgi3,
-            InterfaceWord::Asgi2 => Interface::Asgi2,
-            InterfaceWord::Wsgi => Interface::Wsgi,
-        },
-        wsgi_threads: flags.application.wsgi_threads,
-        lifespan: match flags.application.lifespan {
-            LifespanWord::Auto => Lifespan::Auto,
-            LifespanWord::On => Lifespan::On,
-            LifespanWord::Off => Lifespan::Off,
-        },
-        root_path: root_path.trim_end_matches('/').to_owned(),
-        // Frozen objects are out of the collector's sight and cannot be counted.
-        gc_freeze: growth.is_none()
-            && unless(flags.application.no_gc_freeze, flags.application.gc_freeze),
-        growth,
-        imports_report: around.variable(REPORT_VARIABLE).map(Into::into),
-        access_log: unless(flags.logging.no_access_log, flags.logging.access_log),
-        access: logging::access(&flags.logging, around, mistakes),
-        log: logging::lines(&flags.logging, around),
-        log_config: logging::log_config(&flags.logging, around, mistakes),
-        server_header: unless(http.no_server_header, http.server_header),
-        date_header: unless(http.no_date_header, http.date_header),
-        request_id: http.request_id,
-        isolated_template: jobs::isolated_template(&flags.jobs, mistakes),
-        has_calls_socket: false,
-        pathsend: flags.files.pathsend,
-        headers: headers(&http.headers, mistakes),
-        keep_alive: http.timeout_keep_alive,
-        header_read: http.timeout_header_read,
-        graceful_shutdown: flags.processes.timeout_graceful_shutdown.unwrap_or(STOP),
-        drain_delay: flags.processes.drain_delay,
-        limit_concurrency: http.limit_concurrency,
-        max_head_size: http.max_head_size,
-        limits: LimitSettings::default(),
-        mounts: Vec::new(),
-        proxies: ProxySettings::default(),
-        websockets: None,
-        health_path: None,
-        sleep_after: sleeping::after(&flags.sleeping),
-        max_requests: flags.recycling.max_requests,
-        max_requests_jitter: flags.recycling.max_requests_jitter,
-        http: HttpVersions::Auto,
-        http2_max_streams: http.http2_max_streams,
-        tls: None,
-        lazy_imports: lazy_imports(&flags.application.lazy_imports, mistakes),
-        warm_up: Vec::new(),
-        place: None,
-        tells_imports: TellsImports::Never,
-        package: None,
-        listeners: Vec::new(),
-        routes: Routes::default(),
-        tells_stacks: flags.operation.timeout_worker_stall.is_some(),
-        slot: 0,
-        is_first: false,
-        counts: false,
-    }
-}
-
-/// Where the application is looked for first. Python's own paths are texts.
-fn application_directory(
-    typed: Option<&Path>,
-    around: &Surroundings,
-    mistakes: &mut Mistakes,
-) -> PathBuf {
-    let directory = match typed {
-        Some(path) => around.directory.join(path),
-        None => around.directory.clone(),
-    };
-    if directory.to_str().is_none() {
-        mistakes.add("--app-dir", format!("{directory:?} is not UTF-8"));
-    } else if directory.is_relative() {
-        let why = "the working directory is gone; name one that is there";
-        mistakes.add_failure("--app-dir", why.to_owned());
-    }
-    directory
 }
 
 fn recycle(typed: &Recycling, grace: Option<Duration>) -> Recycle {
@@ -210,51 +127,6 @@ fn recycle(typed: &Recycling, grace: Option<Duration>) -> Recycle {
             RecycleWord::Overlap => RecycleMode::Overlap,
             RecycleWord::Sequential => RecycleMode::Sequential,
         },
-    }
-}
-
-/// A pair of flags, `--x` and `--no-x`, that is on by default.
-fn unless(no: bool, yes: Option<bool>) -> bool {
-    !no && yes.unwrap_or(true)
-}
-
-fn event_loop(word: &str, mistakes: &mut Mistakes) -> Loop {
-    match word {
-        "auto" => Loop::Auto,
-        // Uvicorn's word for leaving asyncio as it is.
-        "asyncio" | "none" => Loop::Asyncio,
-        "uvloop" => Loop::Uvloop,
-        "rloop" | "zuvloop" => Loop::Factory(format!("{word}:new_event_loop")),
-        factory if factory.split(':').filter(|part| !part.is_empty()).count() == 2 => {
-            Loop::Factory(factory.to_owned())
-        }
-        other => {
-            let choices = "auto, asyncio, uvloop, rloop, none or module:factory";
-            // As in Uvicorn, a loop that cannot be had is a failed start and not wrong usage.
-            let why = format!("there is no \"{other}\"; the choices are {choices}");
-            mistakes.add_failure("--loop", why);
-            Loop::Auto
-        }
-    }
-}
-
-/// Which versions of HTTP are spoken. Uvicorn's words choose among parsers.
-fn versions(typed: &Http, notices: &mut Vec<String>, mistakes: &mut Mistakes) -> HttpVersions {
-    match typed.http.as_str() {
-        "auto" => HttpVersions::Auto,
-        "1" => HttpVersions::Http1,
-        "2" => HttpVersions::Http2,
-        word if matches!(word, "h11" | "httptools" | "zttp") || word.contains(':') => {
-            notices.push(format!(
-                "--http {word} is ignored: it is about implementations that only Uvicorn has"
-            ));
-            HttpVersions::Auto
-        }
-        word => {
-            let why = format!("there is no \"{word}\"; the choices are auto, 1 and 2");
-            mistakes.add("--http", why);
-            HttpVersions::Auto
-        }
     }
 }
 
@@ -284,28 +156,11 @@ fn ignored(typed: &Compatibility, notices: &mut Vec<String>) {
     }
 }
 
-fn lazy_imports(typed: &str, mistakes: &mut Mistakes) -> Vec<String> {
-    lazy_imports::parse(typed).unwrap_or_else(|why| {
-        mistakes.add("--lazy-imports", why);
-        Vec::new()
-    })
-}
-
-fn headers(typed: &[String], mistakes: &mut Mistakes) -> Vec<(String, String)> {
-    let mut headers = Vec::with_capacity(typed.len());
-    for text in typed {
-        match header::parse(text) {
-            Ok(header) => headers.push(header),
-            Err(why) => mistakes.add("--header", format!("{text:?}: {why}")),
-        }
-    }
-    headers
-}
-
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
     use std::os::unix::ffi::OsStringExt;
+    use std::path::{Path, PathBuf};
 
     use super::*;
     use crate::config::Listen;
@@ -336,9 +191,11 @@ mod tests {
         let host = "127.0.0.1".to_owned();
         assert_eq!(config.listen, [Listen::Tcp { host, port: 8000 }]);
         assert_eq!(config.workers.get(), 1);
-        assert_eq!(config.worker.app_dir, PathBuf::from("/srv"));
+        assert_eq!(config.worker.application.directory, PathBuf::from("/srv"));
         assert!(
-            config.worker.access_log && config.worker.server_header && config.worker.date_header
+            config.worker.server.access.enabled
+                && config.worker.server.http.server_header
+                && config.worker.server.http.date_header
         );
     }
 
@@ -384,8 +241,8 @@ mod tests {
     #[test]
     fn colours_need_a_terminal_or_a_flag_and_no_veto() {
         let colors = |around: &Surroundings, argv: &[&str]| {
-            let WorkerConfig { log, access, .. } = config_in(around, argv).unwrap().worker;
-            (log.stderr_colors, access.colors)
+            let worker = config_in(around, argv).unwrap().worker;
+            (worker.log.stderr_colors, worker.server.access.colors)
         };
         assert_eq!(colors(&around(), &[]), (true, false));
         assert_eq!(colors(&around(), &["--use-colors"]), (true, true));

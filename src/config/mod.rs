@@ -1,5 +1,6 @@
 //! The meaning of the flags, after all mistakes in them have been reported together.
 
+mod application;
 mod cache;
 mod env_file;
 mod environment;
@@ -9,6 +10,7 @@ pub mod fuzzing;
 mod growth;
 mod header;
 mod hours;
+mod http;
 mod jobs;
 mod lazy_imports;
 mod limits;
@@ -38,9 +40,11 @@ pub use crate::cli::MemoryBudget;
 pub use fleet::{Application, Fleet, fleet};
 pub use hours::Hours;
 pub use lowmem_base::config::{
-    AccessFormat, AccessSettings, BoundListener, ClientCertificates, Field, ForwardedField, Growth,
-    HttpVersions, Interface, Lifespan, LimitSettings, LogConfig, LogFormat, LogLevel, LogSettings,
-    Loop, Mount, Piece, Place, ProxySettings, TellsImports, Tls, Trusted, WebSockets, WorkerConfig,
+    AccessFormat, AccessSettings, ApplicationSettings, BoundListener, ClientCertificates,
+    Diagnosis, Field, ForwardedField, Growth, HttpSettings, HttpVersions, Interface, Lifespan,
+    LimitSettings, LogConfig, LogFormat, LogLevel, LogSettings, Loop, Mount, Piece, Place,
+    ProxySettings, ServerSettings, StartFacts, StopSettings, TellsImports, Tls, Trusted,
+    WebSockets, WorkerConfig,
 };
 pub use meaning::meant;
 pub use mistakes::Mistake;
@@ -151,4 +155,9 @@ pub enum RecycleMode {
     Overlap,
     /// The old worker is gone before the successor starts: no second worker in memory.
     Sequential,
+}
+
+/// A pair of flags, `--x` and `--no-x`, that is on by default.
+fn is_on(no: bool, yes: Option<bool>) -> bool {
+    !no && yes.unwrap_or(true)
 }

@@ -162,7 +162,7 @@ struct Claim {
 impl Claims {
     /// Takes an application's, or says which are another's already.
     pub(super) fn take(&mut self, application: &Application) -> Result<(), Vec<String>> {
-        let is_tls = application.config.worker.tls.is_some();
+        let is_tls = application.config.worker.server.tls.is_some();
         let mut wrong = Vec::new();
         for route in &application.routes {
             let of_host = self.0.get(&route.host).map_or(&[][..], Vec::as_slice);

@@ -47,7 +47,7 @@ pub enum Target {
     Command(Vec<String>),
 }
 
-/// What a run may take.
+/// The limits of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The longest time.
@@ -78,7 +78,7 @@ pub enum Overlap {
     Replace,
 }
 
-/// What happens to times that have passed while there was no server.
+/// The policy for times that have passed while there was no server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missed {
     /// One run, however many there were.

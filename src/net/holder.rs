@@ -14,7 +14,7 @@ const ACCEPTS: &str = "00010000";
 /// A command line is shown as far as this.
 const MOST_CHARACTERS: usize = 80;
 
-/// What is known of it.
+/// The facts known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Holder {
     /// Its pid and its command line.

@@ -71,7 +71,7 @@ impl Process {
 impl IsolatedTemplate {
     /// Nothing, if no module was named.
     pub(super) fn of(worker: &WorkerConfig) -> io::Result<Option<Box<Self>>> {
-        if worker.isolated_template.is_empty() {
+        if worker.application.isolated_template.is_empty() {
             return Ok(None);
         }
         // Calls that run when a template ends are taken in.

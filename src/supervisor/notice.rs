@@ -52,7 +52,7 @@ impl Banner {
 
 /// Its own places, and what is its own on those that applications share: `https://example.com/admin`.
 fn places(config: &Config, listeners: &Listeners) -> Vec<String> {
-    let scheme = config.worker.scheme();
+    let scheme = config.worker.server.scheme();
     let mut places = listeners.places(scheme);
     for place in &config.listen {
         if let Listen::Routed(names) = place {
@@ -71,7 +71,7 @@ fn facts(config: &Config, launch: &Launch) -> String {
     };
     format!(
         "CPython {version}, loop {}, {workers}",
-        config.worker.event_loop
+        config.worker.application.event_loop
     )
 }
 

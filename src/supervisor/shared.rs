@@ -18,7 +18,9 @@ use super::pool::WorkerId;
 use super::sharing::Sharing;
 use super::template::{Outcome, Purpose, Template};
 use super::warm::{Own, Warm};
-use crate::config::{LogConfig, LogSettings, WorkerConfig};
+use crate::config::{
+    ApplicationSettings, HttpSettings, LogSettings, ServerSettings, StartFacts, WorkerConfig,
+};
 use crate::control::{Imported, SupervisorEnd, ToWorker, Unfit};
 use crate::launch::Launch;
 use crate::sys::process::Ending;
@@ -44,7 +46,6 @@ struct Key {
     lazy_imports: Vec<String>,
     gc_freeze: bool,
     log: LogSettings,
-    log_config: Option<LogConfig>,
 }
 
 /// A template, and the applications that it is for.
@@ -74,8 +75,8 @@ pub(super) fn may_share(worker: &WorkerConfig, launch: &Launch) -> bool {
     let is_plain = |name: &str| !READ_AT_START.iter().any(|begin| name.starts_with(begin));
     let is_plain = |(name, _): &(String, String)| is_plain(name) && name != "TZ";
     launch.package.is_some()
-        && worker.growth.is_none()
-        && worker.imports_report.is_none()
+        && worker.diagnosis.growth.is_none()
+        && worker.diagnosis.imports_report.is_none()
         && launch.variables.iter().all(is_plain)
 }
 
@@ -84,13 +85,12 @@ impl Key {
         Self {
             python: launch.environment.python.clone(),
             user: launch.user.clone(),
-            lazy_imports: worker.lazy_imports.clone(),
-            gc_freeze: worker.gc_freeze,
+            lazy_imports: worker.application.lazy_imports.clone(),
+            gc_freeze: worker.application.gc_freeze,
             log: LogSettings {
                 application: None,
                 ..worker.log.clone()
             },
-            log_config: worker.log_config.clone(),
         }
     }
 }
@@ -104,14 +104,26 @@ impl Shared {
         launch.variables.retain(|(name, _)| is_users(name));
         launch.directory = Some("/".into());
         let blank = WorkerConfig {
-            app: String::new(),
-            app_dir: "/".into(),
-            argv: Vec::new(),
-            headers: Vec::new(),
-            tls: None,
-            mounts: Vec::new(),
-            place: None,
-            isolated_template: Vec::new(),
+            application: ApplicationSettings {
+                path: String::new(),
+                directory: "/".into(),
+                argv: Vec::new(),
+                isolated_template: Vec::new(),
+                ..worker.application.clone()
+            },
+            server: ServerSettings {
+                http: HttpSettings {
+                    headers: Vec::new(),
+                    ..worker.server.http.clone()
+                },
+                tls: None,
+                mounts: Vec::new(),
+                ..worker.server.clone()
+            },
+            start: StartFacts {
+                place: None,
+                ..worker.start.clone()
+            },
             log: key.log.clone(),
             ..worker.clone()
         };

@@ -46,7 +46,7 @@ pub(super) struct Warm {
 
 impl Warm {
     pub(super) fn of(reload: &Reload, worker: &WorkerConfig) -> Self {
-        let app_dir = &worker.app_dir;
+        let app_dir = &worker.application.directory;
         let app_dir = app_dir.canonicalize().unwrap_or_else(|_| app_dir.clone());
         Self::new(Own::Watched(reload.clone(), app_dir), worker.clone())
     }

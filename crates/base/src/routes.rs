@@ -83,7 +83,7 @@ impl fmt::Display for Host {
 /// A path as applications are found by it: `/a/b`, and empty for `/`.
 ///
 /// # Errors
-/// What is wrong with the text.
+/// The mistake in the text.
 pub fn path(text: &str) -> Result<String, String> {
     let Some(rest) = text.strip_prefix('/') else {
         return Err("a path begins with /".to_owned());

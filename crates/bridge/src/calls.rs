@@ -141,7 +141,7 @@ impl Calls {
                 continue;
             }
             // Before the first fork: the processes of later calls have it.
-            if let Err(error) = package::import(py, config.package.as_deref(), MODULE) {
+            if let Err(error) = package::import(py, config.start.package.as_deref(), MODULE) {
                 tracing::error!("Isolated calls cannot start from the template: {error}");
                 continue;
             }
@@ -236,7 +236,7 @@ impl Call {
         // Both for the rest of this process's life: the lifeline is of use while it is open.
         std::mem::forget(self.lifeline);
         let connection = self.connection.into_raw_fd();
-        let module = package::import(py, config.package.as_deref(), MODULE)?;
+        let module = package::import(py, config.start.package.as_deref(), MODULE)?;
         let show = Py::new(
             py,
             Show {

@@ -83,10 +83,10 @@ pub fn apart<T>(py: Python<'_>, config: &WorkerConfig, import: impl FnOnce() -> 
     // A built-in function is no descriptor: called on a loader, it does not get the loader.
     let hook = wrap_pyfunction!(source_to_code, py)?;
     loader.setattr(intern!(py, "source_to_code"), hook)?;
-    own(config.package.as_deref());
+    own(config.start.package.as_deref());
     set(Place::Here(HERE));
     let imported = import();
-    if config.lazy_imports.is_empty() {
+    if config.application.lazy_imports.is_empty() {
         py.detach(|| set(Place::Off));
         // The inherited function, which it hid, is in force again.
         loader.delattr(intern!(py, "source_to_code"))?;

@@ -20,10 +20,10 @@ pub fn measured<T>(
     config: &WorkerConfig,
     import: impl FnOnce() -> T,
 ) -> PyResult<T> {
-    let Some(report) = &config.imports_report else {
+    let Some(report) = &config.diagnosis.imports_report else {
         return Ok(import());
     };
-    let module = package::import(py, config.package.as_deref(), "imports")?;
+    let module = package::import(py, config.start.package.as_deref(), "imports")?;
     let probe = module.call_method1("install", (report.to_string_lossy(),))?;
     let imported = import();
     module.call_method1("loaded", (&probe,))?;

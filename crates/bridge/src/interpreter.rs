@@ -45,9 +45,9 @@ impl LoadError {
 /// The `sys` module is not as expected.
 pub fn prepare(py: Python<'_>, config: &WorkerConfig) -> PyResult<()> {
     let sys = py.import("sys")?;
-    sys.setattr("argv", PyList::new(py, &config.argv)?)?;
+    sys.setattr("argv", PyList::new(py, &config.application.argv)?)?;
     let path = sys.getattr("path")?.cast_into::<PyList>()?;
-    path.insert(0, config.app_dir.to_string_lossy())?;
+    path.insert(0, config.application.directory.to_string_lossy())?;
     // Printed text is read as a log: it must not wait in a buffer until a pipe's buffer is full.
     let stdout = sys.getattr("stdout")?;
     if stdout.hasattr("reconfigure")? {
@@ -71,10 +71,12 @@ pub struct Loaded {
 /// # Errors
 /// It can't be imported, or does not speak what it should.
 pub fn load(py: Python<'_>, config: &WorkerConfig) -> Result<Loaded, LoadError> {
-    let refusing = served_inside::refuse(py, config.package.as_ref()).map_err(LoadError::Raised)?;
+    let refusing =
+        served_inside::refuse(py, config.start.package.as_ref()).map_err(LoadError::Raised)?;
     let app = imports::measured(py, config, || import(py, config)).map_err(LoadError::Raised)??;
     drop(refusing);
-    let protocol = interface::protocol(app.bind(py), config.interface).map_err(LoadError::Named)?;
+    let protocol = interface::protocol(app.bind(py), config.application.interface)
+        .map_err(LoadError::Named)?;
     let app = if protocol == Protocol::Asgi2 {
         let single = Py::new(py, SingleCallable::new(app)).map_err(LoadError::Raised)?;
         single.into_any()
@@ -90,14 +92,14 @@ pub fn load(py: Python<'_>, config: &WorkerConfig) -> Result<Loaded, LoadError> 
 /// The import string names nothing, or importing raised.
 fn import(py: Python<'_>, config: &WorkerConfig) -> Result<Py<PyAny>, LoadError> {
     let named = |text: String| LoadError::Named(format!("Error loading ASGI app. {text}"));
-    let (module_name, attributes) = match config.app.split_once(':') {
+    let (module_name, attributes) = match config.application.path.split_once(':') {
         Some((module, attributes)) if !module.is_empty() && !attributes.is_empty() => {
             (module, attributes)
         }
         _ => {
             return Err(named(format!(
                 "Import string \"{}\" must be in format \"<module>:<attribute>\".{}",
-                config.app,
+                config.application.path,
                 instead(config)
             )));
         }
@@ -135,12 +137,12 @@ fn import(py: Python<'_>, config: &WorkerConfig) -> Result<Py<PyAny>, LoadError>
             }
         })?;
     }
-    call_factory(object, config.factory).map(Bound::unbind)
+    call_factory(object, config.application.factory).map(Bound::unbind)
 }
 
 /// A hint at the import string that may have been meant where this one names no module.
 fn instead(config: &WorkerConfig) -> String {
-    match import_string::meant_instead(&config.app, &config.app_dir) {
+    match import_string::meant_instead(&config.application.path, &config.application.directory) {
         Some(arguments) => format!("\nDid you mean: lowmem-serve {arguments}"),
         None => String::new(),
     }
@@ -148,8 +150,8 @@ fn instead(config: &WorkerConfig) -> String {
 
 /// Where a module that is not there was looked for.
 fn looked_in(py: Python<'_>, config: &WorkerConfig) -> String {
-    let directory = config.app_dir.display();
-    if !config.app_dir.is_dir() {
+    let directory = config.application.directory.display();
+    if !config.application.directory.is_dir() {
         return format!("\nThere is no directory {directory} (--app-dir).");
     }
     let prefix = py.import("sys").and_then(|sys| sys.getattr("prefix"));

@@ -23,15 +23,27 @@ static UNTIDY: AtomicBool = AtomicBool::new(false);
 /// # Errors
 /// Our package was not found, or raised.
 pub fn install(py: Python<'_>, config: &WorkerConfig) -> PyResult<()> {
-    if config.lazy_imports.is_empty() {
+    if config.application.lazy_imports.is_empty() {
         return Ok(());
     }
-    let module = config.app.split(':').next().unwrap_or_default();
-    let directory = config.app_dir.to_string_lossy();
+    let module = config
+        .application
+        .path
+        .split(':')
+        .next()
+        .unwrap_or_default();
+    let directory = config.application.directory.to_string_lossy();
     let apart = wrap_pyfunction!(compiling::transform_apart, py)?;
     let turns = (Py::new(py, Soon)?, wrap_pyfunction!(tidy_later, py)?);
-    let arguments = (&config.lazy_imports, module, directory, apart, turns);
-    package::import(py, config.package.as_deref(), MODULE)?.call_method1("install", arguments)?;
+    let arguments = (
+        &config.application.lazy_imports,
+        module,
+        directory,
+        apart,
+        turns,
+    );
+    package::import(py, config.start.package.as_deref(), MODULE)?
+        .call_method1("install", arguments)?;
     Ok(())
 }
 
@@ -96,7 +108,7 @@ pub fn before_wait() {
 
 /// Names the chosen packages that are nowhere: a misspelt one would make nothing lazy, and say nothing.
 fn warn_of_unknown(module: &Bound<'_, PyAny>, config: &WorkerConfig) -> PyResult<()> {
-    let unknown = module.call_method1("unknown", (&config.lazy_imports,))?;
+    let unknown = module.call_method1("unknown", (&config.application.lazy_imports,))?;
     let unknown: Vec<String> = unknown.extract()?;
     if !unknown.is_empty() {
         tracing::warn!(
@@ -113,14 +125,14 @@ fn warn_of_unknown(module: &Bound<'_, PyAny>, config: &WorkerConfig) -> PyResult
 /// # Errors
 /// It raised.
 pub fn settle(py: Python<'_>, config: &WorkerConfig) -> PyResult<()> {
-    if config.lazy_imports.is_empty() {
+    if config.application.lazy_imports.is_empty() {
         return Ok(());
     }
     // A worker that was forked from a template transforms with a companion of its own.
-    compiling::own(config.package.as_deref());
-    let module = package::import(py, config.package.as_deref(), MODULE)?;
+    compiling::own(config.start.package.as_deref());
+    let module = package::import(py, config.start.package.as_deref(), MODULE)?;
     module.call_method0("settle")?;
-    if config.is_first {
+    if config.start.is_first {
         warn_of_unknown(&module, config)?;
     }
     let uncached: Option<String> = module.call_method0("uncached")?.extract()?;

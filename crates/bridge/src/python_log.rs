@@ -65,7 +65,7 @@ impl Drop for Redirected {
 /// # Errors
 /// The file cannot be used.
 pub fn install(py: Python<'_>, config: &WorkerConfig) -> Result<Option<Redirected>, Unusable> {
-    let Some(log_config) = &config.log_config else {
+    let Some(log_config) = &config.log.python else {
         return Ok(watched(py, config));
     };
     let file = &log_config.file;
@@ -86,12 +86,12 @@ pub fn install(py: Python<'_>, config: &WorkerConfig) -> Result<Option<Redirecte
 
 /// Has the application's asking for Uvicorn's loggers noticed. Without it they are as any others.
 fn watched(py: Python<'_>, config: &WorkerConfig) -> Option<Redirected> {
-    config.package.as_ref()?;
+    config.start.package.as_ref()?;
     let asked = Asked {
-        package: config.package.clone(),
+        package: config.start.package.clone(),
         level: config.log.level,
-        access_log: config.access_log,
-        colors: (config.log.stderr_colors, config.access.colors),
+        access_log: config.server.access.enabled,
+        colors: (config.log.stderr_colors, config.server.access.colors),
     };
     *ASKED.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
     let modules = py.import("sys").and_then(|sys| sys.getattr("modules"));
@@ -196,9 +196,9 @@ fn configured(
     file: &Path,
     level: Option<LogLevel>,
 ) -> PyResult<()> {
-    let module = package::import(py, config.package.as_deref(), "log_config")?;
+    let module = package::import(py, config.start.package.as_deref(), "log_config")?;
     let options = PyDict::new(py);
-    options.set_item("access_log", config.access_log)?;
+    options.set_item("access_log", config.server.access.enabled)?;
     module.call_method(
         "configure",
         (file.to_string_lossy(), level.map(number)),

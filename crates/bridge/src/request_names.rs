@@ -26,7 +26,7 @@ pub struct RequestNames {
 impl RequestNames {
     /// Nothing without the flag, or where our package was not found, which is logged.
     pub fn new(py: Python<'_>, config: &WorkerConfig) -> Option<Self> {
-        if !config.request_id {
+        if !config.server.http.request_id {
             return None;
         }
         Self::of_module(py, config)
@@ -37,7 +37,7 @@ impl RequestNames {
     }
 
     fn of_module(py: Python<'_>, config: &WorkerConfig) -> PyResult<Self> {
-        let module = package::import(py, config.package.as_deref(), MODULE)?;
+        let module = package::import(py, config.start.package.as_deref(), MODULE)?;
         module.setattr("write_line", wrap_pyfunction!(write_line, py)?)?;
         let set = |name: &str| -> PyResult<Py<PyAny>> {
             Ok(module.getattr(name)?.getattr(intern!(py, "set"))?.unbind())

@@ -51,7 +51,7 @@ pub fn start(py: Python<'_>, config: &WorkerConfig, descriptors: Vec<OwnedFd>) -
             // A supervisor that has given up has closed the control socket, which ends the process.
             let _ = Status::over(status).send(&pid.as_raw_nonzero().get(), &[]);
             // Only now, as the first run waits for its pid: the processes of later runs have it.
-            if let Err(error) = package::import(py, config.package.as_deref(), MODULE) {
+            if let Err(error) = package::import(py, config.start.package.as_deref(), MODULE) {
                 tracing::error!("Runs have to import what they begin with: {error}");
             }
             None
@@ -98,7 +98,7 @@ pub fn run(py: Python<'_>, run: &RunConfig) -> PyResult<i32> {
         path.as_ref()
             .map(|path| path.to_string_lossy().into_owned())
     };
-    let module = package::import(py, run.worker.package.as_deref(), MODULE)?;
+    let module = package::import(py, run.worker.start.package.as_deref(), MODULE)?;
     let arguments = (
         &run.function,
         text(&run.task),

@@ -30,7 +30,7 @@ type Modules = (
 pub fn imported(py: Python<'_>, config: &WorkerConfig) -> PyResult<Imported> {
     let module = module(py, config)?;
     let (directories, modules, variables): Modules = module
-        .call_method1("imported", (config.place.is_some(),))?
+        .call_method1("imported", (config.start.place.is_some(),))?
         .extract()?;
     Ok(Imported {
         directories: directories.into_iter().map(Into::into).collect(),
@@ -119,13 +119,13 @@ pub fn take_place(py: Python<'_>, config: &WorkerConfig, place: &Place) -> PyRes
     let arguments = (
         place.directory.to_string_lossy(),
         &place.variables,
-        PyList::new(py, &config.argv)?,
-        config.app_dir.to_string_lossy(),
+        PyList::new(py, &config.application.argv)?,
+        config.application.directory.to_string_lossy(),
     );
     module(py, config)?.call_method1("take_place", arguments)?;
     Ok(())
 }
 
 fn module<'py>(py: Python<'py>, config: &WorkerConfig) -> PyResult<Bound<'py, PyModule>> {
-    package::import(py, config.package.as_deref(), MODULE)
+    package::import(py, config.start.package.as_deref(), MODULE)
 }

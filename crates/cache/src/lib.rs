@@ -12,6 +12,7 @@
 //!
 //! Nothing read from the files is trusted: a record counts only if its checksum, its length and its key are right.
 //! A broken record is a miss, a broken index is made anew.
+#![forbid(unsafe_code)]
 
 mod directory;
 mod error;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::config::{Config, Listen, Place, Reload, TellsImports, WorkerConfig};
+use crate::config::{Config, Listen, Place, Reload, StartFacts, TellsImports, WorkerConfig};
 use crate::launch::Launch;
 use crate::net::Listeners;
 use crate::supervisor::Member;
@@ -90,11 +90,11 @@ impl<'a> Made<'a> {
 fn source(config: &Config, worker: &WorkerConfig) -> Source {
     match &config.reload {
         _ if config.preload => Source::Preload,
-        Some(reload) if worker.tells_imports == TellsImports::WhenReady => {
+        Some(reload) if worker.start.tells_imports == TellsImports::WhenReady => {
             Source::Learned(Box::new(Warm::of(reload, worker)))
         }
-        None if worker.tells_imports == TellsImports::BeforeSleep => {
-            let own = Reload::of_application(&worker.app_dir);
+        None if worker.start.tells_imports == TellsImports::BeforeSleep => {
+            let own = Reload::of_application(&worker.application.directory);
             Source::Learned(Box::new(Warm::of(&own, worker)))
         }
         _ => Source::Start,
@@ -134,7 +134,7 @@ pub(in crate::supervisor) fn told(
     listeners: &Listeners,
     shares: bool,
 ) -> WorkerConfig {
-    WorkerConfig {
+    let start = StartFacts {
         listeners: listeners.kinds(),
         package: launch.package.clone(),
         tells_imports: match &config.reload {
@@ -148,6 +148,10 @@ pub(in crate::supervisor) fn told(
             directory,
             variables: launch.variables.clone(),
         }),
+        ..StartFacts::default()
+    };
+    WorkerConfig {
+        start,
         ..config.worker.clone()
     }
 }
@@ -156,8 +160,8 @@ pub(super) fn settings(config: &Config) -> Settings {
     Settings {
         workers: config.workers.get(),
         startup: config.worker_startup,
-        grace: config.worker.graceful_shutdown,
-        drain_delay: config.worker.drain_delay,
+        grace: config.worker.stop.grace,
+        drain_delay: config.worker.stop.delay,
         recycle: config.recycle,
         follows_changes: config.reload.is_some(),
         wake_timeout: config.sleep.wake_timeout,

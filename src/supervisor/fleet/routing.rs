@@ -155,7 +155,7 @@ fn targets(applications: &[Application<'_>]) -> Vec<Target> {
         Some(Target {
             name: own.name()?.to_owned(),
             end: RoutedEnd::over(end),
-            is_tls: own.workforce.worker_config().tls.is_some(),
+            is_tls: own.workforce.worker_config().server.tls.is_some(),
             is_leaving: own.standing().is_leaving(),
         })
     });

@@ -38,7 +38,7 @@ impl Fleet<'_> {
             made
         });
         self.joined += 1;
-        let own = vec![member.directory.clone(), worker.app_dir];
+        let own = vec![member.directory.clone(), worker.application.directory];
         template.borrow_mut().join(self.joined, own);
         Some(Sharer {
             template,

@@ -34,7 +34,7 @@ use self::queue::{Claimed, Tasks};
 use self::run::{Order, Run};
 use self::shown::Results;
 use self::starting::{Fork, Starting};
-use crate::config::{Place, WorkerConfig};
+use crate::config::{Place, StartFacts, WorkerConfig};
 use crate::control::RunConfig;
 use crate::figures::Megabytes;
 use crate::jobs::state::{Begun, StateDirectory};
@@ -102,13 +102,17 @@ fn now() -> Now {
 
 /// The configuration of a run: as a worker of the application, with what only the supervisor knows.
 fn told(work: &Work) -> WorkerConfig {
-    WorkerConfig {
+    let start = StartFacts {
         package: work.launch.package.clone(),
         // For a process that is forked from a template which others share.
         place: work.launch.directory.clone().map(|directory| Place {
             directory,
             variables: work.launch.variables.clone(),
         }),
+        ..StartFacts::default()
+    };
+    WorkerConfig {
+        start,
         ..work.config.worker.clone()
     }
 }
@@ -135,7 +139,7 @@ impl Jobs {
             owner,
             launch: work.launch.clone(),
             worker: told(work),
-            grace: work.config.worker.graceful_shutdown,
+            grace: work.config.worker.stop.grace,
             plans: plans.collect(),
             state,
             tasks,
@@ -164,7 +168,7 @@ impl Jobs {
         let settings = &work.config.jobs;
         self.launch = work.launch.clone();
         self.worker = told(work);
-        self.grace = work.config.worker.graceful_shutdown;
+        self.grace = work.config.worker.stop.grace;
         let mut old = std::mem::take(&mut self.plans);
         for job in &settings.jobs {
             let known = old.iter().position(|plan| plan.job.name == job.name);

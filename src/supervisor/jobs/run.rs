@@ -100,7 +100,7 @@ impl Run {
         let variables = order.variables();
         let pid = match &order.target {
             Target::Command(words) => {
-                let directory = &order.config.worker.app_dir;
+                let directory = &order.config.worker.application.directory;
                 launch.start_program(words, directory, &variables, theirs, writer)?
             }
             Target::Function(_) => {

@@ -62,12 +62,13 @@ pub(super) struct Terms {
 
 impl Terms {
     pub(super) fn of(worker: &WorkerConfig) -> Self {
-        let is_plain = worker.tls.is_none();
-        let can_see = is_plain && !worker.proxies.protocol;
+        let is_plain = worker.server.tls.is_none();
+        let can_see = is_plain && !worker.server.proxies.protocol;
         Self {
-            keep_alive: worker.keep_alive,
-            header_read: worker.header_read,
+            keep_alive: worker.server.limits.keep_alive,
+            header_read: worker.server.limits.header_read,
             most: worker
+                .server
                 .limits
                 .connections
                 .unwrap_or_else(limits::connections),
@@ -79,10 +80,10 @@ impl Terms {
 
 /// The health path, also below each path that the application is mounted at on shared places.
 fn health_paths(worker: &WorkerConfig, can_see: bool) -> Vec<String> {
-    let Some(health) = worker.health_path.as_deref().filter(|_| can_see) else {
+    let Some(health) = worker.server.health_path.as_deref().filter(|_| can_see) else {
         return Vec::new();
     };
-    let routes = worker.routes.iter();
+    let routes = worker.server.routes.iter();
     let own = routes.filter(|route| Some(&route.application) == worker.log.application.as_ref());
     let mut paths: Vec<_> = own.map(|route| format!("{}{health}", route.path)).collect();
     paths.push(health.to_owned());

@@ -13,7 +13,7 @@ const WEIGH_EVERY: Duration = Duration::from_secs(1);
 
 /// So many samples in a row make a worker too heavy. One may be the peak of a single request, and
 /// after each but the last the worker gives back what was freed; a longer peak costs a swap, which
-/// nobody notices.
+/// goes unnoticed.
 const SAMPLES_OVER: u8 = 3;
 
 /// The fraction of the golden ratio, times 2⁶⁴.

@@ -190,7 +190,10 @@ impl Workforce {
 
     /// The settings of the template of isolated calls may have changed. The next workers have the way to it.
     pub(super) fn isolate_anew(&mut self) {
-        match (&mut self.isolated, self.worker.isolated_template.as_slice()) {
+        match (
+            &mut self.isolated,
+            self.worker.application.isolated_template.as_slice(),
+        ) {
             (Some(_), []) => self.isolated = None,
             (Some(isolated), _) => isolated.renew(&self.launch, &self.worker),
             (None, _) => match IsolatedTemplate::of(&self.worker) {

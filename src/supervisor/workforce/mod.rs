@@ -198,10 +198,10 @@ impl Workforce {
             return;
         };
         let mut worker = self.worker.clone();
-        worker.slot = slot.unwrap_or_default();
-        worker.counts = page.is_some();
-        worker.has_calls_socket = self.isolated.is_some();
-        worker.is_first = id.is_first();
+        worker.start.slot = slot.unwrap_or_default();
+        worker.start.counts = page.is_some();
+        worker.start.has_calls_socket = self.isolated.is_some();
+        worker.start.is_first = id.is_first();
         let start = ToWorker::Start(worker);
         let mut descriptors = self.listeners.descriptors();
         descriptors.extend(self.isolated.as_ref().map(|own| own.callers()));
@@ -221,7 +221,7 @@ impl Workforce {
     pub(super) fn take(&mut self, config: &Config) {
         self.launch.variables.clone_from(&config.environment);
         let mut worker = Box::new(told(config, &self.launch, &self.listeners, false));
-        worker.routes.clone_from(&self.worker.routes);
+        worker.server.routes.clone_from(&self.worker.server.routes);
         self.worker.clone_from(&worker);
         self.isolate_anew();
         if let Some(warm) = &mut self.warm {
@@ -243,8 +243,9 @@ impl Workforce {
         let (template, warm) = source.opened(&worker)?;
         self.launch = launch;
         self.listeners = listeners;
-        let routes = std::mem::take(&mut self.worker.routes);
-        *self.worker = WorkerConfig { routes, ..worker };
+        let routes = std::mem::take(&mut self.worker.server.routes);
+        *self.worker = worker;
+        self.worker.server.routes = routes;
         self.isolate_anew();
         self.retire_template();
         (self.template, self.warm) = (template, warm);
@@ -273,7 +274,7 @@ impl Workforce {
 
     /// From now on these applications answer on the places that several share.
     pub(super) fn set_routes(&mut self, routes: &Routes) {
-        self.worker.routes.clone_from(routes);
+        self.worker.server.routes.clone_from(routes);
         // One without a process is told with its configuration.
         let begun = self.processes.iter().filter(|one| one.pid.is_some());
         let ids: Vec<_> = begun.map(|one| one.id).collect();
@@ -282,8 +283,8 @@ impl Workforce {
 
     /// Tells a worker once more: what came before it was ready may have gone by.
     pub(super) fn tell_routes(&self, id: WorkerId) {
-        if !self.worker.routes.is_empty() {
-            self.tell(id, &ToWorker::Routes(self.worker.routes.clone()));
+        if !self.worker.server.routes.is_empty() {
+            self.tell(id, &ToWorker::Routes(self.worker.server.routes.clone()));
         }
     }
 
@@ -339,7 +340,7 @@ impl Workforce {
         }
     }
 
-    /// What workers are told.
+    /// The workers' configuration.
     pub(super) fn worker_config(&self) -> &WorkerConfig {
         &self.worker
     }
@@ -438,7 +439,7 @@ impl Workforce {
 
     /// `module:attribute`
     pub(super) fn application(&self) -> &str {
-        &self.worker.app
+        &self.worker.application.path
     }
 
     /// The weight of the one worker, if there is only one.

@@ -1,21 +1,28 @@
 //! The words of the configuration: what a worker is told, in its meaning. Knows no flag.
 
 mod access_format;
+mod application;
 mod growth;
+mod log;
 mod mounts;
+mod server;
 mod tls;
 mod trusted;
 mod websockets;
 mod worker;
 
 pub use access_format::{AccessFormat, Field, Piece};
+pub use application::{ApplicationSettings, Interface, Lifespan, Loop};
 pub use growth::Growth;
+pub use log::{LogConfig, LogFormat, LogLevel, LogSettings};
 pub use mounts::Mount;
+pub use server::{
+    AccessSettings, ForwardedField, HttpSettings, HttpVersions, LimitSettings, ProxySettings,
+    ServerSettings,
+};
 pub use tls::{ClientCertificates, Tls};
 pub use trusted::Trusted;
 pub use websockets::WebSockets;
 pub use worker::{
-    AccessSettings, BoundListener, ForwardedField, HttpVersions, Interface, Lifespan,
-    LimitSettings, LogConfig, LogFormat, LogLevel, LogSettings, Loop, Place, ProxySettings,
-    TellsImports, WorkerConfig,
+    BoundListener, Diagnosis, Place, StartFacts, StopSettings, TellsImports, WorkerConfig,
 };

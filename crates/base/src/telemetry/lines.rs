@@ -338,6 +338,7 @@ mod tests {
 
     fn lines(format: LogFormat, stderr_colors: bool) -> Lines {
         Lines::new(&LogSettings {
+            python: None,
             level: LogLevel::Info,
             format,
             stderr_colors,

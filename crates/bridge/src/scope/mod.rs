@@ -71,9 +71,9 @@ impl Scopes {
         let methods = ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"];
         Ok(Self {
             asgi: asgi.unbind(),
-            extensions: Extensions::new(py, config.pathsend)?,
-            root_path: PyString::new(py, &config.root_path).unbind(),
-            root: config.root_path.clone(),
+            extensions: Extensions::new(py, config.application.pathsend)?,
+            root_path: PyString::new(py, &config.application.root_path).unbind(),
+            root: config.application.root_path.clone(),
             http11: PyString::new(py, "1.1").unbind(),
             http10: PyString::new(py, "1.0").unbind(),
             methods: methods

@@ -34,8 +34,8 @@ pub(super) fn template(
     title::set(&config.title("isolated template"));
     // Ctrl-C reaches the whole group; the template ends with its supervisor.
     let _stop = stop_signals::install()?;
-    package::import(py, config.package.as_deref(), calls::MODULE)?;
-    for name in &config.isolated_template {
+    package::import(py, config.start.package.as_deref(), calls::MODULE)?;
+    for name in &config.application.isolated_template {
         if let Err(error) = compiling::apart(py, config, || py.import(name.as_str()))? {
             report::exception(
                 py,
@@ -45,13 +45,13 @@ pub(super) fn template(
             return Ok(CANNOT_SERVE);
         }
     }
-    if config.gc_freeze {
+    if config.application.gc_freeze {
         freeze_heap(py)?;
     }
     startup::forget();
     tracing::info!(
         "Imported {} for isolated calls [{}]",
-        config.isolated_template.join(", "),
+        config.application.isolated_template.join(", "),
         paint::cyan(std::process::id())
     );
     match template::fork_calls(py, control, config, Calls::over(packets))? {
@@ -64,7 +64,7 @@ pub(super) fn template(
 /// template is only made when the first call comes. Nothing is imported for it. Otherwise the exit code, after
 /// the reason has been logged.
 pub(super) fn check(py: Python<'_>, config: &WorkerConfig) -> Result<(), i32> {
-    for name in &config.isolated_template {
+    for name in &config.application.isolated_template {
         // What cannot be told is found out by the import.
         if !is_there(py, name).unwrap_or(true) {
             tracing::error!(

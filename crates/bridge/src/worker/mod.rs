@@ -99,7 +99,7 @@ fn warm_up(
         return Ok(0);
     }
     let files = warm::Files::imported(py, config)?;
-    if config.gc_freeze {
+    if config.application.gc_freeze {
         freeze_heap(py)?;
     }
     // No fork needs the code pages and the stack that the imports have used.
@@ -121,7 +121,7 @@ fn warm_up(
                     return Ok(0);
                 };
                 warm::renew(py, config)?;
-                if let Some(place) = &run.worker.place {
+                if let Some(place) = &run.worker.start.place {
                     warm::take_place(py, &run.worker, place)?;
                 }
                 return runs::run(py, &run);
@@ -131,7 +131,7 @@ fn warm_up(
         return Err(out_of_place());
     };
     warm::renew(py, &config)?;
-    if let Some(place) = &config.place {
+    if let Some(place) = &config.start.place {
         telemetry::name_lines(config.log.application.as_deref().map(Into::into));
         warm::take_place(py, &config, place)?;
     }
@@ -157,7 +157,7 @@ fn preload(py: Python<'_>, control: WorkerEnd, config: &WorkerConfig) -> PyResul
         Ok(loaded) => loaded,
         Err(code) => return Ok(code),
     };
-    if config.gc_freeze {
+    if config.application.gc_freeze {
         freeze_heap(py)?;
     }
     startup::forget();
@@ -199,7 +199,7 @@ fn prepare(
         return Ok(Err(python_log::Unusable));
     }
     interpreter::prepare(py, config)?;
-    if let Some(directory) = &config.package {
+    if let Some(directory) = &config.start.package {
         package::offer(py, directory)?;
     }
     Ok(python_log::install(py, config))

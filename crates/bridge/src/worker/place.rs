@@ -34,20 +34,24 @@ pub(super) fn take(
     callers: Option<OwnedFd>,
 ) -> PyResult<()> {
     take_page(config, descriptors);
-    let sent = config.has_calls_socket.then(|| descriptors.pop()).flatten();
+    let sent = config
+        .start
+        .has_calls_socket
+        .then(|| descriptors.pop())
+        .flatten();
     if let Some(callers) = sent.or(callers) {
         calls::keep_callers_end(py, callers)?;
     }
     let environment = py.import("os")?.getattr("environ")?;
-    environment.set_item(SLOT, config.slot.to_string())?;
-    if config.tells_stacks {
+    environment.set_item(SLOT, config.start.slot.to_string())?;
+    if config.diagnosis.tells_stacks {
         write_stacks_on_signal(py)?;
     }
     Ok(())
 }
 
 fn take_page(config: &WorkerConfig, descriptors: &mut Vec<OwnedFd>) {
-    if !config.counts {
+    if !config.start.counts {
         return;
     }
     match descriptors.pop().map(SharedPage::open) {

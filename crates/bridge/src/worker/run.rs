@@ -26,7 +26,7 @@ pub(super) fn once(py: Python<'_>, run: &RunConfig) -> PyResult<i32> {
         report::exception(py, "Cannot make imports lazy", &error);
         return Ok(CANNOT_SERVE);
     }
-    let directory = run.worker.package.as_deref();
+    let directory = run.worker.start.package.as_deref();
     let running = package::import(py, directory, "running")?;
     let text = |path: &Option<std::path::PathBuf>| {
         path.as_ref()

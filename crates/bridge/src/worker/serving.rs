@@ -63,7 +63,7 @@ pub(super) fn work(
     };
     let is_wsgi = loaded.protocol == Protocol::Wsgi;
     runtime::build()?;
-    if let Err(error) = install_loop(py, &config.event_loop, is_wsgi) {
+    if let Err(error) = install_loop(py, &config.application.event_loop, is_wsgi) {
         report::exception(py, "Cannot create the event loop", &error);
         return Ok(CANNOT_SERVE);
     }
@@ -111,10 +111,10 @@ fn install_loop(py: Python<'_>, kind: &Loop, is_wsgi: bool) -> PyResult<()> {
 /// The certificate and key for TLS, from files that may have changed since the last worker read them; or
 /// the exit code, after the fault has been logged.
 fn identity(config: &WorkerConfig) -> Result<Option<Identity>, i32> {
-    let Some(tls) = &config.tls else {
+    let Some(tls) = &config.server.tls else {
         return Ok(None);
     };
-    tls::load(tls, config.http.protocols())
+    tls::load(tls, config.server.http.versions.protocols())
         .map(Some)
         .map_err(|bad| {
             bad.iter().for_each(|bad| tracing::error!("{bad}"));
@@ -124,7 +124,7 @@ fn identity(config: &WorkerConfig) -> Result<Option<Identity>, i32> {
 
 /// Takes the inherited listeners over.
 fn listeners(config: &WorkerConfig, descriptors: Vec<OwnedFd>) -> PyResult<Vec<Listener>> {
-    if config.listeners.len() != descriptors.len() {
+    if config.start.listeners.len() != descriptors.len() {
         return Err(PyOSError::new_err("the supervisor sent too few listeners"));
     }
     let adopt = |(kind, descriptor): (&BoundListener, OwnedFd)| -> io::Result<Listener> {
@@ -146,6 +146,7 @@ fn listeners(config: &WorkerConfig, descriptors: Vec<OwnedFd>) -> PyResult<Vec<L
         }
     };
     let adopted: io::Result<Vec<_>> = config
+        .start
         .listeners
         .iter()
         .zip(descriptors)
@@ -156,7 +157,7 @@ fn listeners(config: &WorkerConfig, descriptors: Vec<OwnedFd>) -> PyResult<Vec<L
 
 /// How a signal stops the worker that the supervisor has not passed on.
 fn at_signal(config: &WorkerConfig) -> Drain {
-    Drain::stopping(config.graceful_shutdown, config.drain_delay, false)
+    Drain::stopping(config.stop.grace, config.stop.delay, false)
 }
 
 /// [`serve`] in memory of its own. By value it would be on the stack of each function that it passes
@@ -185,7 +186,7 @@ async fn serve(
     };
     let state = Python::attach(|py| lifespan.as_ref().map(|own| own.state(py)));
     let notice = Rc::new(Notice::new(state));
-    let server = match Server::new(hosted, &config, identity) {
+    let server = match Server::new(hosted, &config.server, identity) {
         Ok(server) => server,
         Err(error) => {
             tracing::error!("Cannot start serving: {error}");
@@ -193,8 +194,8 @@ async fn serve(
         }
     };
     attend(&server);
-    if let Some(asked) = config.growth
-        && let Err(error) = growth::start(config.package.as_deref(), asked).await
+    if let Some(asked) = config.diagnosis.growth
+        && let Err(error) = growth::start(config.start.package.as_deref(), asked).await
     {
         Python::attach(|py| report::exception(py, "Cannot be asked for growth", &error));
     }
@@ -213,7 +214,7 @@ async fn serve(
         tracing::error!("Cannot reach the supervisor: {error}");
         return CANNOT_SERVE;
     }
-    if config.tells_imports == TellsImports::WhenReady {
+    if config.start.tells_imports == TellsImports::WhenReady {
         report_imports(&config, &control);
     }
     tasks::spawn(forget_start());
@@ -300,7 +301,7 @@ async fn start(loaded: Loaded, config: &WorkerConfig) -> Option<(Hosted, Option<
     let mut lifespan = None;
     if let Some(version) = version {
         tasks::spawn(light::run());
-        let own = Python::attach(|py| Lifespan::new(py, config.lifespan, version));
+        let own = Python::attach(|py| Lifespan::new(py, config.application.lifespan, version));
         lifespan.insert(own).startup(&app).await.ok()?;
     }
     let made = Python::attach(|py| {
@@ -313,7 +314,7 @@ async fn start(loaded: Loaded, config: &WorkerConfig) -> Option<(Hosted, Option<
             _ => Hosted::Wsgi(Wsgi::new(py, app, config)?),
         };
         lazy_imports::settle(py, config)?;
-        if config.gc_freeze {
+        if config.application.gc_freeze {
             freeze_heap(py)?;
         }
         Ok(hosted)
@@ -339,7 +340,7 @@ fn report_imports(config: &WorkerConfig, control: &Control) {
 /// The modules that were imported while it served: the next template that it shares with others should have that.
 /// Looked at are modules beyond those of its template only.
 fn tell_of_later_imports(config: &WorkerConfig, control: &Control) {
-    if config.place.is_some() && config.tells_imports == TellsImports::WhenReady {
+    if config.start.place.is_some() && config.start.tells_imports == TellsImports::WhenReady {
         report_imports(config, control);
     }
 }
@@ -365,17 +366,17 @@ async fn wind_down(
 
 /// Requests paths of the application before the first client comes, so that its first-time work is done.
 async fn warm_up(server: &Rc<Server<Hosted>>, config: &WorkerConfig, listeners: &[Listener]) {
-    if config.warm_up.is_empty() {
+    if config.application.warm_up.is_empty() {
         return;
     }
-    for path in &config.warm_up {
+    for path in &config.application.warm_up {
         let address = listeners.iter().find_map(Listener::address);
         let address = address.unwrap_or_else(|| ServerAddress::Unix(String::new()));
         if let Err(why) = server.warm_up(path, address, WARM_UP).await {
             tracing::warn!("--warm-up {path}: {why}");
         }
     }
-    if config.gc_freeze
+    if config.application.gc_freeze
         && let Err(error) = Python::attach(freeze_heap)
     {
         Python::attach(|py| report::exception(py, "Cannot freeze the heap", &error));
@@ -384,11 +385,11 @@ async fn warm_up(server: &Rc<Server<Hosted>>, config: &WorkerConfig, listeners: 
 
 /// Reports and logs, before a worker goes to sleep.
 fn before_sleep(config: &WorkerConfig, control: &Control, is_first: bool) {
-    if config.tells_imports == TellsImports::BeforeSleep {
+    if config.start.tells_imports == TellsImports::BeforeSleep {
         report_imports(config, control);
     }
     if is_first {
-        idleness::name_what_ends(config.package.as_deref());
+        idleness::name_what_ends(config.start.package.as_deref());
     }
 }
 

@@ -43,10 +43,13 @@ impl Environs {
         let sys = py.import("sys")?;
         let software = concat!("lowmem-serve/", env!("CARGO_PKG_VERSION"));
         base.set_item("SERVER_SOFTWARE", software)?;
-        base.set_item("SCRIPT_NAME", latin1(py, config.root_path.as_bytes())?)?;
+        base.set_item(
+            "SCRIPT_NAME",
+            latin1(py, config.application.root_path.as_bytes())?,
+        )?;
         base.set_item("wsgi.version", (1, 0))?;
         base.set_item("wsgi.errors", sys.getattr("stderr")?)?;
-        base.set_item("wsgi.multithread", config.wsgi_threads > 1)?;
+        base.set_item("wsgi.multithread", config.application.wsgi_threads > 1)?;
         // Even a single worker has a second one beside it while it is replaced.
         base.set_item("wsgi.multiprocess", true)?;
         base.set_item("wsgi.run_once", false)?;

@@ -105,7 +105,7 @@ impl Wsgi {
             environs: Environs::new(py, config)?,
             names: RequestNames::new(py, config),
             context: context::copy_current(py)?.unbind(),
-            threads: Threads::new(config.wsgi_threads, switch_interval(py)?),
+            threads: Threads::new(config.application.wsgi_threads, switch_interval(py)?),
             hub: Hub::if_patched(py)?,
         });
         SERVED.set(Some(Arc::clone(&shared)));

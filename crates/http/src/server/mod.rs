@@ -73,7 +73,7 @@ pub use websocket::{
 use crate::tasks;
 use crate::tls::Identity;
 use application::Application;
-use lowmem_base::config::WorkerConfig;
+use lowmem_base::config::ServerSettings;
 use lowmem_base::counters;
 use lowmem_base::figures::Megabytes;
 use lowmem_base::routes::Routes;
@@ -96,7 +96,7 @@ impl<A: Application> Server<A> {
     /// No descriptor is left.
     pub fn new(
         application: A,
-        config: &WorkerConfig,
+        config: &ServerSettings,
         identity: Option<Identity>,
     ) -> io::Result<Rc<Self>> {
         let proxies = &config.proxies;

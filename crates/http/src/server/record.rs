@@ -10,7 +10,7 @@ use super::head::RequestHead;
 use super::proxy::Client;
 use super::request_id;
 use crate::asgi::http::Version;
-use lowmem_base::config::WorkerConfig;
+use lowmem_base::config::ServerSettings;
 use lowmem_base::status::reason_phrase;
 use lowmem_base::telemetry::{self, AccessLine, AccessLog};
 
@@ -51,8 +51,8 @@ pub(super) struct Records {
 impl Records {
     /// # Errors
     /// The log's file cannot be opened.
-    pub(super) fn new(config: &WorkerConfig) -> io::Result<Self> {
-        if !config.access_log {
+    pub(super) fn new(config: &ServerSettings) -> io::Result<Self> {
+        if !config.access.enabled {
             return Ok(Self {
                 log: None,
                 is_muted: Cell::new(false),

@@ -32,7 +32,7 @@ use super::turn::Turn;
 use crate::asgi::http::Request;
 use crate::peers::TlsFacts;
 use crate::tls::Identity;
-use lowmem_base::config::{HttpVersions, WebSockets, WorkerConfig};
+use lowmem_base::config::{HttpVersions, ServerSettings, WebSockets};
 use lowmem_base::counters::{self, Page};
 use lowmem_base::sys::{clock, limits};
 
@@ -93,21 +93,21 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    fn of(config: &WorkerConfig) -> Self {
+    fn of(config: &ServerSettings) -> Self {
         Self {
-            keep_alive: config.keep_alive,
-            header_read: config.header_read,
+            keep_alive: config.limits.keep_alive,
+            header_read: config.limits.header_read,
             body_read: config.limits.body_read,
             request: config.limits.request,
             write: config.limits.write,
             head: HeadLimits {
-                size: config.max_head_size,
+                size: config.limits.head,
                 target: config.limits.target,
                 fields: config.limits.fields,
             },
             body: config.limits.body.unwrap_or(u64::MAX),
-            in_flight: config.limit_concurrency,
-            streams: config.http2_max_streams,
+            in_flight: config.limits.concurrency,
+            streams: config.http.max_streams,
             connections: config
                 .limits
                 .connections
@@ -130,7 +130,7 @@ impl Limits {
 impl<A: Application> Shared<A> {
     pub(super) fn new(
         application: A,
-        config: &WorkerConfig,
+        config: &ServerSettings,
         identity: Option<Identity>,
     ) -> io::Result<Self> {
         let limits = Limits::of(config);
@@ -141,7 +141,7 @@ impl<A: Application> Shared<A> {
         Ok(Self {
             application,
             defaults: Arc::new(defaults(config)),
-            versions: config.http,
+            versions: config.http.versions,
             tls: config.tls.as_ref().zip(identity).map(|(tls, identity)| {
                 Rc::new(Terms {
                     identity,
@@ -156,7 +156,7 @@ impl<A: Application> Shared<A> {
             buffers: Rc::default(),
             territory: Territory::of(config),
             websockets: config.websockets.map(Rc::new),
-            request_ids: config.request_id.then(RequestIds::default),
+            request_ids: config.http.request_id.then(RequestIds::default),
             access: Records::new(config)?,
             turn: Turn::new(Instant::now),
             page: counters::mine(),
@@ -281,25 +281,25 @@ impl<A: Application> Shared<A> {
 }
 
 /// The header fields that the server adds to responses.
-fn defaults(config: &WorkerConfig) -> Defaults {
+fn defaults(config: &ServerSettings) -> Defaults {
     let mut fields = Vec::new();
-    for (name, value) in &config.headers {
+    for (name, value) in &config.http.headers {
         fields.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
     }
     let names = |wanted: &str| {
-        let mut headers = config.headers.iter();
+        let mut headers = config.http.headers.iter();
         headers.any(|(name, _)| name.eq_ignore_ascii_case(wanted))
     };
     Defaults {
-        server: config.server_header && !names("server"),
-        date: config.date_header && !names("date"),
+        server: config.http.server_header && !names("server"),
+        date: config.http.date_header && !names("date"),
         fields,
         closing: AtomicBool::new(false),
     }
 }
 
 /// The worker's share of requests: the limit, and up to the jitter more.
-fn quota(config: &WorkerConfig) -> Option<u64> {
+fn quota(config: &ServerSettings) -> Option<u64> {
     let limit = config.max_requests?;
     let jitter = config.max_requests_jitter;
     // Another number in each process, also in those that were forked from one.

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use lowmem_base::config::WorkerConfig;
+use lowmem_base::config::ServerSettings;
 use lowmem_base::percent;
 use lowmem_base::routes::{Found, Routes};
 
@@ -14,9 +14,9 @@ pub(super) struct Territory {
 }
 
 impl Territory {
-    pub(super) fn of(config: &WorkerConfig) -> Self {
+    pub(super) fn of(config: &ServerSettings) -> Self {
         Self {
-            own: config.log.application.clone(),
+            own: config.application.clone(),
             routes: RefCell::new(config.routes.clone()),
         }
     }

@@ -58,7 +58,7 @@ fn what_the_rfc_does_not_allow_is_refused() {
 fn a_head_that_does_not_come_in_time_is_a_408() {
     on_one_thread(async {
         let mut config = settings();
-        config.header_read = Duration::from_millis(100);
+        config.limits.header_read = Duration::from_millis(100);
         let serving = Serving::with(&config, None).await;
         let mut socket = serving.connect().await;
         socket.write_all(b"GET / HT").await.unwrap();
@@ -119,7 +119,7 @@ fn a_body_is_limited_whether_it_is_announced_or_not() {
 fn more_requests_than_allowed_are_a_503() {
     on_one_thread(async {
         let mut config = settings();
-        config.limit_concurrency = Some(1);
+        config.limits.concurrency = Some(1);
         let serving = Serving::with(&config, None).await;
         let mut first = serving.connect().await;
         first

@@ -31,7 +31,7 @@ fn a_parked_connection_serves_again() {
 fn an_idle_connection_expires() {
     on_one_thread(async {
         let mut config = settings();
-        config.keep_alive = Duration::from_millis(400);
+        config.limits.keep_alive = Duration::from_millis(400);
         let serving = Serving::with(&config, None).await;
         let mut socket = serving.connect().await;
         socket.write_all(REQUEST).await.unwrap();

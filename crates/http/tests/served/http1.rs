@@ -31,8 +31,8 @@ fn the_servers_own_fields_are_sent_unless_they_are_off() {
         assert_eq!(response.headers()["server"], "lowmem-serve");
         assert!(response.headers().contains_key("date"));
         let mut config = settings();
-        (config.server_header, config.date_header) = (false, false);
-        config.headers = vec![("x-own".to_owned(), "1".to_owned())];
+        (config.http.server_header, config.http.date_header) = (false, false);
+        config.http.headers = vec![("x-own".to_owned(), "1".to_owned())];
         let serving = Serving::with(&config, None).await;
         let mut client = http1(serving.connect().await).await;
         let response = client.send_request(get("/")).await.unwrap();

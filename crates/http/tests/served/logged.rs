@@ -3,18 +3,18 @@
 use std::fs;
 use std::path::PathBuf;
 
-use lowmem_base::config::{AccessFormat, AccessSettings, WorkerConfig};
+use lowmem_base::config::{AccessFormat, AccessSettings, ServerSettings};
 use tokio::io::AsyncWriteExt;
 
 use crate::clients::{get, http2, read};
 use crate::serving::{Serving, on_one_thread, read_until, settings};
 
-fn logging(name: &str, format: &str) -> (WorkerConfig, PathBuf) {
+fn logging(name: &str, format: &str) -> (ServerSettings, PathBuf) {
     let file = format!("lowmem-log-{}-{name}", std::process::id());
     let file = std::env::temp_dir().join(file);
-    let config = WorkerConfig {
-        access_log: true,
+    let config = ServerSettings {
         access: AccessSettings {
+            enabled: true,
             format: AccessFormat::parse(format).unwrap(),
             colors: false,
             file: Some(file.clone()),

@@ -1,18 +1,19 @@
 //! Statements of proxies about their clients.
 
-use lowmem_base::config::{ForwardedField, ProxySettings, Trusted, WorkerConfig};
+use lowmem_base::config::{ForwardedField, ProxySettings, ServerSettings, Trusted};
 
 use crate::serving::{Serving, on_one_thread, settings};
 
-fn behind(field: Option<ForwardedField>, protocol: bool) -> WorkerConfig {
-    WorkerConfig {
+fn behind(field: Option<ForwardedField>, protocol: bool) -> ServerSettings {
+    let mut settings = settings();
+    settings.http.request_id = true;
+    ServerSettings {
         proxies: ProxySettings {
             trusted: Trusted::parse("127.0.0.1").unwrap(),
             field,
             protocol,
         },
-        request_id: true,
-        ..settings()
+        ..settings
     }
 }
 

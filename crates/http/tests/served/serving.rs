@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use lowmem_base::config::{HttpVersions, LimitSettings, WebSockets, WorkerConfig};
+use lowmem_base::config::{HttpSettings, HttpVersions, LimitSettings, ServerSettings, WebSockets};
 use lowmem_http::server::{Listener, Server};
 use lowmem_http::tls::Identity;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,14 +27,19 @@ pub fn on_one_thread(test: impl Future<Output = ()>) {
 }
 
 /// The settings of a worker that serves both versions of HTTP, with limits that tests can reach.
-pub fn settings() -> WorkerConfig {
-    WorkerConfig {
-        server_header: true,
-        date_header: true,
-        keep_alive: Duration::from_secs(5),
-        header_read: Duration::from_secs(5),
-        max_head_size: 16 * 1024,
+pub fn settings() -> ServerSettings {
+    ServerSettings {
+        http: HttpSettings {
+            versions: HttpVersions::Auto,
+            max_streams: 100,
+            server_header: true,
+            date_header: true,
+            ..HttpSettings::default()
+        },
         limits: LimitSettings {
+            keep_alive: Duration::from_secs(5),
+            header_read: Duration::from_secs(5),
+            head: 16 * 1024,
             fields: 100,
             target: 8 * 1024,
             ..LimitSettings::default()
@@ -45,9 +50,7 @@ pub fn settings() -> WorkerConfig {
             max_size: 1 << 20,
             per_message_deflate: true,
         }),
-        http: HttpVersions::Auto,
-        http2_max_streams: 100,
-        ..WorkerConfig::default()
+        ..ServerSettings::default()
     }
 }
 
@@ -63,7 +66,7 @@ impl Serving {
         Self::with(&settings(), None).await
     }
 
-    pub async fn with(config: &WorkerConfig, identity: Option<Identity>) -> Self {
+    pub async fn with(config: &ServerSettings, identity: Option<Identity>) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let serving = Self::on(&listener, config, identity);
@@ -72,13 +75,13 @@ impl Serving {
     }
 
     /// A further server on the same listener, as a successor has it.
-    pub fn successor(&self, config: &WorkerConfig) -> Self {
+    pub fn successor(&self, config: &ServerSettings) -> Self {
         Self::on(&self.listener, config, None)
     }
 
     fn on(
         listener: &std::net::TcpListener,
-        config: &WorkerConfig,
+        config: &ServerSettings,
         identity: Option<Identity>,
     ) -> Self {
         let server = Server::new(Paths::default(), config, identity).unwrap();

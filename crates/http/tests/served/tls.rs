@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use lowmem_base::config::{HttpVersions, WorkerConfig};
+use lowmem_base::config::{HttpVersions, ServerSettings};
 use lowmem_http::tls;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
@@ -22,7 +22,7 @@ static NUMBER: AtomicUsize = AtomicUsize::new(0);
 /// A server with a certificate of its own, and a connector that trusts it.
 pub async fn encrypted(
     protocol: &str,
-    change: impl FnOnce(&mut WorkerConfig),
+    change: impl FnOnce(&mut ServerSettings),
 ) -> (Serving, TlsConnector) {
     let name = "localhost".to_owned();
     let own = rcgen::generate_simple_self_signed([name]).unwrap();
