@@ -219,7 +219,10 @@ def test_each_of_several_applications_has_its_own(serve_all, machine) -> None:
 @pytest.mark.parametrize("start", [(), ("--preload",)])
 def test_requests_go_before_calls(server, flags, nice: int, start) -> None:
     serving = server("isolated_calls_app:app", *flags, *start, env=ENVIRONMENT)
-    assert call(serving)["niceness"] == os.nice(0) + nice
+    own = call(serving)
+    assert own["niceness"] == os.nice(0) + nice
+    score = int(Path("/proc/self/oom_score_adj").read_text())
+    assert own["oom_score"] == min(score + 500, 1000)
 
 
 def test_a_thread_of_wsgi_has_it_too(server) -> None:

@@ -266,6 +266,14 @@ def test_a_job_that_cannot_be_started_is_told_and_the_server_goes_on(jobs) -> No
     started.stderr.wait_for_line("ModuleNotFoundError: No module named 'no_such_module'")
 
 
+def test_what_a_run_writes_is_in_the_log_whatever_the_level_is(jobs) -> None:
+    flags = ("--job", 'heard=["echo", "here"] every 1s', "--log-level", "warning")
+    started = jobs.server(
+        "--jobs-only", "--state-dir", str(jobs.state), *flags, env=jobs.env, wait=False, places=False
+    )
+    started.stderr.wait_for_line("here job=heard run=1")
+
+
 def test_between_runs_nothing_is_there_but_the_supervisor(jobs) -> None:
     started = jobs.start("--job", "work=job_functions:mark")
     command(started, "run", "work", "--wait")

@@ -28,7 +28,18 @@ async def answer(path: str, query: dict[str, str]) -> object:
         return [row async for row in rows]
     if path == "/spoken_rows":
         return [row async for row in isolated.stream(functions.spoken_rows, 20)]
+    if path == "/until_disconnect":
+        return await until_disconnect(query["receive"])
     return await called(path, query)
+
+
+async def until_disconnect(receive) -> None:
+    """As frameworks have it: the view is cancelled when its client goes."""
+    view = asyncio.create_task(isolated(functions.sleep, 60))
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    view.cancel()
+    await asyncio.gather(view, return_exceptions=True)
 
 
 async def called(path: str, query: dict[str, str]) -> object:
@@ -64,6 +75,7 @@ async def app(scope, receive, send):
     if scope["type"] != "http":
         return
     query = {name: values[0] for name, values in parse_qs(scope["query_string"].decode()).items()}
+    query["receive"] = receive
     body = json.dumps(await answer(scope["path"], query)).encode()
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": body})

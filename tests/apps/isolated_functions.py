@@ -117,6 +117,7 @@ def surroundings():
         "input": os.readlink("/proc/self/fd/0"),
         "number": random.random(),
         "niceness": os.nice(0),
+        "oom_score": int(Path("/proc/self/oom_score_adj").read_text()),
         "title": Path("/proc/self/cmdline").read_text().rstrip("\0"),
     }
 
