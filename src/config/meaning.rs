@@ -17,6 +17,7 @@ use crate::cli::{
 };
 use crate::imports::REPORT_VARIABLE;
 use crate::routes::Routes;
+use crate::sys::same_pages;
 
 /// How long a stop may take: `docker stop` kills after ten seconds.
 const STOP: Duration = Duration::from_secs(8);
@@ -31,6 +32,7 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
     ignored(&flags.compatibility, &mut notices);
     notices.extend(cli::unknown_variables(around.variables.keys()));
     notices.extend(gunicorns_variable(around));
+    notices.extend(merging(flags.processes.ksm));
     let env_file = flags.application.env_file.as_deref();
     let mut environment = environment::read(env_file, around, &mut notices, &mut mistakes);
     environment.extend(super::cache::variables(
@@ -136,6 +138,7 @@ fn worker(flags: &Flags, around: &Surroundings, mistakes: &mut Mistakes) -> Work
         // Frozen objects are out of the collector's sight and cannot be counted.
         gc_freeze: growth.is_none()
             && unless(flags.application.no_gc_freeze, flags.application.gc_freeze),
+        merges_pages: flags.processes.ksm,
         growth,
         imports_report: around.variable(REPORT_VARIABLE).map(Into::into),
         access_log: unless(flags.logging.no_access_log, flags.logging.access_log),
@@ -256,6 +259,12 @@ fn versions(typed: &Http, notices: &mut Vec<String>, mistakes: &mut Mistakes) ->
             HttpVersions::Auto
         }
     }
+}
+
+/// Why `--ksm` merges nothing here, if it does not.
+fn merging(is_wanted: bool) -> Option<String> {
+    let why = is_wanted.then(same_pages::obstacle).flatten()?;
+    Some(format!("--ksm merges no pages: {why}"))
 }
 
 /// A platform may still set what gunicorn read.

@@ -43,6 +43,7 @@ struct Key {
     user: Option<User>,
     lazy_imports: Vec<String>,
     gc_freeze: bool,
+    merges_pages: bool,
     log: LogSettings,
     log_config: Option<LogConfig>,
 }
@@ -86,6 +87,7 @@ impl Key {
             user: launch.user.clone(),
             lazy_imports: worker.lazy_imports.clone(),
             gc_freeze: worker.gc_freeze,
+            merges_pages: worker.merges_pages,
             log: LogSettings {
                 application: None,
                 ..worker.log.clone()

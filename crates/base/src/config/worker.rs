@@ -33,6 +33,8 @@ pub struct WorkerConfig {
     pub lifespan: Lifespan,
     /// Take what startup left out of the garbage collector's sight.
     pub gc_freeze: bool,
+    /// Let the kernel merge its pages with others that have the same contents.
+    pub merges_pages: bool,
     /// Where to write what its imports cost.
     pub imports_report: Option<PathBuf>,
     /// Whether `lowmem-serve growth` may ask.
