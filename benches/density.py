@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from comparison import environment
-from weigh import weigh_tree
+from weigh import process_tree, weigh_tree
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -47,6 +47,10 @@ async def index():
 
 START_SECONDS = 120.0
 """For all of them; a start takes half a second, and busy machines several."""
+
+
+REST_SECONDS = 5.0
+"""Between two generations of workers less time goes by."""
 
 
 class CannotMeasure(Exception):
@@ -143,10 +147,30 @@ def _measured(name: str, count: int, arguments: argparse.Namespace) -> float:
     with tempfile.TemporaryDirectory(prefix="density-") as temporary:
         place = Place(Path(temporary), count, arguments.python.absolute(), arguments.own_environments)
         with SERVERS[name](place) as pids:
-            for application in place.names:
-                _ask(place.socket(application))
+            _ask_all(place)
+            # What was asked may have been replaced by a fork of a template, which has answered nothing.
+            _come_to_rest(pids)
+            _ask_all(place)
             time.sleep(arguments.settle)
             return sum(weigh_tree(root).pss for root in pids) / 1024
+
+
+def _ask_all(place: Place) -> None:
+    for application in place.names:
+        _ask(place.socket(application))
+
+
+def _come_to_rest(roots: list[int]) -> None:
+    """Wait until no process has begun or ended for a while: templates are made, and workers replaced."""
+    until = time.monotonic() + START_SECONDS
+    before, since = set[int](), time.monotonic()
+    while time.monotonic() - since < REST_SECONDS:
+        now = {pid for root in roots for pid in process_tree(root)}
+        if now != before:
+            before, since = now, time.monotonic()
+        if time.monotonic() > until:
+            raise CannotMeasure("processes are still started and replaced")
+        time.sleep(0.2)
 
 
 def _ask(path: Path) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import http.client
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -280,3 +281,19 @@ def test_no_name_covers_another_or_a_point() -> None:
     assert all(area.holds(label.box) for label in placed)
     for number, label in enumerate(placed):
         assert not any(label.box.overlaps(other) for at, other in enumerate(boxes) if at != number)
+
+
+def test_a_budget_is_measured_and_nothing_fails() -> None:
+    pytest.importorskip("quart")
+    command = [sys.executable, REPOSITORY / "benches/budget.py", "--applications", "3", "--budget", "70M"]
+    command += ["--seconds", "5", "--clients", "2", "--python", sys.executable]
+    finished = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert re.search(r"^[1-9]\d* requests, 0 failed", finished.stdout)
+    assert re.search(r"^supervisor: .* descriptors$", finished.stdout, re.MULTILINE)
+
+
+def test_a_budget_of_applications_that_cannot_be_served_is_not_measured() -> None:
+    command = [sys.executable, REPOSITORY / "benches/budget.py", "--python", "/no/such/python"]
+    finished = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120)
+    assert finished.returncode == 2 and "budget.py: " in finished.stderr

@@ -245,3 +245,57 @@ def test_a_budget_is_a_size_or_a_part_and_the_whole_server_s(machine) -> None:
         assert finished.returncode == 2 and why.removeprefix("[apps.one] ") in finished.stderr, (
             finished.stderr
         )
+
+
+class Routed:
+    """Applications of so many megabytes on one shared place, under one budget."""
+
+    def __init__(self, machine: Machine, serve_all) -> None:
+        tables = []
+        for name in NAMES[:3]:
+            machine.module(name, f"HELD = 60\n{HOLDS}")
+            directory = machine.directory / name
+            tables.append(
+                f'[apps.{name}]\napp = "{name}_app:app"\ndirectory = "{directory}"\nhosts = ["{name}.test"]\n'
+            )
+        settings = 'bind = ["127.0.0.1:0"]\nmemory-budget = "120M"\nshare = "off"\nstart-asleep = true\n'
+        self.machine = machine
+        self.server = serve_all(f'{settings}wake-timeout = "2"\n' + "".join(tables), wait=False)
+        shown = self.server.stderr.wait_for_line(r"Applications share http://127.0.0.1:(\d+)", 60)
+        self.address = ("127.0.0.1", int(shown[1]))
+        for name in NAMES[:3]:
+            self.server.stderr.wait_for_line(rf"\[{name}\] Asleep, until the first request", 20)
+
+    def connect(self) -> RawClient:
+        return RawClient(self.address, 40)
+
+
+def test_requests_over_a_shared_place_wake_applications_within_the_budget(machine, serve_all) -> None:
+    routed = Routed(machine, serve_all)
+    # One connection, whose requests go from application to application.
+    with routed.connect() as client:
+        for _ in range(2):
+            for name in NAMES[:3]:
+                response = client.get("/", {"host": f"{name}.test"})
+                assert response.status == 200 and response.text.startswith(name)
+                assert list(routed.machine.states().values()).count("serving") <= 1
+    assert "Put to sleep" in routed.server.output
+
+
+def test_over_a_shared_place_memory_in_use_is_answered_with_503_and_others_are_served(
+    machine, serve_all
+) -> None:
+    routed = Routed(machine, serve_all)
+    with socket.create_connection(routed.address) as client:
+        client.settimeout(40)
+        client.send(b"GET /open HTTP/1.1\r\nhost: alpha.test\r\n\r\n")
+        received = b""
+        while b"open" not in received:
+            received += client.recv(4096)
+        with routed.connect() as other:
+            response = other.get("/", {"host": "beta.test"})
+            assert response.status == 503 and response.header("retry-after")
+        with routed.connect() as other:
+            assert other.get("/", {"host": "alpha.test"}).text.startswith("alpha")
+    with routed.connect() as other:
+        assert until(lambda: other.get("/", {"host": "beta.test"}).status == 200)

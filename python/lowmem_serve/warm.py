@@ -77,7 +77,7 @@ def files() -> list[str]:
 
 
 def renew() -> None:
-    """In a worker: modules may be found that were not there when the template was made."""
+    """In a worker, or in a template before its first fork: modules may be found that were not there when it was made."""
     # Not importlib.invalidate_caches, which imports importlib.metadata on 3.13.
     for path, finder in list(sys.path_importer_cache.items()):
         if finder is None:
@@ -89,7 +89,9 @@ def renew() -> None:
 def take_place(directory: str, variables: list[tuple[str, str]], argv: list[str], path: str) -> None:
     """In a worker of one of the applications that share a template: its own directory, environment and path."""
     os.chdir(directory)
-    os.environ.update(variables)
+    # Not update(), which asks what it is given for its class.
+    for name, value in variables:
+        os.environ[name] = value
     sys.argv = argv
     sys.path[0] = path
 

@@ -20,6 +20,10 @@ pub struct Processes {
     /// Import the application once, in a process that workers are forked from
     #[arg(long, env = "LOWMEM_PRELOAD", value_parser = BoolishValueParser::new())]
     pub preload: bool,
+    /// Let the kernel merge pages of workers that have the same contents, also where they were not forked
+    /// from the same process (docs/apps.md)
+    #[arg(long, env = "LOWMEM_KSM", value_parser = BoolishValueParser::new())]
+    pub ksm: bool,
     /// Seconds to stop in, for open requests and lifespan shutdown [default: 8; 30 for a worker that
     /// is replaced]
     #[arg(long, value_name = "S", value_parser = values::seconds)]

@@ -39,6 +39,7 @@ pub(super) fn meant(
         root_path: typed.root_path.trim_end_matches('/').to_owned(),
         pathsend: flags.files.pathsend,
         gc_freeze: !is_counted && is_on(typed.no_gc_freeze, typed.gc_freeze),
+        merges_pages: flags.processes.ksm,
         lazy_imports: lazy_imports::parse(&typed.lazy_imports).unwrap_or_else(|why| {
             mistakes.add("--lazy-imports", why);
             Vec::new()

@@ -12,6 +12,7 @@ use super::{
 use crate::cli::{self, Compatibility, Flags, RecycleWord, Recycling};
 use crate::imports::REPORT_VARIABLE;
 use crate::routes::Routes;
+use crate::sys::same_pages;
 
 /// How long a stop may take: `docker stop` kills after ten seconds.
 const STOP: Duration = Duration::from_secs(8);
@@ -26,6 +27,7 @@ pub fn meant(flags: &Flags, around: &Surroundings) -> Result<Config, Vec<Mistake
     ignored(&flags.compatibility, &mut notices);
     notices.extend(cli::unknown_variables(around.variables.keys()));
     notices.extend(gunicorns_variable(around));
+    notices.extend(merging(flags.processes.ksm));
     let env_file = flags.application.env_file.as_deref();
     let mut environment = environment::read(env_file, around, &mut notices, &mut mistakes);
     environment.extend(super::cache::variables(
@@ -128,6 +130,12 @@ fn recycle(typed: &Recycling, grace: Option<Duration>) -> Recycle {
             RecycleWord::Sequential => RecycleMode::Sequential,
         },
     }
+}
+
+/// Why `--ksm` merges nothing here, if it does not.
+fn merging(is_wanted: bool) -> Option<String> {
+    let why = is_wanted.then(same_pages::obstacle).flatten()?;
+    Some(format!("--ksm merges no pages: {why}"))
 }
 
 /// A platform may still set what gunicorn read.

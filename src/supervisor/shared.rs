@@ -45,6 +45,7 @@ struct Key {
     user: Option<User>,
     lazy_imports: Vec<String>,
     gc_freeze: bool,
+    merges_pages: bool,
     log: LogSettings,
 }
 
@@ -87,6 +88,7 @@ impl Key {
             user: launch.user.clone(),
             lazy_imports: worker.application.lazy_imports.clone(),
             gc_freeze: worker.application.gc_freeze,
+            merges_pages: worker.application.merges_pages,
             log: LogSettings {
                 application: None,
                 ..worker.log.clone()

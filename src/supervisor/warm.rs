@@ -151,6 +151,7 @@ impl Warm {
             directories: Vec::new(),
             application: Vec::new(),
             variables: imported.variables.clone(),
+            is_shared: matches!(self.own, Own::Applications(_)),
         };
         for (name, at) in &imported.modules {
             match own.get(*at) {

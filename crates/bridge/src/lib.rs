@@ -39,6 +39,7 @@ mod runtime;
 mod scope;
 mod served_inside;
 mod shared_fields;
+mod shared_heap;
 mod signals;
 mod tasks;
 mod template;

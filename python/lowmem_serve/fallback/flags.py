@@ -115,7 +115,7 @@ WITHOUT_EFFECT = """wsgi-threads lazy-imports python uds-mode drain-delay timeou
     queue-retries queue-timeout queue-max-memory isolated-concurrent isolated-nice isolated-template operator-socket status-bind status-control
     timeout-worker-stall stall-action timeout-request process-name memory-budget queue-start""".split()
 
-SWITCHES_WITHOUT_EFFECT = "preload request-id pathsend queue growth http2 keep-awake start-asleep".split()
+SWITCHES_WITHOUT_EFFECT = "preload ksm request-id pathsend queue growth http2 keep-awake start-asleep".split()
 
 BOOLEANS_WITHOUT_EFFECT = "gc-freeze trace-memory".split()
 

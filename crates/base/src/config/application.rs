@@ -30,6 +30,8 @@ pub struct ApplicationSettings {
     pub pathsend: bool,
     /// Take what startup left out of the garbage collector's sight.
     pub gc_freeze: bool,
+    /// Let the kernel merge its pages with others that have the same contents.
+    pub merges_pages: bool,
     /// The packages whose imports wait for their first use: the words of `--lazy-imports`, none for `off`.
     pub lazy_imports: Vec<String>,
     /// Requests that a worker makes to itself before it is ready.

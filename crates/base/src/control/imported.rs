@@ -30,6 +30,8 @@ pub struct ToImport {
     pub application: Vec<String>,
     /// The environment in which the application has imported them.
     pub variables: Vec<Variable>,
+    /// Whether several applications share the template: it is worth more work before the first fork.
+    pub is_shared: bool,
 }
 
 /// Why a template cannot be made.

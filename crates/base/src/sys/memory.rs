@@ -96,3 +96,104 @@ pub fn keep_top() {
         libc::free(std::hint::black_box(libc::malloc(MAPPED)));
     }
 }
+
+/// Blocks for [`fill_holes`] begin with this size: what is larger is as good as pages of its own.
+#[cfg(target_env = "gnu")]
+const LARGEST_HOLE: usize = 64 * 1024;
+
+/// Takes what is free between other blocks of the C library's heap, for ever, so that everything new is at its
+/// end: in a process that is forked, on pages that are not shared.
+///
+/// Only heads of blocks are written. Pages that were given back before ([`trim`]) stay so.
+#[cfg(target_env = "gnu")]
+pub fn fill_holes() {
+    let mut end = end_of_heap();
+    for size in sizes() {
+        loop {
+            // SAFETY: no preconditions; a block that is kept is never used, and one that is freed was not.
+            let block = unsafe { libc::malloc(size) };
+            if block.is_null() {
+                return;
+            }
+            if block.expose_provenance() < end {
+                continue;
+            }
+            end = block.expose_provenance();
+            // SAFETY: as above.
+            unsafe { libc::free(block) };
+            break;
+        }
+    }
+}
+
+/// From the largest to the smallest: by halves, then each that the C library tells apart.
+#[cfg(target_env = "gnu")]
+fn sizes() -> impl Iterator<Item = usize> {
+    const FINE: usize = 1024;
+    const STEP: usize = 16;
+    const LEAST: usize = 24;
+    let halves = std::iter::successors(Some(LARGEST_HOLE), |size| Some(size / 2));
+    let fine = (LEAST..FINE).step_by(STEP);
+    halves.take_while(|size| *size > FINE).chain(fine.rev())
+}
+
+/// Where blocks lie that come from the end of the heap: two large ones, one after the other.
+#[cfg(target_env = "gnu")]
+fn end_of_heap() -> usize {
+    const HEAD: usize = 16;
+    /// More large holes than a heap has.
+    const MOST: usize = 1000;
+    let mut blocks: Vec<*mut libc::c_void> = Vec::with_capacity(MOST);
+    let mut end = 0;
+    while blocks.len() < MOST {
+        // SAFETY: no preconditions.
+        let block = unsafe { libc::malloc(LARGEST_HOLE) };
+        let address = block.expose_provenance();
+        let last = blocks.last().map_or(0, |last| last.expose_provenance());
+        blocks.push(block);
+        if last + LARGEST_HOLE + HEAD >= address && last > end {
+            end = last;
+            break;
+        }
+        end = end.max(last);
+    }
+    for block in blocks {
+        // SAFETY: allocated above; null may be freed.
+        unsafe { libc::free(block) };
+    }
+    end
+}
+
+/// musl's allocator has no end of a heap.
+#[cfg(not(target_env = "gnu"))]
+pub fn fill_holes() {}
+
+#[cfg(all(test, target_env = "gnu"))]
+mod tests {
+    use super::*;
+
+    const SIZE: usize = 200;
+
+    fn blocks(count: usize) -> Vec<Box<[u8; SIZE]>> {
+        (0..count).map(|_| Box::new([1; SIZE])).collect()
+    }
+
+    fn address(block: &[u8; SIZE]) -> usize {
+        std::ptr::from_ref(block).addr()
+    }
+
+    #[test]
+    fn new_blocks_are_behind_the_old_ones_once_holes_are_filled() {
+        let mut old = blocks(2000);
+        let end = old.iter().map(|block| address(block)).max().unwrap_or(0);
+        let mut number = 0;
+        old.retain(|_| {
+            number += 1;
+            number % 2 == 0
+        });
+        fill_holes();
+        let new = blocks(500);
+        let behind = new.iter().filter(|block| address(block) > end).count();
+        assert!(behind > 450, "{behind} of 500");
+    }
+}

@@ -13,6 +13,7 @@ pub mod listen_queue;
 pub mod memory;
 pub mod notify;
 pub mod process;
+pub mod same_pages;
 pub mod session;
 pub mod shared_page;
 pub mod startup;

@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 
 use lowmem_base::config::WorkerConfig;
 use lowmem_base::control::{FromWorker, ToImport, ToWorker, WorkerEnd};
-use lowmem_base::sys::{limits, startup, stop_signals, title};
+use lowmem_base::sys::{limits, same_pages, startup, stop_signals, title};
 use lowmem_base::telemetry::{self, paint};
 
 use crate::compiling;
@@ -24,6 +24,7 @@ use crate::private_names;
 use crate::python_log::{self, Redirected};
 use crate::report;
 use crate::runs;
+use crate::shared_heap;
 use crate::signals;
 use crate::template::{self, Forked};
 use crate::warm;
@@ -93,17 +94,28 @@ fn warm_up(
     if let Err(code) = make_lazy(py, config) {
         return Ok(code);
     }
-    if let Some(unfit) = compiling::apart(py, config, || warm::prepare(py, config, imports))?? {
+    let prepared = compiling::apart(py, config, || {
+        let unfit = warm::prepare(py, config, imports)?;
+        if unfit.is_none() && imports.is_shared {
+            shared_heap::rehearse(py, config)?;
+        }
+        Ok::<_, PyErr>(unfit)
+    });
+    if let Some(unfit) = prepared?? {
         // Fails without a supervisor, which is then no longer there to act on it.
         let _ = control.send(&FromWorker::Unfit(unfit), &[]);
         return Ok(0);
     }
     let files = warm::Files::imported(py, config)?;
-    if config.application.gc_freeze {
-        freeze_heap(py)?;
+    if imports.is_shared {
+        shared_heap::settle(py, config)?;
+    } else {
+        if config.application.gc_freeze {
+            freeze_heap(py)?;
+        }
+        // No fork needs the code pages and the stack that the imports have used.
+        startup::forget();
     }
-    // No fork needs the code pages and the stack that the imports have used.
-    startup::forget();
     tracing::debug!(
         "Imported what the application uses of others [{}]",
         paint::cyan(std::process::id())
@@ -120,22 +132,27 @@ fn warm_up(
                 let Some(run) = run.begin(py)? else {
                     return Ok(0);
                 };
-                warm::renew(py, config)?;
-                if let Some(place) = &run.worker.start.place {
-                    warm::take_place(py, &run.worker, place)?;
-                }
+                settle_in(py, &run.worker)?;
                 return runs::run(py, &run);
             }
         };
     let Some((ToWorker::Start(config), descriptors)) = py.detach(|| control.wait())? else {
         return Err(out_of_place());
     };
-    warm::renew(py, &config)?;
-    if let Some(place) = &config.start.place {
+    if config.start.place.is_some() {
         telemetry::name_lines(config.log.application.as_deref().map(Into::into));
-        warm::take_place(py, &config, place)?;
     }
+    settle_in(py, &config)?;
     start_serving(py, control, *config, descriptors, Some(callers))
+}
+
+/// The first thing in a process that a template has forked: it is its application's from then on. A template of
+/// several applications has renewed its caches itself.
+fn settle_in(py: Python<'_>, config: &WorkerConfig) -> PyResult<()> {
+    match &config.start.place {
+        Some(place) => warm::take_place(py, config, place),
+        None => warm::renew(py, config),
+    }
 }
 
 /// Imports the application and makes workers of it. Returns in the template, at its end, and in
@@ -194,6 +211,11 @@ fn prepare(
     config: &WorkerConfig,
 ) -> PyResult<Result<Option<Redirected>, python_log::Unusable>> {
     telemetry::init(&config.log).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+    if config.application.merges_pages
+        && let Err(error) = same_pages::merge()
+    {
+        tracing::warn!("--ksm: the kernel merges no pages of this process: {error}");
+    }
     if let Err(missing) = private_names::load() {
         tracing::error!("{missing}");
         return Ok(Err(python_log::Unusable));

@@ -1,0 +1,191 @@
+"""Workers that are forked from a template of several applications write to little of what they share with it."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import REPOSITORY, processes
+from harness.journal import until
+from harness.machine import Machine
+from test_environments import find_python
+
+NAMES = ["alpha", "beta", "gamma"]
+
+QUART = """
+import os, sys, quart, json, threading
+
+app = quart.Quart(__name__)
+
+@app.get("/")
+async def index():
+    return {
+        "pid": os.getpid(),
+        "forked": "lowmem_serve.rehearsal" in sys.modules,
+        "threads": threading.active_count(),
+        "counts": [sys.getrefcount(each) for each in (quart.Quart, quart.Quart.asgi_app, json.dumps.__code__)],
+        "paths": sum("quart" in path for path in sys.path_importer_cache),
+    }
+"""
+
+BARE = """
+import json, os, sys, textwrap
+
+def facts():
+    own = [textwrap.dedent, textwrap.dedent.__code__, textwrap]
+    return {"pid": os.getpid(), "forked": "lowmem_serve.rehearsal" in sys.modules,
+            "counts": [sys.getrefcount(each) for each in own]}
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": json.dumps(facts()).encode()})
+"""
+
+
+def interpreter(version: str) -> Path:
+    return find_python(version) or pytest.skip(f"there is no CPython {version}")
+
+
+def private(pid: int) -> int:
+    """KB that a process has written to, and no other."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(rollup.partition("Private_Dirty:")[2].split()[0])
+
+
+def facts(machine: Machine, name: str) -> dict[str, Any]:
+    return json.loads(machine.get(name))
+
+
+def served(machine: Machine, serve_all, text: str, more: str = "") -> dict[str, dict[str, Any]]:
+    """What each application says once all are forked."""
+    tables = []
+    for name in NAMES:
+        machine.module(name, text)
+        tables.append(f"[apps.{name}]\n{machine.table(name, more)}")
+    started = serve_all("".join(tables), wait=False)
+    for name in NAMES:
+        started.stderr.wait_for_line(rf"\[{name}\] Application startup complete", 60)
+    until(lambda: all(facts(machine, name)["forked"] for name in NAMES), 60)
+    return {name: facts(machine, name) for name in NAMES}
+
+
+def test_a_fork_writes_to_a_third_of_what_a_worker_by_itself_has_at_most(serve_all, machine) -> None:
+    forked = served(machine, serve_all, QUART)
+    assert all(fact["threads"] == 1 for fact in forked.values())
+    # How the first two are started, and every application with this setting.
+    machine.module("alone", QUART)
+    machine.include("alone", 'share = "off"')
+    alone = until(lambda: machine.get("alone").startswith("{") and facts(machine, "alone"), 60)
+    assert not alone["forked"]
+    for name in [*NAMES, "alone"]:
+        machine.get(name)
+    weights = [private(fact["pid"]) for fact in forked.values()]
+    assert max(weights) < private(alone["pid"]) / 3
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_what_a_template_has_imported_is_counted_as_this_python_can(serve_all, machine, version: str) -> None:
+    forked = served(machine, serve_all, BARE, f'python = "{interpreter(version)}"')
+    has_immortal_objects = version != "3.11"
+    for fact in forked.values():
+        assert all((count >= 2**31) == has_immortal_objects for count in fact["counts"]), fact
+
+
+def test_a_worker_ends_as_one_that_was_not_forked(serve_all, machine) -> None:
+    ends = 'import atexit\natexit.register(lambda: print(f"{NAME} has ended", flush=True))\n'
+    tables = []
+    for name in NAMES:
+        machine.module(name, ends + BARE)
+        tables.append(f'[apps.{name}]\n{machine.table(name)}python = "{interpreter("3.12")}"\n')
+    started = serve_all("".join(tables), wait=False)
+    for name in NAMES:
+        started.stderr.wait_for_line(rf"\[{name}\] Application startup complete", 60)
+    until(lambda: all(facts(machine, name)["forked"] for name in NAMES), 60)
+    assert started.terminate() == 0
+    for name in NAMES:
+        started.stdout.wait_for_line(f"{name} has ended")
+
+
+REHEARSE = """
+import os, sys, threading, time
+sys.path.insert(0, {tree!r})
+from lowmem_serve import rehearsal
+
+def raises(): raise ValueError("no such framework")
+def hangs(): time.sleep(100)
+def starts_a_thread(): threading.Thread(target=time.sleep, args=(100,), daemon=True).start()
+def opens_a_socket():
+    import socket
+    globals()["kept"] = socket.socket()
+def crashes(): os.abort()
+done = []
+def serves(): done.append(1)
+
+rehearsal.SECONDS = 0.5
+rehearsal.MAKERS = {{"sys": serves, "os": {maker}}}
+rehearsal.rehearse()
+print(len(done), threading.active_count())
+"""
+
+
+@pytest.mark.parametrize(
+    "maker", ["raises", "hangs", "starts_a_thread", "opens_a_socket", "crashes", "serves"]
+)
+def test_a_rehearsal_that_goes_wrong_is_left_out(maker: str) -> None:
+    code = REHEARSE.format(tree=str(REPOSITORY / "python"), maker=maker)
+    began = time.monotonic()
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert finished.stdout.split() == (["2", "1"] if maker == "serves" else ["0", "1"]), finished.stderr
+    assert finished.stderr == ""
+    assert time.monotonic() - began < 20
+
+
+FRAMEWORKS = {
+    "quart": "import quart",
+    "starlette": "import starlette.applications, starlette.routing, starlette.responses",
+    "fastapi": "import fastapi",
+    "flask": "import flask",
+}
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_each_framework_is_rehearsed_and_leaves_nothing_open(framework: str) -> None:
+    pytest.importorskip(framework)
+    code = textwrap.dedent(f"""
+        import logging, os, sys
+        sys.path.insert(0, {str(REPOSITORY / "python")!r})
+        {FRAMEWORKS[framework]}
+        from lowmem_serve import rehearsal
+        before = set(os.listdir("/proc/self/fd"))
+        makers = [make for name, make in rehearsal.MAKERS.items() if name in sys.modules]
+        assert makers and rehearsal._tried(makers)
+        rehearsal.rehearse()
+        assert set(os.listdir("/proc/self/fd")) <= before
+        assert len(os.listdir("/proc/self/task")) == 1
+        assert not [name for name in logging.root.manager.loggerDict if "rehearsal" in name]
+    """)
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (finished.returncode, finished.stderr) == (0, "")
+
+
+def test_ksm_says_when_the_kernel_merges_nothing_and_else_allows_it(server, tmp_path) -> None:
+    (tmp_path / "bare.py").write_text(BARE)
+    run = Path("/sys/kernel/mm/ksm/run")
+    started = server("bare:app", "--ksm", cwd=tmp_path)
+    if not run.exists() or run.read_text().strip() != "1":
+        started.stderr.wait_for_line(r"--ksm merges no pages: ")
+    pid = json.loads(started.get("/").text)["pid"]
+    state = Path(f"/proc/{pid}/ksm_stat")
+    if not state.exists() or "ksm_merge_any" not in state.read_text():
+        pytest.skip("this kernel does not show what is merged")
+    assert "ksm_merge_any: yes" in state.read_text()
+    (worker,) = processes.children(started.pid)
+    assert worker == pid != os.getpid()
