@@ -174,12 +174,12 @@ mod tests {
 
     const SIZE: usize = 200;
 
-    fn blocks(count: usize) -> Vec<Box<[u8; SIZE]>> {
-        (0..count).map(|_| Box::new([1; SIZE])).collect()
+    fn blocks(count: usize) -> Vec<Vec<u8>> {
+        (0..count).map(|_| vec![1; SIZE]).collect()
     }
 
-    fn address(block: &[u8; SIZE]) -> usize {
-        std::ptr::from_ref(block).addr()
+    fn address(block: &[u8]) -> usize {
+        block.as_ptr().addr()
     }
 
     #[test]
