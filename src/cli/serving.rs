@@ -114,8 +114,20 @@ fn take(flags: &mut Flags, meant: Meant) {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::PathBuf;
+    use std::sync::LazyLock;
 
     use crate::cli::{Flags, parse};
+
+    /// Written once: another test may be reading it.
+    static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| {
+        let directory =
+            std::env::temp_dir().join(format!("lowmem-serve-{}-serving", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let app = "def create_app():\n    return FastAPI()\n";
+        fs::write(directory.join("main.py"), app).unwrap();
+        directory
+    });
 
     fn typed(argv: &[&str], variables: &[(&str, &str)]) -> Flags {
         let argv = std::iter::once("lowmem-serve").chain(argv.iter().copied());
@@ -125,15 +137,7 @@ mod tests {
             all.find(|(own, _)| *own == name)
                 .map(|(_, value)| value.into())
         };
-        let directory =
-            std::env::temp_dir().join(format!("lowmem-serve-{}-serving", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        fs::write(
-            directory.join("main.py"),
-            "def create_app():\n    return FastAPI()\n",
-        )
-        .unwrap();
-        parse(&argv, variable, &directory).unwrap().cli.flags
+        parse(&argv, variable, &DIRECTORY).unwrap().cli.flags
     }
 
     fn place(flags: &Flags) -> (Option<&str>, Option<u16>) {
