@@ -64,9 +64,11 @@ def facts(machine: Machine, name: str) -> dict[str, Any]:
     return json.loads(machine.get(name))
 
 
-def served(machine: Machine, serve_all, text: str, more: str = "") -> dict[str, dict[str, Any]]:
+def served(
+    machine: Machine, serve_all, text: str, more: str = "", beside: str = ""
+) -> dict[str, dict[str, Any]]:
     """What each application says once all are forked."""
-    tables = []
+    tables = [beside]
     for name in NAMES:
         machine.module(name, text)
         tables.append(f"[apps.{name}]\n{machine.table(name, more)}")
@@ -78,12 +80,11 @@ def served(machine: Machine, serve_all, text: str, more: str = "") -> dict[str, 
 
 
 def test_a_fork_writes_to_a_third_of_what_a_worker_by_itself_has_at_most(serve_all, machine) -> None:
-    forked = served(machine, serve_all, QUART)
-    assert all(fact["threads"] == 1 for fact in forked.values())
-    # How the first two are started, and every application with this setting.
     machine.module("alone", QUART)
-    machine.include("alone", 'share = "off"')
-    alone = until(lambda: machine.get("alone").startswith("{") and facts(machine, "alone"), 60)
+    table = machine.table("alone", 'share = "off"')
+    forked = served(machine, serve_all, QUART, beside=f"[apps.alone]\n{table}")
+    assert all(fact["threads"] == 1 for fact in forked.values())
+    alone = facts(machine, "alone")
     assert not alone["forked"]
     for name in [*NAMES, "alone"]:
         machine.get(name)
