@@ -114,6 +114,7 @@ fn take(flags: &mut Flags, meant: Meant) {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use crate::cli::{Flags, parse};
 
@@ -125,8 +126,11 @@ mod tests {
             all.find(|(own, _)| *own == name)
                 .map(|(_, value)| value.into())
         };
-        let directory =
-            std::env::temp_dir().join(format!("lowmem-serve-{}-serving", std::process::id()));
+        // A directory for each call: tests run side by side, and one would read what another has begun to write.
+        static CALLS: AtomicU32 = AtomicU32::new(0);
+        let call = CALLS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("lowmem-serve-{}-serving-{call}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
         fs::create_dir_all(&directory).unwrap();
         fs::write(
             directory.join("main.py"),
