@@ -30,7 +30,7 @@ NICE_VARIABLE = "LOWMEM_SERVE_ISOLATED_NICE"
 """What `--isolated-nice` says."""
 
 NICE = 5
-"""Without it. Measured on two busy processors: with 5, a worker waits half as long for its turn beside calls."""
+"""Without it. A worker beside calls that compute waits less for its turn then."""
 
 OOM_SCORE, HIGHEST_OOM_SCORE = 500, 1000
 """Added to the caller's: when memory is short, a call goes before a worker, as a run of a job does."""

@@ -101,21 +101,28 @@ pub fn keep_top() {
 #[cfg(target_env = "gnu")]
 const LARGEST_HOLE: usize = 64 * 1024;
 
+/// More holes than the heap of a template has.
+#[cfg(target_env = "gnu")]
+const MOST_FILLED: usize = 64 * 1024 * 1024;
+
 /// Takes what is free between other blocks of the C library's heap, for ever, so that everything new is at its
 /// end: in a process that is forked, on pages that are not shared.
 ///
-/// Only heads of blocks are written. Pages that were given back before ([`trim`]) stay so.
+/// Only heads of blocks are written. Pages that were given back before ([`trim`]) stay so. No more than
+/// `MOST_FILLED` is taken: a heap that does not grow upwards is left.
 #[cfg(target_env = "gnu")]
 pub fn fill_holes() {
     let mut end = end_of_heap();
+    let mut filled = 0;
     for size in sizes() {
-        loop {
+        while filled < MOST_FILLED {
             // SAFETY: no preconditions; a block that is kept is never used, and one that is freed was not.
             let block = unsafe { libc::malloc(size) };
             if block.is_null() {
                 return;
             }
             if block.expose_provenance() < end {
+                filled += size;
                 continue;
             }
             end = block.expose_provenance();
