@@ -473,7 +473,10 @@ def place_example(machine: Machine, text: str) -> str:
 
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_the_examples_of_the_documentation_serve(server, machine, number) -> None:
-    text = place_example(machine, examples("apps.md")[number])
+    # What stands before the tables of one page may do so in each of its files.
+    shown = examples("apps.md")
+    before = "".join(text for text in shown if "[apps." not in text)
+    text = place_example(machine, before + [text for text in shown if "[apps." in text][number])
     modules = dict(re.findall(r'^\[apps\.(\w+)\]\napp = "([\w.]+):app"', text, re.MULTILINE))
     for name, module in modules.items():
         # Without a directory of its own, an application's is that of the file.
