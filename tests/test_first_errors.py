@@ -101,6 +101,8 @@ def test_packages_that_are_nowhere_are_told_once(server: Start) -> None:
         "hello:app", "--lazy-imports", "auto,json,no_such_package,-neither.this", "--workers", "2"
     )
     running.stderr.wait_for_line("Application startup complete", times=2)
+    # The first worker says it, after its application's startup: it is not killed before.
+    running.stderr.wait_for_line("--lazy-imports: there is no module")
     running.kill_worker()
     running.stderr.wait_for_line("Application startup complete", times=3)
     (said,) = (line for line in lines(running.stderr.text, "WARNING") if "--lazy-imports" in line)
