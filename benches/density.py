@@ -5,9 +5,9 @@
     python benches/density.py --python PYTHON            with the packages of another environment
 
 The applications are small Quart applications with a module each, in one virtual environment: benches/.venv, which is
-made if it is not there, or that of --python, which must have quart and the other servers that are to be measured. Each is asked for one page, then all idle for
---settle seconds, and PSS is summed over the whole process trees. --own-environments gives each a virtual
-environment of its own (a link to the same packages), so that nothing of them is shared.
+made if it is not there, or that of --python, which must have quart and the other servers that should be measured. Each
+is asked for one page, then all idle for --settle seconds, and PSS is summed over the whole process trees.
+--own-environments gives each a virtual environment of its own (a copy of the packages), so that no file of them is shared.
 
 Exit codes: 0 measured, 2 not measured, with the reason.
 """

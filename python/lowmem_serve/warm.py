@@ -89,7 +89,7 @@ def renew() -> None:
 def take_place(directory: str, variables: list[tuple[str, str]], argv: list[str], path: str) -> None:
     """In a worker of one of the applications that share a template: its own directory, environment and path."""
     os.chdir(directory)
-    # Not update(), which asks what it is given for its class.
+    # Not update(): its checks of the argument's class fill caches, on pages that are shared.
     for name, value in variables:
         os.environ[name] = value
     sys.argv = argv

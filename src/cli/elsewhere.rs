@@ -146,7 +146,7 @@ pub(super) fn explained(mut error: clap::Error, usage: StyledStr) -> clap::Error
     error
 }
 
-/// The number of letters to put in, take out, replace or exchanged with their neighbour.
+/// The number of letters to insert, remove, replace or swap with their neighbour.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut before: Vec<usize> = Vec::new();

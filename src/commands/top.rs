@@ -163,16 +163,17 @@ fn of_server(text: &mut String, status: &Status, before: &Seen, now: &mut Seen) 
     let (version, pid) = (&status.server, status.pid);
     // A string takes everything.
     let _ = writeln!(text, "lowmem-serve {version}  pid {pid}  up {}", Age(up));
+    let clock = Clock::read();
     for application in &status.applications {
-        of_application(text, application, before, now);
+        of_application(text, application, clock, (before, now));
     }
 }
 
 fn of_application(
     text: &mut String,
     application: &ApplicationStatus,
-    before: &Seen,
-    now: &mut Seen,
+    clock: Clock,
+    (before, now): (&Seen, &mut Seen),
 ) {
     let (name, state) = (&application.name, application.state.word());
     let places = application.places.join(", ");
@@ -200,16 +201,21 @@ fn of_application(
         "WID", "PID", "STATUS", "AGE", "%CPU", "MEMORY", "REQ", "REQ/S", "CONN"
     );
     for worker in &application.workers {
-        of_worker(text, worker, before, now);
+        of_worker(text, worker, clock, (before, now));
     }
 }
 
-fn of_worker(text: &mut String, worker: &WorkerStatus, before: &Seen, now: &mut Seen) {
+fn of_worker(
+    text: &mut String,
+    worker: &WorkerStatus,
+    clock: Clock,
+    (before, now): (&Seen, &mut Seen),
+) {
     let shown = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
     let passed = before.at.map(|at| at.elapsed().as_secs_f64());
     let (mut cpu, mut rate) = (None, None);
     if let Some(pid) = worker.pid {
-        if let Some(process) = Process::read(pid, Clock::read()) {
+        if let Some(process) = Process::read(pid, clock) {
             let old = before.cpu.get(&pid).zip(passed);
             cpu = old.map(|(old, passed)| format!("{:.0}", (process.cpu - old) / passed * 100.0));
             now.cpu.insert(pid, process.cpu);

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::net::listeners;
 use lowmem_base::growth::NAME;
 
 /// The target, as it was typed.
@@ -88,50 +89,9 @@ fn descendants(root: u32) -> BTreeSet<u32> {
     all
 }
 
-/// The processes that have a listening socket for a port, of those that may be looked at.
-pub(crate) fn listeners(port: u16) -> BTreeSet<u32> {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
-    let inodes: Vec<String> = tables
-        .iter()
-        .flat_map(|table| inodes_in(&fs::read_to_string(table).unwrap_or_default(), port))
-        .map(|inode| format!("socket:[{inode}]"))
-        .collect();
-    let has_one = |process: &PathBuf| {
-        entries(&process.join("fd")).iter().any(|descriptor| {
-            let leads_to = fs::read_link(descriptor).unwrap_or_default();
-            inodes
-                .iter()
-                .any(|inode| leads_to.as_os_str() == inode.as_str())
-        })
-    };
-    let processes = entries(Path::new("/proc")).into_iter();
-    processes
-        .filter_map(|process| Some((number(&process)?, process)))
-        .filter(|(_, process)| has_one(process))
-        .map(|(pid, _)| pid)
-        .collect()
-}
-
-/// The sockets in state 0A (listening) whose local port is this one.
-fn inodes_in(table: &str, port: u16) -> Vec<u64> {
-    let end = format!(":{port:04X}");
-    let lines = table.lines().skip(1).map(str::split_ascii_whitespace);
-    lines
-        .filter_map(|fields| {
-            let fields: Vec<&str> = fields.collect();
-            let is_meant = fields.get(1)?.ends_with(&end) && fields.get(3) == Some(&"0A");
-            fields.get(9)?.parse().ok().filter(|_| is_meant)
-        })
-        .collect()
-}
-
 fn entries(directory: &Path) -> Vec<PathBuf> {
     let read = fs::read_dir(directory).into_iter().flatten();
     read.flatten().map(|entry| entry.path()).collect()
-}
-
-fn number(path: &Path) -> Option<u32> {
-    path.file_name()?.to_str()?.parse().ok()
 }
 
 impl FromStr for Target {
@@ -208,14 +168,5 @@ mod tests {
             0: 2 0 10000 0001 01 6 /run/x @lowmem-serve/growth/x\n\
             0: 3 0 0 0001 03 7\n";
         assert_eq!(enabled_in(sockets), BTreeSet::from([42]));
-    }
-
-    #[test]
-    fn only_listening_sockets_of_the_port_count() {
-        let table = "sl local rem st tx:rx tr:when retr uid timeout inode\n\
-            0: 0100007F:1F40 00000000:0000 0A 0:0 0:0 0 0 0 77 1\n\
-            1: 0100007F:1F40 0100007F:9999 01 0:0 0:0 0 0 0 78 1\n\
-            2: 0100007F:1F41 00000000:0000 0A 0:0 0:0 0 0 0 79 1\n";
-        assert_eq!(inodes_in(table, 8000), [77]);
     }
 }

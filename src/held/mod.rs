@@ -11,6 +11,12 @@ use std::time::{Duration, Instant};
 use crate::control::{Moved, Peers, ServerAddress, Stage};
 pub(crate) use socket::{has_ended, tell};
 
+/// Events handled in one go before others get their turn.
+pub(crate) const EVENTS: usize = 256;
+
+/// Connections, or messages, of one source in one go before others get their turn.
+pub(crate) const TURN: usize = 64;
+
 /// Silent new connections that are held. More of them come from a scan, and the oldest is closed.
 pub(crate) const MOST_SILENT: usize = 1024;
 
@@ -179,7 +185,7 @@ impl Places {
     }
 
     /// Takes a connection out. It leaves the epoll instance when its last descriptor is closed, or by
-    /// the hand of the one that gives that away.
+    /// the code that gives that away.
     pub(crate) fn take(&mut self, number: usize) -> Option<(OwnedFd, Kept)> {
         let taken = self.places.get_mut(number)?.take()?;
         self.silent_count -= usize::from(taken.1.is_silent());

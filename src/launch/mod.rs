@@ -14,6 +14,7 @@ use std::process::Command;
 
 use rustix::process::Pid;
 
+use crate::config::Place;
 use crate::control::SupervisorEnd;
 use crate::environment::{Environment, Linkage};
 use crate::sys::user::User;
@@ -45,6 +46,15 @@ pub struct Launch {
 }
 
 impl Launch {
+    /// The place that a process takes which is forked from a template of several applications.
+    pub fn place(&self) -> Option<Place> {
+        let directory = self.directory.clone()?;
+        Some(Place {
+            directory,
+            variables: self.variables.clone(),
+        })
+    }
+
     /// Starts a worker, which waits for its first message on the control socket.
     pub fn start(&self) -> io::Result<(Pid, SupervisorEnd)> {
         let (ours, theirs) = SupervisorEnd::pair()?;

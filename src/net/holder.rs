@@ -1,5 +1,6 @@
-//! The process that listens on an address already, read from /proc once binding has failed.
+//! The processes that listen on an address or a port, as /proc has them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -48,12 +49,38 @@ impl fmt::Display for Holder {
 
 /// Returns the process that keeps `address` from being bound.
 pub(super) fn of_tcp(address: SocketAddr) -> Option<Holder> {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
-    let listening = tables.iter().find_map(|table| {
-        let text = fs::read_to_string(table).ok()?;
-        text.lines().find_map(|line| tcp_line(line, address))
-    })?;
+    let tables = tcp_tables();
+    let mut sockets = tables.iter().flat_map(|table| sockets_in(table));
+    let (_, listening) = sockets.find(|(own, _)| collide(*own, address))?;
     holder(listening)
+}
+
+/// Whether only one of them can be bound.
+fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    let any = a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() == b.port() && (any || a.ip() == b.ip())
+}
+
+/// The processes that have a listening socket for a port, of those that may be looked at.
+pub(crate) fn listeners(port: u16) -> BTreeSet<u32> {
+    let tables = tcp_tables();
+    let inodes: Vec<u64> = tables.iter().flat_map(|own| inodes_in(own, port)).collect();
+    processes_with(&inodes)
+}
+
+fn tcp_tables() -> [String; 2] {
+    ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default())
+}
+
+/// The listening sockets of a table, with their addresses.
+fn sockets_in(table: &str) -> impl Iterator<Item = (SocketAddr, Listening)> {
+    table.lines().filter_map(tcp_line)
+}
+
+/// Those whose local port is this one.
+fn inodes_in(table: &str, port: u16) -> impl Iterator<Item = u64> {
+    let sockets = sockets_in(table).filter(move |(own, _)| own.port() == port);
+    sockets.map(|(_, listening)| listening.inode)
 }
 
 /// The same of a Unix socket's path.
@@ -65,29 +92,26 @@ pub(super) fn of_unix(path: &Path) -> Option<Holder> {
 }
 
 fn holder(listening: Listening) -> Option<Holder> {
-    match process_with(listening.inode) {
-        Some(pid) => Some(Holder::Process(pid, command(pid))),
+    // The oldest: workers inherit it.
+    match processes_with(&[listening.inode]).first() {
+        Some(pid) => Some(Holder::Process(*pid, command(*pid))),
         None => listening.uid.map(Holder::User),
     }
 }
 
 /// `sl local_address rem_address st tx_queue:rx_queue tr:when retrnsmt uid timeout inode …`
-fn tcp_line(line: &str, wanted: SocketAddr) -> Option<Listening> {
+fn tcp_line(line: &str) -> Option<(SocketAddr, Listening)> {
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();
     let [_, local, _, LISTENING, _, _, _, uid, _, inode, ..] = fields[..] else {
         return None;
     };
     let (host, port) = local.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
-    let host = host_of(host)?;
-    let collides = host == wanted.ip() || host.is_unspecified() || wanted.ip().is_unspecified();
-    if port != wanted.port() || !collides {
-        return None;
-    }
-    Some(Listening {
+    let listening = Listening {
         inode: inode.parse().ok()?,
         uid: uid.parse().ok(),
-    })
+    };
+    Some((SocketAddr::new(host_of(host)?, port), listening))
 }
 
 /// Words of 32 bits in the network's order, each printed as a number of this machine.
@@ -123,18 +147,25 @@ fn unix_line(line: &str, wanted: &str) -> Option<Listening> {
     })
 }
 
-/// The oldest process that has the socket open: workers inherit it.
-fn process_with(inode: u64) -> Option<u32> {
-    let link = format!("socket:[{inode}]");
-    let has_it = |pid: &u32| {
+/// The processes that have one of these sockets open.
+fn processes_with(inodes: &[u64]) -> BTreeSet<u32> {
+    let links: Vec<String> = inodes.iter().map(|own| format!("socket:[{own}]")).collect();
+    if links.is_empty() {
+        return BTreeSet::new();
+    }
+    let has_one = |pid: &u32| {
         let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
-        let mut links = descriptors.into_iter().flatten().flatten();
-        links.any(|each| fs::read_link(each.path()).is_ok_and(|to| to.as_os_str() == link.as_str()))
+        descriptors.into_iter().flatten().flatten().any(|each| {
+            let leads_to = fs::read_link(each.path()).unwrap_or_default();
+            links
+                .iter()
+                .any(|link| leads_to.as_os_str() == link.as_str())
+        })
     };
-    let entries = fs::read_dir("/proc").ok()?;
-    let names = entries.flatten().map(|entry| entry.file_name());
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name());
     let pids = names.filter_map(|name| name.to_str()?.parse().ok());
-    pids.filter(has_it).min()
+    pids.filter(has_one).collect()
 }
 
 /// A process's command line, without control characters and shortened.
@@ -156,8 +187,15 @@ mod tests {
     const LINE: &str = "   1: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000  \
                         0 4242 1 0000000000000000 100 0 0 10 0";
 
+    fn listening(line: &str, address: &str) -> Option<Listening> {
+        let wanted = address.parse().unwrap();
+        let mut sockets = sockets_in(line);
+        let found = sockets.find(|(own, _)| collide(*own, wanted));
+        found.map(|(_, listening)| listening)
+    }
+
     fn found(line: &str, address: &str) -> bool {
-        tcp_line(line, address.parse().unwrap()).is_some()
+        listening(line, address).is_some()
     }
 
     #[test]
@@ -166,9 +204,8 @@ mod tests {
         if cfg!(target_endian = "big") {
             return;
         }
-        let listening = tcp_line(LINE, "127.0.0.1:8080".parse().unwrap());
         assert_eq!(
-            listening,
+            listening(LINE, "127.0.0.1:8080"),
             Some(Listening {
                 inode: 4242,
                 uid: Some(1000)
@@ -188,6 +225,15 @@ mod tests {
         ));
         assert!(!found("  sl  local_address rem_address   st", "0.0.0.0:80"));
         assert!(!found("", "0.0.0.0:80"));
+    }
+
+    #[test]
+    fn only_listening_sockets_of_the_port_count() {
+        let table = "sl local rem st tx:rx tr:when retr uid timeout inode\n\
+            0: 0100007F:1F40 00000000:0000 0A 0:0 0:0 0 0 0 77 1\n\
+            1: 0100007F:1F40 0100007F:9999 01 0:0 0:0 0 0 0 78 1\n\
+            2: 0100007F:1F41 00000000:0000 0A 0:0 0:0 0 0 0 79 1\n";
+        assert_eq!(inodes_in(table, 8000).collect::<Vec<_>>(), [77]);
     }
 
     #[test]

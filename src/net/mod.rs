@@ -20,6 +20,7 @@ use crate::control::{MAX_DESCRIPTORS, Moved, Peers, ServerAddress};
 use crate::sys::descriptor;
 
 use holder::Holder;
+pub(crate) use holder::listeners;
 use routed::Pair;
 pub use unix::UnixPath;
 

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use super::place;
 use crate::growth::find as processes;
+use crate::net::listeners;
 
 /// The target, as it was typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +43,7 @@ pub fn sockets(target: Option<&Target>) -> Result<Vec<PathBuf>, NotFound> {
         None => return Ok(running.into_values().collect()),
         Some(Target::Process(processes::Target::Process(pid))) => vec![*pid],
         Some(Target::Process(processes::Target::Port(port, _))) => {
-            processes::listeners(*port).into_iter().collect()
+            listeners(*port).into_iter().collect()
         }
     };
     let mut found: Vec<PathBuf> = meant

@@ -17,16 +17,10 @@ use tracing::{error, warn};
 use super::{News, Table};
 use crate::config::BoundListener;
 use crate::control::{Moved, Received, Stage};
-use crate::held::{EXHAUSTED, Held, Kept, Places, SWEEP_EVERY};
+use crate::held::{EVENTS, EXHAUSTED, Held, Kept, Places, SWEEP_EVERY, TURN};
 use crate::net::{Accepted, Listeners, is_exhausted};
 use crate::sys::limits;
 use looking::PEEK;
-
-/// Events handled in one go.
-const BATCH: usize = 256;
-
-/// Connections of one place, or of one application, in one go before others get their turn.
-const TURN: usize = 64;
 
 /// The kind of an event's source, in the epoll instance's data above the number.
 const CONNECTION: u64 = 0;
@@ -109,7 +103,7 @@ impl Serving {
     /// Serves until its supervisor has no more news.
     pub(super) fn run(mut self) {
         loop {
-            let mut events = Vec::with_capacity(BATCH);
+            let mut events = Vec::with_capacity(EVENTS);
             let left = self
                 .deadline()
                 .map(|due| due.saturating_duration_since(Instant::now()));

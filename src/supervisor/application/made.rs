@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::config::{Config, Listen, Place, Reload, StartFacts, TellsImports, WorkerConfig};
+use crate::config::{Config, Listen, Reload, StartFacts, TellsImports, WorkerConfig};
 use crate::launch::Launch;
 use crate::net::Listeners;
 use crate::supervisor::Member;
@@ -144,10 +144,7 @@ pub(in crate::supervisor) fn told(
             None if config.sleep.makes_template => TellsImports::BeforeSleep,
             None => TellsImports::Never,
         },
-        place: launch.directory.clone().map(|directory| Place {
-            directory,
-            variables: launch.variables.clone(),
-        }),
+        place: launch.place(),
         ..StartFacts::default()
     };
     WorkerConfig {

@@ -34,7 +34,7 @@ use self::queue::{Claimed, Tasks};
 use self::run::{Order, Run};
 use self::shown::Results;
 use self::starting::{Fork, Starting};
-use crate::config::{Place, StartFacts, WorkerConfig};
+use crate::config::{StartFacts, WorkerConfig};
 use crate::control::RunConfig;
 use crate::figures::Megabytes;
 use crate::jobs::state::{Begun, StateDirectory};
@@ -105,10 +105,7 @@ fn told(work: &Work) -> WorkerConfig {
     let start = StartFacts {
         package: work.launch.package.clone(),
         // For a process that is forked from a template which others share.
-        place: work.launch.directory.clone().map(|directory| Place {
-            directory,
-            variables: work.launch.variables.clone(),
-        }),
+        place: work.launch.place(),
         ..StartFacts::default()
     };
     WorkerConfig {

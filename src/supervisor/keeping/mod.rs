@@ -27,16 +27,10 @@ use tracing::{error, warn};
 use super::pool::Cause;
 use crate::config::{BoundListener, WorkerConfig};
 use crate::control::{HandOver, LaneEnd, Stage};
-use crate::held::{EXHAUSTED, Kept, Places, SWEEP_EVERY};
+use crate::held::{EVENTS, EXHAUSTED, Kept, Places, SWEEP_EVERY, TURN};
 use crate::net::{Accepted, Listeners, is_exhausted};
 use crate::sys::limits;
 use moving_in::free_place;
-
-/// Events handled in one go before the rest of the supervisor gets its turn.
-const BATCH: usize = 256;
-
-/// Messages of one lane, or connections of one listener, in one go.
-const TURN: usize = 64;
 
 /// Bytes of a request's head that are looked at.
 const PEEK: usize = 4096;
@@ -203,7 +197,7 @@ impl Keeper {
     /// Handles what has happened. Says what wakes the application, if anything does.
     pub(super) fn turn(&mut self, listeners: &Listeners, now: Instant) -> Option<Cause> {
         let mut knock = None;
-        let mut events = Vec::with_capacity(BATCH);
+        let mut events = Vec::with_capacity(EVENTS);
         let at_once = Timespec::default();
         match epoll::wait(&self.ready, spare_capacity(&mut events), Some(&at_once)) {
             Ok(_) | Err(Errno::INTR) => {}

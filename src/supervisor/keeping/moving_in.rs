@@ -7,9 +7,9 @@ use std::time::Instant;
 use rustix::event::epoll;
 use tracing::error;
 
-use super::{Keeper, LANE, TURN};
+use super::{Keeper, LANE};
 use crate::control::{LaneEnd, Moved, Received, Stage};
-use crate::held::Kept;
+use crate::held::{Kept, TURN};
 use crate::net::Listeners;
 use crate::supervisor::pool::Cause;
 

@@ -121,11 +121,11 @@ pub fn fill_holes() {
             if block.is_null() {
                 return;
             }
-            if block.expose_provenance() < end {
+            if block.addr() < end {
                 filled += size;
                 continue;
             }
-            end = block.expose_provenance();
+            end = block.addr();
             // SAFETY: as above.
             unsafe { libc::free(block) };
             break;
@@ -155,8 +155,8 @@ fn end_of_heap() -> usize {
     while blocks.len() < MOST {
         // SAFETY: no preconditions.
         let block = unsafe { libc::malloc(LARGEST_HOLE) };
-        let address = block.expose_provenance();
-        let last = blocks.last().map_or(0, |last| last.expose_provenance());
+        let address = block.addr();
+        let last = blocks.last().map_or(0, |last| last.addr());
         blocks.push(block);
         if last + LARGEST_HOLE + HEAD >= address && last > end {
             end = last;

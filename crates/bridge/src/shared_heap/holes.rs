@@ -38,8 +38,8 @@ fn fill_size(_: Python<'_>, size: usize) {
         if block.is_null() {
             break;
         }
-        let address = block.expose_provenance();
-        row = match blocks.last().map(|last| last.expose_provenance() + size) {
+        let address = block.addr();
+        row = match blocks.last().map(|last| last.addr() + size) {
             _ if address % POOL == HEADER => 1,
             Some(next) if row > 0 && address == next => row + 1,
             _ => 0,
