@@ -20,6 +20,7 @@ pub mod net;
 pub mod operator;
 pub mod routing;
 pub mod supervisor;
+pub mod surroundings;
 pub mod trial;
 pub mod weighing;
 

@@ -9,9 +9,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use lowmem_serve::commands::{self, fleet, serve};
-use lowmem_serve::config::{self, Config, Mistake, Surroundings};
+use lowmem_serve::config::{self, Config, Mistake};
 use lowmem_serve::environment::Search;
 use lowmem_serve::exit::Exit;
+use lowmem_serve::surroundings::Surroundings;
 use lowmem_serve::{cli, launch};
 
 fn main() -> ExitCode {

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use clap::builder::Resettable;
 use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, ValueEnum};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
 
 use super::file::{File, Table};
+use super::own::Own;
 use super::{Flags, job, matched, takes_negatives, variables};
 use crate::jobs::Job;
 
@@ -29,34 +30,6 @@ const IDENTITY: [&str; 10] = [
 /// application's.
 const JOBS: &str = "jobs";
 const STATE: &str = "state_dir";
-
-/// Options of one application of several.
-#[derive(Debug, Clone, Args)]
-pub struct Own {
-    /// Working directory and import path
-    #[arg(long)]
-    pub directory: Option<PathBuf>,
-    /// The user that its workers run as
-    #[arg(long)]
-    pub user: Option<String>,
-    /// Hosts that are its own on the places before the tables: NAME, *.NAME, or * for all others
-    #[arg(long, value_name = "HOST", action = ArgAction::Append)]
-    pub hosts: Vec<String>,
-    /// Paths that are its own there; the longest that a request is below is its root_path
-    #[arg(long, value_name = "PATH", action = ArgAction::Append)]
-    pub paths: Vec<String>,
-    /// Whether its workers are forked from a template that it shares with others
-    #[arg(long, default_value = "auto")]
-    pub share: ShareWord,
-}
-
-/// `share`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs)]
-pub enum ShareWord {
-    Auto,
-    Off,
-}
 
 /// One application, as if it had been typed.
 #[derive(Debug, Parser)]
@@ -117,11 +90,6 @@ impl Application {
         let set = self.places.iter().find(|(own, _)| own == name);
         set.map_or(&self.place, |(_, place)| place)
     }
-}
-
-/// The options of an application of several.
-pub(super) fn definition() -> clap::Command {
-    Own::augment_args(Flags::augment_args(clap::Command::new("settings")))
 }
 
 /// Reads the applications of a file; `typed` are the matches of the command line, which counts for

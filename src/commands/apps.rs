@@ -4,10 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use super::{ctl, refused, status, write};
 use crate::cli::{AppOrder, Apps, Asked};
-use crate::config::Surroundings;
 use crate::exit::Exit;
 use crate::figures::{Age, Grouped, Megabytes};
 use crate::operator::{ApplicationStatus, JobStatus, Order, Request, Status};
+use crate::surroundings::Surroundings;
 
 /// Shows them, or tells the server what to do with one.
 pub(super) fn run(apps: &Apps, around: &Surroundings) -> Exit {

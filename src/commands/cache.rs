@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::{refused, write};
 use crate::cli::{CacheAction, CacheCommand};
-use crate::config::Surroundings;
 use crate::exit::Exit;
 use crate::figures::Megabytes;
+use crate::surroundings::Surroundings;
 
 #[derive(Serialize)]
 struct Line {

@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use crate::cli;
 use crate::cli::{Flags, Setting, Typed};
-use crate::config::{self, Mistake, Surroundings};
+use crate::config::{self, Mistake};
 use crate::exit::Exit;
+use crate::surroundings::Surroundings;
 
 /// Where the remarks begin, unless a setting is longer.
 const REMARK_COLUMN: usize = 40;

@@ -2,10 +2,10 @@
 
 use super::{refused, write};
 use crate::cli::{Control, Named};
-use crate::config::Surroundings;
 use crate::exit::Exit;
 use crate::operator::find::{self, Target};
 use crate::operator::{Reply, Request, client};
+use crate::surroundings::Surroundings;
 
 /// Names the socket of a server that was started with `--operator-socket`.
 const VARIABLE: &str = "LOWMEM_OPERATOR_SOCKET";

@@ -7,9 +7,9 @@ use std::process::Command;
 use super::refused;
 use super::serve::{CORE_VARIABLE, PACKAGE_VARIABLE};
 use crate::cli::Exec;
-use crate::config::Surroundings;
 use crate::environment::{self, Search};
 use crate::exit::Exit;
+use crate::surroundings::Surroundings;
 
 /// The program that the environment's Python runs: the package is ours, and need not be installed there.
 const PROGRAM: &str = "\

@@ -6,12 +6,13 @@ use std::ffi::OsString;
 use tracing::{error, info, warn};
 
 use super::serve;
-use crate::config::{self, Config, Surroundings};
+use crate::config::{self, Config};
 use crate::environment::Search;
 use crate::exit::Exit;
 use crate::jobs::Settings;
 use crate::launch::Launch;
 use crate::supervisor::{self, Catalog, Work};
+use crate::surroundings::Surroundings;
 use crate::sys::title;
 use crate::sys::user::User;
 use crate::{cli, telemetry};

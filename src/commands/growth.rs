@@ -2,10 +2,10 @@
 
 use super::{refused, write};
 use crate::cli::{Growth, SinceWord};
-use crate::config::Surroundings;
 use crate::exit::Exit;
 use crate::growth::report::{self, Style};
 use crate::growth::{ask, find};
+use crate::surroundings::Surroundings;
 use lowmem_base::growth::{Question, Since};
 
 /// Asks the workers and shows what they answer. One that has ended meanwhile is told on stderr.

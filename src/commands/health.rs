@@ -5,9 +5,9 @@
 
 use super::{refused, write};
 use crate::cli::Named;
-use crate::config::Surroundings;
 use crate::exit::Exit;
 use crate::operator::{Reply, Request, client, find};
+use crate::surroundings::Surroundings;
 
 /// All servers that are meant have to be well.
 pub(super) fn run(named: &Named, around: &Surroundings) -> Exit {

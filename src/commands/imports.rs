@@ -7,10 +7,10 @@ use rustix::termios::tcgetwinsize;
 
 use super::{refused, trial, write};
 use crate::cli::Imports;
-use crate::config::Surroundings;
 use crate::exit::Exit;
 use crate::imports::text::{self, Style};
 use crate::imports::{self, advice, html};
+use crate::surroundings::Surroundings;
 use crate::weighing::{Figure, Plan};
 
 /// Columns where the terminal does not tell, or there is none.

@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use super::{refused, write};
 use crate::cli::{JobsAction, JobsCommand, Named};
-use crate::config::Surroundings;
 use crate::exit::Exit;
 use crate::jobs::{Record, report};
 use crate::operator::{JobsRequest, Reply, Request, client, find};
+use crate::surroundings::Surroundings;
 
 /// How often a run is looked at that is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(200);

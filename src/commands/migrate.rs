@@ -6,12 +6,12 @@ use std::path::Path;
 
 use super::{refused, write};
 use crate::cli::{self, Migrate, Origin, Setting};
-use crate::config::Surroundings;
 use crate::environment::Search;
 use crate::exit::Exit;
 use crate::migration::{
     self, Command, Content, Effect, Item, Note, PythonSetting, Server, Weight, Word,
 };
+use crate::surroundings::Surroundings;
 
 /// Writes the commands to stdout, and the remarks about them to stderr.
 pub(super) fn run(asked: &Migrate, around: &Surroundings) -> Exit {

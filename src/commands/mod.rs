@@ -25,8 +25,8 @@ mod weigh;
 use std::io::{self, Write};
 
 use crate::cli::{Command, Typed};
-use crate::config::Surroundings;
 use crate::exit::Exit;
+use crate::surroundings::Surroundings;
 
 /// Does what the first word says, with what else was typed.
 pub fn run(command: &Command, typed: &Typed, around: &Surroundings) -> Exit {

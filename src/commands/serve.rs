@@ -6,12 +6,13 @@ use std::rc::Rc;
 
 use tracing::{error, info, warn};
 
-use crate::config::{Config, Surroundings};
+use crate::config::Config;
 use crate::environment::{self, Search};
 use crate::exit::Exit;
 use crate::launch::Launch;
 use crate::net::Listeners;
 use crate::supervisor::{Member, Work};
+use crate::surroundings::Surroundings;
 use crate::sys::{process, title};
 use crate::{supervisor, telemetry, tls};
 

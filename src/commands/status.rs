@@ -2,10 +2,10 @@
 
 use super::{refused, write};
 use crate::cli::Asked;
-use crate::config::Surroundings;
 use crate::exit::Exit;
 use crate::figures::{Age, Megabytes};
 use crate::operator::{ApplicationStatus, Reply, Request, Status, client, find};
+use crate::surroundings::Surroundings;
 
 /// Asks the servers and shows what they answer. One that does not is told on stderr.
 pub(super) fn run(asked: &Asked, around: &Surroundings) -> Exit {

@@ -15,12 +15,12 @@ use rustix::termios::{self, LocalModes, OptionalActions, Termios};
 
 use super::{refused, write};
 use crate::cli::Top;
-use crate::config::Surroundings;
 use crate::exit::Exit;
 use crate::figures::{Age, Grouped, Megabytes};
 use crate::monitor::{Clock, Process};
 use crate::operator::find::{self, NotFound};
 use crate::operator::{ApplicationStatus, Reply, Request, Status, WorkerStatus, client};
+use crate::surroundings::Surroundings;
 
 /// Shorter, and looking would be what is seen.
 const LEAST_DELAY: Duration = Duration::from_millis(100);

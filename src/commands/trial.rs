@@ -1,8 +1,8 @@
 //! The first steps of the commands that measure an application.
 
 use crate::cli::OnTrial;
-use crate::config::Surroundings;
 use crate::environment::{PythonMissing, Search};
+use crate::surroundings::Surroundings;
 use crate::trial::{Served, Warmth};
 
 /// The target of requests if none is named.

@@ -4,8 +4,8 @@ use std::fs;
 
 use super::{refused, trial, write};
 use crate::cli::Weigh;
-use crate::config::Surroundings;
 use crate::exit::Exit;
+use crate::surroundings::Surroundings;
 use crate::weighing::verdict::{self, Limits};
 use crate::weighing::{self, Plan, Weighing, report};
 

@@ -3,11 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::mistakes::Mistakes;
-use super::{
-    ApplicationSettings, Interface, Lifespan, Loop, Surroundings, is_on, jobs, lazy_imports,
-    sleeping,
-};
+use super::{ApplicationSettings, Interface, Lifespan, Loop, is_on, jobs, lazy_imports, sleeping};
 use crate::cli::{Flags, InterfaceWord, LifespanWord};
+use crate::surroundings::Surroundings;
 
 /// The meaning of the flags. A heap that `is_counted` is not frozen: frozen objects are out of the
 /// collector's sight and cannot be counted.

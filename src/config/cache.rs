@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Surroundings;
 use crate::cli::Caches;
+use crate::surroundings::Surroundings;
 
 /// Whose caches they are, so that another application that opens one is told.
 const OWNER: &str = "LOWMEM_SERVE_CACHE_OWNER";

@@ -4,9 +4,10 @@ use std::ffi::OsStr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use super::env_file;
 use super::mistakes::Mistakes;
-use super::{Surroundings, env_file};
 use crate::cli::{self, Flags};
+use crate::surroundings::Surroundings;
 
 /// Each is a process: a larger number is a slip that would take the machine down.
 const MOST_WORKERS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::member::Application;
 use super::routing::{self, Claims, Shared};
-use super::{Config, Listen, MemoryBudget, Surroundings, jobs, meant};
+use super::{Config, MemoryBudget, jobs, meant};
 use crate::cli::{self, ShareWord};
 use crate::jobs::Settings;
-use crate::routes::Route;
+use crate::net::Listen;
+use crate::surroundings::Surroundings;
 
 /// How long a worker may take to become ready, where `timeout-worker-startup` does not say: beside
 /// others a start that hangs must end, and then be told.
@@ -31,50 +33,6 @@ pub struct Fleet {
     pub memory_budget: Option<MemoryBudget>,
     /// The places that applications share, by hosts and paths.
     pub shared: Option<Shared>,
-}
-
-/// One application of several.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Application {
-    /// Its name.
-    pub name: String,
-    /// Where its table begins: `fleet.toml:12`.
-    pub place: String,
-    /// The configuration that it is served with.
-    pub config: Config,
-    /// Its working directory.
-    pub directory: PathBuf,
-    /// `python`, absolute unless it is a name.
-    pub python: Option<PathBuf>,
-    /// The user that its workers run as.
-    pub user: Option<String>,
-    /// Whether it may be forked from a template that it shares with others.
-    pub shares: bool,
-    /// Its own part of shared places.
-    pub routes: Vec<Route>,
-    /// Where that is set.
-    pub(super) place_of_routes: String,
-}
-
-impl Application {
-    /// Whether it is served in the same way; where its table stands does not matter.
-    #[must_use]
-    pub fn is_like(&self, other: &Self) -> bool {
-        let like = Self {
-            place: other.place.clone(),
-            place_of_routes: other.place_of_routes.clone(),
-            ..self.clone()
-        };
-        like == *other
-    }
-
-    /// Whether its workers are the same, though it may have other jobs.
-    #[must_use]
-    pub fn serves_like(&self, other: &Self) -> bool {
-        let mut like = self.clone();
-        like.config.jobs.clone_from(&other.config.jobs);
-        like.is_like(other)
-    }
 }
 
 /// Says what each application is served with, or everything that is wrong in the settings file, a

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use super::lazy_imports;
 use super::mistakes::Mistakes;
-use super::{Surroundings, lazy_imports};
 use crate::cli::{self, Jobs, StartWord};
 use crate::jobs::{Limits, Queue, Settings, Start};
+use crate::surroundings::Surroundings;
 
 /// Names the directory of the queue: where tasks are written.
 const QUEUE_VARIABLE: &str = "LOWMEM_SERVE_QUEUE";

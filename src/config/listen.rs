@@ -8,8 +8,9 @@
 use std::path::PathBuf;
 
 use super::mistakes::Mistakes;
-use super::{Listen, Surroundings};
 use crate::cli::Listening;
+use crate::net::Listen;
+use crate::surroundings::Surroundings;
 
 /// The number of the first descriptor that systemd passes, SD_LISTEN_FDS_START.
 const FIRST_PASSED: i32 = 3;

@@ -1,10 +1,9 @@
 //! Log lines: their content, their look, and where they go.
 
 use super::mistakes::Mistakes;
-use super::{
-    AccessFormat, AccessSettings, LogConfig, LogFormat, LogLevel, LogSettings, Surroundings,
-};
+use super::{AccessFormat, AccessSettings, LogConfig, LogFormat, LogLevel, LogSettings};
 use crate::cli::{FormatWord, LevelWord, Logging};
+use crate::surroundings::Surroundings;
 
 /// Log lines.
 pub(super) fn lines(

@@ -6,12 +6,13 @@ use std::time::Duration;
 use super::mistakes::{Mistake, Mistakes};
 use super::{
     Config, Diagnosis, Recycle, RecycleMode, ServerSettings, StartFacts, StopSettings,
-    Surroundings, WorkerConfig, application, environment, http, jobs, limits, listen, logging,
-    mounts, proxies, reload, sleeping, tls, websockets,
+    WorkerConfig, application, environment, http, jobs, limits, listen, logging, mounts, proxies,
+    reload, sleeping, tls, websockets,
 };
 use crate::cli::{self, Compatibility, Flags, RecycleWord, Recycling};
 use crate::imports::REPORT_VARIABLE;
 use crate::routes::Routes;
+use crate::surroundings::Surroundings;
 use crate::sys::same_pages;
 
 /// How long a stop may take: `docker stop` kills after ten seconds.
@@ -171,8 +172,8 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use super::*;
-    use crate::config::Listen;
     use crate::exit::Exit;
+    use crate::net::Listen;
 
     fn around() -> Surroundings {
         Surroundings {

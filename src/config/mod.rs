@@ -17,6 +17,7 @@ mod limits;
 mod listen;
 mod logging;
 mod meaning;
+mod member;
 mod mistakes;
 mod mounts;
 mod operator;
@@ -25,7 +26,6 @@ mod reload;
 mod routing;
 mod sleeping;
 mod status;
-mod surroundings;
 mod tls;
 mod websockets;
 
@@ -34,10 +34,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::monitor;
+use crate::net::Listen;
 use crate::operator::OperatorSocket;
 
 pub use crate::cli::MemoryBudget;
-pub use fleet::{Application, Fleet, fleet};
+pub use fleet::{Fleet, fleet};
 pub use hours::Hours;
 pub use lowmem_base::config::{
     AccessFormat, AccessSettings, ApplicationSettings, BoundListener, ClientCertificates,
@@ -47,11 +48,11 @@ pub use lowmem_base::config::{
     WebSockets, WorkerConfig,
 };
 pub use meaning::meant;
+pub use member::Application;
 pub use mistakes::Mistake;
 pub use reload::{Polling, Reload};
 pub use routing::Shared;
 pub use sleeping::Sleep;
-pub use surroundings::Surroundings;
 
 /// Everything the supervisor acts on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,20 +107,6 @@ impl Config {
         };
         *self == like
     }
-}
-
-/// Where to listen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs)]
-pub enum Listen {
-    /// On every address of a host; an empty one is every interface.
-    Tcp { host: String, port: u16 },
-    /// On a Unix socket with this path.
-    Unix(PathBuf),
-    /// On the listening socket that this process inherited under a number.
-    Inherited(i32),
-    /// On the places that several applications share, for these hosts and paths.
-    Routed(Vec<String>),
 }
 
 /// `--timeout-worker-stall`

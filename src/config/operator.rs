@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::Surroundings;
 use crate::cli::Operation;
 use crate::operator::{OperatorSocket, place};
+use crate::surroundings::Surroundings;
 
 /// Turns `--operator-socket` off.
 const OFF: &str = "off";

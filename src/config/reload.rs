@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use glob::{MatchOptions, Pattern, glob_with};
 
-use super::Surroundings;
 use super::mistakes::Mistakes;
 use crate::cli::{self, PollingWord};
+use crate::surroundings::Surroundings;
 
 const INCLUDED: [&str; 1] = ["*.py"];
 const EXCLUDED: [&str; 4] = [".*", ".py[cod]", ".sw.*", "~*"];

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::fleet::Application;
+use super::member::Application;
 use super::mistakes::Mistakes;
-use super::{Config, Listen, Surroundings, listen};
+use super::{Config, listen};
 use crate::cli;
+use crate::net::Listen;
 use crate::routes::{self, Host, Route};
 use crate::routing::Patience;
+use crate::surroundings::Surroundings;
 
 /// The places that applications share.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use super::Stall;
 use super::mistakes::Mistakes;
-use super::{Stall, Surroundings};
 use crate::cli::{Flags, Operation, StallWord};
 use crate::monitor::{Bind, Settings};
+use crate::surroundings::Surroundings;
 
 /// A token that is shorter could be guessed.
 const LEAST_TOKEN: usize = 16;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::ask::ask;
 use super::elf::{self, Dynamic, Kind};
-use super::{Environment, Linkage, OLDEST, Version};
+use super::target::{Environment, Linkage, OLDEST, Version};
 
 /// Finds out how `python` is built, or says why it cannot run a worker.
 pub(super) fn inspect(python: &Path) -> Result<Environment, String> {

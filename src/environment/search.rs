@@ -5,9 +5,9 @@ use std::fmt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::Environment;
 use super::interpreter::inspect;
-use crate::config::Surroundings;
+use super::target::Environment;
+use crate::surroundings::Surroundings;
 
 /// Where to look, in this order.
 #[derive(Debug, Clone, Default)]

@@ -5,6 +5,7 @@
 //! ([`BOOT`]) load the workers' shared object and hand it the control socket, and nothing after
 //! them knows which way it was.
 
+mod boot;
 mod worker_mode;
 
 use std::io;
@@ -20,13 +21,8 @@ use crate::environment::{Environment, Linkage};
 use crate::sys::user::User;
 use crate::sys::{process, session};
 
+use boot::BOOT;
 pub use worker_mode::{become_worker, is_worker};
-
-/// The program that a worker's Python runs first.
-const BOOT: &str = include_str!("boot.py");
-
-/// The name of a worker in `ps`, for people.
-const TITLE: &str = "lowmem-serve: worker";
 
 /// How workers are started.
 #[derive(Debug, Clone)]

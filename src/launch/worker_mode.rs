@@ -8,8 +8,11 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use super::{BOOT, TITLE};
+use super::boot::BOOT;
 use crate::sys::library;
+
+/// The name of a worker in `ps`, for people.
+const TITLE: &str = "lowmem-serve: worker";
 
 /// The first argument of the hidden mode. No application has this name: it has no colon.
 const WORKER: &str = "__worker";

@@ -1,8 +1,7 @@
 //! The answers of the status server.
 
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -10,14 +9,12 @@ use hyper::header::{ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, H
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::time::sleep;
 
-use super::board::{Board, Published};
 use super::events::{Answer, Events};
 use super::exposition::Format;
 use super::metrics;
-use super::orders::{Order, Orderer};
-use super::report::{Everything, Samples};
-use super::rest::Rest;
-use crate::operator::{self, Serving, Status};
+use super::orders::Order;
+use super::view::Monitor;
+use crate::operator::{self, Serving};
 
 /// How long the supervisor's loop may take to come round; it never waits for anything.
 const LIVE_WITHIN: Duration = Duration::from_secs(2);
@@ -35,16 +32,6 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// No script or image of others, and no frame around the page.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
                       connect-src 'self'; img-src data:; frame-ancestors 'none'; base-uri 'none'";
-
-/// The state that the answers are made from.
-#[derive(Debug)]
-pub struct Monitor {
-    pub(super) board: Arc<Board>,
-    pub(super) orderer: Orderer,
-    pub(super) samples: Rc<Samples>,
-    pub(super) token: Option<String>,
-    pub(super) rest: Rest,
-}
 
 type Reply = Response<Answer>;
 
@@ -114,11 +101,6 @@ impl Monitor {
         }
     }
 
-    fn published(&self) -> Result<Arc<Published>, String> {
-        let published = self.board.published();
-        published.ok_or_else(|| "the server is starting".to_owned())
-    }
-
     fn metrics(&self, request: &Request<Incoming>) -> Reply {
         let accept = request.headers().get(ACCEPT);
         let accept = accept.and_then(|accept| accept.to_str().ok());
@@ -179,40 +161,6 @@ impl Monitor {
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         reply
-    }
-
-    /// As `lowmem-serve status --json` shows this server, with what was sampled.
-    fn status(&self) -> String {
-        // Numbers, texts and lists always serialise.
-        serde_json::to_string(&self.whole()).unwrap_or_default()
-    }
-
-    fn whole(&self) -> Option<Status> {
-        let published = self.board.published()?;
-        Some(self.samples.whole(&published))
-    }
-
-    /// The data of the page.
-    pub(super) fn everything(&self) -> String {
-        let Some(status) = self.whole() else {
-            return "null".to_owned();
-        };
-        let mut marks = Vec::new();
-        let published = self.board.published();
-        for tally in published.iter().flat_map(|own| &own.tallies) {
-            marks.extend(tally.marks());
-        }
-        marks.sort_by_key(|mark| mark.at);
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-        let everything = Everything {
-            status,
-            pace: self.samples.pace(),
-            history: self.samples.history(),
-            until: since_epoch.unwrap_or_default().as_secs(),
-            marks,
-            has_control: self.token.is_some(),
-        };
-        serde_json::to_string(&everything).unwrap_or_default()
     }
 }
 

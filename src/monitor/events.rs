@@ -10,7 +10,7 @@ use http_body_util::Full;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::answers::Monitor;
+use super::view::Monitor;
 
 /// Between two events. A page shows what has happened within two seconds.
 const EVERY: Duration = Duration::from_secs(2);

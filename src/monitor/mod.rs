@@ -22,6 +22,7 @@ mod report;
 mod rest;
 mod serve;
 pub mod served;
+mod view;
 
 pub use accept_queue::Watched;
 pub use board::{Board, Published, Queue, Tally};

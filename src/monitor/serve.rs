@@ -22,12 +22,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::LocalSet;
 use tokio::time::{interval, sleep, timeout};
 
-use super::answers::Monitor;
 use super::board::Board;
 use super::history;
 use super::orders::Orderer;
 use super::report::Samples;
 use super::rest::Rest;
+use super::view::Monitor;
 use crate::net::unix::{self, UnixPath};
 
 /// Connections at once: probes, a Prometheus, and a few pages.

@@ -4,6 +4,7 @@
 //! socket), so a connection that has not been accepted yet survives any worker.
 
 mod holder;
+mod listen;
 mod routed;
 mod tcp;
 pub(crate) mod unix;
@@ -13,14 +14,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use lowmem_base::config::BoundListener;
 use socket2::{SockAddr, SockRef, Socket};
 
-use crate::config::{BoundListener, Listen};
 use crate::control::{MAX_DESCRIPTORS, Moved, Peers, ServerAddress};
 use crate::sys::descriptor;
 
 use holder::Holder;
 pub(crate) use holder::listeners;
+pub use listen::Listen;
 use routed::Pair;
 pub use unix::UnixPath;
 

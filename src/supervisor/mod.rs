@@ -35,6 +35,7 @@ mod template;
 mod unavailable;
 mod warm;
 mod watching;
+mod worker_config;
 mod workforce;
 
 use std::io;

@@ -7,10 +7,10 @@ use tracing::{error, info, warn};
 use super::Member;
 use super::pool::{Asleep, Cause, Notice, Reason, Recycled, WorkerId};
 use super::workforce::Workforce;
-use crate::config::{Config, Listen};
+use crate::config::Config;
 use crate::figures::{Age, Grouped, Megabytes};
 use crate::launch::Launch;
-use crate::net::Listeners;
+use crate::net::{Listen, Listeners};
 use crate::sys::process::{self, Ending};
 use crate::telemetry::paint::{bold, cyan};
 

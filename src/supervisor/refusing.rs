@@ -145,7 +145,7 @@ mod tests {
     use std::net::TcpStream;
 
     use super::*;
-    use crate::config::Listen;
+    use crate::net::Listen;
 
     fn listening() -> (Listeners, String) {
         let host = "127.0.0.1".to_owned();

@@ -200,7 +200,8 @@ mod tests {
     use std::ffi::OsString;
 
     use super::*;
-    use crate::config::{Surroundings, meant};
+    use crate::config::meant;
+    use crate::surroundings::Surroundings;
 
     /// Watches `/proc`, where nothing is a virtual environment; the application is in `/srv`.
     fn warm() -> Warm {

@@ -1,15 +1,11 @@
 //! Looking after an application's workers: which of them do not come round.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tracing::{info, warn};
-
-use super::application::Application;
-use super::pool::{Event, View, WorkerId};
+use super::pool::WorkerId;
 use super::stall::{self, Verdict, Watch};
 use crate::config::Stall;
 use crate::counters::Gauges;
-use crate::operator::Stage;
 
 /// The workers that are ready, as they were seen last.
 #[derive(Debug)]
@@ -26,6 +22,11 @@ impl Watching {
             watches: Vec::new(),
             due: Instant::now(),
         }
+    }
+
+    /// Whether such workers are replaced.
+    pub(super) fn recycles(&self) -> bool {
+        self.stall.recycles
     }
 
     /// When the next look is due.
@@ -46,7 +47,7 @@ impl Watching {
 
     /// Looks at every worker, if it is time to. A worker that is not ready, or drains, has deadlines of
     /// its own.
-    fn look(
+    pub(super) fn look(
         &mut self,
         ready: &[(WorkerId, Option<Gauges>)],
         now: Instant,
@@ -69,53 +70,5 @@ impl Watching {
             }
         }
         verdicts
-    }
-}
-
-impl Application<'_> {
-    /// Looks after the workers, with `--timeout-worker-stall`.
-    pub(super) fn watch(&mut self) {
-        let now = Instant::now();
-        let ready: Vec<_> = match &self.parts.watching {
-            Some(watching) if watching.due() <= now => {
-                let ready = |view: &View| view.stage == Stage::Ready;
-                let views = self.pool.views().filter(ready);
-                views.map(|view| (view.id, self.gauges(view.id))).collect()
-            }
-            _ => return,
-        };
-        let Some(watching) = &mut self.parts.watching else {
-            return;
-        };
-        for (id, verdict) in watching.look(&ready, now) {
-            match verdict {
-                Verdict::Unchanged => {}
-                Verdict::Stalled(still) => self.stalled(id, still),
-                Verdict::Recovered => {
-                    info!("Worker (pid {}) comes round again.", self.pid(id));
-                }
-            }
-        }
-    }
-
-    fn stalled(&mut self, id: WorkerId, still: Duration) {
-        let recycles = self
-            .parts
-            .watching
-            .as_ref()
-            .is_some_and(|own| own.stall.recycles);
-        let remedy = if recycles {
-            "It is replaced."
-        } else {
-            "It is left alone (--stall-action)."
-        };
-        let pid = self.pid(id);
-        let seconds = still.as_secs_f32();
-        let text = format!("Worker (pid {pid}) has not come round for {seconds:.1} s");
-        warn!("{text}; the stacks of its threads follow. {remedy}");
-        self.ask_for_stacks(id, text);
-        if recycles {
-            self.on(Event::Stalled(id));
-        }
     }
 }

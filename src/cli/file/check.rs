@@ -7,7 +7,7 @@ use clap::{Arg, Args, Command};
 use toml::de::DeValue;
 
 use crate::cli::kind::{Kind, is_setting};
-use crate::cli::{Flags, fleet};
+use crate::cli::{Flags, own};
 
 /// Which settings there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +87,7 @@ pub(super) fn entry(
 fn definition(whose: Whose) -> Command {
     let command = match whose {
         Whose::Alone => Flags::augment_args(Command::new("settings")),
-        Whose::All | Whose::Application => fleet::definition(),
+        Whose::All | Whose::Application => own::definition(),
     };
     command.mut_args(|arg| arg.env(Resettable::Reset))
 }

@@ -15,12 +15,12 @@ use rustix::io::Errno;
 use tracing::{error, warn};
 
 use super::{News, Table};
-use crate::config::BoundListener;
 use crate::control::{Moved, Received, Stage};
 use crate::held::{EVENTS, EXHAUSTED, Held, Kept, Places, SWEEP_EVERY, TURN};
 use crate::net::{Accepted, Listeners, is_exhausted};
 use crate::sys::limits;
 use looking::PEEK;
+use lowmem_base::config::BoundListener;
 
 /// The kind of an event's source, in the epoll instance's data above the number.
 const CONNECTION: u64 = 0;

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::config::{Config, Listen, Reload, StartFacts, TellsImports, WorkerConfig};
+use crate::config::{Config, Reload, TellsImports, WorkerConfig};
 use crate::launch::Launch;
-use crate::net::Listeners;
+use crate::net::{Listen, Listeners};
 use crate::supervisor::Member;
 use crate::supervisor::changes::Changes;
 use crate::supervisor::follower::{Follower, Reread};
@@ -17,6 +17,7 @@ use crate::supervisor::notice::{self, Banner};
 use crate::supervisor::pool::Settings;
 use crate::supervisor::warm::Warm;
 use crate::supervisor::watching::Watching;
+use crate::supervisor::worker_config::worker_config;
 use crate::supervisor::workforce::Source;
 
 /// Each pool has numbers of its own for its workers.
@@ -60,7 +61,7 @@ impl<'a> Made<'a> {
             listeners,
             ..
         } = member;
-        let worker = told(&config, &launch, &listeners, shares);
+        let worker = worker_config(&config, &launch, &listeners, shares);
         let source = source(&config, &worker);
         let changes = config.reload.as_ref().map(Changes::of).transpose()?;
         if let Some(changes) = &changes {
@@ -124,32 +125,6 @@ fn unnamed(place: &Listen) -> Listen {
     match place {
         Listen::Routed(_) => Listen::Routed(Vec::new()),
         other => other.clone(),
-    }
-}
-
-/// A worker's configuration, with the facts that only the supervisor knows.
-pub(in crate::supervisor) fn told(
-    config: &Config,
-    launch: &Launch,
-    listeners: &Listeners,
-    shares: bool,
-) -> WorkerConfig {
-    let start = StartFacts {
-        listeners: listeners.kinds(),
-        package: launch.package.clone(),
-        tells_imports: match &config.reload {
-            _ if config.preload || launch.package.is_none() => TellsImports::Never,
-            Some(_) => TellsImports::WhenReady,
-            None if shares => TellsImports::WhenReady,
-            None if config.sleep.makes_template => TellsImports::BeforeSleep,
-            None => TellsImports::Never,
-        },
-        place: launch.place(),
-        ..StartFacts::default()
-    };
-    WorkerConfig {
-        start,
-        ..config.worker.clone()
     }
 }
 

@@ -5,6 +5,7 @@ mod among;
 mod budgeted;
 mod made;
 mod shown;
+mod watched;
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,7 +18,6 @@ use rustix::process::Pid;
 use tracing::error;
 
 use self::budgeted::Budgeted;
-pub(in crate::supervisor) use self::made::told;
 use self::made::{Made, Parts, next_serial};
 use crate::control::{FromWorker, ToWorker};
 use crate::exit::Exit;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use tracing::{error, info};
 
-use crate::config::{Listen, Shared};
+use crate::config::Shared;
 use crate::control::RoutedEnd;
-use crate::net::Listeners;
+use crate::net::{Listen, Listeners};
 use crate::routes::{Route, Routes};
 use crate::routing::{Router, Table, Target};
 use crate::supervisor::Supervisor;

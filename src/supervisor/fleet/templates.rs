@@ -7,9 +7,9 @@ use rustix::process::Pid;
 use tracing::warn;
 
 use super::Fleet;
-use crate::supervisor::application::told;
 use crate::supervisor::shared::{self, Shared};
 use crate::supervisor::template::Outcome;
+use crate::supervisor::worker_config::worker_config;
 use crate::supervisor::workforce::Sharer;
 use crate::supervisor::{Member, Supervisor};
 use crate::sys::fork;
@@ -19,7 +19,7 @@ impl Fleet<'_> {
     /// An application's part in the template that it may be forked from.
     pub(super) fn sharer(&mut self, member: &Member) -> Option<Sharer> {
         let Member { config, launch, .. } = member;
-        let worker = told(config, launch, &member.listeners, true);
+        let worker = worker_config(config, launch, &member.listeners, true);
         let is_forked_otherwise = config.preload || config.reload.is_some();
         if !member.shares || is_forked_otherwise || !shared::may_share(&worker, launch) {
             return None;

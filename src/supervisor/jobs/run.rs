@@ -11,7 +11,6 @@ use tracing::{debug, warn};
 use super::life::{Blow, Life};
 use super::output::Output;
 use super::policy::Now;
-use super::starting::Parts;
 use crate::control::{RunConfig, SupervisorEnd, ToWorker};
 use crate::jobs::{Limits, Outcome, Record, Start, Target, Why};
 use crate::launch::Launch;
@@ -66,6 +65,14 @@ impl Order {
             ("LOWMEM_SERVE_ATTEMPT", self.attempt.to_string()),
         ]
     }
+}
+
+/// The supervisor's ends of the descriptors that the process gets.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub control: SupervisorEnd,
+    pub lifeline: OwnedFd,
+    pub output: Output,
 }
 
 /// Tells a process what to run. It is read though this end is closed then.

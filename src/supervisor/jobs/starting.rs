@@ -3,7 +3,7 @@
 //! finds its control socket closed.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
@@ -11,7 +11,7 @@ use tracing::info;
 
 use super::output::Output;
 use super::policy::Now;
-use super::run::{Order, Run};
+use super::run::{Order, Parts, Run};
 use super::{Jobs, Purpose, now};
 use crate::control::{Channel, Received, SupervisorEnd, socket_pair};
 use crate::jobs::{Outcome, Start, Why};
@@ -36,14 +36,6 @@ pub(super) struct Starting {
     until: Instant,
     status: Status,
     parts: Parts,
-}
-
-/// The supervisor's ends of the descriptors that the process gets.
-#[derive(Debug)]
-pub(super) struct Parts {
-    pub control: SupervisorEnd,
-    pub lifeline: OwnedFd,
-    pub output: Output,
 }
 
 impl Starting {

@@ -8,9 +8,9 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{RecvFlags, recv};
 
 use super::*;
-use crate::config::Listen;
 use crate::control::{Moved, Peers, Received, ServerAddress};
 use crate::held::{MOST_SILENT, SWEEP_EVERY};
+use crate::net::Listen;
 
 struct Kept {
     keeper: Keeper,

@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 use rustix::process::Pid;
 use tracing::{error, warn};
 
-use super::application::told;
 use super::isolated::IsolatedTemplate;
 use super::pool::{Weighing, WorkerId};
 use super::shared::SharedTemplate;
 use super::template::{Purpose, Template};
 use super::warm::Warm;
+use super::worker_config::worker_config;
 use crate::config::{Config, WorkerConfig};
 use crate::control::{Drain, FromWorker, Received, SupervisorEnd, ToWorker, socket_pair};
 use crate::launch::Launch;
@@ -220,7 +220,7 @@ impl Workforce {
     /// The next workers are told what this configuration says.
     pub(super) fn take(&mut self, config: &Config) {
         self.launch.variables.clone_from(&config.environment);
-        let mut worker = Box::new(told(config, &self.launch, &self.listeners, false));
+        let mut worker = Box::new(worker_config(config, &self.launch, &self.listeners, false));
         worker.server.routes.clone_from(&self.worker.server.routes);
         self.worker.clone_from(&worker);
         self.isolate_anew();

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod companion;
 pub mod descriptor;
 pub mod fork;
+mod groups;
 pub mod inventory;
 pub mod library;
 pub mod limits;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::weight::group_directories;
+use super::groups;
 
 /// A limit that no machine reaches: version 1 of control groups has one where none was set.
 const NO_LIMIT: u64 = 1 << 60;
@@ -19,8 +19,8 @@ impl Want {
     /// From now on.
     #[must_use]
     pub fn watch() -> Self {
-        let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        Self::of(group_directories(Path::new("/sys/fs/cgroup"), &groups))
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        Self::of(groups::directories(Path::new("/sys/fs/cgroup"), &own))
     }
 
     fn of(directories: Vec<PathBuf>) -> Self {

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
+use super::groups;
+use super::want::Want;
+
 /// The memory that a process has written to and does not share, including its swapped part, in bytes.
 ///
 /// Not the resident set, nor PSS, nor all private pages: each of them counts unwritten pages of
@@ -69,15 +72,15 @@ pub fn resident(process: Pid) -> Option<(u64, u64)> {
 pub fn most() -> u64 {
     let machine = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let machine = field(&machine, "MemTotal:").map(|kb| kb * 1024);
-    let limit = super::want::Want::watch().limit();
+    let limit = Want::watch().limit();
     machine.into_iter().chain(limit).min().unwrap_or(u64::MAX)
 }
 
 /// For how much of the last ten seconds everything has waited for memory, in percent, in this control
 /// group or on the machine; `None` where the kernel does not tell.
 pub fn pressure() -> Option<f64> {
-    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let groups = group_directories(Path::new("/sys/fs/cgroup"), &groups);
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let groups = groups::directories(Path::new("/sys/fs/cgroup"), &own);
     let group = groups.into_iter().map(|own| own.join("memory.pressure"));
     let mut files = group.chain([PathBuf::from("/proc/pressure/memory")]);
     files.find_map(|file| pressure_in(&fs::read_to_string(file).ok()?))
@@ -95,32 +98,12 @@ fn pressure_in(text: &str) -> Option<f64> {
 /// in each control group that this process is in, of either version.
 pub fn room() -> Option<u64> {
     let machine = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let available = field(&machine, "MemAvailable:").map(|kb| kb * 1024);
-    let in_groups = group_directories(Path::new("/sys/fs/cgroup"), &groups)
+    let in_groups = groups::directories(Path::new("/sys/fs/cgroup"), &own)
         .into_iter()
         .filter_map(|directory| room_in(&directory));
     available.into_iter().chain(in_groups).min()
-}
-
-/// Where the memory groups of a process are, from its own to the root: a limit of an outer one
-/// holds for what is inside. In a container the path may be the host's, and its own is the root.
-pub(super) fn group_directories(mount: &Path, groups: &str) -> Vec<PathBuf> {
-    let mut directories = Vec::new();
-    for line in groups.lines() {
-        let mut fields = line.splitn(3, ':').skip(1);
-        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else {
-            continue;
-        };
-        let root = match controllers {
-            "" => mount.to_owned(),
-            names if names.split(',').any(|name| name == "memory") => mount.join("memory"),
-            _ => continue,
-        };
-        let own = Path::new(path.trim_start_matches('/'));
-        directories.extend(own.ancestors().map(|part| root.join(part)));
-    }
-    directories
 }
 
 /// The limit of one group less its usage, but for file pages, which are given up first.
@@ -180,15 +163,6 @@ mod tests {
         let text = "some avg10=3.00 avg60=0.00 total=1\nfull avg10=1.50 avg60=0.00 total=1\n";
         assert_eq!(pressure_in(text), Some(1.5));
         assert_eq!(pressure_in(""), None);
-    }
-
-    #[test]
-    fn the_limits_of_outer_groups_are_looked_at() {
-        let paths = |groups| group_directories(Path::new("/g"), groups);
-        let v2 = ["/g/a/b", "/g/a", "/g/"].map(PathBuf::from);
-        assert_eq!(paths("0::/a/b\n"), v2);
-        let v1 = ["/g/memory/a", "/g/memory/"].map(PathBuf::from);
-        assert_eq!(paths("3:cpu:/x\n4:memory:/a\n"), v1);
     }
 
     #[test]

@@ -9,7 +9,9 @@ mod json;
 mod lines;
 mod name;
 pub mod paint;
+mod printable;
 mod records;
+mod response;
 mod time;
 mod trace;
 
@@ -17,11 +19,13 @@ use tracing::subscriber::SetGlobalDefaultError;
 
 use crate::config::{LogFormat, LogLevel, LogSettings};
 
+pub use access::AccessLog;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use access::written;
-pub use access::{AccessLine, AccessLog, printable};
 pub use name::name_lines;
+pub use printable::printable;
 pub use records::{Records, is_redirected, redirect};
+pub use response::AccessLine;
 pub use trace::Trace;
 
 /// Starts logging in this process. Fails when something has already set a subscriber.

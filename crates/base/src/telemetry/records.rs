@@ -4,7 +4,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{AccessLine, paint};
+use super::paint;
+use super::response::AccessLine;
 use crate::config::LogLevel;
 
 /// Takes log lines and access lines in this module's place.

@@ -10,7 +10,7 @@ use lowmem_base::control::WorkerEnd;
 use lowmem_base::sys::{startup, stop_signals, title};
 use lowmem_base::telemetry::paint;
 
-use super::{CANNOT_SERVE, freeze_heap, out_of_place, prepare};
+use super::preparing::{CANNOT_SERVE, freeze_heap, out_of_place, prepare};
 use crate::calls::{self, Calls};
 use crate::compiling;
 use crate::package;

@@ -3,35 +3,28 @@
 
 mod isolated;
 mod place;
+mod preparing;
 mod run;
 mod serving;
 
 use std::os::fd::OwnedFd;
 
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use lowmem_base::config::WorkerConfig;
 use lowmem_base::control::{FromWorker, ToImport, ToWorker, WorkerEnd};
-use lowmem_base::sys::{limits, same_pages, startup, stop_signals, title};
+use lowmem_base::sys::{limits, startup, stop_signals, title};
 use lowmem_base::telemetry::{self, paint};
 
 use crate::compiling;
 use crate::interpreter::{self, Loaded};
-use crate::lazy_imports;
-use crate::package;
-use crate::private_names;
-use crate::python_log::{self, Redirected};
-use crate::report;
 use crate::runs;
 use crate::shared_heap;
 use crate::signals;
 use crate::template::{self, Forked};
 use crate::warm;
+use preparing::{CANNOT_SERVE, freeze_heap, make_lazy, out_of_place, prepare};
 use serving::work;
-
-/// The application can't be served, and why has been logged (UVICORN_PARITY a2).
-const CANNOT_SERVE: i32 = 3;
 
 /// Runs the worker, or the template that workers are forked from; returns its exit code.
 ///
@@ -201,32 +194,6 @@ fn preload(py: Python<'_>, control: WorkerEnd, config: &WorkerConfig) -> PyResul
     work(py, (control, stop), *config, descriptors, loaded)
 }
 
-fn out_of_place() -> PyErr {
-    PyRuntimeError::new_err("the supervisor sent no configuration")
-}
-
-/// Sets up logging, `sys.path` and Python's logging before the application is imported.
-fn prepare(
-    py: Python<'_>,
-    config: &WorkerConfig,
-) -> PyResult<Result<Option<Redirected>, python_log::Unusable>> {
-    telemetry::init(&config.log).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
-    if config.application.merges_pages
-        && let Err(error) = same_pages::merge()
-    {
-        tracing::warn!("--ksm: the kernel merges no pages of this process: {error}");
-    }
-    if let Err(missing) = private_names::load() {
-        tracing::error!("{missing}");
-        return Ok(Err(python_log::Unusable));
-    }
-    interpreter::prepare(py, config)?;
-    if let Some(directory) = &config.start.package {
-        package::offer(py, directory)?;
-    }
-    Ok(python_log::install(py, config))
-}
-
 /// A worker's first line, and what is its own from then on.
 fn begin(py: Python<'_>, config: &WorkerConfig) -> PyResult<OwnedFd> {
     title::set(&config.title("worker"));
@@ -247,21 +214,4 @@ fn begin(py: Python<'_>, config: &WorkerConfig) -> PyResult<OwnedFd> {
 fn import(py: Python<'_>, config: &WorkerConfig) -> PyResult<Result<Loaded, i32>> {
     let loaded = compiling::apart(py, config, || interpreter::load(py, config))?;
     Ok(loaded.map_err(|error| error.report(py)))
-}
-
-/// Makes the chosen imports lazy; or the exit code, after the reason has been logged.
-fn make_lazy(py: Python<'_>, config: &WorkerConfig) -> Result<(), i32> {
-    lazy_imports::install(py, config).map_err(|error| {
-        report::exception(py, "Cannot make imports lazy", &error);
-        CANNOT_SERVE
-    })
-}
-
-/// Imported objects stay: the collector need not look at them again, and pages that a full collection
-/// would write to stay shared.
-fn freeze_heap(py: Python<'_>) -> PyResult<()> {
-    let gc = py.import("gc")?;
-    gc.call_method0("collect")?;
-    gc.call_method0("freeze")?;
-    Ok(())
 }

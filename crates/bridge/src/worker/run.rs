@@ -13,7 +13,7 @@ use crate::lazy_imports;
 use crate::package;
 use crate::report;
 
-use super::CANNOT_SERVE;
+use super::preparing::CANNOT_SERVE;
 
 /// Runs it; returns the exit code.
 ///

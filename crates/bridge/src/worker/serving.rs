@@ -23,7 +23,7 @@ use lowmem_http::server::{Listener, RouterEnd, Server};
 use lowmem_http::tasks;
 use lowmem_http::tls::{self, Identity};
 
-use super::{CANNOT_SERVE, freeze_heap};
+use super::preparing::{CANNOT_SERVE, freeze_heap};
 use crate::application::Asgi;
 use crate::control::{Control, Order, Stop};
 use crate::drain;

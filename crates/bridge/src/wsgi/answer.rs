@@ -10,10 +10,10 @@ use pyo3::types::{PyList, PyTuple};
 
 use lowmem_http::server::{Exchange, Finish, Piece, ResponseHead};
 
-use super::Shared;
 use super::input::Input;
 use super::request::Request;
 use super::response::{Flow, Response};
+use super::shared::Shared;
 use crate::event_loop::context;
 use crate::report;
 
@@ -86,7 +86,7 @@ fn respond(py: Python<'_>, shared: &Arc<Shared>, request: &Request) -> PyResult<
         py,
         Input::new(Arc::clone(shared), Arc::clone(&request.exchange)),
     )?;
-    let environ = shared.environs.environ(py, request, input)?;
+    let environ = shared.environs.environ(py, request, input.into_any())?;
     let response = Bound::new(
         py,
         Response::new(Arc::clone(shared), Arc::clone(&request.exchange)),

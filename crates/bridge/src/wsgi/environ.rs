@@ -17,7 +17,6 @@ use lowmem_base::percent;
 use lowmem_http::asgi::http::Version;
 
 use super::file_wrapper::FileWrapper;
-use super::input::Input;
 use super::peers::Peers;
 use super::request::Request;
 
@@ -87,7 +86,7 @@ impl Environs {
         &self,
         py: Python<'py>,
         request: &Request,
-        input: Bound<'py, Input>,
+        input: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let environ = self.base.bind(py).copy()?;
         environ.set_item(intern!(py, "REQUEST_METHOD"), latin1(py, request.method())?)?;

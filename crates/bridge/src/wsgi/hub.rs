@@ -10,43 +10,38 @@
 //! lock of Python's.
 
 use std::cell::Cell;
-use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd;
+use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Poll, Wake, Waker};
-use std::thread;
 use std::time::Duration;
 
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use lowmem_http::threads::Threads;
+
 use super::request::Request;
-use super::{STACK, Shared, answer};
-use crate::{imports, report};
 
 thread_local! {
     /// This thread is a hub's.
     static IS_HUB: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The events that watchers of gevent's loops are made for: readable.
-const READ: i32 = 1;
-
 /// The hub, as other threads see it.
 pub struct Hub {
     state: Mutex<State>,
     rouses: UnixStream,
-    roused: UnixStream,
+    pub(super) roused: UnixStream,
 }
 
-struct State {
-    stage: Stage,
-    messages: Vec<Message>,
+pub(super) struct State {
+    pub(super) stage: Stage,
+    pub(super) messages: Vec<Message>,
 }
 
-enum Stage {
+pub(super) enum Stage {
     /// No request has come.
     Asleep,
     /// Its thread runs, and lets go of the other end of this when it ends.
@@ -55,16 +50,30 @@ enum Stage {
     Closed,
 }
 
-enum Message {
+pub(super) enum Message {
     Answer(Handed),
     Wake(Arc<Sleeper>),
 }
 
 /// A request that a thread of the pool has handed over, and waits for the end of.
-struct Handed {
+pub(super) struct Handed {
     request: Request,
     /// Let go of at the end.
     _done: mpsc::Sender<()>,
+}
+
+impl Handed {
+    /// The other end of `done` waits for the end.
+    pub(super) fn new(request: Request, done: mpsc::Sender<()>) -> Self {
+        Self {
+            request,
+            _done: done,
+        }
+    }
+
+    pub(super) fn request(&self) -> &Request {
+        &self.request
+    }
 }
 
 impl Drop for Handed {
@@ -76,36 +85,16 @@ impl Drop for Handed {
 }
 
 /// A greenlet that waits for the server's thread.
-struct Sleeper {
+pub(super) struct Sleeper {
     hub: Weak<Hub>,
     /// A `gevent.event.Event`.
-    event: Py<PyAny>,
+    pub(super) event: Py<PyAny>,
 }
 
 impl Wake for Sleeper {
     fn wake(self: Arc<Self>) {
         if let Some(hub) = self.hub.upgrade() {
             hub.post(Message::Wake(self));
-        }
-    }
-}
-
-/// The callable that a request's greenlet runs.
-#[pyclass(frozen, module = "lowmem_serve")]
-struct View {
-    shared: Arc<Shared>,
-    handed: Mutex<Option<Handed>>,
-}
-
-#[pymethods]
-impl View {
-    fn __call__(&self, py: Python<'_>) {
-        let handed = {
-            let mut handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
-            handed.take()
-        };
-        if let Some(handed) = handed {
-            answer::answer(py, &self.shared, &handed.request);
         }
     }
 }
@@ -146,49 +135,12 @@ impl Hub {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets the hub answer a request, and waits for it. Called without the interpreter.
-    pub fn answer(self: &Arc<Self>, shared: &Arc<Shared>, request: Request) {
-        let (done, ended) = mpsc::channel();
-        let handed = Handed {
-            request,
-            _done: done,
-        };
-        match self.wake(shared) {
-            Ok(()) => self.post(Message::Answer(handed)),
-            Err(error) => {
-                tracing::error!("Cannot start a thread for WSGI requests: {error}");
-                drop(handed);
-            }
-        }
-        // An error is the end: nothing is ever sent.
-        let _ = ended.recv();
-    }
-
-    /// Starts the thread, if none was.
-    fn wake(self: &Arc<Self>, shared: &Arc<Shared>) -> io::Result<()> {
-        let mut state = self.lock();
-        if !matches!(state.stage, Stage::Asleep) {
-            return Ok(());
-        }
-        let (ends, end) = mpsc::channel();
-        let (own, shared) = (Arc::clone(self), Arc::clone(shared));
-        thread::Builder::new()
-            .name("wsgi-hub".to_owned())
-            .stack_size(STACK)
-            .spawn(move || {
-                own.live(&shared);
-                drop(ends);
-            })?;
-        state.stage = Stage::Awake(end);
-        Ok(())
-    }
-
     /// Leaves a message. A hub that has ended drops it.
-    fn post(&self, message: Message) {
+    pub(super) fn post(&self, message: Message) {
         let mut state = self.lock();
         if matches!(state.stage, Stage::Closed) {
             drop(state);
@@ -202,56 +154,6 @@ impl Hub {
     fn rouse(&self) {
         // A full socket has roused it already.
         let _ = (&self.rouses).write(&[0]);
-    }
-
-    /// Its thread's life.
-    fn live(&self, shared: &Arc<Shared>) {
-        IS_HUB.set(true);
-        Python::attach(|py| {
-            imports::watch_thread(py);
-            if let Err(error) = self.turn(py, shared) {
-                report::exception(py, "gevent's hub failed", &error);
-            }
-        });
-        let left = {
-            let mut state = self.lock();
-            state.stage = Stage::Closed;
-            std::mem::take(&mut state.messages)
-        };
-        drop(left);
-    }
-
-    /// Begins views and wakes those that wait, until the end.
-    fn turn(&self, py: Python<'_>, shared: &Arc<Shared>) -> PyResult<()> {
-        let gevent = py.import("gevent")?;
-        let hub = own_hub(py)?;
-        let loop_ = hub.getattr("loop")?;
-        let watcher = loop_.call_method1("io", (self.roused.as_raw_fd(), READ))?;
-        loop {
-            while matches!((&self.roused).read(&mut [0; 64]), Ok(1..)) {}
-            let messages = {
-                let mut state = self.lock();
-                if matches!(state.stage, Stage::Closed) {
-                    return Ok(());
-                }
-                std::mem::take(&mut state.messages)
-            };
-            for message in messages {
-                match message {
-                    Message::Answer(handed) => {
-                        let view = View {
-                            shared: Arc::clone(shared),
-                            handed: Mutex::new(Some(handed)),
-                        };
-                        gevent.call_method1(intern!(py, "spawn"), (Bound::new(py, view)?,))?;
-                    }
-                    Message::Wake(sleeper) => {
-                        sleeper.event.call_method0(py, intern!(py, "set"))?;
-                    }
-                }
-            }
-            hub.call_method1(intern!(py, "wait"), (&watcher,))?;
-        }
     }
 
     /// Ends the thread, and waits for that. Called without the interpreter; `false` if it took too
@@ -272,7 +174,7 @@ impl Hub {
     pub fn until_ready<T>(
         self: &Arc<Self>,
         py: Python<'_>,
-        shared: &Shared,
+        threads: &Threads<Request>,
         mut poll: impl FnMut(&Waker) -> Poll<T>,
     ) -> PyResult<T> {
         let event = py.import("gevent.event")?.call_method0("Event")?;
@@ -286,7 +188,7 @@ impl Hub {
                 return Ok(value);
             }
             let mut waited = Ok(());
-            shared.threads.await_owner(|| {
+            threads.await_owner(|| {
                 waited = event.call_method0(intern!(py, "wait")).map(drop);
             });
             waited?;
@@ -294,18 +196,12 @@ impl Hub {
     }
 }
 
+/// The calling thread runs the hub from now on.
+pub(super) fn enter() {
+    IS_HUB.set(true);
+}
+
 /// Whether the calling thread runs the hub: what waits on it lets other greenlets run.
 pub fn is_here() -> bool {
     IS_HUB.get()
-}
-
-/// The hub of this thread, with the loop that can wait for child processes: `subprocess` needs it.
-/// The main thread's, which would have it, does not turn while the worker serves.
-fn own_hub(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let module = py.import("gevent.hub")?;
-    let hub = module.getattr("Hub")?.call1((py.None(), true))?;
-    module.call_method1("set_hub", (&hub,))?;
-    // The application may have been imported in the process that this one was forked from.
-    hub.getattr("loop")?.call_method0("reinit")?;
-    Ok(hub)
 }

@@ -9,7 +9,8 @@ use pyo3::types::{PyBytes, PyList, PyMemoryView, PySlice};
 
 use lowmem_http::server::{Body, Exchange, Received};
 
-use super::{Shared, wait};
+use super::shared::Shared;
+use super::wait;
 
 /// The body of one request. It ends where the body ends (`wsgi.input_terminated`), however that was
 /// told. A client that goes away before is an error: what has come is not what was meant.

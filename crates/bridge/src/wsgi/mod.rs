@@ -2,7 +2,7 @@
 //!
 //! The server's one thread reads requests and writes responses as ever, but does not hold the
 //! interpreter: it attaches only to start, to run signal handlers, and to end. Each request goes as
-//! a plain value ([`request::Request`]) to a pool of threads ([`Threads`]), which the first request
+//! a plain value ([`request::Request`]) to a pool of threads ([`lowmem_http::threads`]), which the first request
 //! starts. A thread of the pool is attached for as long as it lives, so that its thread-locals are
 //! those of one Python thread, and lets go of the interpreter while it waits: for a job, for more of
 //! a request body, for room to send.
@@ -11,26 +11,29 @@
 //! for several at once; the connection wakes a thread by unparking it. The exchange's lock is not held
 //! while waiting or waking, and the server's thread waits for no lock of Python's.
 //!
-//! An application that gevent has patched has its views on one thread instead ([`hub`]).
+//! An application that gevent has patched has its views on one thread instead ([`greenlets`], [`hub`]).
 //!
 //! asyncio plays no part: no loop is made, nothing is imported for one.
 
 mod answer;
 mod environ;
 mod file_wrapper;
+mod greenlets;
 mod hub;
 mod input;
 mod peers;
 mod request;
 mod response;
+mod shared;
 mod signals;
+mod stack;
 mod wait;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,23 +44,15 @@ use lowmem_base::counters;
 use lowmem_base::sys::memory;
 use lowmem_http::server::{Exchange, RequestHead};
 use lowmem_http::tasks;
-use lowmem_http::threads::{Next, Threads};
+use lowmem_http::threads::Next;
 
-use crate::event_loop::context;
 use crate::http;
 use crate::imports;
-use crate::request_names::RequestNames;
-use environ::Environs;
-use hub::Hub;
 pub use request::Link;
 use request::Request;
+use shared::Shared;
 pub use signals::run;
-
-/// The stack of a thread, as that of a main thread. CPython's limits of recursion are made for it:
-/// with 1 MiB, deeply nested JSON from a client ends a 3.13 with a segmentation fault (tried), and a
-/// recursive comparison function needs more than 2 MiB on every version. Address space costs nothing;
-/// memory is what a request has touched, and goes with the thread.
-const STACK: usize = 8 * 1024 * 1024;
+use stack::STACK;
 
 /// How long threads have to end when the worker ends. Those that are free need microseconds.
 const ENDING: Duration = Duration::from_millis(500);
@@ -65,27 +60,6 @@ const ENDING: Duration = Duration::from_millis(500);
 thread_local! {
     static STUCK: Cell<bool> = const { Cell::new(false) };
     static SERVED: RefCell<Option<Arc<Shared>>> = const { RefCell::new(None) };
-}
-
-/// The state that the server and the threads share.
-pub struct Shared {
-    app: Py<PyAny>,
-    environs: Environs,
-    names: Option<RequestNames>,
-    /// The context that the application was imported in. Each request runs in a copy of it.
-    context: Py<PyAny>,
-    threads: Threads<Request>,
-    /// Runs each request in a greenlet, if the application has patched the standard library.
-    hub: Option<Arc<Hub>>,
-}
-
-impl Shared {
-    /// Wakes a connection.
-    fn tell(&self, connection: Option<Waker>) {
-        if let Some(waker) = connection {
-            self.threads.tell(waker);
-        }
-    }
 }
 
 /// A WSGI application, as the server calls it.
@@ -100,14 +74,7 @@ pub struct Wsgi {
 impl Wsgi {
     pub fn new(py: Python<'_>, app: Py<PyAny>, config: &WorkerConfig) -> PyResult<Self> {
         memory::one_heap();
-        let shared = Arc::new(Shared {
-            app,
-            environs: Environs::new(py, config)?,
-            names: RequestNames::new(py, config),
-            context: context::copy_current(py)?.unbind(),
-            threads: Threads::new(config.application.wsgi_threads, switch_interval(py)?),
-            hub: Hub::if_patched(py)?,
-        });
+        let shared = Arc::new(Shared::new(py, app, config)?);
         SERVED.set(Some(Arc::clone(&shared)));
         Ok(Self {
             shared,
@@ -135,15 +102,6 @@ async fn deliver(shared: Arc<Shared>) {
         Poll::Pending
     })
     .await
-}
-
-/// After how long a thread that computes is made to let go of the interpreter.
-fn switch_interval(py: Python<'_>) -> PyResult<Duration> {
-    let seconds: f64 = py
-        .import("sys")?
-        .call_method0("getswitchinterval")?
-        .extract()?;
-    Ok(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }
 
 /// Does what the pool asks for.
@@ -211,7 +169,7 @@ fn serve(shared: &Arc<Shared>) {
                     start(shared);
                 }
                 match &shared.hub {
-                    Some(hub) => py.detach(|| hub.answer(shared, request)),
+                    Some(hub) => py.detach(|| greenlets::answer(hub, shared, request)),
                     None => {
                         answer::answer(py, shared, &request);
                         drop(request);

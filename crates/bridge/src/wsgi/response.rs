@@ -12,7 +12,8 @@ use pyo3::types::{PyBytes, PyString, PyTuple};
 
 use lowmem_http::server::{Exchange, Piece, Refused, ResponseHead};
 
-use super::{Shared, wait};
+use super::shared::Shared;
+use super::wait;
 use crate::http::{SHARED_FROM, SharedBytes};
 
 /// The response of one request. The object itself is `start_response`.

@@ -6,7 +6,8 @@ use std::thread::{self, Thread};
 
 use pyo3::prelude::*;
 
-use super::{Shared, hub};
+use super::hub;
+use super::shared::Shared;
 
 thread_local! {
     static WAKER: Waker = Waker::from(Arc::new(Unpark(thread::current())));
@@ -35,7 +36,7 @@ pub fn until_ready<T>(
     mut poll: impl FnMut(&Waker) -> Poll<T>,
 ) -> PyResult<T> {
     if let Some(hub) = shared.hub.as_ref().filter(|_| hub::is_here()) {
-        return hub.until_ready(py, shared, poll);
+        return hub.until_ready(py, &shared.threads, poll);
     }
     WAKER.with(|waker| {
         loop {

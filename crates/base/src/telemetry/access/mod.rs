@@ -13,7 +13,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -23,49 +23,15 @@ use super::json::Object;
 use super::lines;
 use super::name;
 use super::paint::RESET;
+use super::printable::target;
 use super::records;
+use super::response::AccessLine;
 use super::time::Rfc3339;
 use super::trace::Trace;
 use crate::config::{AccessFormat, AccessSettings};
 
 /// A buffer of this size is written without waiting for the turn to end: half of what a pipe holds.
 const FLUSH_AT: usize = 32 * 1024;
-
-/// One response. Human lines show what Uvicorn's show; JSON has the rest.
-pub struct AccessLine<'a> {
-    /// The client's address: a `SocketAddr`, a text, or `""` when there is none.
-    pub client: &'a dyn fmt::Display,
-    /// The request's method.
-    pub method: &'a str,
-    /// Path and query as they came.
-    pub target: &'a [u8],
-    /// `1.0`, `1.1` or `2`.
-    pub version: &'a str,
-    /// The response's status.
-    pub status: u16,
-    /// From the request's head to the end of the response, if it was measured.
-    pub duration: Option<Duration>,
-    /// The body's length, if it is known.
-    pub bytes: Option<u64>,
-    /// The request's fields that the format names, in its order.
-    pub headers: &'a [Option<Box<[u8]>>],
-    /// The request's id in other logs.
-    pub request_id: Option<&'a [u8]>,
-    /// Its `traceparent`, where the format shows it.
-    pub traceparent: Option<&'a [u8]>,
-}
-
-impl AccessLine<'_> {
-    /// The trace that the request belongs to, if it says so.
-    pub fn trace(&self) -> Option<Trace<'_>> {
-        self.traceparent.and_then(Trace::parse)
-    }
-
-    /// Path and query, without what could forge a line.
-    pub fn path(&self) -> String {
-        printable(self.target)
-    }
-}
 
 /// Formats access lines and writes them to stdout.
 pub struct AccessLog {
@@ -243,27 +209,6 @@ fn client(out: &mut Vec<u8>, client: &dyn fmt::Display) {
         let forged = out.split_off(start);
         template::address(out, &forged);
     }
-}
-
-/// Writes a request target, percent-encoding what could forge a line or move a terminal's cursor.
-fn target(out: &mut Vec<u8>, target: &[u8]) {
-    let is_plain = |byte: &u8| byte.is_ascii_graphic() && *byte != b'"';
-    let mut rest = target;
-    while let Some(at) = rest.iter().position(|byte| !is_plain(byte)) {
-        out.extend_from_slice(&rest[..at]);
-        // Writing into memory does not fail.
-        let _ = write!(out, "%{:02X}", rest[at]);
-        rest = &rest[at + 1..];
-    }
-    out.extend_from_slice(rest);
-}
-
-/// A request target as the lines show it.
-pub fn printable(raw: &[u8]) -> String {
-    let mut text = Vec::with_capacity(raw.len());
-    target(&mut text, raw);
-    // `target` leaves ASCII only.
-    String::from_utf8(text).unwrap_or_default()
 }
 
 fn color_of(status: u16) -> &'static str {

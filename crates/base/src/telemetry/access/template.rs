@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::time::SystemTime;
 
-use super::{AccessLine, target};
 use crate::config::{Field, Piece};
+use crate::telemetry::printable::target;
+use crate::telemetry::response::AccessLine;
 use crate::telemetry::time::{CommonDate, Rfc3339};
 
 /// The sign for an absent value, as in the Common Log Format.

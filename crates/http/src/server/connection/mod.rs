@@ -2,6 +2,7 @@
 
 mod body;
 mod closing;
+mod due;
 mod input;
 mod next;
 mod output;

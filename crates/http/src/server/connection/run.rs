@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::Connection;
-use super::time::Due;
+use super::due::Due;
 use crate::server::application::Application;
 use crate::server::body::{BodyDecoder, BodyRefused};
 use crate::server::connections::InFlight;

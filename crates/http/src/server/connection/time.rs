@@ -6,32 +6,11 @@
 use std::time::Instant;
 
 use super::Connection;
+use super::due::Due;
 use super::run::Run;
 use crate::server::application::Application;
 use crate::server::body::BodyRefused;
 use crate::server::exchange::View;
-
-/// When its time is up.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Due {
-    /// The client has to send some of the body.
-    body: Option<Instant>,
-    /// The application has to begin its response.
-    response: Option<Instant>,
-    /// The client is waited for, and not the application.
-    is_clients_turn: bool,
-}
-
-impl Due {
-    /// The application is about to be called.
-    pub(super) fn begun(&mut self, response: Option<Instant>) {
-        self.response = response;
-    }
-
-    fn first(&self) -> Option<Instant> {
-        self.body.into_iter().chain(self.response).min()
-    }
-}
 
 impl<A: Application> Connection<'_, A> {
     /// Nothing of the body has come: whether that has been so for too long, which ends the request.

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use httparse::Header;
 
-use super::fields::{Forwarded, Proxies};
+use super::client::Forwarded;
+use super::fields::Proxies;
 use super::protocol;
 use crate::peers::{Peers, ServerAddress};
 use lowmem_base::config::{ForwardedField, ProxySettings, Trusted};

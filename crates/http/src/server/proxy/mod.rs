@@ -2,6 +2,7 @@
 //!
 //! Only peers that are trusted are listened to. Parsing is done on values and does no I/O.
 
+mod client;
 mod fields;
 mod forwarded;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -9,5 +10,6 @@ pub mod fuzzing;
 pub(super) mod protocol;
 mod x_forwarded;
 
-pub use fields::{Client, Forwarded, is_proxy_field};
+pub use client::{Client, Forwarded};
+pub use fields::is_proxy_field;
 pub(super) use fields::{Proxies, is_trusted};

@@ -2,7 +2,7 @@
 
 use httparse::Header;
 
-use super::fields::{Client, Forwarded, client, joined};
+use super::client::{Client, Forwarded, client, joined};
 use lowmem_base::config::Trusted;
 
 /// The client according to these fields.

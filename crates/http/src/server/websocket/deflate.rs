@@ -9,8 +9,7 @@ use std::cell::RefCell;
 
 use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Inflate, InflateFlush, Status};
 
-use super::frame::Violation;
-use super::inbound::TOO_BIG;
+use super::frame::{TOO_BIG, Violation};
 
 /// The largest window of what is sent, in bits: Uvicorn's choice, 4 KiB.
 pub(super) const SENT_WINDOW_BITS: u8 = 12;

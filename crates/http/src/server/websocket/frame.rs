@@ -216,6 +216,12 @@ pub(super) fn read_close(payload: &[u8]) -> Result<Close, Violation> {
     })
 }
 
+/// A message is larger than the limit.
+pub(super) const TOO_BIG: Violation = Violation {
+    code: Close::TOO_BIG,
+    reason: "a message is too big",
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 //! Takes every byte that it is given, so that no read buffer is held between two of them.
 
 use super::deflate::Inflater;
-use super::frame::{self, Head, MAX_HEAD, Opcode, Violation};
+use super::frame::{self, Head, MAX_HEAD, Opcode, TOO_BIG, Violation};
 use crate::asgi::websocket::Close;
 
 /// A whole message.
@@ -235,12 +235,6 @@ impl Partial {
         Ok(())
     }
 }
-
-/// A message is larger than the limit.
-pub(super) const TOO_BIG: Violation = Violation {
-    code: Close::TOO_BIG,
-    reason: "a message is too big",
-};
 
 #[cfg(test)]
 mod tests {

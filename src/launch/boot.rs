@@ -1,0 +1,4 @@
+//! The Python lines that begin every worker.
+
+/// The program that a worker's Python runs first.
+pub(super) const BOOT: &str = include_str!("boot.py");
