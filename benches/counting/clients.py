@@ -13,24 +13,15 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-import hpack
-from hyperframe.frame import (
-    DataFrame,
-    Frame,
-    GoAwayFrame,
-    HeadersFrame,
-    PingFrame,
-    RstStreamFrame,
-    SettingsFrame,
-    WindowUpdateFrame,
-)
+from hyperframe.frame import DataFrame, Frame, GoAwayFrame, HeadersFrame, RstStreamFrame
 
 from counting.tally import Asked, Kind, Tally
+from wire.http2 import REFUSED_STREAM, Wire
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 BODY = b"x" * 1000
-REFUSED_STREAM = 7
+READ = 64 * 1024
 LOST = (OSError, EOFError, asyncio.IncompleteReadError)
 
 ASGI = (
@@ -222,61 +213,41 @@ async def http2(client: Client) -> None:
 
 
 class Link:
-    """A connection of HTTP/2, frame by frame: the h2 package takes no response after GOAWAY."""
+    """A connection of HTTP/2, and the requests that are open on it."""
 
     def __init__(self, client: Client, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.client, self.reader, self.writer = client, reader, writer
-        self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
+        self.client, self.reader = client, reader
+        self.wire = Wire(writer.write)
         self.open: dict[int, tuple[Asked, list[int]]] = {}
         """Requests by their streams, with the statuses that have come."""
-        self.next_stream = 1
         self.is_open = True
-        self._send(SettingsFrame(), before=b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 
     async def exchange(self, batch: list[Asked]) -> None:
         self.client.tally.begin(len(batch))
         for asked in batch:
             self._ask(asked)
         while self.open:
-            self._hear(await self._read())
+            data = await self.reader.read(READ)
+            if not data:
+                raise EOFError
+            for frame in self.wire.frames(data):
+                self._hear(frame)
 
     def _ask(self, asked: Asked) -> None:
-        stream, self.next_stream = self.next_stream, self.next_stream + 2
-        self.open[stream] = (asked, [])
-        has_body = asked.kind.method in ("POST", "PUT")
         fields = [
             (":method", asked.kind.method),
             (":path", asked.path),
             (":scheme", "http"),
             (":authority", "a"),
         ]
-        head = HeadersFrame(stream, self.encoder.encode(fields), flags=["END_HEADERS"])
-        if not has_body:
-            head.flags.add("END_STREAM")
-            return self._send(head)
-        return self._send(head, DataFrame(stream, BODY, flags=["END_STREAM"]))
-
-    def _send(self, *frames: Frame, before: bytes = b"") -> None:
-        self.writer.write(before + b"".join(frame.serialize() for frame in frames))
-
-    async def _read(self) -> Frame:
-        frame, length = Frame.parse_frame_header(memoryview(await self.reader.readexactly(9)))
-        frame.parse_body(memoryview(await self.reader.readexactly(length)))
-        return frame
+        body = BODY if asked.kind.method in ("POST", "PUT") else b""
+        self.open[self.wire.ask(fields, body)] = (asked, [])
 
     def _hear(self, frame: Frame) -> None:
-        if isinstance(frame, SettingsFrame) and "ACK" not in frame.flags:
-            self._send(SettingsFrame(flags=["ACK"]))
-        elif isinstance(frame, PingFrame) and "ACK" not in frame.flags:
-            self._send(PingFrame(0, frame.opaque_data, flags=["ACK"]))
-        elif isinstance(frame, HeadersFrame):
-            # Each block is decoded, also one that is of no interest: it changes the table.
-            fields = dict(self.decoder.decode(frame.data))
+        if isinstance(frame, HeadersFrame):
+            fields = self.wire.fields(frame)
             if frame.stream_id in self.open and ":status" in fields:
                 self.open[frame.stream_id][1].append(int(fields[":status"]))
-        elif isinstance(frame, DataFrame) and frame.data:
-            size = frame.flow_controlled_length
-            self._send(WindowUpdateFrame(0, window_increment=size))
         elif isinstance(frame, RstStreamFrame):
             self._reset(frame)
         elif isinstance(frame, GoAwayFrame):

@@ -1,8 +1,4 @@
-"""HTTP/2 clients: they go where GOAWAY sends them, and send again what it says was not looked at.
-
-On hyperframe and hpack, which the package h2 is made of: h2 itself takes a connection for over as soon as
-there is a GOAWAY, and what is in flight on it would be lost.
-"""
+"""HTTP/2 clients: they go where GOAWAY sends them, and send again what it says was not looked at."""
 
 from __future__ import annotations
 
@@ -11,30 +7,13 @@ import random
 from collections.abc import Coroutine
 from typing import Any, cast
 
-from hpack import Decoder, Encoder
-from hyperframe.frame import (
-    DataFrame,
-    Frame,
-    GoAwayFrame,
-    HeadersFrame,
-    PingFrame,
-    RstStreamFrame,
-    SettingsFrame,
-    WindowUpdateFrame,
-)
+from hyperframe.frame import DataFrame, Frame, GoAwayFrame, HeadersFrame, RstStreamFrame
 
 from recycling.clients import Done, Field, ask_now_and_then, plain_pid
 from recycling.load import BUSY_PAUSE, CALM_PAUSE, Mix
 from recycling.tally import Kind
 from recycling.wire import Endpoint, Failed, Failure
-
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-
-HEADER_BYTES = 9
-"""Of a frame (RFC 9113, section 4.1)."""
-
-REFUSED_STREAM = 7
-"""RFC 9113, section 7: the application has not seen the request."""
+from wire.http2 import REFUSED_STREAM, Wire
 
 LINES, EVENT_SECONDS = 20, 0.05
 """Of a streamed response; between two events."""
@@ -84,11 +63,9 @@ class Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._encoder, self._decoder = Encoder(), Decoder()
         self._transport: asyncio.Transport
-        self._buffer = bytearray()
+        self._wire: Wire
         self._answers: dict[int, Answer] = {}
-        self._next_stream = 1
         self._last_stream: int | None = None
         """What GOAWAY says."""
         self._ended: str | None = None
@@ -114,12 +91,9 @@ class Connection(asyncio.Protocol):
         """Send a request."""
         if self._ended:
             raise Failed(Failure.CLOSED_IDLE, self._ended)
-        number, self._next_stream = self._next_stream, self._next_stream + 2
         scheme = "https" if endpoint.tls else "http"
         head = [(":method", "GET"), (":scheme", scheme), (":path", path), (":authority", "localhost")]
-        block = self._encoder.encode(head)
-        answer = self._answers[number] = Answer(self._loop.time())
-        self._send(HeadersFrame(number, block, flags=["END_HEADERS", "END_STREAM"]))
+        answer = self._answers[self._wire.ask(head)] = Answer(self._loop.time())
         return answer
 
     def close(self) -> None:
@@ -129,17 +103,11 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Be told by asyncio."""
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.write(PREFACE + SettingsFrame().serialize())
+        self._wire = Wire(self._transport.write)
 
     def data_received(self, data: bytes) -> None:
         """Be told by asyncio."""
-        self._buffer += data
-        while len(self._buffer) >= HEADER_BYTES:
-            frame, length = Frame.parse_frame_header(memoryview(bytes(self._buffer[:HEADER_BYTES])))
-            if len(self._buffer) < HEADER_BYTES + length:
-                return
-            frame.parse_body(memoryview(bytes(self._buffer[HEADER_BYTES : HEADER_BYTES + length])))
-            del self._buffer[: HEADER_BYTES + length]
+        for frame in self._wire.frames(data):
             self._note(frame)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -151,15 +119,8 @@ class Connection(asyncio.Protocol):
             answer.changed()
         self._answers.clear()
 
-    def _send(self, *frames: Frame) -> None:
-        self._transport.write(b"".join(frame.serialize() for frame in frames))
-
     def _note(self, frame: Frame) -> None:
         match frame:
-            case SettingsFrame() if "ACK" not in frame.flags:
-                self._send(SettingsFrame(flags=["ACK"]))
-            case PingFrame() if "ACK" not in frame.flags:
-                self._send(PingFrame(opaque_data=frame.opaque_data, flags=["ACK"]))
             case GoAwayFrame():
                 self._last_stream = frame.last_stream_id
                 for number in [number for number in self._answers if number > frame.last_stream_id]:
@@ -172,16 +133,12 @@ class Connection(asyncio.Protocol):
                 self._answered(frame)
 
     def _answered(self, frame: HeadersFrame | DataFrame) -> None:
-        # Each head changes what the decoder knows, also that of an answer nobody waits for.
-        head = self._decoder.decode(frame.data) if isinstance(frame, HeadersFrame) else []
-        if isinstance(frame, DataFrame) and frame.data:
-            size = len(frame.data)
-            self._send(WindowUpdateFrame(0, size), WindowUpdateFrame(frame.stream_id, size))
+        head = self._wire.fields(frame)
         answer = self._answers.get(frame.stream_id)
         if answer is None:
             return
         if head:
-            answer.status = int(dict(head)[":status"])
+            answer.status = int(head[":status"])
             answer.first_byte_at = self._loop.time()
         else:
             answer.body += frame.data

@@ -8,8 +8,10 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
 
 use super::file::{File, Table};
+use super::flags::takes_negatives;
 use super::own::Own;
-use super::{Flags, job, matched, takes_negatives, variables};
+use super::typed::matched;
+use super::{Flags, job, variables};
 use crate::jobs::Job;
 
 /// Settings of one application only: neither the command line nor the environment sets them for all.

@@ -1,7 +1,9 @@
 //! One command line of another server, taken apart and put together again.
 
-use super::effect::{Effect, Note, Weight};
-use super::servers::{Server, Takes};
+use super::effect::Note;
+use super::items::{Item, ReadSettings, items};
+use super::made::Made;
+use super::servers::Server;
 use super::words::{Word, quoted, split};
 
 /// Commands whose arguments name packages, not servers.
@@ -9,23 +11,6 @@ const INSTALLERS: [&str; 7] = ["pip", "pip3", "uv", "apt", "apt-get", "apk", "ec
 
 /// A variable with arguments of gunicorn's.
 const GUNICORN_ARGUMENTS: &str = "GUNICORN_CMD_ARGS=";
-
-/// Where metrics are by default, with Granian.
-const METRICS: (&str, &str) = ("127.0.0.1", "9090");
-
-/// One option, as it was written, and what it comes to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
-    /// `--timeout 60`
-    pub about: String,
-    /// The result.
-    pub effects: Vec<Effect>,
-    /// A shell expands something in its value.
-    pub expands: bool,
-}
-
-/// Reads a settings file that a command line names.
-pub type ReadSettings<'a> = &'a dyn Fn(Server, &str) -> Result<Vec<Item>, String>;
 
 /// The command line of this server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,11 +61,25 @@ impl Command {
         self.arguments.iter().filter_map(Word::text).collect()
     }
 
+    fn made(made: Made, server: Server, program: Vec<Word>) -> Self {
+        let written = made.written(server);
+        Self {
+            server,
+            notes: written.notes,
+            before: Vec::new(),
+            variables: written.variables,
+            program,
+            arguments: written.arguments,
+            after: Vec::new(),
+            is_wrapped: false,
+        }
+    }
+
     /// Of settings alone, where there is no line.
     pub fn of_settings(server: Server, items: Vec<Item>) -> Self {
         let mut made = Made::default();
         made.add(items);
-        made.command(server, vec![Word::plain("lowmem-serve")])
+        Self::made(made, server, vec![Word::plain("lowmem-serve")])
     }
 }
 
@@ -123,7 +122,7 @@ pub fn of_words(words: Vec<Word>, read: ReadSettings<'_>) -> Result<Command, Str
         let typed = items(server, &given);
         made.add_with_files(server, typed, read);
     }
-    let mut command = made.command(server, program);
+    let mut command = Command::made(made, server, program);
     command.before = before;
     command.after = words[end..].to_vec();
     Ok(command)
@@ -190,241 +189,10 @@ fn program(before: &[Word], word: &Word) -> (Vec<Word>, Vec<Word>) {
     (before, vec![Word::plain(program)])
 }
 
-/// The options and the positional arguments of a command line.
-fn items(server: Server, words: &[Word]) -> Vec<Item> {
-    let mut items = Vec::new();
-    let mut words = words.iter();
-    while let Some(Word::Plain { text, expands }) = words.next() {
-        if !text.starts_with('-') || text.len() == 1 {
-            let is_flags = *expands && text.starts_with('$');
-            let effects = match is_flags {
-                true => unknown("may hold flags of that server: migrate what is in it, too"),
-                false => server.positional(text),
-            };
-            items.push(Item {
-                about: text.clone(),
-                effects,
-                expands: *expands,
-            });
-            continue;
-        }
-        let (name, value) = named(server, text);
-        let Some(option) = server.option(name) else {
-            let effects = unknown(&format!(
-                "is no option of {} that is known here",
-                server.name()
-            ));
-            items.push(Item {
-                about: text.clone(),
-                effects,
-                expands: false,
-            });
-            continue;
-        };
-        let (value, expands) = match (option.takes, value) {
-            (Takes::Nothing, value) => (value.unwrap_or_default().to_owned(), false),
-            (Takes::Value, Some(value)) => (value.to_owned(), *expands),
-            (Takes::Value, None) => match words.next() {
-                Some(Word::Plain { text, expands }) => (text.clone(), *expands),
-                _ => (String::new(), false),
-            },
-        };
-        let about = match (value.as_str(), option.takes) {
-            ("", _) | (_, Takes::Nothing) => name.to_owned(),
-            (value, Takes::Value) => format!("{name} {value}"),
-        };
-        items.push(Item {
-            about,
-            effects: option.effects(&value),
-            expands,
-        });
-    }
-    items
-}
-
-/// `--name=value`, or `-w4`.
-pub(super) fn named(server: Server, text: &str) -> (&str, Option<&str>) {
-    if let Some((name, value)) = text.split_once('=').filter(|_| text.starts_with("--")) {
-        return (name, Some(value));
-    }
-    let is_joined = !text.starts_with("--") && text.is_char_boundary(2) && text.len() > 2;
-    if is_joined && server.option(text).is_none() {
-        let (name, value) = text.split_at(2);
-        if server
-            .option(name)
-            .is_some_and(|option| option.takes == Takes::Value)
-        {
-            return (name, Some(value.strip_prefix('=').unwrap_or(value)));
-        }
-    }
-    (text, None)
-}
-
-fn unknown(why: &str) -> Vec<Effect> {
-    vec![Effect::Note(Weight::Missing, why.to_owned())]
-}
-
-/// The results so far.
-#[derive(Default)]
-struct Made {
-    notes: Vec<Note>,
-    variables: Vec<String>,
-    verb: Option<&'static str>,
-    application: Option<String>,
-    callable: Option<String>,
-    flags: Vec<(&'static str, Option<String>, bool)>,
-    directories: Vec<String>,
-    paths: Vec<String>,
-    metrics: Option<(Option<String>, Option<String>)>,
-    passed: Vec<Word>,
-}
-
-impl Made {
-    /// Adds the options, after those of the files that they name; what is typed wins.
-    fn add_with_files(&mut self, server: Server, typed: Vec<Item>, read: ReadSettings<'_>) {
-        let mut own = Vec::new();
-        let mut files = Vec::new();
-        for mut item in typed {
-            let is_file = |effect: &Effect| matches!(effect, Effect::SettingsFile(_));
-            let named: Vec<_> = item
-                .effects
-                .extract_if(.., |effect| is_file(effect))
-                .collect();
-            for effect in named {
-                if let Effect::SettingsFile(file) = effect {
-                    files.extend(self.read(server, &item.about, &file, read));
-                }
-            }
-            own.push(item);
-        }
-        for effect in own.iter().flat_map(|item| &item.effects) {
-            if let Effect::Flag(typed, _) = effect {
-                let is_typed = |e: &mut Effect| matches!(e, Effect::Flag(name, _) if name == typed);
-                files.iter_mut().for_each(|item| {
-                    item.effects.extract_if(.., is_typed).for_each(drop);
-                });
-            }
-        }
-        self.add(files);
-        self.add(own);
-    }
-
-    fn read(
-        &mut self,
-        server: Server,
-        about: &str,
-        file: &str,
-        read: ReadSettings<'_>,
-    ) -> Vec<Item> {
-        read(server, file).unwrap_or_else(|why| {
-            self.note(about, Weight::Missing, why);
-            Vec::new()
-        })
-    }
-
-    fn note(&mut self, about: &str, weight: Weight, why: String) {
-        let about = about.to_owned();
-        self.notes.push(Note { about, weight, why });
-    }
-
-    fn add(&mut self, items: Vec<Item>) {
-        for Item {
-            about,
-            effects,
-            expands,
-        } in items
-        {
-            for effect in effects {
-                self.take(&about, effect, expands);
-            }
-        }
-    }
-
-    fn take(&mut self, about: &str, effect: Effect, expands: bool) {
-        match effect {
-            Effect::Flag(verb @ ("run" | "dev"), _) => self.verb = Some(verb),
-            Effect::Flag(name, value) => self.flags.push((name, value, expands)),
-            Effect::Variable(text) => self.variables.push(text),
-            Effect::Application(name) => self.application = Some(name),
-            Effect::Callable(name) => self.callable = Some(name),
-            Effect::StaticDirectory(directory) => self.directories.push(directory),
-            Effect::StaticPath(path) => self.paths.push(path),
-            Effect::Metrics => self.metrics = Some(self.metrics.take().unwrap_or_default()),
-            Effect::MetricsHost(host) => self.metrics.get_or_insert_default().0 = Some(host),
-            Effect::MetricsPort(port) => self.metrics.get_or_insert_default().1 = Some(port),
-            Effect::SettingsFile(file) => {
-                let why = format!("{file} is not read from within a file: migrate it, too");
-                self.note(about, Weight::Missing, why);
-            }
-            Effect::Note(weight, why) => self.note(about, weight, why),
-        }
-    }
-
-    fn command(mut self, server: Server, program: Vec<Word>) -> Command {
-        self.finish(server);
-        let word = |text: String, expands: bool| Word::Plain {
-            expands: expands && text.contains('$'),
-            text,
-        };
-        let mut arguments: Vec<Word> = self.verb.into_iter().map(Word::plain).collect();
-        arguments.extend(self.application.map(Word::plain));
-        for (name, value, expands) in self.flags {
-            arguments.push(Word::plain(name));
-            arguments.extend(value.map(|value| word(value, expands)));
-        }
-        arguments.append(&mut self.passed);
-        Command {
-            server,
-            notes: self.notes,
-            before: Vec::new(),
-            variables: self.variables,
-            program,
-            arguments,
-            after: Vec::new(),
-            is_wrapped: false,
-        }
-    }
-
-    /// The meaning of several options together, and of those that were not given.
-    fn finish(&mut self, server: Server) {
-        let mut paths = std::mem::take(&mut self.paths).into_iter();
-        for directory in std::mem::take(&mut self.directories) {
-            let path = paths.next().unwrap_or_else(|| "/static".to_owned());
-            self.flags
-                .push(("--static", Some(format!("{path}={directory}")), true));
-        }
-        if let Some((host, port)) = self.metrics.take() {
-            let host = host.unwrap_or_else(|| METRICS.0.to_owned());
-            let port = port.unwrap_or_else(|| METRICS.1.to_owned());
-            self.flags
-                .push(("--status-bind", Some(format!("{host}:{port}")), true));
-        }
-        if let Some(name) = self.application.as_mut() {
-            let has_attribute = name.contains(':');
-            if let Some(callable) = self.callable.take() {
-                let module = name.split(':').next().unwrap_or_default();
-                *name = format!("{module}:{callable}");
-            } else if server == Server::Uwsgi && !has_attribute {
-                name.push_str(":application");
-            }
-        }
-        if server == Server::Uvicorn {
-            return;
-        }
-        let said: Vec<_> = self
-            .flags
-            .iter()
-            .map(|(name, value, _)| Effect::Flag(name, value.clone()))
-            .collect();
-        for effect in server.unasked(&said) {
-            self.take("", effect, false);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::migration::effect::{Effect, Weight};
 
     fn none(_: Server, file: &str) -> Result<Vec<Item>, String> {
         Err(format!("{file} is not there"))

@@ -1,7 +1,7 @@
 //! Options of other servers that are typed as this server's own.
 
-use super::command::named;
 use super::effect::{Effect, Weight};
+use super::items::named;
 use super::servers::{ALL, Opt, Server, Takes};
 
 /// The translation of a command line.

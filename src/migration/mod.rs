@@ -7,14 +7,17 @@ mod command;
 mod direct;
 mod effect;
 mod files;
+mod items;
+mod made;
 mod python;
 mod servers;
 mod words;
 
-pub use command::{Command, Item, ReadSettings, of_line, of_words};
+pub use command::{Command, of_line, of_words};
 pub use direct::{Direct, direct};
 pub use effect::{Effect, Note, Weight};
 pub use files::{Content, Found, in_file};
+pub use items::{Item, ReadSettings};
 pub use python::{PythonSetting, read as read_python};
 pub use servers::Server;
 pub use words::{Word, quoted, split};

@@ -143,12 +143,7 @@ fn more_requests_than_allowed_are_a_503() {
 fn a_client_that_goes_away_is_told_to_the_application() {
     on_one_thread(async {
         let serving = Serving::plain().await;
-        let mut socket = serving.connect().await;
-        socket
-            .write_all(b"GET /forever HTTP/1.1\r\nhost: a\r\n\r\n")
-            .await
-            .unwrap();
-        read_until(&mut socket, "on and on").await;
+        let socket = serving.endless().await;
         drop(socket);
         while serving.server.open_connections() > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -102,12 +102,7 @@ fn streams_without_an_end_find_one() {
 fn every_connection_can_be_cut() {
     on_one_thread(async {
         let serving = Serving::plain().await;
-        let mut socket = serving.connect().await;
-        socket
-            .write_all(b"GET /forever HTTP/1.1\r\nhost: a\r\n\r\n")
-            .await
-            .unwrap();
-        read_until(&mut socket, "on and on").await;
+        let mut socket = serving.endless().await;
         serving.server.cut_all();
         read_all(&mut socket).await;
         serving.server.drain(None);

@@ -74,6 +74,15 @@ impl Serving {
         serving
     }
 
+    /// A connection on which a response without an end has begun.
+    pub async fn endless(&self) -> TcpStream {
+        let mut socket = self.connect().await;
+        let request = b"GET /forever HTTP/1.1\r\nhost: a\r\n\r\n";
+        socket.write_all(request).await.unwrap();
+        read_until(&mut socket, "on and on").await;
+        socket
+    }
+
     /// A further server on the same listener, as a successor has it.
     pub fn successor(&self, config: &ServerSettings) -> Self {
         Self::on(&self.listener, config, None)

@@ -1,0 +1,1 @@
+"""Protocols frame by frame, for clients that have to see more than a library shows."""
