@@ -60,10 +60,11 @@ class Source:
         self.names: set[str] = set()
         self.passed_on: dict[str, str] = {}
         for public, tree in USE.findall(code):
-            for name in map(self._resolve, _expand(tree)):
+            for path, alias in _expand(tree):
+                name = self._resolve(path)
                 self.names.add(name)
                 if public:
-                    self.passed_on[name.rpartition("::")[2]] = name
+                    self.passed_on[alias] = name
         rest = USE.sub("", code)
         self.names |= {self._resolve(name) for name in [*PATH.findall(rest), *self._child_paths(rest)]}
 
@@ -83,12 +84,13 @@ class Source:
         return [name for name in CHILD_PATH.findall(code) if name.partition("::")[0] in self.children]
 
 
-def _expand(tree: str) -> list[str]:
-    """`a::{b, c as d}` is a::b and a::c."""
+def _expand(tree: str) -> list[tuple[str, str]]:
+    """`a::{b, c as d}` is a::b by the name of b, and a::c by the name of d."""
     head, brace, _ = tree.partition("{")
     if not brace:
-        name = tree.partition(" as ")[0].strip()
-        return [name.removesuffix("::self")]
+        path, _, alias = (part.strip() for part in tree.partition(" as "))
+        path = path.removesuffix("::self")
+        return [(path, alias or path.rpartition("::")[2])]
     parts, depth, part = [], 0, ""
     for character in tree[len(head) + 1 : tree.rindex("}")] + ",":
         depth += {"{": 1, "}": -1}.get(character, 0)
@@ -97,7 +99,7 @@ def _expand(tree: str) -> list[str]:
             part = ""
         else:
             part += character
-    return [name for part in parts if part for name in _expand(head.strip() + part)]
+    return [found for part in parts if part for found in _expand(head.strip() + part)]
 
 
 @cache

@@ -7,10 +7,10 @@ use clap::builder::Resettable;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
 
+use super::definition::takes_negatives;
 use super::file::{File, Table};
-use super::flags::takes_negatives;
+use super::matching::matched;
 use super::own::Own;
-use super::typed::matched;
 use super::{Flags, job, variables};
 use crate::jobs::Job;
 

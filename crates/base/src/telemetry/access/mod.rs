@@ -227,6 +227,8 @@ mod tests {
     use std::net::SocketAddr;
     use std::time::UNIX_EPOCH;
 
+    use std::time::Duration;
+
     use super::*;
 
     fn line<'a>(client: &'a SocketAddr, target: &'a [u8], status: u16) -> AccessLine<'a> {
