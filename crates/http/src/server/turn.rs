@@ -176,6 +176,12 @@ mod tests {
         *START + NOW.get()
     }
 
+    /// Connections of a crowd, more than can be held; Miri takes seconds for each hundred.
+    const CROWD: usize = if cfg!(miri) { 2 * MOST } else { 1000 };
+
+    /// Connections with several requests each.
+    const SOME: usize = if cfg!(miri) { 20 } else { 200 };
+
     /// The order of events on connections that are ready at once, each with an application that takes `takes`:
     /// `a` for its call, `w` for the write that follows, with the connection's number. One in `answered` is
     /// answered at once.
@@ -264,22 +270,22 @@ mod tests {
 
     #[test]
     fn turns_end_when_their_time_is_over() {
-        let log = serve(1000, PATIENCE / 8, 1);
-        assert_eq!(order(&log, 'a'), (0..1000).collect::<Vec<_>>());
+        let log = serve(CROWD, PATIENCE / 8, 1);
+        assert_eq!(order(&log, 'a'), (0..CROWD).collect::<Vec<_>>());
         assert_eq!(most_held(&log), 9);
     }
 
     #[test]
     fn few_answers_are_held_however_fast_they_are() {
-        let log = serve(1000, Duration::ZERO, 1);
-        assert_eq!(order(&log, 'w'), (0..1000).collect::<Vec<_>>());
+        let log = serve(CROWD, Duration::ZERO, 1);
+        assert_eq!(order(&log, 'w'), (0..CROWD).collect::<Vec<_>>());
         assert_eq!(most_held(&log), MOST);
     }
 
     #[test]
     fn no_request_is_overtaken_by_a_later_one_of_another_connection() {
-        let order = order(&serve_on(200, PATIENCE / 4, 1, 5), 'a');
-        let mut counts = [0usize; 200];
+        let order = order(&serve_on(SOME, PATIENCE / 4, 1, 5), 'a');
+        let mut counts = [0usize; SOME];
         for number in order {
             counts[number] += 1;
             let least = counts.iter().min().unwrap();
@@ -291,8 +297,8 @@ mod tests {
     fn no_connection_is_forgotten_where_only_some_are_answered_at_once() {
         for answered in [2, 7, 40] {
             for takes in [Duration::ZERO, PATIENCE / 3, PATIENCE] {
-                let log = serve(1000, takes, answered);
-                assert_eq!(order(&log, 'w').len(), 1000);
+                let log = serve(CROWD, takes, answered);
+                assert_eq!(order(&log, 'w').len(), CROWD);
             }
         }
     }
