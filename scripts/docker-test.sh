@@ -192,7 +192,7 @@ PYTHON
 # An event stream has no end of its own. Docker waits 10 s before it kills.
 ends_a_stream /events 4
 # Its application does not ask whether the client is still there, and is cancelled.
-ends_a_stream /deaf 9
+ends_a_stream /deaf 4
 
 # The official Python images have no compiled file at all, and a read-only root keeps none: every start is cold.
 cold=lowmem-serve-test/cold

@@ -21,7 +21,7 @@ use crate::own_body;
 use crate::report;
 use crate::request_names::RequestNames;
 use crate::scope::{Scopes, Template};
-use crate::tasks;
+use crate::tasks::{self, Why};
 use crate::websocket::{self, ClientDisconnected};
 
 /// An ASGI 3 application, and what its requests share.
@@ -119,11 +119,11 @@ impl Application for Asgi {
     }
 
     fn cancel(&self, exchange: &Exchange) {
-        Python::attach(|py| tasks::cancel(py, Request::of(exchange)));
+        Python::attach(|py| tasks::cancel(py, Request::of(exchange), Why::RequestTimeout));
     }
 
     fn cancel_websocket(&self, conversation: &Conversation) {
-        Python::attach(|py| tasks::cancel(py, Request::of(conversation)));
+        Python::attach(|py| tasks::cancel(py, Request::of(conversation), Why::RequestTimeout));
     }
 
     fn takes_websockets(&self) -> bool {
@@ -169,14 +169,22 @@ impl WhenDone for Exchange {
     fn holds_up_drain(&self) -> bool {
         true
     }
+
+    fn give_up_stream(&self) -> bool {
+        self.give_up()
+    }
 }
 
 /// The response ends here, and the operator is told.
 fn finish(py: Python<'_>, exchange: &Exchange, result: PyResult<Bound<'_, PyAny>>) {
     let finish = exchange.finish();
-    let was_cancelled = tasks::was_cancelled(Request::of(exchange));
+    let cancelled = tasks::was_cancelled(Request::of(exchange));
     match (result, finish) {
-        (Err(error), _) if was_cancelled && is_cancellation(py, &error) => tell_where(py, &error),
+        (Err(error), _) if cancelled.is_some() && is_cancellation(py, &error) => {
+            if cancelled == Some(Why::RequestTimeout) {
+                tell_where(py, &error);
+            }
+        }
         (Err(error), _) if tasks::is_cancelling() && is_cancellation(py, &error) => {
             tracing::error!("Task cancelled, timeout graceful shutdown exceeded");
         }
@@ -201,9 +209,13 @@ fn finish_conversation(
     result: PyResult<Bound<'_, PyAny>>,
 ) {
     let finish = conversation.finish(result.is_err());
-    let was_cancelled = tasks::was_cancelled(Request::of(conversation));
+    let cancelled = tasks::was_cancelled(Request::of(conversation));
     match (result, finish) {
-        (Err(error), _) if was_cancelled && is_cancellation(py, &error) => tell_where(py, &error),
+        (Err(error), _) if cancelled.is_some() && is_cancellation(py, &error) => {
+            if cancelled == Some(Why::RequestTimeout) {
+                tell_where(py, &error);
+            }
+        }
         // ASGI: a server does not log the exception that its own send() raised.
         (Err(error), _) if error.is_instance_of::<ClientDisconnected>(py) => {}
         (Err(error), _) if tasks::is_cancelling() && is_cancellation(py, &error) => {

@@ -11,6 +11,12 @@ pub trait WhenDone: Send + Sync + 'static {
 
     /// Whether a drain waits for the coroutine, and cancels it when time is up.
     fn holds_up_drain(&self) -> bool;
+
+    /// Ends a stream that the coroutine goes on with though it should have ended, in the coroutine's place.
+    /// Says whether it works on such a stream.
+    fn give_up_stream(&self) -> bool {
+        false
+    }
 }
 
 /// A shared listener.

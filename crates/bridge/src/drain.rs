@@ -129,6 +129,11 @@ async fn finished(server: &Rc<Server<Hosted>>, control: &Control, drain: Drain) 
         return waited;
     }
     server.end_streams(drain.endless_from);
+    let waited = until(idle(server), control, begin + drain.deaf).await;
+    if waited != Waited::TimeIsUp {
+        return waited;
+    }
+    give_up_streams();
     let farewell = end - drain.requests / FAREWELL_PART;
     let waited = until(idle(server), control, farewell).await;
     if waited != Waited::TimeIsUp {
@@ -138,10 +143,21 @@ async fn finished(server: &Rc<Server<Hosted>>, control: &Control, drain: Drain) 
     until(idle(server), control, end).await
 }
 
+/// Ends the streams that have been told to end and go on: their applications do not listen.
+fn give_up_streams() {
+    let tasks = Python::attach(tasks::give_up_streams);
+    let count = tasks + wsgi::give_up_streams();
+    if count > 0 {
+        tracing::warn!(
+            "Ended {count} stream(s) whose applications do not notice that they should end (docs/stopping.md)"
+        );
+    }
+}
+
 /// Ready when no connection is open and no request's task runs.
 async fn idle(server: &Rc<Server<Hosted>>) {
     server.drained().await;
-    if running::count() + wsgi::unfinished() > 0 {
+    if running::count() + wsgi::awaited() > 0 {
         tracing::info!("Waiting for background tasks to complete. (CTRL+C to force quit)");
         running::finished().await;
         wsgi::finished().await;

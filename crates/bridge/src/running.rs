@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use pyo3::intern;
@@ -32,7 +33,7 @@ pub struct Kept<T> {
     pub task: Py<T>,
     /// A drain waits for it.
     pub awaited: bool,
-    pub request: Request,
+    pub done: Done,
 }
 
 impl<T> Kept<T> {
@@ -40,7 +41,7 @@ impl<T> Kept<T> {
         Self {
             task,
             awaited: done.holds_up_drain(),
-            request: Request::told_by(done),
+            done: Arc::clone(done),
         }
     }
 }
@@ -148,11 +149,23 @@ pub fn of_a_drain<'a, T: 'a>(
         .collect()
 }
 
+/// The listeners to the ends of those that a drain waits for.
+pub fn requests() -> Vec<Done> {
+    RUNNING.with_borrow(|running| requests_of(running.tasks.values()))
+}
+
+/// Those of `kept` that a drain waits for.
+pub fn requests_of<'a, T: 'a>(kept: impl Iterator<Item = &'a Kept<T>>) -> Vec<Done> {
+    kept.filter(|kept| kept.awaited)
+        .map(|kept| Arc::clone(&kept.done))
+        .collect()
+}
+
 /// The task of a request, if it waits.
 pub fn task_of(py: Python<'_>, request: Request) -> Option<Py<PyAny>> {
     RUNNING.with_borrow(|running| {
         let mut tasks = running.tasks.values();
-        let kept = tasks.find(|kept| kept.request == request);
+        let kept = tasks.find(|kept| Request::told_by(&kept.done) == request);
         kept.map(|kept| kept.task.clone_ref(py))
     })
 }

@@ -20,7 +20,7 @@ use crate::done::Done;
 use crate::event_loop::{self, context};
 use crate::light;
 use crate::running;
-pub use cancelled::{cancel, was_cancelled};
+pub use cancelled::{Why, cancel, give_up_streams, was_cancelled};
 
 thread_local! {
     static MAKER: RefCell<Option<Rc<Maker>>> = const { RefCell::new(None) };

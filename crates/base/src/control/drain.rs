@@ -12,6 +12,10 @@ const FOR_SHUTDOWN: Duration = Duration::from_secs(2);
 /// comes back.
 const EVENTS: Duration = Duration::from_secs(2);
 
+/// How long a stream has that was told to end: one whose application does not listen is cut then. `docker
+/// stop` should be over within 4 s.
+const LISTENING: Duration = Duration::from_millis(750);
+
 /// Responses without a length that have gone on for so long are taken for streams without an end
 /// when the server stops.
 const ENDLESS_FROM: Duration = Duration::from_secs(30);
@@ -27,6 +31,8 @@ pub struct Drain {
     pub delay: Duration,
     /// When event streams are told to end.
     pub endless: Duration,
+    /// When those are cut that have not ended.
+    pub deaf: Duration,
     /// Responses without a length are told, too, when they have gone on for so long.
     pub endless_from: Option<Duration>,
     /// How long open requests may take before they are cancelled.
@@ -51,9 +57,11 @@ impl Drain {
     #[must_use]
     pub fn recycling(grace: Duration) -> Self {
         let requests = grace - FOR_SHUTDOWN.min(grace / 4);
+        let endless = EVENTS.min(requests / 2);
         Self {
             delay: Duration::ZERO,
-            endless: EVENTS.min(requests / 2),
+            endless,
+            deaf: endless + LISTENING.min(requests / 4),
             endless_from: None,
             requests,
             interrupted: false,
@@ -66,6 +74,7 @@ impl Drain {
         Self {
             delay: Duration::ZERO,
             endless: Duration::ZERO,
+            deaf: LISTENING,
             endless_from: None,
             requests: WHILE_OTHERS_WAIT,
             interrupted: false,
@@ -84,6 +93,8 @@ mod tests {
             let drain = Drain::stopping(grace, Duration::ZERO, false);
             assert_eq!(drain.requests, Duration::from_secs_f64(requests));
             assert!(drain.endless <= drain.requests / 2);
+            // Before all others are told.
+            assert!(drain.deaf <= drain.requests / 4 * 3);
         }
     }
 }

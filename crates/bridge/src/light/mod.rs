@@ -28,7 +28,7 @@ pub use current::{Stepped, first_step};
 pub use outcome::waiting;
 use outcome::{Outcome, send_none};
 use task::{Adopted, Light};
-pub use task::{awaited, of_request};
+pub use task::{awaited, of_request, requests};
 
 /// Runs the coroutine to its next wait or its end.
 fn step(slf: &Bound<'_, Light>) -> PyResult<()> {

@@ -211,10 +211,17 @@ pub fn awaited(py: Python<'_>) -> Vec<Py<Light>> {
     WAITING.with_borrow(|waiting| running::of_a_drain(py, waiting.values()))
 }
 
+/// The listeners to the ends of those that a drain waits for.
+pub fn requests() -> Vec<Done> {
+    WAITING.with_borrow(|waiting| running::requests_of(waiting.values()))
+}
+
 /// The light task of a request, if it waits.
 pub fn of_request(py: Python<'_>, request: Request) -> Option<Py<Light>> {
     WAITING.with_borrow(|waiting| {
-        let kept = waiting.values().find(|kept| kept.request == request);
+        let kept = waiting
+            .values()
+            .find(|kept| Request::told_by(&kept.done) == request);
         kept.map(|kept| kept.task.clone_ref(py))
     })
 }

@@ -136,7 +136,9 @@ fn close(pieces: &Bound<'_, PyAny>) -> PyResult<()> {
 /// The operator is told once what went wrong.
 fn tell(py: Python<'_>, exchange: &Exchange, result: PyResult<()>, finish: Finish) {
     match (result, finish) {
-        (Err(error), _) if exchange.is_gone() && error.is_instance_of::<PyConnectionError>(py) => {
+        (Err(error), _)
+            if !exchange.wants_more() && error.is_instance_of::<PyConnectionError>(py) =>
+        {
             tracing::debug!("A client went away: {error}");
         }
         (Err(error), _) => report::exception(py, "Exception in WSGI application", &error),

@@ -27,6 +27,7 @@ mod response;
 mod shared;
 mod signals;
 mod stack;
+mod streams;
 mod wait;
 
 use std::cell::{Cell, RefCell};
@@ -193,11 +194,31 @@ pub fn unfinished() -> usize {
     served().map_or(0, |shared| shared.threads.unfinished())
 }
 
-/// Ready when every request has ended.
+/// Requests that a drain waits for.
+pub fn awaited() -> usize {
+    let not_awaited = served().map_or(0, |shared| shared.streams.not_awaited());
+    unfinished().saturating_sub(not_awaited)
+}
+
+/// Ready when every request has ended that a drain waits for.
 pub async fn finished() {
-    if let Some(shared) = served() {
-        poll_fn(|cx| shared.threads.poll_finished(cx.waker())).await;
-    }
+    let Some(shared) = served() else { return };
+    poll_fn(|cx| {
+        loop {
+            let left_out = shared.streams.not_awaited();
+            let finished = shared.threads.poll_finished(cx.waker(), left_out);
+            // One of them may have ended meanwhile, and another was taken for it.
+            if finished.is_pending() || shared.streams.not_awaited() == left_out {
+                return finished;
+            }
+        }
+    })
+    .await;
+}
+
+/// Ends streams that should have ended; their threads are not waited for. Returns their number.
+pub fn give_up_streams() -> usize {
+    served().map_or(0, |shared| shared.streams.give_up())
 }
 
 /// Ends the threads. Called without the interpreter, which they need for it.

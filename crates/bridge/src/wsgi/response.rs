@@ -39,7 +39,8 @@ enum State {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Flow {
     More,
-    /// More would not be seen: the client has gone, or has the whole body.
+    /// More would not be seen, or is not wanted: the client has gone or has the whole body, or an event stream
+    /// should end.
     Stop,
 }
 
@@ -102,15 +103,16 @@ impl Response {
             let room = |waker: &Waker| self.exchange.poll_sent(waker);
             wait::until_ready(data.py(), &self.shared, room)?;
         }
-        Ok(if self.exchange.is_gone() {
-            Flow::Stop
-        } else {
+        Ok(if self.exchange.wants_more() {
             Flow::More
+        } else {
+            Flow::Stop
         })
     }
 
     fn put(&self, bytes: &Bound<'_, PyBytes>, whole: bool) -> PyResult<Flow> {
         let mut state = self.lock();
+        let begins = matches!(*state, State::Started(_));
         let left = self.begun(&mut state)?;
         let length = bytes.as_bytes().len();
         let (count, last) = match left {
@@ -130,6 +132,9 @@ impl Response {
         };
         let waker = self.exchange.body_apart(piece, !last).map_err(refused)?;
         self.shared.tell(waker);
+        if begins && !last && left.is_none() {
+            self.shared.streams.begun(&self.exchange);
+        }
         *state = if last {
             State::Complete {
                 excess: length > count,
@@ -253,7 +258,7 @@ impl Response {
 
     /// The `write` callable that `start_response` returns, for applications that don't return an iterable body.
     fn write(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        if self.send(data, false)? == Flow::Stop && self.exchange.is_gone() {
+        if self.send(data, false)? == Flow::Stop && !self.exchange.wants_more() {
             return Err(PyConnectionAbortedError::new_err("the client has gone"));
         }
         Ok(())

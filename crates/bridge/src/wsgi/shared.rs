@@ -12,6 +12,7 @@ use lowmem_http::threads::Threads;
 use super::environ::Environs;
 use super::hub::Hub;
 use super::request::Request;
+use super::streams::Streams;
 use crate::event_loop::context;
 use crate::request_names::RequestNames;
 
@@ -23,6 +24,8 @@ pub struct Shared {
     /// The context that the application was imported in. Each request runs in a copy of it.
     pub(super) context: Py<PyAny>,
     pub(super) threads: Threads<Request>,
+    /// Responses without a length that have begun.
+    pub(super) streams: Streams,
     /// Runs each request in a greenlet, if the application has patched the standard library.
     pub(super) hub: Option<Arc<Hub>>,
 }
@@ -35,6 +38,7 @@ impl Shared {
             names: RequestNames::new(py, config),
             context: context::copy_current(py)?.unbind(),
             threads: Threads::new(config.application.wsgi_threads, switch_interval(py)?),
+            streams: Streams::default(),
             hub: Hub::if_patched(py)?,
         })
     }

@@ -142,8 +142,7 @@ impl<J> Seat<'_, J> {
         let mut state = self.pool.lock();
         state.busy -= 1;
         state.done = state.done.wrapping_add(1);
-        let all = state.busy == 0 && state.waiting.is_empty();
-        let watcher = if all { state.watcher.take() } else { None };
+        let watcher = state.watcher.take();
         drop(state);
         if let Some(watcher) = watcher {
             watcher.wake();
