@@ -17,9 +17,10 @@ from typing import Any
 
 import pytest
 
-from harness import REPOSITORY, processes, run
+from harness import REPOSITORY, Server, processes, run
 from harness.journal import until
 from harness.machine import HELLO, Machine, python_for
+from harness.ports import free_port
 
 NAMES = ["alpha", "beta", "gamma", "delta"]
 
@@ -136,7 +137,8 @@ def test_one_that_cannot_start_answers_503_and_the_other_is_served(serve_all, ma
     started.stderr.wait_for_line(r"\[bad\] It is stopped and answers 503; trying again in 10 s", 60)
     assert machine.get("bad").startswith("503 ")
     assert machine.get("good").startswith("good ")
-    assert machine.states() == {"bad": "failed", "good": "serving"}
+    # Every ten seconds it is tried again.
+    until(lambda: machine.states() == {"bad": "failed", "good": "serving"})
     machine.module("bad")
     assert "starting bad" in machine.ctl("start", "bad")
     until(lambda: machine.get("bad").startswith("bad "))
@@ -153,7 +155,8 @@ def test_one_whose_start_hangs_does_not_keep_others_from_being_served(serve_all,
 
 
 def test_a_worker_that_dies_is_replaced_unnoticed_by_other_applications(serve_all, machine) -> None:
-    serve_all("", "one", "two")
+    # Without a template of both, for which their first workers would be replaced.
+    serve_all("", "one", "two", more='share = "off"')
     pid = int(machine.get("one").split()[-1])
     with load(machine, "two") as failed:
         os.kill(pid, signal.SIGKILL)
@@ -175,7 +178,8 @@ def test_an_application_is_stopped_started_and_reloaded_by_name(serve_all, machi
         until(lambda: machine.get("one") != before)
         assert "there is no application three, but one, two" in machine.ctl("stop", "three")
     assert failed == []
-    assert re.search(r"^one +serving +[\d.]+ MB", machine.ctl(), re.MULTILINE)
+    # Between two workers, as when it is replaced for the template that both share, it has no weight.
+    until(lambda: re.search(r"^one +serving +[\d.]+ MB", machine.ctl(), re.MULTILINE))
 
 
 def turns(pid: int) -> int:
@@ -198,7 +202,7 @@ def test_a_supervisor_whose_applications_have_nothing_to_do_sleeps(serve_all, ma
     until(lambda: machine.states()["beta"] == "asleep")
     machine.module("again")
     # What is left of starts, their deadlines and the changed file settles within some turns.
-    for _ in range(20):
+    for _ in range(60):
         before = turns(started.pid)
         time.sleep(1)
         if turns(started.pid) - before < 10:
@@ -212,7 +216,7 @@ def test_an_application_that_is_not_used_sleeps_and_the_next_request_wakes_it(se
     started = serve_all("sleep-after = '1s'", *NAMES[:3])
     for name in NAMES[:3]:
         started.stderr.wait_for_line(rf"\[{name}\] Asleep ", 60)
-    assert set(machine.states().values()) == {"asleep"}
+    until(lambda: set(machine.states().values()) == {"asleep"})
     assert machine.get("beta").startswith("beta ")
     assert machine.states()["alpha"] == "asleep"
 
@@ -248,7 +252,7 @@ async def app(scope, receive, send):
         )
         for name in (*NAMES, "root"):
             started.stderr.wait_for_line(rf"\[{name}\] Application startup complete", 60)
-        started.stderr.wait_for_line(r"\[none\] It cannot be started: there is no user no-such-user", 20)
+        started.stderr.wait_for_line(r"\[none\] It cannot be started: there is no user no-such-user", 60)
         groups = os.getgrouplist("nobody", nobody.pw_gid)
         told = str([nobody.pw_uid, nobody.pw_gid, groups, "nobody", nobody.pw_dir])
         assert {machine.get(name) for name in NAMES} == {told}
@@ -273,11 +277,11 @@ def test_included_files_are_followed_while_others_are_served(serve_all, machine)
         assert own == []
 
         machine.include("two", "prot = 1")
-        started.stderr.wait_for_line(r"apps/two\.toml:\d+: there is no setting prot; did you mean port", 20)
+        started.stderr.wait_for_line(r"apps/two\.toml:\d+: there is no setting prot; did you mean port", 60)
         assert "changed" in machine.get("two")
 
         (machine.directory / "apps" / "two.toml").unlink()
-        started.stderr.wait_for_line(r"\[two\] Stopped\.", 40)
+        started.stderr.wait_for_line(r"\[two\] Stopped\.", 60)
         until(lambda: "two" not in machine.states())
         assert not os.path.exists(machine.socket("two"))
     assert failed == []
@@ -322,7 +326,22 @@ def facts(machine: Machine, name: str) -> dict[str, Any]:
 
 def is_forked(pid: int) -> bool:
     """Whether a worker began as something else: what it was started with has nothing of its own."""
-    return b"SECRET" not in Path(f"/proc/{pid}/environ").read_bytes()
+    try:
+        return b"SECRET" not in Path(f"/proc/{pid}/environ").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        # It has been replaced.
+        return False
+
+
+def template_beside(started: Server, workers: set[int]) -> int:
+    """The one child that is no worker of these, once those that they have replaced are gone."""
+
+    def others() -> list[int]:
+        found = processes.children(started.pid)
+        return [pid for pid in found if pid not in workers] if workers <= set(found) else []
+
+    until(lambda: len(others()) == 1)
+    return others()[0]
 
 
 def test_applications_are_forked_from_a_template_that_has_nothing_of_theirs(serve_all, machine) -> None:
@@ -339,8 +358,7 @@ def test_applications_are_forked_from_a_template_that_has_nothing_of_theirs(serv
     for name, fact in own.items():
         others = [secret.encode() for other in NAMES if other != name for secret in [f"secret-of-{other}-XQ"]]
         assert not any(secret in memory(fact["pid"]) for secret in others)
-    workers = {fact["pid"] for fact in own.values()}
-    (template,) = set(processes.children(started.pid)) - workers
+    template = template_beside(started, {fact["pid"] for fact in own.values()})
     assert b"secret-of-" not in memory(template)
     assert started.terminate() == 0
 
@@ -366,8 +384,7 @@ def test_a_template_that_is_killed_costs_nothing(serve_all, machine) -> None:
         started.stderr.wait_for_line(rf"\[{name}\] Application startup complete", 60)
     until(lambda: all(is_forked(facts(machine, name)["pid"]) for name in NAMES))
     workers = {facts(machine, name)["pid"] for name in NAMES}
-    (template,) = set(processes.children(started.pid)) - workers
-    os.kill(template, signal.SIGKILL)
+    os.kill(template_beside(started, workers), signal.SIGKILL)
     assert {facts(machine, name)["pid"] for name in NAMES} == workers
     os.kill(facts(machine, "alpha")["pid"], signal.SIGKILL)
     until(lambda: facts(machine, "alpha")["pid"] not in workers)
@@ -438,11 +455,10 @@ def test_what_two_applications_import_late_is_in_the_next_template(serve_all, ma
     for name in names[:2]:
         assert json.loads(machine.get(name, path="/late"))["had"] == 0
         until(lambda name=name: "sleeps" in machine.ctl("sleep", name))
-        started.stderr.wait_for_line(rf"\[{name}\] Asleep", 20)
+        started.stderr.wait_for_line(rf"\[{name}\] Asleep", 60)
     # One that never imported them is a fork of the new template, too.
-    started.stderr.wait_for_line(r"\[gamma\] Recycled worker .*: template; ", 60)
-    assert facts(machine, "gamma")["had"] == 20
-    assert facts(machine, "alpha")["had"] == 20
+    until(lambda: facts(machine, "gamma")["had"] == 20)
+    until(lambda: facts(machine, "alpha")["had"] == 20)
 
 
 def examples(file: str) -> list[str]:
@@ -455,10 +471,10 @@ def examples(file: str) -> list[str]:
 def place_example(machine: Machine, text: str) -> str:
     """A settings file of the documentation, but for its directories, ports, user and Python."""
     user = pwd.getpwuid(os.geteuid()).pw_name
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        ports = [str(own.getsockname()[1]) for own in (first, second)]
+    ports = [str(free_port())]
+    while (other := str(free_port())) in ports:
+        pass
+    ports.append(other)
     for before, after in (
         ("/srv/", f"{machine.directory}/srv/"),
         ("/run/", f"{machine.directory}/"),
@@ -501,8 +517,8 @@ def test_applications_that_begin_asleep_wait_neither_for_a_template_nor_for_each
     began = time.monotonic()
     started = serve_all("start-asleep = true", *names, wait=False)
     for name in names:
-        started.stderr.wait_for_line(rf"\[{name}\] Asleep, until the first request", 20)
+        started.stderr.wait_for_line(rf"\[{name}\] Asleep, until the first request", 25)
     # The patience with a template that has not begun to be made is 30 s.
-    assert time.monotonic() - began < 20
-    assert processes.children(started.pid) == []
+    assert time.monotonic() - began < 25
+    until(lambda: processes.children(started.pid) == [])
     assert all(machine.get(name).startswith(name) for name in names)

@@ -1,5 +1,6 @@
 """Several applications as operators, systemd and the watch for stalled workers see them."""
 
+import contextlib
 import os
 import re
 import signal
@@ -101,10 +102,11 @@ def test_health_names_the_application_that_is_not_served_unless_it_was_stopped(s
     assert ill.returncode == 3 and "bad has no worker that is ready" in ill.stderr
     machine.ctl("stop", "bad")
     until(lambda: machine.states()["bad"] == "stopped")
-    assert run("health", str(started.pid)).returncode == 0
+    # One whose only worker is just replaced, for the template that both share, has none that is ready.
+    until(lambda: run("health", str(started.pid)).returncode == 0)
     machine.ctl("stop", "one")
     until(lambda: machine.states()["one"] == "stopped")
-    assert run("health", str(started.pid)).returncode == 0
+    until(lambda: run("health", str(started.pid)).returncode == 0)
 
 
 def test_a_watch_for_stalls_that_an_included_file_asks_for_later_is_kept(serve_all, machine) -> None:
@@ -113,16 +115,22 @@ def test_a_watch_for_stalls_that_an_included_file_asks_for_later_is_kept(serve_a
     started = serve_all('include = ["apps/*.toml"]', "main")
     started.stderr.wait_for_line(r"\[one\] Application startup complete", 60)
     machine.include("one", 'share = "off"\ntimeout-worker-stall = 0.5')
-    started.stderr.wait_for_line(r"\[one\] Its settings have changed", 20)
+    started.stderr.wait_for_line(r"\[one\] Its settings have changed", 60)
     started.stderr.wait_for_line(r"\[one\] Recycled worker", 60)
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(machine.socket("one"))
         client.send(b"GET /spin HTTP/1.1\r\nhost: a\r\n\r\n")
-        started.stderr.wait_for_line(r"\[one\] Worker \(pid \d+\) has not come round for", 20)
-        ill = run("health", str(started.pid))
-        assert ill.returncode == 3 and "stalled: worker" in ill.stderr
+        started.stderr.wait_for_line(r"\[one\] Worker \(pid \d+\) has not come round for", 60)
+
+        def is_ill() -> bool:
+            ill = run("health", str(started.pid))
+            return ill.returncode == 3 and "stalled: worker" in ill.stderr
+
+        # On a busy machine another has not come round for a moment, and has by now.
+        until(is_ill)
         for worker in started.worker_pids():
-            os.kill(worker, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
 
 
 def test_hours_and_sleep_of_an_included_file_hold_from_its_change_on(serve_all, machine) -> None:
@@ -131,7 +139,7 @@ def test_hours_and_sleep_of_an_included_file_hold_from_its_change_on(serve_all, 
     started = serve_all('include = ["apps/*.toml"]', "main")
     started.stderr.wait_for_line(r"\[one\] Application startup complete", 60)
     machine.include("one", 'sleep-after = "1s"')
-    started.stderr.wait_for_line(r"\[one\] Its settings have changed", 20)
+    started.stderr.wait_for_line(r"\[one\] Its settings have changed", 60)
     started.stderr.wait_for_line(r"\[one\] Asleep", 60)
 
 

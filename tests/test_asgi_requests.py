@@ -1,7 +1,11 @@
 """Request bodies and back-pressure, as the application and the client see them."""
 
+import fcntl
 import os
 import signal
+import struct
+import termios
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -32,6 +36,14 @@ def send_what_goes(client: RawClient, data: bytes) -> int:
     return sent
 
 
+def wait_until_arrived(client: RawClient) -> None:
+    """Until what was sent has come to the other side's kernel, which acknowledges it."""
+    deadline = time.monotonic() + 40
+    while struct.unpack("i", fcntl.ioctl(client.socket, termios.TIOCOUTQ, bytes(4)))[0]:
+        assert time.monotonic() < deadline, "it does not arrive"
+        time.sleep(0.005)
+
+
 # What receive() gives
 
 
@@ -51,7 +63,7 @@ def test_a_small_body_that_is_there_is_one_message(scripted: Scripted, data: byt
 @pytest.fixture
 def halted(scripted: Scripted) -> Iterator[Callable[[], None]]:
     """The server is at a halt until this is called."""
-    [worker] = scripted.server.worker_pids()
+    worker = scripted.server.only_worker()
 
     def go_on() -> None:
         os.kill(worker, signal.SIGCONT)
@@ -67,6 +79,7 @@ def test_a_larger_body_that_has_all_arrived_is_one_message(
     script, data = scripted.script(("receive",), *ANSWER), bytes(range(256)) * 160
     with scripted.server.connect() as client:
         client.send(script.encode("POST", [("content-length", str(len(data)))], data))
+        wait_until_arrived(client)
         halted()
         assert client.read_response().body == b"done"
     assert script.journal()[0] == request(data)

@@ -25,7 +25,7 @@ def test_a_page_streams_listens_and_converses_across_a_swap(server, tmp_path: Pa
     flags = Authority(tmp_path).flags if protocol == "h2" else ()
     started = server("browser:app", "--no-access-log", "--timeout-graceful-shutdown", "2", *flags)
     url = started.url.replace("http:", "https:") if flags else started.url
-    (old,) = started.worker_pids()
+    old = started.only_worker()
 
     def tells(text: str) -> None:
         started.stdout.wait_for_line(rf"^{text}$", PATIENCE)
@@ -42,7 +42,7 @@ def test_a_page_streams_listens_and_converses_across_a_swap(server, tmp_path: Pa
         started.send_signal(signal.SIGHUP)
         tells("closed 1012")
         started.stderr.wait_for_line("Recycled worker", PATIENCE)
-        (new,) = started.worker_pids()
+        new = started.only_worker()
         tells(f"echo hello from {new}")
         tells("events interrupted")
         tells(f"event from {new}")

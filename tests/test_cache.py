@@ -116,12 +116,17 @@ def test_every_method_does_what_it_says(pages):
 
 def test_a_value_ends_with_its_time_to_live(tmp_path):
     store = cache.open("short", ttl=0.05, directory=tmp_path)
-    store.set("default", 1)
-    store.set("longer", 1, ttl=60)
+    store.set("longer", 1, ttl=600)
     store.set("endless", 1, ttl=float("inf"))
     store.set("gone", 1, ttl=0)
-    assert store.get("default") == 1 and store.get("gone") is None
-    until = time.monotonic() + 5
+    assert store.get("gone") is None
+    until = time.monotonic() + 40
+    found = None
+    while found is None and time.monotonic() < until:
+        # It may be over before the look, where the machine does something else in between.
+        store.set("default", 1)
+        found = store.get("default")
+    assert found == 1
     while store.get("default") == 1 and time.monotonic() < until:
         pass
     assert store.get_many(["default", "longer", "endless"]) == {"longer": 1, "endless": 1}
@@ -213,7 +218,7 @@ print(slow(21))
     for process in each:
         process.stdin.write("x")
         process.stdin.flush()
-    assert [process.communicate(timeout=30)[0].strip() for process in each] == ["42"] * 4
+    assert [process.communicate(timeout=120)[0].strip() for process in each] == ["42"] * 4
     assert (tmp_path / "computed").read_text() == "x"
 
 
@@ -239,21 +244,21 @@ def test_a_stale_value_is_returned_while_another_is_computed(tmp_path):
     calls = []
     started, finish = threading.Event(), threading.Event()
 
-    @store.memoize(ttl=0.05, stale=60)
+    @store.memoize(ttl=0.05, stale=600)
     def number():
         calls.append(1)
         if len(calls) > 1:
             started.set()
-            finish.wait(10)
+            finish.wait(60)
         return len(calls)
 
     assert number() == 1
-    until = time.monotonic() + 5
+    until = time.monotonic() + 40
     while store.get(number.cache_key()) is not None and time.monotonic() < until:
         pass
     computing = threading.Thread(target=number)
     computing.start()
-    assert started.wait(10)
+    assert started.wait(60)
     assert number() == 1
     finish.set()
     computing.join()
@@ -330,7 +335,7 @@ threads = [threading.Thread(target=count) for _ in range(3)]
 [thread.start() for thread in threads]; [thread.join() for thread in threads]
 """
     each = [run(source, tmp_path) for _ in range(3)]
-    assert [process.wait(60) for process in each] == [0, 0, 0]
+    assert [process.wait(120) for process in each] == [0, 0, 0]
     assert cache.open("count", directory=tmp_path).get("n") == 3 * 3 * 200
 
 
@@ -427,7 +432,7 @@ assert client.get("/").text == client.get("/").text == "page" and len(calls) == 
 print("right")
 """
     process = run(source, tmp_path)
-    assert process.communicate(timeout=60)[0] == "right\n" and process.returncode == 0
+    assert process.communicate(timeout=120)[0] == "right\n" and process.returncode == 0
 
 
 def test_diskcaches_names_work_after_one_changed_import(tmp_path):

@@ -76,7 +76,7 @@ def test_a_login_needs_its_password(site: Server) -> None:
 
 
 def test_the_report_is_a_picture(site: Server) -> None:
-    report = site.request("GET", "/report.png", timeout=60)
+    report = site.request("GET", "/report.png", timeout=120)
     assert (report.status, report.body[:4]) == (200, b"\x89PNG")
 
 
@@ -84,7 +84,7 @@ def test_the_last_state_keeps_its_budget(variables: dict[str, str | None], tmp_p
     asked = ("--request", "/", "--request", "/courses/3", "--starts", "1", "--budget", BUDGET)
     flags = ("--", "--lazy-imports", "auto,training,store")
     env = {**variables, "LOWMEM_STATE_DIR": str(tmp_path)}
-    weighed = run("weigh", "training:app", *asked, *flags, cwd=CASE / "after", env=env, timeout=120)
+    weighed = run("weigh", "training:app", *asked, *flags, cwd=CASE / "after", env=env, timeout=170)
     assert weighed.returncode == 0, weighed
     assert "budget kept" in weighed.stdout
 
@@ -99,7 +99,7 @@ def test_the_job_makes_the_index(variables: dict[str, str | None], tmp_path: Pat
     made = str(tmp_path / "index.sqlite3")
     env = {**variables, "CASE_INDEX": made, "LOWMEM_STATE_DIR": str(tmp_path / "state")}
     with Server("--jobs-only", "--job", "reindex=indexer:rebuild every 1s", wait=False, cwd=CASE / "after", env=env) as server:  # fmt: skip
-        server.stderr.wait_for_line("indexed", 40)
+        server.stderr.wait_for_line("indexed", 90)
     assert Path(made).exists()
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from harness import run
+from harness import RawClient, run
 from harness.server import REPOSITORY
+from harness.watching import StatusServer
 
 yaml = pytest.importorskip("yaml")
 
@@ -83,10 +84,9 @@ def test_the_kubernetes_manifest_is_whole(tmp_path: Path) -> None:
 
 def test_the_probes_answer_as_the_manifest_asks(server) -> None:
     started = server("hello:app", "--status-bind", "127.0.0.1:0")
-    (place,) = re.findall(r"Status on http://127\.0\.0\.1:(\d+)", started.stderr.text)
-    from harness import RawClient
-
-    with RawClient(("127.0.0.1", int(place)), 10) as client:
+    address = StatusServer(started).address
+    assert address
+    with RawClient(address) as client:
         for path in ("/startupz", "/readyz", "/livez"):
             assert client.get(path).status == 200
 

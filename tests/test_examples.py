@@ -45,9 +45,16 @@ def arrivals(server: Server, target: str) -> list[tuple[float, str]]:
         return pieces
 
 
-def assert_spread_out(pieces: list[tuple[float, str]], seconds: float) -> None:
-    spread = pieces[-1][0] - pieces[0][0]
-    assert spread >= seconds, f"all came within {spread:.3f} s, as if they had been held back"
+def spread_out(server: Server, target: str, seconds: float) -> list[str]:
+    """The pieces, the last of which comes so long after the first. A client that is kept waiting for a CPU finds the
+    first ones late and together: one of some answers is enough, as none would be if pieces were held back."""
+    spreads = []
+    for _ in range(10):
+        pieces = arrivals(server, target)
+        spreads.append(pieces[-1][0] - pieces[0][0])
+        if spreads[-1] >= seconds:
+            return [text for _, text in pieces]
+    raise AssertionError(f"all came within {spreads} s, as if they had been held back")
 
 
 @pytest.fixture(scope="module", params=["off", "auto,app"])
@@ -163,9 +170,8 @@ class TestQuart:
             assert client.read_response().json()["sha256"] == hashlib.sha256(FIVE_MEGABYTES).hexdigest()
 
     def test_a_stream_arrives_in_pieces_as_they_are_made(self, quart: Server) -> None:
-        pieces = arrivals(quart, "/countdown/4")
-        assert [text for _, text in pieces] == ["4\n", "3\n", "2\n", "1\n", "lift-off\n"]
-        assert_spread_out(pieces, 0.3)
+        pieces = spread_out(quart, "/countdown/4", 0.3)
+        assert pieces == ["4\n", "3\n", "2\n", "1\n", "lift-off\n"]
 
     def test_the_export_holds_every_note(self, quart: Server) -> None:
         quart.post("/notes", form(author="Ed", text='says "hi", twice'), FORM)
@@ -188,9 +194,9 @@ class TestQuart:
     def test_the_report_is_drawn_in_a_process_of_its_own(self, quart: Server) -> None:
         quart.post("/notes", form(author="Gus", text="drawn"), FORM)
         # matplotlib's first import on a machine looks at its fonts.
-        report = quart.request("GET", "/report.png", timeout=60)
+        report = quart.request("GET", "/report.png", timeout=120)
         assert report.header("content-type") == "image/png" and report.body.startswith(b"\x89PNG")
-        (worker,) = quart.worker_pids()
+        worker = quart.only_worker()
         maps = Path(f"/proc/{worker}/maps").read_text()
         assert "pandas" not in maps and "matplotlib" not in maps
 
@@ -221,7 +227,7 @@ class TestHello:
             response = server.get("/")
             assert (response.status, response.body) == (200, b"Hello, world!\n")
             assert server.terminate() == 0
-            assert "Application shutdown complete." in server.stderr
+            assert "Application shutdown complete." in server.stderr.wait_for_end()
 
 
 class TestStarlette:
@@ -241,14 +247,11 @@ class TestStarlette:
         assert answer == {"bytes": len(FIVE_MEGABYTES), "sha256": hashlib.sha256(FIVE_MEGABYTES).hexdigest()}
 
     def test_a_stream_arrives_in_pieces_as_they_are_made(self, starlette: Server) -> None:
-        pieces = arrivals(starlette, "/count")
-        assert [text for _, text in pieces] == ["0\n", "1\n", "2\n"]
-        assert_spread_out(pieces, 0.15)
+        assert spread_out(starlette, "/count", 0.15) == ["0\n", "1\n", "2\n"]
 
     def test_events_arrive_one_at_a_time(self, starlette: Server) -> None:
-        pieces = arrivals(starlette, "/events")
-        assert [text.split("\n")[0] for _, text in pieces] == ["id: 0", "id: 1", "id: 2"]
-        assert_spread_out(pieces, 0.15)
+        pieces = spread_out(starlette, "/events", 0.15)
+        assert [text.split("\n")[0] for text in pieces] == ["id: 0", "id: 1", "id: 2"]
 
 
 class TestFastAPI:
@@ -330,6 +333,4 @@ class TestFlask:
         assert answer == {"bytes": len(FIVE_MEGABYTES), "sha256": hashlib.sha256(FIVE_MEGABYTES).hexdigest()}
 
     def test_a_stream_arrives_in_pieces_as_they_are_made(self, flask: Server) -> None:
-        pieces = arrivals(flask, "/countdown")
-        assert [text for _, text in pieces] == ["3\n", "2\n", "1\n", "lift-off\n"]
-        assert_spread_out(pieces, 0.15)
+        assert spread_out(flask, "/countdown", 0.15) == ["3\n", "2\n", "1\n", "lift-off\n"]

@@ -1,12 +1,12 @@
 """Programs that start Uvicorn by themselves: served by `exec`, refused while an application is imported."""
 
-import socket
 import textwrap
 from pathlib import Path
 
 import pytest
 
 from harness import Server, run
+from harness.ports import free_port
 
 APPLICATION = """
     import sys
@@ -69,8 +69,7 @@ def test_a_program_that_starts_uvicorn_is_served(server, tmp_path: Path, start: 
 
 
 def test_a_program_may_look_whether_its_port_is_free(server, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     look = f"""
         import socket
 
@@ -82,7 +81,7 @@ def test_a_program_may_look_whether_its_port_is_free(server, tmp_path: Path) -> 
     started: Server = server("exec", "python", str(path), cwd=tmp_path, places=False)
     assert started.get("/").status == 200
     started.kill_worker()
-    started.stderr.wait_for_line("starting another", 20)
+    started.stderr.wait_for_line("starting another")
     assert started.get("/").status == 200
 
 
@@ -107,7 +106,7 @@ def test_flags_win_over_what_the_program_says_and_the_worker_may_be_replaced(ser
     path = program(tmp_path, PROGRAMS["an object"])
     started: Server = server("exec", "--root-path", "/x", "--", str(path), cwd=tmp_path, places=False)
     started.kill_worker()
-    started.stderr.wait_for_line(r"starting another", 20)
+    started.stderr.wait_for_line(r"starting another")
     assert started.get("/").status == 200
 
 

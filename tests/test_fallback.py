@@ -53,7 +53,7 @@ def fallback(*arguments: str, cwd: Path = APPS, env: dict[str, str] | None = Non
 
 def ended(*arguments: str, **options: object) -> tuple[int, str]:
     process = fallback(*arguments, **options)
-    _, stderr = process.communicate(timeout=30)
+    _, stderr = process.communicate(timeout=120)
     return process.returncode, stderr.decode()
 
 
@@ -251,7 +251,7 @@ def test_uvicorn_serves_and_one_line_says_so() -> None:
     lines = Lines(process.stderr)
     lines.wait_for_line(RUNNING_ON)
     process.send_signal(signal.SIGTERM)
-    process.wait(timeout=20)
+    process.wait(timeout=60)
     said = [line for line in lines.wait_for_end().splitlines() if line.startswith("lowmem-serve: ")]
     assert len(said) == 2
     assert re.fullmatch(
@@ -316,7 +316,7 @@ def test_serve_waits_until_uvicorn_serves(tmp_path: Path, monkeypatch: pytest.Mo
 
     from lowmem_serve.serving import serve
 
-    with serve("hello:app", cwd=str(APPS), ttl="6h") as server, urlopen(server.url, timeout=10) as answer:
+    with serve("hello:app", cwd=str(APPS), ttl="6h") as server, urlopen(server.url, timeout=60) as answer:
         assert answer.read() == b"Hello, world!"
     assert "serves in its place" in server.log
 

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -122,14 +123,24 @@ def test_packages_that_are_there_are_not_told(server: Start, tmp_path: Path) -> 
 
 # --- Ctrl-C
 
+SOON = 0.15
+"""Seconds; a second Ctrl-C within 0.2 counts as the first."""
+
 
 def test_a_ctrl_c_that_a_wrapper_passes_on_is_one(server: Start) -> None:
     """The terminal sends it to the whole group, and npm, honcho and scripts send it once more."""
-    running = server("mirror:app")
-    running.send_signal(signal.SIGINT)
-    running.stderr.wait_for_line("Shutting down")
-    running.send_signal(signal.SIGINT)
-    assert running.wait() == 0
+    for _ in range(20):
+        running = server("mirror:app")
+        begun = time.monotonic()
+        running.send_signal(signal.SIGINT)
+        running.stderr.wait_for_line("Shutting down")
+        running.send_signal(signal.SIGINT)
+        took = time.monotonic() - begun
+        assert running.wait() == 0
+        if took < SOON:
+            break
+    # On a busy machine the second comes too late now and then, and is another Ctrl-C.
+    assert took < SOON
     assert "lifespan shutdown ran" in running.stdout.wait_for_end()
 
 

@@ -3,6 +3,7 @@
 import resource
 import sys
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,11 @@ def big_app(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def private_dirty(pid: int) -> int:
+    time.sleep(0.2)
+    return weigh.weigh_process(pid).private_dirty
+
+
 UNCACHED = {"PYTHONDONTWRITEBYTECODE": "1"}
 
 
@@ -97,9 +103,10 @@ def test_modules_without_cached_bytecode_weigh_no_more_than_with_it(big_app: Pat
     for name, env in (("without", UNCACHED), ("fills the cache", {}), ("with", {})):
         with Server("application:app", cwd=big_app, env=env) as started:
             assert started.get("/").text == "[1, (599, 'text 599'), 599.5]"
-            [worker] = started.worker_pids()
+            worker = started.only_worker()
             assert processes.children(worker) == [], "the compiler has outlived the import"
-            weights[name] = weigh.weigh_process(worker).private_dirty
+            # Memory that was used for a moment goes back a while later.
+            weights[name] = min(private_dirty(worker) for _ in range(10))
     assert list((big_app / "big").glob("__pycache__/part_7.*.pyc")), "nothing was cached"
     assert weights["without"] < weights["with"] + MIB, weights
 

@@ -44,7 +44,7 @@ def wsgi(environ, start_response):
     return [b"light"]
 """
 
-RESTS_WITHIN = 20.0
+RESTS_WITHIN = 60.0
 """Seconds; two are enough on a machine that has nothing else to do."""
 
 KEPT_MB = 16
@@ -74,7 +74,7 @@ def assert_given_back(pid: int, before: float) -> None:
 @pytest.mark.parametrize("loop", ["auto", "asyncio"])
 def test_what_a_heavy_moment_took_is_given_back(serve, app: str, loop: str) -> None:
     started = serve(app, "--loop", loop, "--log-level", "debug")
-    (worker,) = started.worker_pids()
+    worker = started.only_worker()
     started.get("/")
     before = private(worker)
     heavy = [threading.Thread(target=started.get, args=("/heavy",)) for _ in range(4)]
@@ -88,7 +88,7 @@ def test_what_a_heavy_moment_took_is_given_back(serve, app: str, loop: str) -> N
 
 def test_what_large_responses_took_is_given_back(serve) -> None:
     started = serve("app")
-    (worker,) = started.worker_pids()
+    worker = started.only_worker()
     started.get("/")
     before = private(worker)
     for _ in range(3):
@@ -98,7 +98,7 @@ def test_what_large_responses_took_is_given_back(serve) -> None:
 
 def test_what_large_messages_took_is_given_back_while_the_websocket_is_open(serve) -> None:
     started = serve("app", "--ws-max-size", str(32 << 20))
-    (worker,) = started.worker_pids()
+    worker = started.only_worker()
     started.get("/")
     before = private(worker)
     with WebSocketClient(started.address) as client:
@@ -111,7 +111,7 @@ def test_what_large_messages_took_is_given_back_while_the_websocket_is_open(serv
 
 def test_a_limit_of_memory_does_not_count_what_is_given_back(serve) -> None:
     started = serve("app", "--max-rss", "60M")
-    (worker,) = started.worker_pids()
+    worker = started.only_worker()
 
     def light(server: Server, until: float) -> None:
         while time.monotonic() < until:
@@ -123,4 +123,4 @@ def test_a_limit_of_memory_does_not_count_what_is_given_back(serve) -> None:
     lights.start()
     started.get("/heavy")
     lights.join()
-    assert started.worker_pids() == [worker]
+    assert started.only_worker() == worker

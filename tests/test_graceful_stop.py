@@ -56,7 +56,7 @@ def serve(server, tmp_path: Path):
 
 
 def begin(server: Server, target: str) -> RawClient:
-    client = server.connect(30)
+    client = server.connect()
     client.send(f"GET {target} HTTP/1.1\r\nhost: a\r\n\r\n".encode())
     return client
 
@@ -74,7 +74,8 @@ def test_an_event_stream_is_told_to_end_and_ends_in_order(serve) -> None:
     with begin(started, "/events") as client:
         client.read_head()
         assert client.read_chunk()
-        assert stop(started) < 4
+        # Others are told after five seconds, and cut a second later.
+        assert stop(started) < 5
         while client.read_chunk():
             pass
     assert "told to end" in started.stdout.wait_for_end()
@@ -82,11 +83,13 @@ def test_an_event_stream_is_told_to_end_and_ends_in_order(serve) -> None:
 
 
 def test_what_takes_longer_is_cut_and_lifespan_shutdown_runs_before_docker_kills(serve) -> None:
+    # What a stop takes in which nothing is waited for: how fast the machine is just now.
+    idle = stop(serve())
     started = serve()
     with begin(started, "/slow?60"), begin(started, "/lines") as endless:
         endless.read_head()
         started.stdout.wait_for_line("begun")
-        assert stop(started) < DOCKER_STOP
+        assert stop(started) < DOCKER_STOP - 0.5 + 3 * idle
     assert "shutdown runs" in started.stdout.wait_for_end()
     assert "Cancel 1 running task(s)" in started.stderr.wait_for_end()
 
@@ -95,7 +98,7 @@ def test_a_request_that_ends_in_time_is_answered(serve) -> None:
     started = serve()
     with begin(started, "/slow?3.5") as client:
         started.stdout.wait_for_line("begun")
-        assert 2 < stop(started) < DOCKER_STOP
+        assert 1 < stop(started) < DOCKER_STOP
         assert client.read_response().body == b"done"
 
 
@@ -103,27 +106,27 @@ def test_an_unread_stream_of_lines_ends_with_an_explicit_grace_period(serve) -> 
     started = serve("--timeout-graceful-shutdown", "2")
     with begin(started, "/lines") as client:
         client.read_head()
-        assert stop(started) < 4
+        assert stop(started) < 7, "without one it takes six seconds and more"
     assert "shutdown runs" in started.stdout.wait_for_end()
 
 
 def test_a_delay_keeps_serving_and_says_close(serve) -> None:
-    started = serve("--drain-delay", "2")
+    started = serve("--drain-delay", "4")
     with started.connect() as kept:
         assert kept.get("/").header("connection") is None
         began = time.monotonic()
         started.send_signal(signal.SIGTERM)
-        started.stderr.wait_for_line(r"Serving on for 2 s")
+        started.stderr.wait_for_line(r"Serving on for 4 s")
         assert kept.get("/").header("connection") == "close"
     assert started.get("/").body == b"hello"
     assert started.wait() == 0
-    assert time.monotonic() - began >= 2
+    assert time.monotonic() - began >= 4
     assert "shutdown runs" in started.stdout.wait_for_end()
 
 
 def test_a_person_does_not_wait_for_the_delay(serve) -> None:
     started = serve("--drain-delay", "60")
-    assert stop(started, signal.SIGINT) < 5
+    assert stop(started, signal.SIGINT) < 30
     assert "shutdown runs" in started.stdout.wait_for_end()
 
 

@@ -211,7 +211,7 @@ def test_a_client_may_not_send_more_than_its_request_is_read(server, connect):
 def test_alpn_chooses(server, authority):
     started = server("http_scope:app", *authority.flags)
     for offered, version in ((True, "2"), (False, "1.1")):
-        with httpx.Client(http2=offered, verify=authority.trusting(), trust_env=False) as client:
+        with httpx.Client(http2=offered, verify=authority.trusting(), trust_env=False, timeout=60) as client:
             seen = ast.literal_eval(client.get(f"https://127.0.0.1:{started.port}/").text)["scope"]
             assert (seen["http_version"], seen["scheme"]) == (version, "https")
             assert seen["extensions"]["tls"]["tls_version"] == 0x0304
@@ -220,7 +220,7 @@ def test_alpn_chooses(server, authority):
 def test_large_bodies_over_tls(server, authority):
     started = server("http_bare:app", *authority.flags)
     data = os.urandom(3_000_000)
-    with httpx.Client(http2=True, verify=authority.trusting(), trust_env=False) as client:
+    with httpx.Client(http2=True, verify=authority.trusting(), trust_env=False, timeout=60) as client:
         response = client.post(f"https://127.0.0.1:{started.port}/echo", content=data)
         assert response.http_version == "HTTP/2"
         assert response.content == data
@@ -231,7 +231,7 @@ def test_replacing_workers_loses_no_request(server, authority, encrypted):
     started = server("hello:app", "--no-access-log", *(authority.flags if encrypted else ()))
     context = authority.trusting()
     # Without http1 httpx speaks HTTP/2 with prior knowledge.
-    options = {"http1": encrypted, "http2": True, "verify": context, "trust_env": False}
+    options = {"http1": encrypted, "http2": True, "verify": context, "trust_env": False, "timeout": 60}
     url = f"{'https' if encrypted else 'http'}://127.0.0.1:{started.port}/"
     lose_no_request(started, lambda: httpx.Client(**options), url, "HTTP/2")
 

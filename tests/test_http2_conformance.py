@@ -30,7 +30,7 @@ def running() -> Iterator[Server]:
 def client(running: Server) -> Iterator[Http2Client]:
     """A connection on which both sides' settings have been acknowledged."""
     assert not isinstance(running.address, str)
-    with Http2Client(running.address, timeout=5, opens_windows=False) as client:
+    with Http2Client(running.address, opens_windows=False) as client:
         client.read_until(SettingsFrame)
         acknowledged(client)
         yield client

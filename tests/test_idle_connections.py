@@ -24,7 +24,7 @@ SPARE = 500
 KB_PER_CONNECTION = 0.5
 """Of the worker's own memory."""
 
-SETTLED_SECONDS = 1.5
+SETTLED_SECONDS = 2.5
 """A connection rests after 0.2 s, and the server looks after its memory twice a second."""
 
 BURST = 500
@@ -101,7 +101,7 @@ def start(server, *flags: str) -> Server:
 
 def test_an_idle_connection_weighs_half_a_kilobyte_at_most(server, many: int) -> None:
     started = start(server)
-    (worker,) = started.worker_pids()
+    worker = started.only_worker()
     with connected(started, many) as busy:
         ask(busy)
     before = settled_kb(worker)
@@ -113,13 +113,13 @@ def test_an_idle_connection_weighs_half_a_kilobyte_at_most(server, many: int) ->
 @pytest.mark.parametrize("mode", ["overlap", "sequential"])
 def test_thousands_of_idle_connections_move_to_the_successor(server, many: int, mode: str) -> None:
     started = start(server, "--recycle", mode)
-    (old,) = started.worker_pids()
+    old = started.only_worker()
     with connected(started, many) as connections:
         assert ask(connections) == {old}
         started.send_signal(signal.SIGHUP)
-        moved = started.stderr.wait_for_line(r"Recycled worker .* ([\d,]+) connections handed over", 60)
+        moved = started.stderr.wait_for_line(r"Recycled worker .* ([\d,]+) connections handed over", 120)
         assert int(moved[1].replace(",", "")) == many
-        (new,) = started.worker_pids()
+        new = started.only_worker()
         assert ask(connections) == {new} != {old}
 
 
@@ -136,7 +136,7 @@ WHAT_WAITS = {
 def test_a_connection_that_waits_within_something_holds_no_buffer(server, many: int, waiting: str) -> None:
     app = "websocket_light:app" if waiting == "websocket" else "http_bare:app"
     started = server(app, "--no-access-log", "--timeout-header-read", "300")
-    (worker,) = started.worker_pids()
+    worker = started.only_worker()
 
     def begin(connections: list[socket.socket]) -> int:
         for connection in connections:

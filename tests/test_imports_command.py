@@ -17,7 +17,7 @@ CANNOT = 3
 
 
 def imports(*arguments: str, env: dict[str, str | None] | None = None, cwd: Path = APP) -> Finished:
-    return run("imports", "--no-advice", *arguments, env=env, cwd=cwd, timeout=120)
+    return run("imports", "--no-advice", *arguments, env=env, cwd=cwd, timeout=170)
 
 
 def measured(*arguments: str, cwd: Path = APP) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def test_the_flags_reach_the_server(tmp_path: Path) -> None:
 
 
 def test_the_lazy_imports_that_save_most_are_found_by_trying_them() -> None:
-    finished = run("imports", "app:app", "--count", "1", "--json", cwd=APP, timeout=120)
+    finished = run("imports", "app:app", "--count", "1", "--json", cwd=APP, timeout=170)
     assert finished.returncode == 0, finished
     advice = json.loads(finished.stdout)["advice"]
     assert advice["tried"][0]["value"] == "auto"
@@ -164,7 +164,7 @@ def test_the_lazy_imports_that_save_most_are_found_by_trying_them() -> None:
 def test_what_does_not_work_lazily_is_told_and_not_advised(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(BROKEN_WHEN_LAZY)
     (tmp_path / "registering.py").write_text("import builtins\nbuiltins.registered = True\nname = 1\n")
-    finished = run("imports", "app:app", "--count", "1", cwd=tmp_path, timeout=120)
+    finished = run("imports", "app:app", "--count", "1", cwd=tmp_path, timeout=170)
     assert finished.returncode == 0, finished
     assert re.search(r" - +auto,app.*: the application failed: GET / \(500 ×1\)", finished.stdout), finished
     assert "saves most" not in finished.stdout

@@ -1,6 +1,7 @@
 """Isolated calls: one function in a process of its own (docs/isolated.md). Here under no server: see the last tests."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness import processes
+from harness.journal import until
 from harness.server import APPS, REPOSITORY
 from lowmem_serve import isolated
 
@@ -32,11 +34,13 @@ def descriptors() -> int:
 def nothing_is_left():
     """No process, zombie or descriptor, whatever a test has done."""
     asyncio.run(isolated(functions.add, 1))
-    before = descriptors()
+    # What earlier tests have left to the collector is not closed within this one.
+    gc.collect()
+    of_others, before = set(zombies()), descriptors()
     yield
     assert children() == []
-    assert not [pid for pid in zombies() if pid]
-    assert descriptors() == before
+    assert set(zombies()) <= of_others
+    until(lambda: descriptors() <= before)
 
 
 def zombies() -> list[int]:
@@ -94,7 +98,7 @@ def test_limits_are_kept_and_ends_are_told(way: str) -> None:
         call(functions.sleep, 30, timeout=0.5)
     with pytest.raises(isolated.OutOfMemory, match=r"had \d+ MB of its own"):
         call(functions.grow, 200 << 20, max_memory="100M")
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 28
     with pytest.raises(isolated.Died) as died:
         call(functions.end_by, int(signal.SIGSEGV))
     assert died.value.signal == signal.SIGSEGV and died.value.code is None
@@ -115,7 +119,7 @@ def test_a_call_that_is_cancelled_takes_all_its_processes_along(capfd) -> None:
             await task
         return int(written)
 
-    assert processes.wait_for_exit(asyncio.run(cancelled()), 10)
+    assert processes.wait_for_exit(asyncio.run(cancelled()), 40)
 
 
 def test_many_cancellations_leave_nothing() -> None:
@@ -142,7 +146,8 @@ def test_a_stream_is_a_few_items_ahead_at_most(tmp_path: Path) -> None:
             seen.append(item)
             if item == 10:
                 await asyncio.sleep(0.3)
-                ahead = int(note.read_text())
+                # It is empty in the moment in which it is written anew.
+                ahead = int(until(note.read_text))
         return seen, ahead
 
     seen, ahead = asyncio.run(read())
@@ -233,23 +238,20 @@ def test_what_another_process_cannot_import_is_told_with_the_remedy() -> None:
 def test_it_works_in_a_worker_on_every_loop(server, loop: str) -> None:
     started = server("isolated_app:app", "--loop", loop, env=PACKAGE)
     assert started.get("/?a=1&b=2").body == b"3"
-    (worker,) = started.worker_pids()
+    worker = started.only_worker()
     assert processes.children(worker) == []
 
 
 def test_it_works_in_a_thread_of_wsgi_and_ends_with_its_worker(server, tmp_path: Path) -> None:
     started = server("isolated_app:wsgi", env=PACKAGE)
     assert started.get("/?a=1&b=2").body == b"3"
-    (worker,) = started.worker_pids()
+    worker = started.only_worker()
     with started.connect() as client:
         client.send(b"GET /sleep HTTP/1.1\r\nhost: x\r\n\r\n")
-        end = time.monotonic() + 20
-        while not (calls := processes.children(worker)):
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        calls = until(lambda: processes.children(worker))
         time.sleep(0.3)
         os.kill(worker, signal.SIGKILL)
-        assert processes.wait_for_exit(calls[0], 10)
+        assert processes.wait_for_exit(calls[0], 25)
 
 
 def test_the_number_of_calls_is_an_option(server) -> None:
@@ -303,4 +305,4 @@ def test_a_caller_that_is_cancelled_as_its_place_comes_free_gives_it_back() -> N
             await asyncio.sleep(0)
             assert slots.take(lambda: True), turns
 
-    asyncio.run(asyncio.wait_for(main(), 20))
+    asyncio.run(asyncio.wait_for(main(), 60))

@@ -19,7 +19,7 @@ from harness import APPS, REPOSITORY, Server, processes, run
 ENVIRONMENT = {"PYTHONPATH": str(REPOSITORY / "python")}
 NAMED = ("--isolated-template", "isolated_functions,decimal")
 READY = r"Imported isolated_functions, decimal for isolated calls \[(\d+)\]"
-PATIENCE = 30
+PATIENCE = 60
 
 
 def call(server: Server, function: str = "surroundings", path: str = "", **query: str):
@@ -43,7 +43,7 @@ def titles(server: Server) -> list[str]:
     for pid in processes.children(server.pid):
         try:
             found.append(Path(f"/proc/{pid}/cmdline").read_text().strip("\0"))
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             continue
     return found
 
@@ -64,7 +64,7 @@ def test_the_first_call_makes_the_template_and_the_next_ones_are_its_children(se
     own = call(serving)
     assert own["title"] == "lowmem-serve: isolated isolated_functions.surroundings"
     assert own["session"] == own["pid"] and own["input"] == "/dev/null" and own["descriptors"] <= 9
-    assert call(serving, thread="1")["parent"] == made
+    until(lambda: call(serving, thread="1")["parent"] == made, "calls of a thread do, too")
     assert "lowmem-serve: isolated template isolated_calls_app:app" in titles(serving)
 
 
@@ -81,15 +81,17 @@ def test_workers_come_and_go_and_the_template_stays(server) -> None:
     serving = start(server, "--max-requests", "3")
     call(serving)
     made = template(serving)
-    workers = set()
+    workers, parents = set(), set()
 
     def is_third() -> bool:
         workers.add(serving.get("/worker").json()["pid"])
-        assert call(serving)["parent"] in (made, *workers)
-        return len(workers) == 3
+        parents.add(call(serving)["parent"])
+        return len(workers) >= 3
 
     until(is_third, "the worker is the third")
     until(lambda: call(serving)["parent"] == made, "calls come from the template")
+    started = {int(found[1]) for found in serving.stderr.matches(r"Started server process \[(\d+)\]")}
+    assert parents <= {made, *started}
     assert len(serving.stderr.matches(READY)) == 1
 
 
@@ -139,14 +141,17 @@ def test_a_change_of_the_source_renews_it(server, tmp_path: Path) -> None:
 
 def test_an_application_that_sleeps_has_none(server) -> None:
     serving = start(server, "--sleep-after", "1s")
-    call(serving)
-    made = template(serving)
-    until(lambda: call(serving)["parent"] == made, "calls come from the template")
-    assert processes.wait_for_exit(made, PATIENCE)
+
+    def made() -> set[int]:
+        return {int(found[1]) for found in serving.stderr.matches(READY)}
+
+    # Calls go on, so that it does not sleep while a slow machine makes a template.
+    until(lambda: call(serving)["parent"] in made(), "calls come from the template")
+    first = made()
+    for pid in first:
+        assert processes.wait_for_exit(pid, PATIENCE)
     until(lambda: not titles(serving), "nothing is left of the application")
-    call(serving)
-    again = template(serving, times=2)
-    until(lambda: call(serving)["parent"] == again, "calls come from the next one")
+    until(lambda: call(serving)["parent"] in made() - first, "calls come from the next one")
 
 
 @pytest.mark.parametrize(

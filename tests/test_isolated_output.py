@@ -72,7 +72,7 @@ def test_without_the_flag_a_call_has_the_workers_output(server) -> None:
 
 def test_the_last_words_of_a_call_that_is_killed_are_there(server) -> None:
     serving = server("isolated_calls_app:app", "--request-id", env=ENVIRONMENT)
-    serving.get('/print_and_wait?limits={"timeout":0.7}', {"x-request-id": "k1"})
+    serving.get('/print_and_wait?limits={"timeout":5}', {"x-request-id": "k1"})
     serving.stderr.wait_for_line(
         "^INFO: +before the end isolated=isolated_functions.print_and_wait request_id=k1$"
     )

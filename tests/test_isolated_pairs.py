@@ -70,10 +70,10 @@ def test_a_call_outlasts_a_recycle_of_its_worker(server, way, recycle: str) -> N
     serving = prepared(server, way, "--recycle", recycle)
     first = serving.get("/worker").json()["pid"]
     with serving.connect() as client:
-        client.send(encode_request("GET", "/sleep?arguments=%5B1.5%5D"))
+        client.send(encode_request("GET", "/sleep?arguments=%5B2.5%5D"))
         until(lambda: calls(serving), "the call runs")
         serving.send_signal(signal.SIGHUP)
-        assert client.read_response().json()["value"] == 1.5
+        assert client.read_response().json()["value"] == 2.5
     until(lambda: serving.get("/worker").json()["pid"] != first, "the worker is another")
     until(lambda: not calls(serving), "nothing is left of the call")
 
@@ -92,7 +92,7 @@ def test_a_stream_of_http2_that_is_reset_ends_its_call(server, connect, way) -> 
 def test_a_supervisor_that_is_killed_takes_calls_and_templates_along(server, way) -> None:
     serving = prepared(server, way)
     with serving.connect() as client:
-        client.send(encode_request("GET", "/sleep?arguments=%5B30%5D"))
+        client.send(encode_request("GET", "/sleep?arguments=%5B300%5D"))
         running = until(lambda: calls(serving), "the call runs")
         os.kill(serving.pid, signal.SIGKILL)
         for pid in running:
@@ -116,19 +116,15 @@ def test_a_template_is_made_without_bytecode_files(server, tmp_path: Path) -> No
 
 
 def test_under_another_server_calls_are_fresh() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "uvicorn",
-        "isolated_calls_app:app",
-        "--port",
-        str(port),
-        "--log-level",
-        "error",
-    ]
-    uvicorn = subprocess.Popen(command, cwd=APPS, env={**os.environ, **ENVIRONMENT})
+    words = ["-m", "uvicorn", "isolated_calls_app:app", "--log-level", "error", "--fd"]
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port, number = listening.getsockname()[1], listening.fileno()
+        uvicorn = subprocess.Popen(
+            [sys.executable, *words, str(number)],
+            cwd=APPS,
+            env={**os.environ, **ENVIRONMENT},
+            pass_fds=(number,),
+        )
     try:
 
         def answer() -> dict | None:

@@ -15,7 +15,7 @@ from harness import REPOSITORY, Server, processes
 from harness.raw_client import encode_request
 
 ENVIRONMENT = {"PYTHONPATH": str(REPOSITORY / "python")}
-PATIENCE = 30
+PATIENCE = 60
 
 
 def template(server: Server, times: int = 1) -> int:
@@ -43,7 +43,7 @@ def descriptors(pid: int) -> list[str]:
     for link in Path(f"/proc/{pid}/fd").iterdir():
         try:
             found.append(re.sub(r"\d+", "", os.readlink(link)))
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             continue
     return sorted(found)
 
@@ -144,7 +144,7 @@ def test_a_template_that_stands_still_costs_a_second_and_runs_nothing_later(
     os.kill(forked, signal.SIGSTOP)
     try:
         own, took = call(preloaded, "surroundings")
-        assert own["parent"] == worker(preloaded) and 0.9 < took < 10
+        assert own["parent"] == worker(preloaded) and 0.9 < took < 30
         call(preloaded, "note_of", str(note))
     finally:
         os.kill(forked, signal.SIGCONT)
@@ -156,13 +156,13 @@ def test_a_template_that_stands_still_costs_a_second_and_runs_nothing_later(
 def test_without_its_template_a_call_goes_on_and_others_start_fresh(preloaded) -> None:
     forked = template(preloaded)
     with preloaded.connect() as client:
-        client.send(encode_request("GET", "/sleep?arguments=%5B2%5D"))
+        client.send(encode_request("GET", "/sleep?arguments=%5B4%5D"))
         until(lambda: processes.children(forked), "the call runs")
         os.kill(forked, signal.SIGKILL)
         assert processes.wait_for_exit(forked, PATIENCE)
         own, _ = call(preloaded, "surroundings")
         assert own["parent"] == worker(preloaded)
-        assert client.read_response().json()["value"] == 2
+        assert client.read_response().json()["value"] == 4
     (child,) = (call(preloaded, "surroundings")[0]["pid"],)
     assert processes.wait_for_exit(child, PATIENCE)
 
@@ -170,12 +170,12 @@ def test_without_its_template_a_call_goes_on_and_others_start_fresh(preloaded) -
 def test_a_renewed_template_takes_the_calls_and_what_runs_ends_in_peace(preloaded) -> None:
     first = template(preloaded)
     with preloaded.connect() as client:
-        client.send(encode_request("GET", "/sleep?arguments=%5B2%5D"))
+        client.send(encode_request("GET", "/sleep?arguments=%5B4%5D"))
         until(lambda: processes.children(first), "the call runs")
         preloaded.send_signal(signal.SIGHUP)
         second = template(preloaded, times=2)
         until(lambda: call(preloaded, "surroundings")[0]["parent"] == second, "the new template forks")
-        assert client.read_response().json()["value"] == 2
+        assert client.read_response().json()["value"] == 4
 
 
 def test_cancellations_and_kills_leave_nothing(preloaded) -> None:
@@ -186,7 +186,7 @@ def test_cancellations_and_kills_leave_nothing(preloaded) -> None:
     tree = [supervisor, template(preloaded), worker(preloaded)]
     until(lambda: descendants(supervisor) == set(tree), "no process of the first calls is left")
     before = settled(tree)
-    assert preloaded.get("/cancel?count=100").json() == 100
+    assert preloaded.request("GET", "/cancel?count=100", timeout=150).json() == 100
     for _ in range(50):
         assert call(preloaded, "end_by", int(signal.SIGKILL))[0]["signal"] == signal.SIGKILL
     until(lambda: descendants(supervisor) == set(tree), "no process is left, no zombie either")
@@ -208,10 +208,16 @@ def test_a_learned_template_takes_the_calls_of_workers_that_it_has_forked(server
     serving = server("isolated_calls_app:app", *watched, env=ENVIRONMENT)
     first = worker(serving)
     assert call(serving, "surroundings")[0]["parent"] == first
-    line = serving.stderr.wait_for_line(r"Imported what the application uses of others \[(\d+)\]")
+    learned = r"Imported what the application uses of others \[(\d+)\]"
+    serving.stderr.wait_for_line(learned)
     (tmp_path / "changed.py").write_text("")
     until(lambda: worker(serving) != first, "the worker is another")
-    assert call(serving, "surroundings")[0]["parent"] == int(line[1])
+
+    def is_of_the_template() -> bool:
+        parent, made = call(serving, "surroundings")[0]["parent"], serving.stderr.matches(learned)
+        return parent in {int(found[1]) for found in made}
+
+    until(is_of_the_template, "calls come from the template")
 
 
 def test_a_thread_of_wsgi_has_the_template_too(server) -> None:

@@ -124,13 +124,15 @@ def test_a_run_is_a_fork_of_the_template_and_otherwise_as_any_run(templates) -> 
     assert looked(started, 1)["random"] != looked(started, 2)["random"]
     (record, *_) = json.loads(run("jobs", "history", "look", "--json", str(started.pid)).stdout)
     assert record["peak"] < 30 << 20, "the pages of the template are not its own"
-    assert not processes.children(template(started)) and started.terminate() == 0
+    until(lambda: not processes.children(template(started)))
+    assert started.terminate() == 0
 
 
 def test_it_ends_as_a_script_does(templates) -> None:
     started = templates.serve("--preload", *job("leave"), *job("fail"))
     run_job(started, "leave", 5)
     started.stderr.wait_for_line("The run exited with code 3")
+    started.stderr.wait_for_line("at exit job=leave")
     assert re.search(r"bufferedthread over job=leave.*\n.*at exit job=leave", started.output), started.output
     run_job(started, "fail", 5)
     started.stderr.wait_for_line("ValueError: on purpose job=fail")
@@ -140,7 +142,7 @@ def test_it_ends_as_a_script_does(templates) -> None:
 def test_limits_hold_for_its_own_memory_and_for_its_children(templates) -> None:
     started = templates.serve(
         "--preload",
-        *job("brood", "timeout 1s"),
+        *job("brood", "timeout 3s"),
         *job("grow", "max-memory 60M"),
         *job("look", "max-memory 30M"),
     )
@@ -197,7 +199,7 @@ def run_again(started: Server, forked: int) -> bool:
 
 def test_an_application_that_sleeps_has_its_runs(templates) -> None:
     started = templates.serve("--preload", "--keep-template", "1h", *job("look"))
-    assert run("ctl", "sleep", str(started.pid)).returncode == 0
+    until(lambda: run("ctl", "sleep", str(started.pid)).returncode == 0)
     started.stderr.wait_for_line("Asleep")
     run_job(started, "look")
     assert looked(started)["by"] == str(template(started))
@@ -227,8 +229,10 @@ def test_a_task_may_be_a_fork(templates, tmp_path: Path, monkeypatch) -> None:
     templates.serve("--preload", "--queue", "--queue-start", "template")
     note = tmp_path / "note"
     tasks = [jobs.enqueue("template_work:note", str(note)) for _ in range(20)]
-    assert {jobs.wait(task, 20) for task in tasks} == {str(note)}
-    assert note.read_text().splitlines() == ["True"] * 20
+    assert {jobs.wait(task, 60) for task in tasks} == {str(note)}
+    noted = note.read_text().splitlines()
+    # A template that does not answer within half a second is not waited for.
+    assert len(noted) == 20 and noted.count("True") > 10
 
 
 def test_a_server_that_is_killed_takes_them_along(templates) -> None:
@@ -260,7 +264,9 @@ def here():
 
         def is_forked(name: str = name) -> bool:
             assert run("jobs", "run", f"{name}/here", "--wait", str(started.pid)).returncode == 0
-            here = re.findall(rf"\[{name}\] here (\S+) (\S+) (\w+) job=here", started.output)
+            line = rf"\[{name}\] here (\S+) (\S+) (\w+) job=here"
+            started.stderr.wait_for_line(line)
+            here = [found.groups() for found in started.stderr.matches(line)]
             assert {own[:2] for own in here} == {(str(machine.directory / name), f"m-{name}")}
             return any(own[2] == "forked" for own in here)
 

@@ -6,6 +6,9 @@ import struct
 from types import TracebackType
 from typing import Self
 
+PATIENCE = 40
+"""Seconds after which an answer that does not come is taken for one that never will, on a slow machine too."""
+
 
 class Connection:
     """`address` is (host, port), or the path of a unix socket."""
@@ -13,7 +16,7 @@ class Connection:
     def __init__(
         self,
         address: tuple[str, int] | str,
-        timeout: float = 10,
+        timeout: float = PATIENCE,
         tls: ssl.SSLContext | None = None,
         name: str = "localhost",
     ) -> None:

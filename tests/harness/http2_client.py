@@ -17,7 +17,7 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
-from harness.connection import Connection
+from harness.connection import PATIENCE, Connection
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -56,7 +56,7 @@ class Http2Client(Connection):
     def __init__(
         self,
         address: tuple[str, int],
-        timeout: float = 10,
+        timeout: float = PATIENCE,
         tls: ssl.SSLContext | None = None,
         settings: dict[int, int] | None = None,
         opens_windows: bool = True,

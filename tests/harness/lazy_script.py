@@ -39,7 +39,7 @@ class LazyScript:
             capture_output=True,
             text=True,
             env={"PYTHONPATH": str(REPOSITORY / "python"), "PATH": "/usr/bin:/bin"},
-            timeout=120,
+            timeout=170,
             check=False,
         )
         assert finished.returncode == 0, finished.stderr

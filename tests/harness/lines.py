@@ -41,6 +41,11 @@ class Lines:
                 raise AssertionError(f"still open after {timeout} s:\n{self.text}")
         return self.text
 
+    def has_ended(self, timeout: float) -> bool:
+        """Whether every writer has closed the pipe in time, and this reader too."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._ended, timeout)
+
     def matches(self, pattern: str) -> list[re.Match[str]]:
         """Where `pattern` is found, line by line; colours do not count."""
         return [found for line in self if (found := re.search(pattern, COLOUR.sub("", line)))]

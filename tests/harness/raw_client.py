@@ -7,7 +7,7 @@ import ssl
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.connection import Connection
+from harness.connection import PATIENCE, Connection
 
 Headers = list[tuple[str, str]]
 
@@ -54,7 +54,7 @@ class RawClient(Connection):
     def __init__(
         self,
         address: tuple[str, int] | str,
-        timeout: float = 10,
+        timeout: float = PATIENCE,
         tls: ssl.SSLContext | None = None,
         name: str = "localhost",
     ) -> None:

@@ -1,5 +1,6 @@
 """The server as its users have it: a command that is started, watched, and stopped."""
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -15,6 +16,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from harness import processes
+from harness.connection import PATIENCE
 from harness.lines import Lines
 from harness.raw_client import Headers, RawClient, Response
 
@@ -25,8 +27,8 @@ APPS = REPOSITORY / "tests" / "apps"
 PACKAGE = {"LOWMEM_SERVE_PACKAGE": str(REPOSITORY / "python" / "lowmem_serve")}
 
 # How long a slow machine may take before it is taken for a hang.
-START_TIMEOUT = 40
-STOP_TIMEOUT = 40
+START_TIMEOUT = 90
+STOP_TIMEOUT = 60
 # The server takes a second Ctrl-C for the first one passed on by a wrapper for 0.2 s.
 SECOND_INTERRUPT = 0.25
 RUNNING_ON = r"running on (?:https?://(?P<host>\[[^\]]+\]|[^\s:\"]+):(?P<port>\d+)|(?:unix )?socket (?P<path>[^\s\"]+))"
@@ -125,7 +127,7 @@ class Server:
         host, port = self.address
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
-    def connect(self, timeout: float = 10, tls: ssl.SSLContext | None = None) -> RawClient:
+    def connect(self, timeout: float = PATIENCE, tls: ssl.SSLContext | None = None) -> RawClient:
         return RawClient(self.address, timeout, tls)
 
     def request(
@@ -134,7 +136,7 @@ class Server:
         target: str,
         headers: dict[str, str] | Headers | None = None,
         body: bytes | None = None,
-        timeout: float = 10,
+        timeout: float = PATIENCE,
     ) -> Response:
         """One request on a connection of its own, which is kept alive until the answer is read."""
         with self.connect(timeout) as client:
@@ -151,6 +153,15 @@ class Server:
     def worker_pids(self) -> list[int]:
         """Its children, a template among them."""
         return processes.children(self.pid)
+
+    def only_worker(self, timeout: float = START_TIMEOUT) -> int:
+        """Its only child, once that is alone: what compiles for a start, or a worker before this one, may still be
+        about to end."""
+        deadline = time.monotonic() + timeout
+        while len(found := self.worker_pids()) != 1:
+            assert time.monotonic() < deadline, f"{found} are the children:\n{self.output}"
+            time.sleep(0.01)
+        return found[0]
 
     def kill_worker(self) -> int:
         """SIGKILL to the oldest worker; its pid, once it is gone."""
@@ -225,6 +236,9 @@ class Server:
             except ProcessLookupError:
                 pass
         self._process.wait()
+        # The readers have closed their pipes: a test may count the descriptors of this process.
+        for lines in (self.stdout, self.stderr):
+            lines.has_ended(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +253,7 @@ def run(
     env: Mapping[str, str | None] | None = None,
     cwd: Path = APPS,
     command: Sequence[str] | None = None,
-    timeout: float = 40,
+    timeout: float = 90,
 ) -> Finished:
     """The command, run to its own end: for what never comes to serve. Nothing may be left of it."""
     process = subprocess.Popen(
@@ -263,4 +277,5 @@ def run(
         raise AssertionError(f"{shlex.join(arguments)} did not end in {timeout} s:\n{stderr}") from error
     finally:
         for pid in processes.in_session(process.pid):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)

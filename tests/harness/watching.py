@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
+from harness.connection import PATIENCE
 from harness.server import Server
 
 SAMPLE = re.compile(r"(?P<name>\w+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
@@ -24,7 +25,7 @@ class StatusServer:
     """The status server of a server that was started with `--status-bind 127.0.0.1:0` or a Unix socket."""
 
     def __init__(self, server: Server) -> None:
-        found = server.stderr.wait_for_line(r"Status on (?:http://(\S+):(\d+)|unix socket (\S+))", 20)
+        found = server.stderr.wait_for_line(r"Status on (?:http://(\S+):(\d+)|unix socket (\S+))")
         self.path = found[3]
         self.address = None if self.path else (found[1], int(found[2]))
 
@@ -32,10 +33,10 @@ class StatusServer:
         self, target: str, method: str = "GET", headers: dict[str, str] | None = None
     ) -> tuple[int, str, str]:
         """Status, content type and body."""
-        connection = http.client.HTTPConnection(*(self.address or ("localhost",)), timeout=20)
+        connection = http.client.HTTPConnection(*(self.address or ("localhost",)), timeout=PATIENCE)
         if self.path:
             connection.sock = socket.socket(socket.AF_UNIX)
-            connection.sock.settimeout(20)
+            connection.sock.settimeout(PATIENCE)
             connection.sock.connect(self.path)
         try:
             connection.request(method, target, headers=headers or {})
