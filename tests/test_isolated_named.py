@@ -90,8 +90,11 @@ def test_workers_come_and_go_and_the_template_stays(server) -> None:
 
     until(is_third, "the worker is the third")
     until(lambda: call(serving)["parent"] == made, "calls come from the template")
-    started = {int(found[1]) for found in serving.stderr.matches(r"Started server process \[(\d+)\]")}
-    assert parents <= {made, *started}
+
+    def workers_so_far() -> set[int]:
+        return {int(found[1]) for found in serving.stderr.matches(r"Started server process \[(\d+)\]")}
+
+    until(lambda: parents <= {made, *workers_so_far()}, "calls come from the template or from a worker")
     assert len(serving.stderr.matches(READY)) == 1
 
 

@@ -20,13 +20,13 @@ from counting.clients import WAYS, Client, ask
 from counting.tally import Kind, Tally
 
 APPS = ("asgi", "wsgi")
-AROUND = 0.25
+AROUND = 1.0
 """Seconds around a kill in which a response may have been written and not counted, or read late."""
 
 MOST_AT_ONCE = 8 * len(WAYS)
 """Requests that are open at once: as many as a client pipelines, of each client."""
 
-SETTLED_WITHIN = 5.0
+SETTLED_WITHIN = 20.0
 READY_WITHIN = 60.0
 RUNNING = "lowmem-serve running on"
 RECYCLED = "Recycled worker"
