@@ -130,9 +130,9 @@ def _measured(place: Place, supervisor: int, arguments: argparse.Namespace) -> i
 
 def _wait_for_all(place: Place) -> None:
     log, until = place.directory / "server.log", time.monotonic() + 60
-    while log.read_text().count("Asleep, until the first request") < len(place.names):
-        if time.monotonic() > until:
-            raise CannotMeasure(f"not all applications are there: {log.read_text()[-500:]}")
+    while (told := log.read_text()).count("Asleep, until the first request") < len(place.names):
+        if "It cannot be started" in told or time.monotonic() > until:
+            raise CannotMeasure(f"not all applications are there: {told[-500:]}")
         time.sleep(0.1)
 
 

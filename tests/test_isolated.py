@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -252,6 +253,22 @@ def test_it_works_in_a_thread_of_wsgi_and_ends_with_its_worker(server, tmp_path:
         time.sleep(0.3)
         os.kill(worker, signal.SIGKILL)
         assert processes.wait_for_exit(calls[0], 25)
+
+
+def test_a_process_whose_caller_has_gone_before_it_began_ends_at_once() -> None:
+    from lowmem_serve.isolated import fresh
+
+    ours, theirs = socket.socketpair()
+    reading, lifeline = os.pipe()
+    os.close(lifeline)
+    with ours, theirs, os.fdopen(reading) as closed:
+        # It would wait for what it should call.
+        process = fresh._start(theirs.fileno(), closed.fileno(), "isolated_functions.add", None)
+        try:
+            assert process.wait(60) == -signal.SIGKILL
+        finally:
+            process.kill()
+            process.wait()
 
 
 def test_the_number_of_calls_is_an_option(server) -> None:

@@ -10,6 +10,7 @@ import fcntl
 import importlib
 import os
 import pickle
+import select
 import signal
 import socket
 import sys
@@ -59,6 +60,11 @@ def tie(lifeline: int) -> None:
     fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
     os.set_inheritable(lifeline, False)
+    look = select.poll()
+    look.register(lifeline, 0)
+    if look.poll(0):
+        # It was closed before the kernel was told to watch it.
+        os.killpg(0, signal.SIGKILL)
 
 
 def serve(connection: socket.socket, show: Callable[[str], None] | None = None) -> None:
