@@ -149,6 +149,7 @@ def test_a_request_is_cancelled_when_the_grace_period_ends(started: Server, plac
         started.stdout.wait_for_line("waits forever")
         assert started.terminate() == 0
     assert "cleaned up after CancelledError" in started.stdout.wait_for_end()
+    started.stderr.wait_for_end()
     assert len(started.stderr.matches("Task cancelled, timeout graceful shutdown exceeded")) == 1
 
 

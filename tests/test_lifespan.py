@@ -31,6 +31,7 @@ def in_order(lines: list[str], *expected: str) -> bool:
 def test_an_orderly_life_is_told_line_by_line(server, mode: str) -> None:
     started = server("lifespans:orderly", "--lifespan", mode)
     assert started.terminate() == 0
+    started.stderr.wait_for_end()
     expected = [
         "Started server process [N]",
         STARTUP,
@@ -91,7 +92,8 @@ def test_lifespan_off_asks_nothing_of_the_application(server) -> None:
     started = server("lifespans:fails_at_startup", "--lifespan", "off")
     assert started.get("/").status == 200
     assert started.terminate() == 0
-    assert STARTUP not in started.stderr and SHUTDOWN not in started.stderr
+    output = started.stderr.wait_for_end()
+    assert STARTUP not in output and SHUTDOWN not in output
 
 
 def test_an_application_may_return_at_once(server) -> None:

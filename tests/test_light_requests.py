@@ -122,9 +122,10 @@ def test_a_light_request_is_told_of_the_end_of_the_grace_period(light: Server) -
         client.send(encode_request("GET", "/never_end"))
         light.stdout.wait_for_line("was told: http.request")
         assert light.terminate() == 0
-    assert "was told: http.disconnect" in light.stdout
-    assert "cleaned up after None" in light.stdout
-    assert "Traceback" not in light.stderr
+    output = light.stdout.wait_for_end()
+    assert "was told: http.disconnect" in output
+    assert "cleaned up after None" in output
+    assert "Traceback" not in light.stderr.wait_for_end()
 
 
 def force_quit(started: Server) -> None:
@@ -146,6 +147,7 @@ def test_a_light_request_is_closed_when_there_is_no_time_left(server: Any, is_im
     output = started.stdout.wait_for_end()
     assert "the generator was closed" in output
     assert "cleaned up after <class" in output
+    started.stderr.wait_for_end()
     assert len(started.stderr.matches("Task cancelled, timeout graceful shutdown exceeded")) == 1
 
 
@@ -238,5 +240,10 @@ def test_thousands_of_waiting_requests_leave_nothing_behind(light: Server) -> No
                 assert client.read_response().json() == "body"
         return weigh.weigh_process(light.worker_pids()[0]).rss
 
-    before = serve(300)
-    assert serve(1500) - before < 300
+    weights = [serve(300)]
+    # What is left behind is so each time; pages of files come and go as the machine likes.
+    for _ in range(4):
+        weights.append(serve(1500))
+        if weights[-1] - weights[-2] < 300:
+            return
+    raise AssertionError(f"it grows and grows: {weights}")

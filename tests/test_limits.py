@@ -7,6 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from harness import RawClient, Server, command_line, run
+from harness.journal import until
 from harness.raw_client import encode_request
 from harness.scripted import Scripted, body, start
 
@@ -185,8 +186,7 @@ def test_more_requests_than_allowed_are_told_to_come_back(server) -> None:
         assert (refused.status, refused.header("retry-after")) == (503, "1")
         started.stderr.wait_for_line("Exceeded concurrency limit")
         first.close()
-        while started.get("/").status == 503:
-            pass
+        until(lambda: started.get("/").status == 200)
 
 
 def test_idle_connections_are_no_requests(server) -> None:
@@ -245,7 +245,7 @@ def test_idle_connections_give_their_descriptors_to_new_ones(server) -> None:
     started = server("mirror:app", *flags, command=with_descriptors(64))
     with ExitStack() as stack:
         for _ in range(150):
-            assert stack.enter_context(started.connect(timeout=20)).get("/").status == 200
+            assert stack.enter_context(started.connect(timeout=40)).get("/").status == 200
 
 
 def test_by_default_some_descriptors_are_left_to_the_application(server) -> None:
@@ -258,7 +258,7 @@ def test_by_default_some_descriptors_are_left_to_the_application(server) -> None
 
 def silent(started: Server, stack: ExitStack, count: int, beginning: bytes = b"GET / HT") -> list[RawClient]:
     """Clients that connect and say nothing, and then one that begins to say something."""
-    clients = [stack.enter_context(started.connect(timeout=20)) for _ in range(count)]
+    clients = [stack.enter_context(started.connect(timeout=40)) for _ in range(count)]
     clients[-1].send(beginning)
     return clients
 
@@ -271,9 +271,9 @@ def test_silent_connections_make_room_the_oldest_first(server, authority, encryp
     with ExitStack() as stack:
         clients = silent(started, stack, 20, b"\x16\x03\x01" if encrypted else b"GET / HT")
         begun = time.monotonic()
-        new = stack.enter_context(started.connect(timeout=20, tls=tls))
+        new = stack.enter_context(started.connect(timeout=40, tls=tls))
         assert new.get("/").status == 200
-        assert time.monotonic() - begun < 10, "a head may take 30 s"
+        assert time.monotonic() - begun < 20, "a head may take 30 s"
         assert clients[0].is_closed_by_server()
         for other in (clients[1], clients[-1]):
             other.socket.settimeout(0.1)
@@ -287,7 +287,7 @@ def test_half_heads_make_room_when_nothing_else_is_left(server) -> None:
         clients = [stack.enter_context(started.connect()) for _ in range(2)]
         for client in clients:
             client.send(b"GET / HT")
-        assert stack.enter_context(started.connect(timeout=20)).get("/").status == 200
+        assert stack.enter_context(started.connect(timeout=40)).get("/").status == 200
         assert clients[0].is_closed_by_server()
 
 
@@ -307,5 +307,5 @@ def test_silent_connections_give_their_descriptors_to_new_ones(server) -> None:
     with ExitStack() as stack:
         silent(started, stack, 80)
         begun = time.monotonic()
-        assert stack.enter_context(started.connect(timeout=20)).get("/").status == 200
-        assert time.monotonic() - begun < 10, "a head may take 30 s"
+        assert stack.enter_context(started.connect(timeout=40)).get("/").status == 200
+        assert time.monotonic() - begun < 20, "a head may take 30 s"

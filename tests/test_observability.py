@@ -39,7 +39,7 @@ def test_prometheus_clients_files_do_not_grow_with_recycled_workers(server, prog
     directory.mkdir()
     env = {"PROMETHEUS_MULTIPROC_DIR": str(directory)}
     started = server("counting:app", "--app-dir", str(programs), "--workers", str(workers), env=env)
-    started.stderr.wait_for_line("Application startup complete", 30, times=workers)
+    started.stderr.wait_for_line("Application startup complete", times=workers)
     for round in range(1, 13):
         assert started.get("/").status == 200
         recycle(started, workers)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from harness import run
+from harness.journal import until
 
 CANNOT = 3
 WRONG = 2
@@ -32,6 +33,15 @@ def status(target: object) -> dict[str, Any]:
     assert finished.returncode == 0, finished
     (server,) = json.loads(finished.stdout)
     return server
+
+
+def stages(target: object) -> set[str]:
+    return {worker["stage"] for worker in status(target)["applications"][0]["workers"]}
+
+
+def until_ready(started: Any) -> None:
+    """The worker's line that it runs comes before the supervisor has heard of it."""
+    until(lambda: stages(started.pid) == {"ready"})
 
 
 def ctl(*arguments: object) -> str:
@@ -54,7 +64,8 @@ def ask(path: Path, line: bytes) -> Any:
 def test_a_server_is_shown_with_its_workers(server, runtime) -> None:
     started = server("hello:app", "--workers", "2", env=runtime)
     # The running line is written when one of them is ready.
-    started.stderr.wait_for_line("Application startup complete", 20, times=2)
+    started.stderr.wait_for_line("Application startup complete", times=2)
+    until_ready(started)
     shown = status(started.pid)
     assert shown["version"] == 1 and shown["pid"] == started.pid and shown["uptime"] > 0
     (application,) = shown["applications"]
@@ -95,11 +106,12 @@ def test_a_stale_socket_is_removed_by_the_next_server(server, runtime, tmp_path)
 
 def test_workers_are_recycled_added_and_removed(server, runtime) -> None:
     started = server("hello:app", env=runtime)
+    until_ready(started)
     (first,) = started.worker_pids()
     assert ctl("recycle", started.pid) == "recycling 1 worker\n"
-    started.stderr.wait_for_line(rf"Recycled worker \(pid {first} ->", 30)
+    started.stderr.wait_for_line(rf"Recycled worker \(pid {first} ->")
     assert ctl("workers", "+1", started.pid) == "2 workers in place of 1\n"
-    started.stderr.wait_for_line("Application startup complete", 30, times=3)
+    started.stderr.wait_for_line("Application startup complete", times=3)
     assert status(started.pid)["applications"][0]["workers_wanted"] == 2
     assert ctl("workers", "-1", started.pid) == "1 worker in place of 2\n"
     refused = run("ctl", "workers", "-1", str(started.pid))
@@ -110,14 +122,16 @@ def test_workers_are_recycled_added_and_removed(server, runtime) -> None:
 @pytest.mark.parametrize("path", ["/spin", "/hold"])
 def test_it_answers_while_every_worker_hangs(server, runtime, path: str) -> None:
     started = server("hanging:app", "--timeout-graceful-shutdown", "0", env=runtime)
+    until_ready(started)
     (worker,) = started.worker_pids()
     with started.connect() as client:
         client.send(f"GET {path} HTTP/1.1\r\nhost: a\r\n\r\n".encode())
         before = time.monotonic()
         assert status(started.pid)["applications"][0]["workers"][0]["stage"] == "ready"
-        assert time.monotonic() - before < 5
+        # It hangs for minutes.
+        assert time.monotonic() - before < 30
         os.kill(worker, signal.SIGKILL)
-    started.stderr.wait_for_line("was killed by SIGKILL", 20)
+    started.stderr.wait_for_line("was killed by SIGKILL")
 
 
 def test_wrong_usage_is_answered(server, runtime) -> None:
@@ -199,8 +213,9 @@ def test_where_no_directory_can_be_had_the_socket_has_no_file(server, tmp_path: 
     assert status(worker)["pid"] == started.pid
     assert run("health", str(started.pid)).stdout == "healthy\n"
     assert ctl("recycle", started.pid) == "recycling 1 worker\n"
-    listed = [line for line in Path("/proc/net/unix").read_text().splitlines() if f"/{started.pid}" in line]
-    (name,) = [line.split()[-1] for line in listed if "@lowmem-serve/operator/" in line]
+    names = {line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines()}
+    # A connection that has been answered may be listed beside the socket that listens.
+    (name,) = [each for each in names if re.fullmatch(rf"@lowmem-serve/operator/.*/{started.pid}", each)]
     assert ask_by_name(name, b'"status"\n')["status"]["pid"] == started.pid
     assert started.terminate() == 0
     assert run("status", str(started.pid)).returncode == CANNOT
@@ -227,7 +242,7 @@ def test_a_socket_without_a_file_answers_no_other_user(server, tmp_path: Path) -
         "import os, socket, sys; os.setuid(65534); s = socket.socket(socket.AF_UNIX); s.connect('\\0' + sys.argv[1][1:]); "
         "s.sendall(b'\"status\"\\n'); print(len(s.recv(100)))"
     )
-    asked = subprocess.run([sys.executable, "-c", script, name], capture_output=True, text=True, timeout=20)
+    asked = subprocess.run([sys.executable, "-c", script, name], capture_output=True, text=True, timeout=60)
     assert asked.stdout.strip() in ("0", ""), asked
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from harness import REPOSITORY, Server, processes, run
+from harness.journal import until
 
 MIB = 1024 * 1024
 PATIENCE = 40  # seconds, after which something is taken to hang
@@ -200,10 +201,7 @@ async def app(scope, receive, send):
             [killed, *_] = workers(serving)
             os.kill(killed, signal.SIGKILL)
             assert processes.is_reaped(killed, PATIENCE)
-            deadline = time.monotonic() + PATIENCE
-            while len(workers(serving)) < 2 or killed in workers(serving):
-                assert time.monotonic() < deadline, serving.output
-                time.sleep(0.05)
+            until(lambda gone=killed: len(workers(serving)) == 2 and gone not in workers(serving))
             assert [serving.get("/").text for _ in range(4)] == ["one"] * 4
         self.write(tmp_path, "mended")
         serving.send_signal(signal.SIGHUP)
@@ -224,7 +222,8 @@ async def app(scope, receive, send):
         assert serving.get("/").text == "one"
         self.write(tmp_path, "number two")
         serving.stderr.wait_for_line("Reloaded in")
-        assert serving.get("/").text == "number two"
+        # The old worker is told to end at that moment.
+        self.wait_for_answers(serving, "number two")
         template(serving, times=2)
 
 
@@ -237,6 +236,7 @@ class TestTheTemplate:
         assert ask(serving)["pid"] == first
         os.kill(first, signal.SIGKILL)
         answered_by_another(serving, first)
+        serving.stderr.wait_for_line(IMPORTED, times=2)
         assert imports(serving) == 2
 
     def test_one_that_dies_while_it_imports_ends_the_start(self) -> None:
@@ -254,7 +254,7 @@ class TestTheTemplate:
         flags = ("--preload", "--timeout-worker-startup", "1")
         with Server("preloaded:app", *flags, env={"PRELOADED": "slow"}, wait=False) as serving:
             assert serving.wait() == 3
-            assert "was not ready after" in serving.stderr
+            assert "was not ready after" in serving.stderr.wait_for_end()
 
     def test_nothing_outlives_a_supervisor_that_is_killed(self) -> None:
         with Server("preloaded:app", "--preload", "--workers", "2") as serving:
@@ -269,6 +269,7 @@ class TestTheTemplate:
         serving.stderr.wait_for_line("startup in", times=2)
         os.killpg(serving.pid, signal.SIGINT)
         assert serving.wait() == 0
+        serving.stderr.wait_for_end()
         assert len(serving.stderr.matches("Finished server process")) == 2
         assert "KeyboardInterrupt" not in serving.stderr
 

@@ -63,43 +63,43 @@ def test_a_view_enqueues_and_has_the_result(queue) -> None:
     task = started.get("/?n=4").json()["id"]
     assert started.get(f"/result?id={task}").json() == {"value": 5}
     started.stderr.wait_for_line(rf"Done in .* job=job_functions:add run={task}")
-    assert files(queue.place / "tasks") == [] and queue.marks() == ["4 1"]
+    wait_for(lambda: files(queue.place / "tasks") == [])
+    assert queue.marks() == ["4 1"]
 
 
 def test_a_result_can_be_waited_for_in_either_way(queue) -> None:
     queue.start()
     task = jobs.put("job_functions:add", [1], {"b": 2})
-    assert jobs.wait(task, 20) == 3
-    assert asyncio.run(jobs.result(task, timeout=20)) == 3
+    assert jobs.wait(task, 40) == 3
+    assert asyncio.run(jobs.result(task, timeout=40)) == 3
     assert jobs.peek(task) == jobs.Outcome(3)
     odd = jobs.enqueue("job_functions:unwritable")
     with pytest.raises(TypeError, match="returned a object, which is not JSON"):
-        jobs.wait(odd, 20)
+        jobs.wait(odd, 40)
 
 
 def test_a_delayed_task_waits_and_a_result_that_does_not_come_times_out(queue) -> None:
     started = queue.start()
-    task = jobs.enqueue("job_functions:add", 1, 1, delay="1s")
+    begun = time.monotonic()
+    task = jobs.enqueue("job_functions:add", 1, 1, delay="2s")
     with pytest.raises(TimeoutError):
         jobs.wait(task, 0.2)
-    begun = time.monotonic()
-    assert jobs.wait(task, 20) == 2
-    assert time.monotonic() - begun > 0.5
+    assert jobs.wait(task, 40) == 2
+    # Due times are those of the clock, in milliseconds.
+    assert time.monotonic() - begun > 1.9
     later = jobs.enqueue("job_functions:add", 1, 1, delay="1h")
-    assert overview(started)["waiting"] == 1 and jobs.peek(later) is None
+    wait_for(lambda: overview(started)["waiting"] == 1)
+    assert jobs.peek(later) is None
 
 
 def test_a_key_is_held_while_its_task_waits_or_runs(queue) -> None:
     queue.start()
-    first = jobs.enqueue("job_functions:add", 1, 1, delay=1, key="same/../key")
+    first = jobs.enqueue("job_functions:add", 1, 1, delay=3, key="same/../key")
     assert jobs.enqueue("job_functions:add", 2, 2, key="same/../key") == first
-    assert jobs.wait(first, 20) == 2
-    end = time.monotonic() + 20
-    while files(queue.place / "keys"):
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    assert jobs.wait(first, 40) == 2
+    wait_for(lambda: not files(queue.place / "keys"))
     again = jobs.enqueue("job_functions:add", 3, 3, key="same/../key")
-    assert again != first and jobs.wait(again, 20) == 6
+    assert again != first and jobs.wait(again, 40) == 6
 
 
 def test_a_task_that_keeps_failing_is_a_dead_letter_and_can_be_tried_again(queue) -> None:
@@ -107,9 +107,9 @@ def test_a_task_that_keeps_failing_is_a_dead_letter_and_can_be_tried_again(queue
     task = jobs.enqueue("job_functions:fail")
     started.stderr.wait_for_line("it is tried again in 5s")
     with pytest.raises(jobs.TaskFailed, match="on purpose") as raised:
-        jobs.wait(task, 30)
+        jobs.wait(task, 60)
     assert raised.value.type == "ValueError"
-    (dead,) = overview(started)["dead"]
+    (dead,) = wait_for(lambda: overview(started)["dead"])
     assert dead["id"] == task and "on purpose" in dead["why"] and dead["run"] == "job_functions:fail"
     again = run("jobs", "retry", task, str(started.pid))
     assert again.returncode == 0 and overview(started)["dead"] == []
@@ -121,8 +121,8 @@ def test_a_file_that_is_no_task_is_put_aside(queue) -> None:
     started = queue.start()
     (queue.place / "tasks" / "00000000000001-bad-0.json").write_text("{")
     started.stderr.wait_for_line("The task bad cannot be run")
-    assert jobs.wait(jobs.enqueue("job_functions:add", 1, 1), 20) == 2
-    assert [dead["id"] for dead in overview(started)["dead"]] == ["bad"]
+    assert jobs.wait(jobs.enqueue("job_functions:add", 1, 1), 40) == 2
+    wait_for(lambda: [dead["id"] for dead in overview(started)["dead"]] == ["bad"])
 
 
 def test_a_stop_puts_what_runs_back_and_the_next_server_runs_it(queue) -> None:
@@ -134,7 +134,7 @@ def test_a_stop_puts_what_runs_back_and_the_next_server_runs_it(queue) -> None:
     assert name.endswith(f"{task}-0.json"), "the attempt does not count"
     queue.env["LINGER"] = "0"
     queue.start()
-    assert jobs.wait(task, 20) is None
+    assert jobs.wait(task, 40) is None
     assert queue.marks() == ["begun", "begun", "ended"]
 
 
@@ -144,12 +144,12 @@ def test_a_key_whose_task_never_came_into_the_queue_is_mended(queue) -> None:
     task = jobs.enqueue("job_functions:add", 1, 1, key="k")
     (queue.place / "tasks" / files(queue.place / "tasks")[0]).unlink()
     queue.start()
-    assert jobs.wait(task, 20) == 2
+    assert jobs.wait(task, 40) == 2
 
 
 def test_tasks_are_neither_lost_nor_doubled_by_recycles_and_a_restart(queue) -> None:
     """A small size of what `benches/jobs.py` does with 10,000 tasks and 20 recycles."""
-    count = 200
+    count = 120
     started = queue.start("--queue-concurrent", "4", app="queue_app:app")
     keyed = [f"k{number % 10}" for number in range(20)]
 
@@ -167,7 +167,8 @@ def test_tasks_are_neither_lost_nor_doubled_by_recycles_and_a_restart(queue) -> 
     started.terminate()
     started = queue.start("--queue-concurrent", "4", app="queue_app:app")
     producer.join()
-    wait_for(lambda: not files(queue.place / "tasks"), 120)
+    # What runs is not among the tasks, and has made its mark when the last has ended.
+    wait_for(lambda: not files(queue.place / "tasks") and overview(started)["running"] == 0, 150)
     seen = Counter(queue.marks())
     assert all(seen[f"{number} 0"] >= 1 for number in range(count))
     assert sum(seen[f"{number} 0"] for number in range(count)) <= count + 8

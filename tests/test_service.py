@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import run
+from harness.journal import until
 
 
 @pytest.fixture
@@ -49,22 +50,20 @@ def test_systemd_hears_of_start_reload_and_stop(server, systemd, tmp_path: Path)
 
 def test_the_status_has_memory_and_workers(server, systemd, tmp_path: Path) -> None:
     server("hello:app", env={"NOTIFY_SOCKET": str(tmp_path / "notify")}, wait=False)
-    for _ in range(3):
-        text = systemd.recv(4096).decode()
-        if found := re.search(r"^STATUS=(.*)$", text, re.MULTILINE):
-            assert re.fullmatch(r"\d+\.\d MB, \d workers?", found[1])
-            return
-    raise AssertionError("no status")
+    while not (found := re.search(r"^STATUS=(.*)$", systemd.recv(4096).decode(), re.MULTILINE)):
+        pass
+    assert re.fullmatch(r"\d+\.\d MB, \d workers?", found[1])
 
 
 def test_the_watchdog_is_fed_while_no_worker_is_stalled(server, systemd, tmp_path: Path) -> None:
     env = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "1000000"}
-    started = server("hanging:app", "--timeout-worker-stall", "0.5", env=env)
+    started = server("hanging:app", "--timeout-worker-stall", "1.5", env=env)
     for _ in range(3):
         heard(systemd, "WATCHDOG=1")
     with started.connect() as client:
         client.send(b"GET /spin HTTP/1.1\r\nhost: a\r\n\r\n")
-        started.stderr.wait_for_line("has not come round for", 20)
+        # The worker has not only been kept from running by a busy machine.
+        started.stderr.wait_for_line("in spin")
         systemd.settimeout(0)
         with pytest.raises(BlockingIOError):
             while True:
@@ -78,8 +77,9 @@ def test_the_watchdog_is_fed_while_no_worker_is_stalled(server, systemd, tmp_pat
 def test_health_asks_the_supervisor_whatever_is_listened_on(server, tmp_path: Path) -> None:
     for flags in ((), ("--uds", str(tmp_path / "app.sock"))):
         started = server("hello:app", *flags)
-        healthy = run("health", str(started.pid))
-        assert (healthy.returncode, healthy.stdout) == (0, "healthy\n")
+        # The worker's line that it runs comes before the supervisor has heard of it.
+        until(lambda pid=str(started.pid): run("health", pid).returncode == 0)
+        assert run("health", str(started.pid)).stdout == "healthy\n"
         assert started.terminate() == 0
         gone = run("health", str(started.pid))
         assert gone.returncode == 3 and "no server" in gone.stderr
@@ -91,24 +91,31 @@ def test_health_is_none_before_the_application_is_ready(server, tmp_path: Path) 
     (tmp_path / "slow.py").write_text(f"open({str(gate)!r}).read()\nfrom hello import app\n")
     apps = str(Path(__file__).parent / "apps")
     started = server("slow:app", "--app-dir", str(tmp_path), env={"PYTHONPATH": apps}, wait=False)
-    started.stderr.wait_for_line("Started server process", 20)
+    started.stderr.wait_for_line("Started server process")
     waiting = run("health", str(started.pid))
     assert waiting.returncode == 3 and "no worker that is ready" in waiting.stderr
     gate.write_text("")
     started.wait_until_running()
-    assert run("health", str(started.pid)).returncode == 0
+    until(lambda: run("health", str(started.pid)).returncode == 0)
 
 
 def test_top_shows_a_line_for_each_worker(server) -> None:
     started = server("hello:app", "--workers", "2", "--status-bind", "127.0.0.1:0")
-    started.stderr.wait_for_line("Application startup complete", 20, times=2)
+    started.stderr.wait_for_line("Application startup complete", times=2)
     for _ in range(5):
         started.get("/")
-    shown = run("top", "--once", "--delay", "0.2", str(started.pid))
-    assert shown.returncode == 0, shown
-    assert "hello:app  serving" in shown.stdout and "requests 5" in shown.stdout
+
+    def top() -> str:
+        shown = run("top", "--once", "--delay", "0.2", str(started.pid))
+        assert shown.returncode == 0, shown
+        return shown.stdout
+
+    # A response is read before it is counted.
+    until(lambda: "requests 5" in top())
+    shown = top()
+    assert "hello:app  serving" in shown and "requests 5" in shown
     for worker in started.worker_pids():
-        assert re.search(rf"^ +\d +{worker} ready ", shown.stdout, re.MULTILINE)
+        assert re.search(rf"^ +\d +{worker} ready ", shown, re.MULTILINE)
 
 
 def test_top_leaves_the_terminal_as_it_was(server) -> None:
@@ -125,12 +132,11 @@ def test_top_leaves_the_terminal_as_it_was(server) -> None:
         [*command_line(), "top", str(started.pid)], stdin=theirs, stdout=theirs, stderr=theirs
     )
     shown = b""
-    while b"q: quit" not in shown:
+    while b"q: quit" not in shown or b"hello:app" not in shown:
         shown += os.read(ours, 65536)
     os.write(ours, b"q")
     assert process.wait(20) == 0
     assert termios.tcgetattr(theirs) == before
-    assert b"hello:app" in shown
     os.close(ours)
     os.close(theirs)
 

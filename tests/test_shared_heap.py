@@ -1,5 +1,6 @@
 """Workers that are forked from a template of several applications write to little of what they share with it."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -64,6 +65,17 @@ def facts(machine: Machine, name: str) -> dict[str, Any]:
     return json.loads(machine.get(name))
 
 
+def weight(machine: Machine, name: str) -> int:
+    """That of the worker that answers; another one where a template has replaced it meanwhile."""
+
+    def weighed() -> int | None:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, IndexError):
+            return private(facts(machine, name)["pid"])
+        return None
+
+    return until(weighed)
+
+
 def served(
     machine: Machine, serve_all, text: str, more: str = "", beside: str = ""
 ) -> dict[str, dict[str, Any]]:
@@ -88,8 +100,8 @@ def test_a_fork_writes_to_a_third_of_what_a_worker_by_itself_has_at_most(serve_a
     assert not alone["forked"]
     for name in [*NAMES, "alone"]:
         machine.get(name)
-    weights = [private(fact["pid"]) for fact in forked.values()]
-    assert max(weights) < private(alone["pid"]) / 3
+    weights = [weight(machine, name) for name in NAMES]
+    assert max(weights) < weight(machine, "alone") / 3
 
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
@@ -130,7 +142,7 @@ def crashes(): os.abort()
 done = []
 def serves(): done.append(1)
 
-rehearsal.SECONDS = 0.5
+rehearsal.SECONDS = {seconds}
 rehearsal.MAKERS = {{"sys": serves, "os": {maker}}}
 rehearsal.rehearse()
 print(len(done), threading.active_count())
@@ -141,9 +153,11 @@ print(len(done), threading.active_count())
     "maker", ["raises", "hangs", "starts_a_thread", "opens_a_socket", "crashes", "serves"]
 )
 def test_a_rehearsal_that_goes_wrong_is_left_out(maker: str) -> None:
-    code = REHEARSE.format(tree=str(REPOSITORY / "python"), maker=maker)
+    # What is not waited for in vain has time enough on a busy machine.
+    seconds = 0.5 if maker == "hangs" else 30
+    code = REHEARSE.format(tree=str(REPOSITORY / "python"), maker=maker, seconds=seconds)
     began = time.monotonic()
-    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert finished.stdout.split() == (["2", "1"] if maker == "serves" else ["0", "1"]), finished.stderr
     assert finished.stderr == ""
     assert time.monotonic() - began < 20
@@ -173,7 +187,7 @@ def test_each_framework_is_rehearsed_and_leaves_nothing_open(framework: str) -> 
         assert len(os.listdir("/proc/self/task")) == 1
         assert not [name for name in logging.root.manager.loggerDict if "rehearsal" in name]
     """)
-    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert (finished.returncode, finished.stderr) == (0, "")
 
 

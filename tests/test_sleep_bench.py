@@ -4,9 +4,12 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from harness import REPOSITORY, command_line
 
 
+@pytest.mark.timeout(320)
 def test_no_request_is_lost_around_sleeps_recycling_and_kills() -> None:
     script = str(REPOSITORY / "benches" / "sleep.py")
     command = [sys.executable, script, "--binary", command_line()[0], "requests"]

@@ -124,6 +124,8 @@ def test_every_place_is_served_by_every_worker_and_by_its_successor(server, tmp_
     flags = ("--bind", "127.0.0.1:0", "--bind", f"unix:{path}", "--workers", "2")
     started = server("mirror:app", *flags)
     tcp, unix = places(started, 2)
+    # The running lines are written when one of the workers is ready.
+    started.stderr.wait_for_line("Application startup complete", times=2)
     before = set(started.worker_pids())
     with RawClient(tcp) as idle_tcp, RawClient(unix) as idle_unix:
         assert idle_tcp.get("/").json()["pid"] in before

@@ -1,5 +1,6 @@
 """`--status-bind`: metrics, probes, the page, and what may be ordered there."""
 
+import contextlib
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ HERE = ("--status-bind", "127.0.0.1:0")
 TOKEN = "a token of this test, long enough".replace(" ", "-")
 
 
-def wait_until(holds, timeout: float = 20) -> None:
+def wait_until(holds, timeout: float = 40) -> None:
     """The kernel, not the server, says when: there is no event to wait for."""
     deadline = time.monotonic() + timeout
     while not holds():
@@ -62,12 +63,12 @@ def test_counts_survive_workers_that_are_recycled_and_killed(server) -> None:
         (worker,) = started.worker_pids()
         if round % 2:
             started.send_signal(signal.SIGHUP)
-            started.stderr.wait_for_line(rf"Recycled worker \(pid {worker} ->", 30)
+            started.stderr.wait_for_line(rf"Recycled worker \(pid {worker} ->")
         else:
             os.kill(worker, signal.SIGKILL)
-            started.stderr.wait_for_line("Application startup complete", 30, times=round + 1)
+            started.stderr.wait_for_line("Application startup complete", times=round + 1)
         assert status.requests() == 20 * round, round
-    assert status.total("lowmem_recycles_total", reason="SIGHUP") == 2
+    wait_until(lambda: status.total("lowmem_recycles_total", reason="SIGHUP") == 2)
     assert status.total("lowmem_recycle_duration_seconds_count") == 2
     assert status.total("lowmem_worker_crashes_total", signal="SIGKILL") == 1
     served = status.status()["applications"][0]["served"]
@@ -148,8 +149,11 @@ def test_code_that_a_scrape_has_brought_in_is_given_back(server) -> None:
     with started.connect() as client:
         assert client.get("/").status == 200
     for _ in range(2):
-        status.get("/metrics")
-        answering = code()
+        answering = 0
+        # It is given back within a moment: one of several looks sees it before.
+        for _ in range(5):
+            status.get("/metrics")
+            answering = max(answering, code())
         wait_until(lambda before=answering: code() < before / 3)
 
 
@@ -164,7 +168,7 @@ def test_it_answers_while_every_worker_hangs(server, path: str) -> None:
         for target in ("/livez", "/readyz", "/metrics", "/status", "/"):
             status.get(target)
         os.kill(worker, signal.SIGKILL)
-    started.stderr.wait_for_line("was killed by SIGKILL", 20)
+    started.stderr.wait_for_line("was killed by SIGKILL")
 
 
 def test_probes_tell_starting_ready_and_stopping(server, tmp_path: Path) -> None:
@@ -201,12 +205,14 @@ def test_orders_need_the_token(server, tmp_path: Path) -> None:
     status = StatusServer(started)
     (worker,) = started.worker_pids()
     right = {"authorization": f"Bearer {TOKEN}"}
+    # The worker's line that it runs comes before the supervisor has heard of it.
+    wait_until(lambda: status.ask("/readyz")[0] == 200)
     assert status.ask("/control/recycle", "POST")[0] == 401
     assert status.ask("/control/recycle", "POST", {"authorization": "Bearer wrong"})[0] == 401
     assert status.ask("/control/recycle", "GET", right)[0] == 405
     assert status.ask("/control/explode", "POST", right)[0] == 404
     assert status.ask("/control/recycle", "POST", right)[0] == 202
-    started.stderr.wait_for_line(rf"Recycled worker \(pid {worker} ->", 30)
+    started.stderr.wait_for_line(rf"Recycled worker \(pid {worker} ->")
     assert status.ask("/control/workers/more", "POST", right)[0] == 202
     wait_until(lambda: status.total("lowmem_workers_wanted") == 2)
 
@@ -271,7 +277,7 @@ def test_wrong_places_are_told(tmp_path: Path) -> None:
 def test_off_there_is_no_thread_and_no_page(server) -> None:
     started = server("hello:app")
     (worker,) = started.worker_pids()
-    assert len(list(Path(f"/proc/{started.pid}/task").iterdir())) == 1
+    wait_until(lambda: len(list(Path(f"/proc/{started.pid}/task").iterdir())) == 1)
     for pid in (started.pid, worker):
         assert "lowmem-counters" not in Path(f"/proc/{pid}/maps").read_text()
 
@@ -287,7 +293,7 @@ def test_workers_have_a_number_that_their_successors_share(server) -> None:
     assert slots() == [0, 1]
     for times in (1, 2, 3):
         started.send_signal(signal.SIGHUP)
-        started.stderr.wait_for_line("Recycled worker", 30, times=2 * times)
+        started.stderr.wait_for_line("Recycled worker", times=2 * times)
         wait_until(lambda: len(slots()) == 2)
         assert max(slots()) <= 2
     assert processes.children(started.pid)
@@ -374,7 +380,7 @@ def test_caches_are_counted_over_all_workers(server, tmp_path: Path, flags) -> N
     assert status.total("lowmem_cache_hits_total", cache="pages") == 3
     assert status.total("lowmem_cache_misses_total", cache="pages") == 2
     started.send_signal(signal.SIGHUP)
-    started.stderr.wait_for_line("Recycled worker", 30)
+    started.stderr.wait_for_line("Recycled worker")
     # The values are still there, and so are the counts.
     assert started.get("/a").text == "hit"
     assert status.total("lowmem_cache_hits_total", cache="pages") == 4
@@ -442,9 +448,13 @@ def test_the_memory_budget_is_shown_beside_what_all_processes_take(serve_all, ma
         return status.total("lowmem_memory_budget_bytes", kind=kind)
 
     def weighed() -> int:
-        trees = [started.pid, *processes.children(started.pid)]
-        rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in trees]
-        return sum(int(rollup.split("Pss:")[1].split()[0]) for rollup in rollups) * 1024
+        weight = 0
+        for pid in [started.pid, *processes.children(started.pid)]:
+            # What has ended since it was listed weighs nothing.
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError, IndexError):
+                rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+                weight += int(rollup.split("Pss:")[1].split()[0]) * 1024
+        return weight
 
     assert budget("limit") == 300 << 20
     # Weighed every second. What is shared with other processes of the machine may change meanwhile.
@@ -480,7 +490,7 @@ def test_each_application_of_several_has_its_label_also_where_one_is_left(serve_
     wait_until(lambda: {one.labels.get("app") for one in status.samples()} == {"main", None})
     # One that is added later is counted from its first worker on.
     machine.include("one", 'share = "off"')
-    started.stderr.wait_for_line(r"\[one\] It is new in the settings", 20)
+    started.stderr.wait_for_line(r"\[one\] It is new in the settings")
     started.stderr.wait_for_line(r"\[one\] Application startup complete", 60, times=2)
     machine.get("one")
     wait_until(lambda: status.requests(app="one") == 1)
@@ -500,8 +510,16 @@ def test_a_place_that_is_closed_is_not_kept_open_by_the_status_server(serve_all,
     assert status.total("lowmem_accept_queue_max", app="one", listener=f"127.0.0.1:{port}") > 0
     table.unlink()
     wait_until(lambda: not [one for one in status.samples() if one.labels.get("app") == "one"])
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+
+    def is_refused() -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        except ConnectionRefusedError:
+            return True
+        return False
+
+    # Its worker has the listening socket until it has ended.
+    wait_until(is_refused)
 
 
 def test_applications_are_ordered_by_name(serve_all, machine, tmp_path: Path) -> None:
@@ -516,7 +534,7 @@ def test_applications_are_ordered_by_name(serve_all, machine, tmp_path: Path) ->
     assert status.ask("/control/apps/one/stop", "POST", right)[0] == 202
     wait_until(lambda: machine.states() == {"one": "stopped", "two": "serving"})
     # One that was stopped by order is as it should be.
-    assert status.ask("/readyz")[0] == 200
+    wait_until(lambda: status.ask("/readyz")[0] == 200)
     assert status.ask("/control/apps/one/start", "POST", right)[0] == 202
     wait_until(lambda: machine.states()["one"] == "serving")
     assert status.ask("/control/recycle", "POST", right)[0] == 202

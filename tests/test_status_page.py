@@ -49,7 +49,7 @@ def test_one_application_is_shown_as_it_is_now(server, tmp_path: Path) -> None:
         *("--status-control", str(tmp_path / "token"), "--state-dir", str(tmp_path / "state")),
         *("--job", 'tidy=["true"] every 6h'),
     )
-    started.stderr.wait_for_line("Application startup complete", 30, times=2)
+    started.stderr.wait_for_line("Application startup complete", times=2)
     for _ in range(20):
         started.get("/")
     assert CHROMIUM

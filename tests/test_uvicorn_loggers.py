@@ -34,6 +34,8 @@ def written(server: Start, tmp_path: Path):
         for target in targets:
             started.get(target)
         assert started.terminate() == 0
+        started.stdout.wait_for_end()
+        started.stderr.wait_for_end()
         return started
 
     return run

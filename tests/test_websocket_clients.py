@@ -99,7 +99,7 @@ def test_a_client_that_does_not_answer_the_close_delays_the_end_by_two_seconds(s
     with WebSocketClient(started.address) as client:
         client.open()
         began = time.monotonic()
-        assert started.terminate(timeout=20) == 0
+        assert started.terminate() == 0
         assert time.monotonic() - began >= 1.5
         assert client.read_close() == (1012, "")
 
@@ -113,7 +113,7 @@ def test_an_application_that_ignores_the_end_is_cancelled_with_the_grace_period(
         assert client.read_close() == (1012, "")
         client.send(encode_close(1012))
         assert client.read_until_close() == b""
-        assert started.wait(timeout=20) == 0
+        assert started.wait() == 0
     started.stderr.wait_for_line("timeout graceful shutdown exceeded")
 
 
@@ -125,7 +125,7 @@ def test_a_handshake_that_is_not_answered_is_a_503_before_the_grace_period_ends(
         script.reached(1)
         started.send_signal(signal.SIGTERM)
         assert client.read_response().status == 503
-        assert started.wait(timeout=20) == 0
+        assert started.wait() == 0
 
 
 # --- limits
@@ -205,7 +205,7 @@ def test_an_idle_websocket_is_small(server) -> None:
         return (weigh.weigh_process(worker).private_dirty - before) / 600
 
     # What is open rests a moment later, and nothing tells when.
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 40
     while weight() >= 5 and time.monotonic() < deadline:
         time.sleep(0.1)
     assert weight() < 5

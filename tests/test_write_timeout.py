@@ -31,6 +31,9 @@ APP = """
 """
 
 SHORT = "0.4"
+LONGER = "1.5"
+"""For clients that should not be cut, on a busy machine either."""
+
 MUCH = 32 * 1024 * 1024
 """More than both sockets hold."""
 
@@ -59,7 +62,7 @@ def read_until_cut(client: RawClient) -> int:
 
 def wait_until_cut(started) -> None:
     """A worker that has closed its only connection reports none."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 40
     while time.monotonic() < deadline and open_sockets(started):
         time.sleep(0.05)
     assert not open_sockets(started)
@@ -96,16 +99,15 @@ def test_a_websocket_whose_client_takes_nothing_is_cut(start) -> None:
 
 
 def test_a_client_that_reads_slowly_is_answered(start) -> None:
-    started = start("--timeout-write", SHORT)
-    size = 8 * 1024 * 1024
+    started = start("--timeout-write", LONGER)
     with started.connect() as client:
-        ask(client, size)
+        ask(client, MUCH)
         began = time.monotonic()
-        left = size
+        left = MUCH
         while left:
-            left -= len(client.read_exactly(min(left, 512 * 1024)))
+            left -= len(client.read_exactly(min(left, 768 * 1024)))
             time.sleep(0.1)
-        assert time.monotonic() - began > 3 * float(SHORT)
+        assert time.monotonic() - began > 2 * float(LONGER)
 
 
 def test_without_the_limit_nothing_is_cut(start) -> None:
@@ -125,10 +127,11 @@ def test_a_stream_that_the_client_holds_back_is_reset(start, connect) -> None:
 
 
 def test_a_stream_whose_window_opens_now_and_then_is_answered(start, connect) -> None:
-    client = connect(start("--timeout-write", SHORT), settings={4: 0}, opens_windows=False)
+    client = connect(start("--timeout-write", LONGER), settings={4: 0}, opens_windows=False)
     number = client.request("GET", "/1000")
+    # All pauses together are beyond the limit, and each is far from it.
     for _ in range(10):
-        time.sleep(float(SHORT) / 4)
+        time.sleep(float(LONGER) / 7)
         client.send(WindowUpdateFrame(number, window_increment=100))
     found = client.response(number)
     assert (found.reset, len(found.body)) == (None, 1000)

@@ -297,7 +297,7 @@ class TestErrors:
             client.send(encode_request("GET", "/raises-after/middle?pieces=2"))
             assert client.read_head().status == 200
             assert not client.read_until_close().endswith(b"0\r\n\r\n")
-        assert journal(wsgi, "middle") == [5, 5, "closed"]
+        until(lambda: journal(wsgi, "middle") == [5, 5, "closed"])
 
     def test_a_signal_handler_of_the_applications_runs_while_the_worker_waits(self, wsgi: Server) -> None:
         with writes(wsgi.stderr, "SIGUSR1 was handled"):

@@ -65,5 +65,5 @@ def test_the_worker_ends_in_time_and_is_replaced(server: Any) -> None:
     assert serving.get("/lock").text == "locked"
     began = time.monotonic()
     assert serving.terminate() == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert "Traceback" not in serving.stderr
