@@ -119,7 +119,7 @@ def test_the_one_that_was_used_least_recently_sleeps_when_another_grows(fleet) -
     assert server.stderr.wait_for_line(r"Memory budget: 150\.0 MB")
     for name in ("beta", "alpha", "gamma"):
         assert fleet.get(name).startswith(name)
-    fleet.get("gamma", "/grow/60")
+    fleet.get("gamma", "/grow/80")
     told = server.stderr.wait_for_line(r"\[beta\] Put to sleep: ([\d.]+) of ([\d.]+) MB are used")
     used, limit = map(float, told.groups())
     assert used >= limit == 150
@@ -218,10 +218,10 @@ def test_the_budget_of_the_file_is_followed(fleet) -> None:
         fleet.add(name, 40)
     server = fleet.serve("1G")
     ready(server, "alpha", "beta")
-    fleet.rewrite(lambda text: text.replace("1G", "90M"))
-    server.stderr.wait_for_line(r"Memory budget: 90\.0 MB")
+    fleet.rewrite(lambda text: text.replace("1G", "80M"))
+    server.stderr.wait_for_line(r"Memory budget: 80\.0 MB")
     server.stderr.wait_for_line(r"Put to sleep: ")
-    fleet.rewrite(lambda text: text.replace('memory-budget = "90M"\n', ""))
+    fleet.rewrite(lambda text: text.replace('memory-budget = "80M"\n', ""))
     server.stderr.wait_for_line(r"There is no memory budget any more")
     for name in NAMES[:2]:
         assert fleet.get(name).startswith(name)
@@ -232,9 +232,10 @@ def test_one_application_alone_has_a_budget_too(server, tmp_path) -> None:
     (tmp_path / "held.py").write_text(f"NAME = 'held'\nHELD = 5\n{HOLDS}")
     status = f"unix:{tmp_path / 'status.sock'}"
     started = server("held:app", "--memory-budget", "80M", "--status-bind", status, cwd=tmp_path)
-    started.get("/grow/60")
+    # Beyond it also where other servers share most of what a worker maps.
+    started.get("/grow/90")
     started.stderr.wait_for_line(r"Put to sleep: [\d.]+ of 80\.0 MB are used")
-    started.stderr.wait_for_line(r"Asleep \(", 20)
+    started.stderr.wait_for_line(r"Asleep \(")
     assert started.get("/").status == 200
     with RawClient(str(tmp_path / "status.sock"), 20) as client:
         metrics = client.get("/metrics").text
