@@ -104,6 +104,14 @@ def modules():
     return sorted(sys.modules), sys.path, os.getpid()
 
 
+def session_niceness():
+    """Where the kernel schedules sessions against each other."""
+    try:
+        return int(Path("/proc/self/autogroup").read_text().split()[-1])
+    except (OSError, IndexError, ValueError):
+        return None
+
+
 def surroundings():
     """What tells a fork of a template from a fresh interpreter, and whose surroundings it has."""
     own = os.getpid()
@@ -117,6 +125,7 @@ def surroundings():
         "input": os.readlink("/proc/self/fd/0"),
         "number": random.random(),
         "niceness": os.nice(0),
+        "session_niceness": session_niceness(),
         "oom_score": int(Path("/proc/self/oom_score_adj").read_text()),
         "title": Path("/proc/self/cmdline").read_text().rstrip("\0"),
     }

@@ -33,6 +33,8 @@ NICE_VARIABLE = "LOWMEM_SERVE_ISOLATED_NICE"
 NICE = 5
 """Without it. A worker beside calls that compute waits less for its turn then."""
 
+HIGHEST_NICE = 19
+
 OOM_SCORE, HIGHEST_OOM_SCORE = 500, 1000
 """Added to the caller's: when memory is short, a call goes before a worker, as a run of a job does."""
 
@@ -109,7 +111,10 @@ def _surround(environment: dict[str, str], directory: str | None) -> None:
 
 def _step_back() -> None:
     """Has the caller, and those that it serves, go first where processors or memory are scarce."""
-    os.nice(int(os.environ.get(NICE_VARIABLE) or NICE))
+    nice = int(os.environ.get(NICE_VARIABLE) or NICE)
+    os.nice(nice)
+    if nice:
+        _lower_session(nice)
     try:
         with open("/proc/self/oom_score_adj", "r+") as file:
             score = int(file.read()) + OOM_SCORE
@@ -117,6 +122,20 @@ def _step_back() -> None:
             file.write(str(min(score, HIGHEST_OOM_SCORE)))
     except (OSError, ValueError):
         # A container without /proc, or one that may not be written to.
+        pass
+
+
+def _lower_session(nice: int) -> None:
+    """Makes the session nicer than the parent's. Where the kernel schedules sessions against each other (autogroup), the
+    niceness of a process counts within its session only, and this process has one for itself."""
+    try:
+        with open(f"/proc/{os.getppid()}/autogroup") as file:
+            above = int(file.read().rpartition(" ")[2])
+        with open("/proc/self/autogroup", "w") as file:
+            file.write(str(min(above + nice, HIGHEST_NICE)))
+    except (OSError, ValueError):
+        # The kernel does no such thing, or has done it for another process in the last tenth of a second and this one
+        # is not root's.
         pass
 
 

@@ -93,6 +93,8 @@ pub(super) struct Run {
     pub peak: u64,
     pub life: Life,
     max_memory: Option<u64>,
+    /// Its session has to be made so much nicer.
+    to_lower: Option<i32>,
     look_at: Instant,
     output: Output,
     /// All of it ends when this is closed.
@@ -133,8 +135,10 @@ impl Run {
     }
 
     fn of(order: &Order, pid: Pid, output: Output, lifeline: OwnedFd, now: Now) -> Self {
-        session::lower(pid, order.limits.nice);
+        let nice = order.limits.nice;
+        session::lower(pid, nice);
         Self {
+            to_lower: (nice != 0).then_some(nice),
             name: order.run.clone(),
             target: order.target.typed(),
             attempt: order.attempt,
@@ -163,6 +167,12 @@ impl Run {
     /// Weighs all of its processes together.
     fn look(&mut self) {
         let began = Instant::now();
+        if self
+            .to_lower
+            .is_some_and(|nice| session::lower_session(self.pid, nice))
+        {
+            self.to_lower = None;
+        }
         let members = session::members(self.pid);
         let own = members.into_iter().filter_map(weight::own).sum();
         self.peak = self.peak.max(own);

@@ -24,6 +24,9 @@ use super::user::User;
 const OOM_SCORE: i32 = 500;
 const HIGHEST_OOM_SCORE: i32 = 1_000;
 
+const LOWEST_NICE: i32 = -20;
+const HIGHEST_NICE: i32 = 19;
+
 /// Chooses the signal of a descriptor (fcntl.h); libc has no name for it with the GNU library.
 const F_SETSIG: libc::c_int = 10;
 
@@ -98,6 +101,27 @@ pub fn lower(process: Pid, nice: i32) {
     if nice != 0 {
         let _ = setpriority_process(Some(process), nice);
     }
+}
+
+/// Makes a session nicer than this process's. Where the kernel schedules sessions against each other
+/// (autogroup), the niceness of a process counts within its session only. False where it should be tried
+/// again: the process has not begun its session yet, or the kernel, which takes only so many of these from a
+/// process that is not root's, has just taken one.
+#[must_use]
+pub fn lower_session(leader: Pid, nice: i32) -> bool {
+    let number = leader.as_raw_nonzero().get();
+    if session(number) != Some(number) {
+        return false;
+    }
+    let Ok(own) = fs::read_to_string("/proc/self/autogroup") else {
+        return true;
+    };
+    // "/autogroup-73 nice 0"
+    let own = own.trim_end().rsplit(' ').next();
+    let own: i32 = own.and_then(|own| own.parse().ok()).unwrap_or(0);
+    let nice = (own + nice).clamp(LOWEST_NICE, HIGHEST_NICE);
+    let written = fs::write(format!("/proc/{number}/autogroup"), nice.to_string());
+    !written.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// Sends a signal to all processes of a session.
