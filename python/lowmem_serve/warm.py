@@ -25,9 +25,10 @@ _prepared = 0
 """How many modules the template has that this process was forked from."""
 
 
-def imported(is_shared: bool) -> tuple[list[str], list[tuple[str, int]], Variables]:
+def imported(is_shared: bool) -> tuple[list[str], list[tuple[str, int]], Variables, list[str]]:
     """The directories that modules have come from, the modules with the numbers of their directories, in
-    the order in which their imports began, and the variables that the application has changed.
+    the order in which their imports began, the variables that the application has changed, and where the standard
+    library is.
 
     Where the template is shared by several applications, without its own modules, and without variables.
     """
@@ -37,17 +38,30 @@ def imported(is_shared: bool) -> tuple[list[str], list[tuple[str, int]], Variabl
         if name.partition(".")[0] != OWN:
             number = directories.setdefault(os.path.dirname(file), len(directories))
             modules.append((name, number))
-    return list(directories), modules, [] if is_shared else _changed_variables()
+    if not is_shared:
+        return list(directories), modules, _changed_variables(), []
+    return list(directories), modules, [], _standard()
 
 
 def prepare(
-    modules: list[str], directories: list[str], application: frozenset[str], variables: Variables
+    modules: list[str],
+    directories: list[str],
+    application: frozenset[str],
+    variables: Variables,
+    is_of_python: bool,
 ) -> tuple[str | None, str] | None:
     """Imports the modules; if a template cannot be made of them, says at which one, if it is known, and why.
 
     `directories` are those that the modules come from, `application` are the names of the application's
-    own. The application's directory, the first on `sys.path`, is not looked into.
+    own. The application's directory, the first on `sys.path`, is not looked into. A template of Python alone, for
+    several environments, has nothing that depends on one.
     """
+    if is_of_python:
+        from lowmem_serve import venv
+
+        venv.prepare()
+        modules = [name for name in modules if not venv.is_kept_out(name)]
+        application |= venv.KEPT_OUT
     if patching := PATCHING.intersection(modules):
         return None, f"{min(patching)} may change other modules"
     if _threads() > 1:
@@ -86,12 +100,20 @@ def renew() -> None:
             finder.invalidate_caches()
 
 
-def take_place(directory: str, variables: list[tuple[str, str]], argv: list[str], path: str) -> None:
-    """In a worker of one of the applications that share a template: its own directory, environment and path."""
+def take_place(
+    directory: str, variables: list[tuple[str, str]], argv: list[str], path: str, python: str | None
+) -> None:
+    """In a worker of one of the applications that share a template: its own directory, environment and path; and with
+    `python`, the `sys.executable` of its virtual environment, all that Python's start would have read of that.
+    """
     os.chdir(directory)
     # Not update(): its checks of the argument's class fill caches, on pages that are shared.
     for name, value in variables:
         os.environ[name] = value
+    if python is not None:
+        from lowmem_serve import venv
+
+        venv.enter(python)
     sys.argv = argv
     sys.path[0] = path
 
@@ -127,10 +149,17 @@ def _import(name: str) -> str | None:
 def _unfit(application: frozenset[str]) -> str | None:
     """The reason why a template must not have the last import, if there is one."""
     if own := application & sys.modules.keys():
-        return f"it imports {min(own)}, which is the application's"
+        return f"it imports {min(own)}, which is the application's or its environment's"
     if _threads() > 1:
         return "it starts a thread"
     return None
+
+
+def _standard() -> list[str]:
+    """Its directory, and that of its extension modules."""
+    library = sys._stdlib_dir  # type: ignore[attr-defined]
+    dynamic = [path for path in sys.path if os.path.basename(path) == "lib-dynload"]
+    return [library, *dynamic] if library else []
 
 
 def _threads() -> int:

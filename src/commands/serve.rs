@@ -126,6 +126,7 @@ pub fn launch(
     let core = environment::find_core(named(CORE_VARIABLE), &search.executables)?;
     let package = environment::find_package(named(PACKAGE_VARIABLE), &core, &search.executables);
     Ok(Launch {
+        without_site: false,
         environment,
         core,
         package: if config.worker.needs_package() || !config.jobs.is_empty() {

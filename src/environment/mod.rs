@@ -4,6 +4,7 @@
 //! that is a script (a pyenv shim) or that hides its version is asked.
 
 mod ask;
+mod base;
 mod core_library;
 mod elf;
 mod interpreter;
@@ -11,6 +12,7 @@ mod package;
 mod search;
 mod target;
 
+pub use base::Base;
 pub use core_library::{CoreMissing, find_core};
 pub use package::{PackageMissing, find_package};
 pub use search::{PythonMissing, Search};

@@ -21,7 +21,7 @@ use crate::environment::{Environment, Linkage};
 use crate::sys::user::User;
 use crate::sys::{process, session};
 
-use boot::BOOT;
+use boot::{BOOT, WITHOUT_SITE};
 pub use worker_mode::{become_worker, is_worker};
 
 /// How workers are started.
@@ -39,6 +39,8 @@ pub struct Launch {
     pub directory: Option<PathBuf>,
     /// Their user, if it is not this process's.
     pub user: Option<User>,
+    /// They begin as Python does without `site`: what is forked from them enters an environment of its own.
+    pub without_site: bool,
 }
 
 impl Launch {
@@ -48,6 +50,7 @@ impl Launch {
         Some(Place {
             directory,
             variables: self.variables.clone(),
+            python: self.environment.python.clone(),
         })
     }
 
@@ -114,9 +117,10 @@ impl Launch {
     fn interpreter(&self) -> Command {
         let python = &self.environment.python;
         match &self.environment.linkage {
-            Linkage::Shared(library) => worker_mode::command(library, python),
+            Linkage::Shared(library) => worker_mode::command(library, python, self.without_site),
             Linkage::Static => {
                 let mut command = Command::new(python);
+                command.args(self.without_site.then_some(WITHOUT_SITE));
                 command.args(["-c", BOOT]);
                 command
             }

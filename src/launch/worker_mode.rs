@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use super::boot::BOOT;
+use super::boot::{BOOT, WITHOUT_SITE};
 use crate::sys::library;
 
 /// The name of a worker in `ps`, for people.
@@ -17,20 +17,24 @@ const TITLE: &str = "lowmem-serve: worker";
 /// The first argument of the hidden mode. No application has this name: it has no colon.
 const WORKER: &str = "__worker";
 
+/// The same where Python begins without `site`.
+const BARE: &str = "__worker-without-site";
+
 /// This executable itself, not what its path has become by now: after an upgrade in place, old
 /// supervisors keep starting old workers.
 const THIS_EXECUTABLE: &str = "/proc/self/exe";
 
 /// `lowmem-serve __worker LIBPYTHON PYTHON`, to which BOOT's arguments are added.
-pub(super) fn command(libpython: &Path, python: &Path) -> Command {
+pub(super) fn command(libpython: &Path, python: &Path, without_site: bool) -> Command {
+    let mode = if without_site { BARE } else { WORKER };
     let mut command = Command::new(THIS_EXECUTABLE);
-    command.arg0(TITLE).arg(WORKER).arg(libpython).arg(python);
+    command.arg0(TITLE).arg(mode).arg(libpython).arg(python);
     command
 }
 
 /// Whether argv is that of the hidden mode.
 pub fn is_worker(argv: &[OsString]) -> bool {
-    argv.len() == 6 && argv[1] == WORKER
+    argv.len() == 6 && (argv[1] == WORKER || argv[1] == BARE)
 }
 
 /// Loads libpython and runs the worker in it. Returns only if that fails.
@@ -40,10 +44,13 @@ pub fn is_worker(argv: &[OsString]) -> bool {
 pub fn become_worker(argv: Vec<OsString>) -> io::Result<Infallible> {
     // Shown by `ps -e` and `top`, where an executable started through /proc/self is called "exe".
     rustix::thread::set_name(c"lowmem-serve")?;
+    let flag = argv.get(1).is_some_and(|mode| mode == BARE);
+    let flag = flag.then(|| WITHOUT_SITE.into());
     let mut words = argv.into_iter().skip(2);
     let libpython = words.next().unwrap_or_default();
     let python = words.next().unwrap_or_default();
-    let python_argv = [python, "-c".into(), BOOT.into()].into_iter().chain(words);
+    let program = ["-c".into(), BOOT.into()].into_iter().chain(words);
+    let python_argv = std::iter::once(python).chain(flag).chain(program);
     let python_argv: Result<Vec<CString>, _> = python_argv
         .map(|word| CString::new(word.into_vec()))
         .collect();
@@ -59,8 +66,8 @@ mod tests {
         let argv = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
         assert!(!is_worker(&argv(&["lowmem-serve", "app:app"])));
         assert!(!is_worker(&argv(&["lowmem-serve", "__worker"])));
-        assert!(is_worker(&argv(&[
-            "x", "__worker", "lib", "python", "core", "3"
-        ])));
+        for mode in [WORKER, BARE] {
+            assert!(is_worker(&argv(&["x", mode, "lib", "python", "core", "3"])));
+        }
     }
 }

@@ -27,6 +27,7 @@ mod restart;
 mod scales;
 mod service;
 mod shared;
+mod sharer;
 mod sharing;
 mod signals;
 mod stall;

@@ -1,30 +1,35 @@
-//! A template that several applications are forked from: those of one Python, its packages and one user.
+//! A template that several applications are forked from: those of one environment and one user; or those of
+//! one Python, with environments of their own, which have only the standard library in common.
 //!
 //! It has imported what [`super::sharing`] finds common, in an environment and a directory that are no
 //! application's; a worker takes on its own after the fork. As with `--reload`, no worker depends on it: one
 //! that it does not fork, because it is not ready, has died, or finds that a file it has
 //! imported has changed, is started without it.
 
+mod key;
+
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
 use tracing::{debug, error, info};
 
+use self::key::Key;
+pub(super) use self::key::{Origin, base, may_share};
 use super::pool::WorkerId;
-use super::sharing::Sharing;
+use super::sharing::{self, Sharing};
 use super::template::{Outcome, Purpose, Template};
 use super::warm::{Own, Warm};
-use crate::config::{
-    ApplicationSettings, HttpSettings, LogSettings, ServerSettings, StartFacts, WorkerConfig,
-};
+use crate::config::{ApplicationSettings, HttpSettings, ServerSettings, StartFacts, WorkerConfig};
 use crate::control::{Imported, SupervisorEnd, ToWorker, Unfit};
+use crate::environment::Environment;
 use crate::launch::Launch;
 use crate::sys::process::Ending;
-use crate::sys::user::User;
 use crate::telemetry;
 
 /// How long applications wait for the first template. Then they are started without it: one of the
@@ -34,20 +39,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// So many applications are started to learn from.
 const PIONEERS: usize = 2;
 
-/// Variables that Python, the C library or the dynamic linker read when a process begins; a worker
-/// whose application sets one cannot be forked.
-const READ_AT_START: [&str; 6] = ["PYTHON", "LD_", "MALLOC_", "GLIBC_", "LC_", "LANG"];
-
-/// The properties that applications must share to be forked from the same template.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Key {
-    python: PathBuf,
-    user: Option<User>,
-    lazy_imports: Vec<String>,
-    gc_freeze: bool,
-    merges_pages: bool,
-    log: LogSettings,
-}
+/// Each template has another number, so that an application may change from one to another.
+static GENERATIONS: AtomicU32 = AtomicU32::new(0);
 
 /// A template, and the applications that it is for.
 #[derive(Debug)]
@@ -66,45 +59,36 @@ pub(super) struct Shared {
     is_ready: bool,
     /// Workers that a template was asked for before it was replaced.
     declined: Vec<WorkerId>,
+    guests: BTreeMap<u32, Guest>,
+    /// How many templates with other contents there have been.
+    made: u32,
+}
+
+/// An application that shares a template.
+#[derive(Debug, Clone)]
+pub(super) struct Guest {
+    /// Its own modules are below these.
+    pub own: Vec<PathBuf>,
+    /// The first entry of its `sys.path`.
+    pub first: PathBuf,
+    pub environment: Environment,
+    /// Why it is not forked from the present template.
+    pub unfit: Option<String>,
 }
 
 /// As the workforces of its applications have it.
 pub(super) type SharedTemplate = Rc<RefCell<Shared>>;
 
-/// Whether an application may be forked from a template that it shares.
-pub(super) fn may_share(worker: &WorkerConfig, launch: &Launch) -> bool {
-    let is_plain = |name: &str| !READ_AT_START.iter().any(|begin| name.starts_with(begin));
-    let is_plain = |(name, _): &(String, String)| is_plain(name) && name != "TZ";
-    launch.package.is_some()
-        && worker.diagnosis.growth.is_none()
-        && worker.diagnosis.imports_report.is_none()
-        && launch.variables.iter().all(is_plain)
-}
-
-impl Key {
-    fn of(worker: &WorkerConfig, launch: &Launch) -> Self {
-        Self {
-            python: launch.environment.python.clone(),
-            user: launch.user.clone(),
-            lazy_imports: worker.application.lazy_imports.clone(),
-            gc_freeze: worker.application.gc_freeze,
-            merges_pages: worker.application.merges_pages,
-            log: LogSettings {
-                application: None,
-                ..worker.log.clone()
-            },
-        }
-    }
-}
-
 impl Shared {
-    pub(super) fn of(worker: &WorkerConfig, launch: &Launch) -> Self {
-        let key = Key::of(worker, launch);
+    pub(super) fn of(origin: Origin, worker: &WorkerConfig, launch: &Launch) -> Self {
+        let is_of_python = matches!(origin, Origin::Python(_));
+        let key = Key::of(origin, worker, launch);
         let user = launch.user.as_ref().map(|_| ["HOME", "USER", "LOGNAME"]);
         let is_users = |name: &str| user.is_some_and(|own| own.contains(&name));
         let mut launch = launch.clone();
         launch.variables.retain(|(name, _)| is_users(name));
         launch.directory = Some("/".into());
+        launch.without_site = is_of_python;
         let blank = WorkerConfig {
             application: ApplicationSettings {
                 path: String::new(),
@@ -132,40 +116,103 @@ impl Shared {
         Self {
             key,
             launch,
-            sharing: Sharing::default(),
-            warm: Warm::new(Own::Applications(Vec::new()), blank),
+            sharing: if is_of_python {
+                Sharing::of_python()
+            } else {
+                Sharing::default()
+            },
+            warm: Warm::new(Own::AllOthers, blank),
             template: None,
             pioneers: Vec::new(),
             patience: None,
             generation: 0,
             is_ready: false,
             declined: Vec::new(),
+            guests: BTreeMap::new(),
+            made: 0,
         }
     }
 
     /// Whether it is for such an application.
-    pub(super) fn is_for(&self, worker: &WorkerConfig, launch: &Launch) -> bool {
-        self.key == Key::of(worker, launch)
+    pub(super) fn is_for(&self, origin: &Origin, worker: &WorkerConfig, launch: &Launch) -> bool {
+        self.key == Key::of(origin.clone(), worker, launch)
     }
 
-    pub(super) fn join(&mut self, application: u32, own: Vec<PathBuf>) {
-        self.sharing.join(application, own);
-        self.warm.owned_by(Own::Applications(self.sharing.own()));
+    pub(super) fn join(&mut self, application: u32, guest: Guest) {
+        self.sharing.join(application, guest.own.clone());
+        self.guests.insert(application, guest);
+        if !self.is_of_python() {
+            self.warm.owned_by(Own::Applications(self.sharing.own()));
+        }
+        self.look_at(application);
     }
 
     pub(super) fn leave(&mut self, application: u32) {
         self.sharing.leave(application);
+        self.guests.remove(&application);
         self.pioneers.retain(|own| *own != application);
+        if self.guests.is_empty() {
+            // Its workers, if there are any, are started without it.
+            self.declined
+                .extend(self.template.take().into_iter().flat_map(Template::retire));
+            self.is_ready = false;
+        }
     }
 
-    /// Whether no application shares it.
-    pub(super) fn is_alone(&self) -> bool {
-        self.sharing.members() == 0
+    /// Whether it is worth to be forked from: others are, too, or were.
+    pub(super) fn is_worthwhile(&self) -> bool {
+        self.guests.len() > 1 || self.template.is_some()
+    }
+
+    fn is_of_python(&self) -> bool {
+        matches!(self.key.origin, Origin::Python(_))
+    }
+
+    /// Finds out whether an application would be another than without the template.
+    fn look_at(&mut self, application: u32) {
+        let packages = self.warm.packages();
+        let Some(guest) = self.guests.get(&application) else {
+            return;
+        };
+        let shadow = || {
+            let file = sharing::shadowing(&guest.first, &packages)?;
+            Some(format!(
+                "{} stands before the module of this name",
+                file.display()
+            ))
+        };
+        let other = || {
+            let name = self.sharing.other(application, &packages)?;
+            Some(format!("it has a module {name} of its own"))
+        };
+        let odd = || match &self.key.origin {
+            Origin::Environment(_) => None,
+            Origin::Python(base) => match guest.environment.base() {
+                Ok(own) if own == *base => None,
+                Ok(_) => Some("its environment is of another Python now".to_owned()),
+                Err(odd) => Some(odd),
+            },
+        };
+        let unfit = shadow().or_else(other).or_else(odd);
+        if let Some(guest) = self.guests.get_mut(&application) {
+            guest.unfit = unfit;
+        }
+    }
+
+    /// Whether an application may be forked from it now; the log says why not.
+    fn is_fit(&mut self, application: u32) -> bool {
+        self.look_at(application);
+        let unfit = self.guests.get(&application);
+        let unfit = unfit.and_then(|guest| guest.unfit.as_deref());
+        if let Some(why) = unfit {
+            info!("Not forked from the template of {}: {why}", self.key.origin);
+        }
+        unfit.is_none()
     }
 
     /// Whether this application may start now; it waits while the first template is made.
     pub(super) fn admits(&mut self, application: u32, now: Instant) -> bool {
-        let is_worth_waiting = self.sharing.members() > PIONEERS && self.generation <= 1;
+        let is_worth_waiting = self.sharing.members() > PIONEERS && self.made <= 1;
         if self.is_ready || !is_worth_waiting || self.warm.has_given_up() {
             return true;
         }
@@ -182,13 +229,27 @@ impl Shared {
         self.patience.filter(|until| *until > now && !self.is_ready)
     }
 
-    /// The generation that its workers should have been forked from; 0 while there is none.
-    pub(super) fn generation(&self) -> u32 {
-        if self.is_ready { self.generation } else { 0 }
+    /// The generation that an application's workers should have been forked from; 0 while there is none.
+    pub(super) fn generation(&self, application: u32) -> u32 {
+        let guest = self.guests.get(&application);
+        let is_fit = guest.is_some_and(|guest| guest.unfit.is_none());
+        if self.is_ready && is_fit {
+            self.generation
+        } else {
+            0
+        }
+    }
+
+    /// The modules that it has, if it is ready.
+    pub(super) fn contents(&self) -> Option<Imported> {
+        self.is_ready.then(|| self.sharing.listed())
     }
 
     /// Has it fork a worker, if it is ready.
-    pub(super) fn fork(&mut self, id: WorkerId) -> Option<SupervisorEnd> {
+    pub(super) fn fork(&mut self, application: u32, id: WorkerId) -> Option<SupervisorEnd> {
+        if !self.is_ready || !self.is_fit(application) {
+            return None;
+        }
         let template = self.template.as_mut().filter(|own| own.should_fork())?;
         template.want(&self.launch, id).ok()?;
         let asked = template.ask().pop();
@@ -199,7 +260,10 @@ impl Shared {
     }
 
     /// Asks it for the process of a run, if it is ready.
-    pub(super) fn fork_run(&self, descriptors: &[BorrowedFd<'_>]) -> bool {
+    pub(super) fn fork_run(&mut self, application: u32, descriptors: &[BorrowedFd<'_>]) -> bool {
+        if !self.is_ready || !self.is_fit(application) {
+            return false;
+        }
         let template = self.template.as_ref();
         template.is_some_and(|own| own.fork_run(descriptors))
     }
@@ -215,7 +279,10 @@ impl Shared {
     pub(super) fn reported(&mut self, application: u32, imported: Imported) {
         self.sharing.told(application, imported);
         if let Some((merged, is_more)) = self.sharing.next(self.template.is_none()) {
-            self.generation += u32::from(is_more);
+            if is_more {
+                self.made += 1;
+                self.generation = GENERATIONS.fetch_add(1, Ordering::Relaxed) + 1;
+            }
             let next = self.warm.reported(merged);
             self.make(next);
         }
@@ -229,6 +296,10 @@ impl Shared {
             self.declined.extend(old.retire());
         }
         let mut template = Template::new(first, Purpose::Learned);
+        // Of environments any will do, as long as it is there.
+        if let Some(guest) = self.guests.values().find(|own| own.unfit.is_none()) {
+            self.launch.environment = guest.environment.clone();
+        }
         match template.start(&self.launch) {
             Ok(()) => {
                 self.is_ready = false;
@@ -246,7 +317,9 @@ impl Shared {
         let heard = template.heard();
         if template.should_fork() && !self.is_ready {
             self.is_ready = true;
-            debug!("A template of {} is ready", self.key.python.display());
+            debug!("A template of {} is ready", self.key.origin);
+            let guests: Vec<u32> = self.guests.keys().copied().collect();
+            guests.into_iter().for_each(|own| self.look_at(own));
         }
         let mut outcomes = Vec::new();
         for outcome in heard {
@@ -264,8 +337,7 @@ impl Shared {
         if let Some(module) = &unfit.module {
             info!(
                 "The template of {} is made without {module}: {}",
-                self.key.python.display(),
-                unfit.why
+                self.key.origin, unfit.why
             );
         }
         let next = self.warm.unfit(unfit);

@@ -6,8 +6,8 @@
 //! more has become common since, the template is made anew. Pure: which modules those are is decided
 //! here, a process of them is made in [`super::shared`].
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use crate::control::Imported;
 
@@ -32,9 +32,21 @@ pub(super) struct Sharing {
     own: BTreeMap<u32, Vec<PathBuf>>,
     /// The modules that the last template should have imported.
     made_of: Modules,
+    /// Only the standard library counts: the applications have environments of their own.
+    is_of_python: bool,
+    /// Of each application the modules and packages that are not of the standard library.
+    others: BTreeMap<u32, BTreeSet<String>>,
 }
 
 impl Sharing {
+    /// For applications that have a Python in common, and no environment.
+    pub(super) fn of_python() -> Self {
+        Self {
+            is_of_python: true,
+            ..Self::default()
+        }
+    }
+
     /// An application whose own modules are below these directories.
     pub(super) fn join(&mut self, application: u32, own: Vec<PathBuf>) {
         self.own.insert(application, own);
@@ -44,6 +56,7 @@ impl Sharing {
     pub(super) fn leave(&mut self, application: u32) {
         self.own.remove(&application);
         self.told.remove(&application);
+        self.others.remove(&application);
     }
 
     /// How many applications may share.
@@ -58,6 +71,11 @@ impl Sharing {
             let Some(directory) = imported.directories.get(at) else {
                 continue;
             };
+            if self.is_of_python && !is_standard(directory, &imported.standard) {
+                let others = self.others.entry(application).or_default();
+                others.insert(package(&name).to_owned());
+                continue;
+            }
             let next = self.order.len();
             self.order.entry(name.clone()).or_insert(next);
             told.insert(name, directory.clone());
@@ -67,6 +85,14 @@ impl Sharing {
     /// Whether there is nothing more to learn before the first template is made.
     pub(super) fn knows_enough(&self) -> bool {
         !self.made_of.is_empty() || self.told.len() >= COMMON
+    }
+
+    /// One of these modules and packages that an application does not have from the standard library.
+    pub(super) fn other(&self, application: u32, packages: &BTreeSet<&str>) -> Option<&str> {
+        let mut others = self.others.get(&application).into_iter().flatten();
+        others
+            .find(|name| packages.contains(name.as_str()))
+            .map(String::as_str)
     }
 
     /// Every directory that is an application's own.
@@ -107,11 +133,13 @@ impl Sharing {
         common
     }
 
-    fn listed(&self) -> Imported {
+    /// The modules of the last template.
+    pub(super) fn listed(&self) -> Imported {
         let mut listed = Imported {
             directories: Vec::new(),
             modules: Vec::new(),
             variables: Vec::new(),
+            standard: Vec::new(),
         };
         let mut modules: Vec<_> = self.made_of.iter().collect();
         modules.sort_by_key(|(name, _)| self.order.get(*name));
@@ -128,11 +156,48 @@ impl Sharing {
 }
 
 /// Whether a directory belongs to an application: packages that are installed below it do not.
-pub(super) fn is_below(directory: &std::path::Path, own: &[PathBuf]) -> bool {
+pub(super) fn is_below(directory: &Path, own: &[PathBuf]) -> bool {
+    !is_installed(directory) && own.iter().any(|own| directory.starts_with(own))
+}
+
+fn is_standard(directory: &Path, standard: &[PathBuf]) -> bool {
+    !is_installed(directory) && standard.iter().any(|own| directory.starts_with(own))
+}
+
+fn is_installed(directory: &Path) -> bool {
     let installed = ["site-packages", "dist-packages"];
     let mut parts = directory.components();
-    !parts.any(|part| installed.iter().any(|name| part.as_os_str() == *name))
-        && own.iter().any(|own| directory.starts_with(own))
+    parts.any(|part| installed.iter().any(|name| part.as_os_str() == *name))
+}
+
+/// `quart` of `quart.app`
+pub(super) fn package(module: &str) -> &str {
+    module.split('.').next().unwrap_or(module)
+}
+
+/// The file of a module in this directory, which comes first on `sys.path`, that is named as one of these.
+pub(super) fn shadowing(directory: &Path, packages: &BTreeSet<&str>) -> Option<PathBuf> {
+    let files = directory.read_dir().into_iter().flatten().flatten();
+    let mut files = files.map(|entry| entry.path());
+    files.find(|path| {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            return false;
+        };
+        let (module, kind) = name.split_once('.').unwrap_or((name, ""));
+        packages.contains(module)
+            && match kind {
+                "" => has_code(path),
+                "py" | "pyc" => true,
+                kind => kind == "so" || kind.ends_with(".so"),
+            }
+    })
+}
+
+/// Whether a directory is a package: one without code of its own does not come before a module further down the path.
+fn has_code(directory: &Path) -> bool {
+    let files = directory.read_dir().into_iter().flatten().flatten();
+    let mut names = files.map(|entry| entry.file_name());
+    names.any(|name| name.to_string_lossy().starts_with("__init__."))
 }
 
 #[cfg(test)]
@@ -148,6 +213,7 @@ mod tests {
                 .to_vec(),
             modules: others.chain([own]).collect(),
             variables: vec![("SECRET".to_owned(), Some("x".to_owned()))],
+            standard: vec!["/python/lib".into()],
         }
     }
 
@@ -221,6 +287,55 @@ mod tests {
         // When it is made anew, for what reason ever.
         let (next, _) = sharing.next(true).unwrap();
         assert_eq!(names(&next), ["json", "one", "two", "late"]);
+    }
+
+    /// What an application with an environment of its own tells.
+    fn of_environment(number: u32, standard: &[&str], others: &[&str]) -> Imported {
+        let installed = format!("/python/lib/{number}/site-packages").into();
+        let standard = standard.iter().map(|name| ((*name).to_owned(), 0));
+        let others = others.iter().map(|name| ((*name).to_owned(), 1));
+        Imported {
+            directories: vec!["/python/lib/json".into(), installed],
+            modules: standard.chain(others).collect(),
+            variables: Vec::new(),
+            standard: vec!["/python/lib".into()],
+        }
+    }
+
+    #[test]
+    fn environments_have_the_standard_library_in_common() {
+        let mut sharing = Sharing::of_python();
+        for number in [1, 2] {
+            sharing.join(number, vec![format!("/srv/{number}").into()]);
+            let told = of_environment(number, &["json", "json.decoder"], &["quart", "typing"]);
+            sharing.told(number, told);
+        }
+        let (next, _) = sharing.next(true).unwrap();
+        assert_eq!(names(&next), ["json", "json.decoder"]);
+        let packages = BTreeSet::from(["json", "typing"]);
+        assert_eq!(sharing.other(1, &packages), Some("typing"));
+        assert_eq!(sharing.other(3, &packages), None);
+    }
+
+    #[test]
+    fn a_module_of_the_directory_that_comes_first_is_found() {
+        let root = std::env::temp_dir().join(format!("lowmem-shadow-{}", std::process::id()));
+        let packages = BTreeSet::from(["typing", "json", "email", "select"]);
+        for directory in ["email", "json"] {
+            std::fs::create_dir_all(root.join(directory)).unwrap();
+        }
+        for file in ["typing_extensions.py", "typing.md", "email/letter.html"] {
+            std::fs::write(root.join(file), "").unwrap();
+        }
+        assert_eq!(shadowing(&root, &packages), None);
+        for file in ["typing.py", "json/__init__.py", "select.cpython-311.so"] {
+            std::fs::write(root.join(file), "").unwrap();
+            let found = shadowing(&root, &packages).unwrap();
+            assert!(root.join(file).starts_with(&found));
+            std::fs::remove_file(root.join(file)).unwrap();
+        }
+        std::fs::remove_dir_all(&root).unwrap();
+        assert_eq!(shadowing(&root, &packages), None);
     }
 
     #[test]

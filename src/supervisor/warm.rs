@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 
 use tracing::{debug, info};
 
-use super::sharing;
+use super::sharing::{self, package};
 
 use crate::config::{Reload, WorkerConfig};
-use crate::control::{Imported, ToImport, ToWorker, Unfit};
+use crate::control::{Imported, SharedBy, ToImport, ToWorker, Unfit};
 
 /// So many templates may fail. Each costs what a start costs.
 const ATTEMPTS: u32 = 5;
@@ -29,6 +29,8 @@ pub(super) enum Own {
     Watched(Reload, PathBuf),
     /// Those in the directories of the applications that share it.
     Applications(Vec<PathBuf>),
+    /// All but the standard library, of which alone it is told.
+    AllOthers,
 }
 
 #[derive(Debug)]
@@ -65,6 +67,12 @@ impl Warm {
     /// These modules are an application's own from now on.
     pub(super) fn owned_by(&mut self, own: Own) {
         self.own = own;
+    }
+
+    /// The modules and packages of the present template, by the first part of their names.
+    pub(super) fn packages(&self) -> BTreeSet<&str> {
+        let made_of = self.made_of.iter().flatten();
+        made_of.map(|module| package(module)).collect()
     }
 
     /// Whether so many templates have failed that none is made.
@@ -151,7 +159,11 @@ impl Warm {
             directories: Vec::new(),
             application: Vec::new(),
             variables: imported.variables.clone(),
-            is_shared: matches!(self.own, Own::Applications(_)),
+            shared_by: match self.own {
+                Own::Watched(..) => SharedBy::Application,
+                Own::Applications(_) => SharedBy::Environment,
+                Own::AllOthers => SharedBy::Python,
+            },
         };
         for (name, at) in &imported.modules {
             match own.get(*at) {
@@ -186,13 +198,9 @@ impl Warm {
                     .any(|root| reload.reaches(root, directory))
             }
             Own::Applications(own) => sharing::is_below(directory, own),
+            Own::AllOthers => false,
         }
     }
-}
-
-/// `quart` of `quart.app`
-fn package(module: &str) -> &str {
-    module.split('.').next().unwrap_or(module)
 }
 
 #[cfg(test)]
@@ -226,6 +234,7 @@ mod tests {
                 .map(|(n, at)| ((*n).to_owned(), *at))
                 .collect(),
             variables: Vec::new(),
+            standard: Vec::new(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Making the interpreter the application's: its argv and path, its import.
 
 use pyo3::exceptions::{PyAttributeError, PyModuleNotFoundError, PyTypeError};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -55,6 +56,23 @@ pub fn prepare(py: Python<'_>, config: &WorkerConfig) -> PyResult<()> {
         arguments.set_item("line_buffering", true)?;
         stdout.call_method("reconfigure", (), Some(&arguments))?;
     }
+    Ok(())
+}
+
+/// Has `sys.flags` say that `site` is used: in a template that was started without it, whose workers use it after the
+/// fork. Processes that they start are given the flags.
+///
+/// # Errors
+/// The `sys` module is not as expected.
+pub fn hide_missing_site(py: Python<'_>) -> PyResult<()> {
+    let flags = py.import("sys")?.getattr("flags")?;
+    let names: Vec<String> = flags.get_type().getattr("__match_args__")?.extract()?;
+    let at = names.iter().position(|name| name == "no_site");
+    let at = at.ok_or_else(|| PyAttributeError::new_err("sys.flags has no no_site"))?;
+    let zero = 0_i32.into_pyobject(py)?.into_any().unbind();
+    // SAFETY: `sys.flags` is a struct sequence, and its fields that have names are at these indices; what was there, a small
+    // integer, stays referred to. No other thread reads it meanwhile.
+    unsafe { ffi::PyStructSequence_SetItem(flags.as_ptr(), at.cast_signed(), zero.into_ptr()) };
     Ok(())
 }
 

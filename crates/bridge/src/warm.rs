@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyFrozenSet, PyList};
 
 use lowmem_base::config::{Place, WorkerConfig};
-use lowmem_base::control::{Imported, ToImport, Unfit};
+use lowmem_base::control::{Imported, SharedBy, ToImport, Unfit};
 use lowmem_base::sys::inventory;
 
 use crate::package;
@@ -21,6 +21,7 @@ type Modules = (
     Vec<String>,
     Vec<(String, usize)>,
     Vec<(String, Option<String>)>,
+    Vec<PathBuf>,
 );
 
 /// The modules that this worker has imported, without those of a template that several applications share.
@@ -29,13 +30,14 @@ type Modules = (
 /// Our package was not found, or raised.
 pub fn imported(py: Python<'_>, config: &WorkerConfig) -> PyResult<Imported> {
     let module = module(py, config)?;
-    let (directories, modules, variables): Modules = module
+    let (directories, modules, variables, standard): Modules = module
         .call_method1("imported", (config.start.place.is_some(),))?
         .extract()?;
     Ok(Imported {
         directories: directories.into_iter().map(Into::into).collect(),
         modules,
         variables,
+        standard,
     })
 }
 
@@ -56,6 +58,7 @@ pub fn prepare(
         PyList::new(py, directories)?,
         PyFrozenSet::new(py, &import.application)?,
         &import.variables,
+        import.shared_by == SharedBy::Python,
     );
     let unfit = module(py, config)?.call_method1("prepare", arguments)?;
     if let Some((module, why)) = unfit.extract()? {
@@ -111,16 +114,24 @@ pub fn renew(py: Python<'_>, config: &WorkerConfig) -> PyResult<()> {
     Ok(())
 }
 
-/// Makes a worker, forked from a template that several applications share, one application's.
+/// Makes a worker, forked from a template that several applications share, one application's; from that of several
+/// environments, it enters its own.
 ///
 /// # Errors
 /// It may not enter its directory, or our package was not found.
-pub fn take_place(py: Python<'_>, config: &WorkerConfig, place: &Place) -> PyResult<()> {
+pub fn take_place(
+    py: Python<'_>,
+    config: &WorkerConfig,
+    place: &Place,
+    shared_by: SharedBy,
+) -> PyResult<()> {
+    let python = (shared_by == SharedBy::Python).then(|| place.python.to_string_lossy());
     let arguments = (
         place.directory.to_string_lossy(),
         &place.variables,
         PyList::new(py, &config.application.argv)?,
         config.application.directory.to_string_lossy(),
+        python,
     );
     module(py, config)?.call_method1("take_place", arguments)?;
     Ok(())

@@ -13,14 +13,19 @@ use crate::exit::Exit;
 use crate::supervisor::Member;
 use crate::supervisor::follower::Reread;
 use crate::supervisor::pool::{Event, Pool, Reason, Settings};
+use crate::supervisor::sharer::Sharer;
 use crate::supervisor::standing::{self, End, Standing};
 use crate::supervisor::template::Outcome;
-use crate::supervisor::workforce::Sharer;
 
 impl<'a> Application<'a> {
     /// Has it forked from a template that others share, if it may be.
     pub(in crate::supervisor) fn share(&mut self, sharer: Option<Sharer>) {
         self.workforce.share(sharer);
+    }
+
+    /// Which template that is may change as others come and go.
+    pub(in crate::supervisor) fn choose_template(&mut self) {
+        self.workforce.choose_template();
     }
 
     /// Has its workers replaced, once for each template, if there is one that they are not from.

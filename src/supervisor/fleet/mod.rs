@@ -146,6 +146,8 @@ impl<'a> Supervisor<'a> {
         if fleet.is_stopping {
             return;
         }
+        let applications = self.applications.iter_mut();
+        applications.for_each(Application::choose_template);
         fleet.drop_templates();
         if fleet.files.changed(now) {
             self.read_files();

@@ -4,13 +4,15 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use rustix::process::Pid;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::Fleet;
-use crate::supervisor::shared::{self, Shared};
+use crate::config::WorkerConfig;
+use crate::launch::Launch;
+use crate::supervisor::shared::{self, Guest, Origin, Shared, SharedTemplate};
+use crate::supervisor::sharer::Sharer;
 use crate::supervisor::template::Outcome;
 use crate::supervisor::worker_config::worker_config;
-use crate::supervisor::workforce::Sharer;
 use crate::supervisor::{Member, Supervisor};
 use crate::sys::fork;
 use crate::sys::process::Ending;
@@ -28,27 +30,48 @@ impl Fleet<'_> {
             warn!("It is not forked from a template: {reason}");
             return None;
         }
-        let known = self
-            .templates
-            .iter()
-            .find(|own| own.borrow().is_for(&worker, launch));
-        let template = known.cloned().unwrap_or_else(|| {
-            let made = Rc::new(RefCell::new(Shared::of(&worker, launch)));
+        let environment = &launch.environment;
+        let guest = Guest {
+            own: vec![
+                member.directory.clone(),
+                worker.application.directory.clone(),
+            ],
+            first: worker.application.directory.clone(),
+            environment: environment.clone(),
+            unfit: None,
+        };
+        self.joined += 1;
+        let origin = Origin::Environment(environment.python.clone());
+        let template = self.template(origin, &worker, launch);
+        let sharer = Sharer::new(template, self.joined, guest);
+        match shared::base(&worker, launch) {
+            Ok(base) => Some(sharer.or(self.template(Origin::Python(base), &worker, launch))),
+            Err(why) => {
+                debug!("It shares nothing with applications that have another environment: {why}");
+                Some(sharer)
+            }
+        }
+    }
+
+    /// The template of these modules, for such an application.
+    fn template(
+        &mut self,
+        origin: Origin,
+        worker: &WorkerConfig,
+        launch: &Launch,
+    ) -> SharedTemplate {
+        let mut known = self.templates.iter();
+        let known = known.find(|own| own.borrow().is_for(&origin, worker, launch));
+        known.cloned().unwrap_or_else(|| {
+            let made = Rc::new(RefCell::new(Shared::of(origin, worker, launch)));
             self.templates.push(Rc::clone(&made));
             made
-        });
-        self.joined += 1;
-        let own = vec![member.directory.clone(), worker.application.directory];
-        template.borrow_mut().join(self.joined, own);
-        Some(Sharer {
-            template,
-            number: self.joined,
         })
     }
 
-    /// Ends templates that no application shares any more.
+    /// Ends templates that no application may share any more.
     pub(super) fn drop_templates(&mut self) {
-        self.templates.retain(|own| !own.borrow().is_alone());
+        self.templates.retain(|own| Rc::strong_count(own) > 1);
     }
 }
 

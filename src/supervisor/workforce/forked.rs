@@ -37,7 +37,7 @@ impl Workforce {
     /// Asks the template that workers come from for the process of a run, if one is ready.
     pub(in crate::supervisor) fn fork_run(&self, descriptors: &[BorrowedFd<'_>]) -> bool {
         if let Some(sharer) = &self.shared {
-            return sharer.template.borrow().fork_run(descriptors);
+            return sharer.fork_run(descriptors);
         }
         let template = self.template.as_ref();
         template.is_some_and(|own| own.fork_run(descriptors))
@@ -98,11 +98,7 @@ impl Workforce {
     /// A worker has said what it has imported.
     pub(in crate::supervisor) fn imported(&mut self, imported: Imported) {
         if let Some(sharer) = &self.shared {
-            sharer
-                .template
-                .borrow_mut()
-                .reported(sharer.number, imported);
-            return;
+            return sharer.reported(imported);
         }
         let next = self.warm.as_mut().and_then(|warm| warm.reported(imported));
         self.make_template(next);
@@ -230,7 +226,7 @@ impl Workforce {
                 template.forget(id);
             }
             if let Some(sharer) = &self.shared {
-                sharer.template.borrow_mut().forget(id);
+                sharer.forget(id);
             }
             self.lost.push_back((id, ending));
         }

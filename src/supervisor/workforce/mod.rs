@@ -14,7 +14,7 @@ use tracing::{error, warn};
 
 use super::isolated::IsolatedTemplate;
 use super::pool::{Weighing, WorkerId};
-use super::shared::SharedTemplate;
+use super::sharer::Sharer;
 use super::template::{Purpose, Template};
 use super::warm::Warm;
 use super::worker_config::worker_config;
@@ -74,20 +74,6 @@ pub(super) struct Workforce {
     last_use: Option<Duration>,
 }
 
-/// An application's part in a template that it shares.
-#[derive(Debug)]
-pub(super) struct Sharer {
-    pub template: SharedTemplate,
-    /// Its number there.
-    pub number: u32,
-}
-
-impl Drop for Sharer {
-    fn drop(&mut self) {
-        self.template.borrow_mut().leave(self.number);
-    }
-}
-
 /// Where workers come from.
 #[derive(Debug)]
 pub(super) enum Source {
@@ -142,17 +128,13 @@ impl Workforce {
     /// Starts a process and sends it its configuration. If that cannot be sent, the process is
     /// killed and its end reported like any other.
     pub(super) fn spawn(&mut self, id: WorkerId) -> io::Result<()> {
-        if let Some(Sharer { template, .. }) = &self.shared {
-            let mut shared = template.borrow_mut();
-            if let Some(control) = shared.fork(id) {
-                let generation = shared.generation();
-                drop(shared);
-                self.add(id, None, Some(control));
-                if let Some(process) = self.process_mut(id) {
-                    process.generation = generation;
-                }
-                return Ok(());
+        let forked = self.shared.as_ref().and_then(|own| own.fork(id));
+        if let Some((control, generation)) = forked {
+            self.add(id, None, Some(control));
+            if let Some(process) = self.process_mut(id) {
+                process.generation = generation;
             }
+            return Ok(());
         }
         let template = self.template.as_mut();
         let Some(template) = template.filter(|template| template.should_fork()) else {
@@ -257,15 +239,21 @@ impl Workforce {
         self.shared = sharer;
     }
 
+    /// Which template that is may change as applications come and go.
+    pub(super) fn choose_template(&mut self) {
+        if let Some(sharer) = &mut self.shared {
+            sharer.choose();
+        }
+    }
+
     /// Whether it may start workers now, or waits for the template that it shares.
     pub(super) fn is_admitted(&self, now: Instant) -> bool {
-        let sharer = self.shared.as_ref();
-        sharer.is_none_or(|own| own.template.borrow_mut().admits(own.number, now))
+        self.shared.as_ref().is_none_or(|own| own.admits(now))
     }
 
     /// The template that workers should be from, if some of those that there are are not.
     pub(super) fn newer_template(&self) -> Option<u32> {
-        let newest = self.shared.as_ref()?.template.borrow().generation();
+        let newest = self.shared.as_ref()?.generation();
         let mut processes = self.processes.iter();
         processes
             .any(|process| process.generation < newest)

@@ -78,6 +78,8 @@ pub struct Place {
     pub directory: PathBuf,
     /// Variables on top of those that all have.
     pub variables: Vec<(String, String)>,
+    /// The `sys.executable` of its environment.
+    pub python: PathBuf,
 }
 
 /// The values of variables stay out of whatever a configuration is printed to.

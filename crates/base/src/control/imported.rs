@@ -1,4 +1,4 @@
-//! The modules that workers import, for the template of `--reload`.
+//! The modules that workers import, for templates.
 
 use std::path::PathBuf;
 
@@ -17,6 +17,35 @@ pub struct Imported {
     pub modules: Vec<(String, usize)>,
     /// The environment variables that the application has changed.
     pub variables: Vec<Variable>,
+    /// Where the standard library is.
+    pub standard: Vec<PathBuf>,
+}
+
+impl Imported {
+    /// These modules, and then those.
+    #[must_use]
+    pub fn followed_by(mut self, other: Self) -> Self {
+        let own = self.directories.len();
+        self.directories.extend(other.directories);
+        let modules = other.modules.into_iter();
+        self.modules
+            .extend(modules.map(|(name, at)| (name, own + at)));
+        self.variables = other.variables;
+        self.standard = other.standard;
+        self
+    }
+}
+
+/// The workers that are forked from a template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SharedBy {
+    /// One application's workers.
+    Application,
+    /// Those of applications of one environment.
+    Environment,
+    /// Those of applications of one Python, with environments of their own.
+    Python,
 }
 
 /// The modules that a template should import.
@@ -30,8 +59,8 @@ pub struct ToImport {
     pub application: Vec<String>,
     /// The environment in which the application has imported them.
     pub variables: Vec<Variable>,
-    /// Whether several applications share the template: it is worth more work before the first fork.
-    pub is_shared: bool,
+    /// Which workers are forked from it: for those of several applications more work before the first fork is worth it.
+    pub shared_by: SharedBy,
 }
 
 /// Why a template cannot be made.

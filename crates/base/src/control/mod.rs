@@ -19,7 +19,7 @@ use crate::routes::Routes;
 
 pub use channel::{Channel, MAX_DESCRIPTORS, Received, SupervisorEnd, WorkerEnd, socket_pair};
 pub use drain::Drain;
-pub use imported::{Imported, ToImport, Unfit};
+pub use imported::{Imported, SharedBy, ToImport, Unfit};
 pub use moved::{BATCH, HandOver, Lane, LaneEnd, Moved, Peers, RoutedEnd, ServerAddress, Stage};
 pub use run::RunConfig;
 

@@ -12,7 +12,7 @@ use std::os::fd::OwnedFd;
 use pyo3::prelude::*;
 
 use lowmem_base::config::WorkerConfig;
-use lowmem_base::control::{FromWorker, ToImport, ToWorker, WorkerEnd};
+use lowmem_base::control::{FromWorker, SharedBy, ToImport, ToWorker, WorkerEnd};
 use lowmem_base::sys::{limits, startup, stop_signals, title};
 use lowmem_base::telemetry::{self, paint};
 
@@ -87,20 +87,24 @@ fn warm_up(
     if let Err(code) = make_lazy(py, config) {
         return Ok(code);
     }
+    let is_shared = imports.shared_by != SharedBy::Application;
     let prepared = compiling::apart(py, config, || {
         let unfit = warm::prepare(py, config, imports)?;
-        if unfit.is_none() && imports.is_shared {
+        if unfit.is_none() && is_shared {
             shared_heap::rehearse(py, config)?;
         }
         Ok::<_, PyErr>(unfit)
     });
+    if imports.shared_by == SharedBy::Python {
+        interpreter::hide_missing_site(py)?;
+    }
     if let Some(unfit) = prepared?? {
         // Fails without a supervisor, which is then no longer there to act on it.
         let _ = control.send(&FromWorker::Unfit(unfit), &[]);
         return Ok(0);
     }
     let files = warm::Files::imported(py, config)?;
-    if imports.is_shared {
+    if is_shared {
         shared_heap::settle(py, config)?;
     } else {
         if config.application.gc_freeze {
@@ -125,7 +129,7 @@ fn warm_up(
                 let Some(run) = run.begin(py)? else {
                     return Ok(0);
                 };
-                settle_in(py, &run.worker)?;
+                settle_in(py, &run.worker, imports.shared_by)?;
                 return runs::run(py, &run);
             }
         };
@@ -135,15 +139,17 @@ fn warm_up(
     if config.start.place.is_some() {
         telemetry::name_lines(config.log.application.as_deref().map(Into::into));
     }
-    settle_in(py, &config)?;
-    start_serving(py, control, *config, descriptors, Some(callers))
+    settle_in(py, &config, imports.shared_by)?;
+    // A call would be forked without the worker's environment: it starts an interpreter of its own.
+    let callers = (imports.shared_by != SharedBy::Python).then_some(callers);
+    start_serving(py, control, *config, descriptors, callers)
 }
 
 /// The first thing in a process that a template has forked: it is its application's from then on. A template of
 /// several applications has renewed its caches itself.
-fn settle_in(py: Python<'_>, config: &WorkerConfig) -> PyResult<()> {
+fn settle_in(py: Python<'_>, config: &WorkerConfig, shared_by: SharedBy) -> PyResult<()> {
     match &config.start.place {
-        Some(place) => warm::take_place(py, config, place),
+        Some(place) => warm::take_place(py, config, place, shared_by),
         None => warm::renew(py, config),
     }
 }
