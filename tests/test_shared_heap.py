@@ -87,7 +87,7 @@ def served(
     started = serve_all("".join(tables), wait=False)
     for name in NAMES:
         started.stderr.wait_for_line(rf"\[{name}\] Application startup complete", 60)
-    until(lambda: all(facts(machine, name)["forked"] for name in NAMES), 60)
+    until(lambda: all(facts(machine, name)["forked"] for name in NAMES), 120)
     return {name: facts(machine, name) for name in NAMES}
 
 
@@ -121,7 +121,7 @@ def test_a_worker_ends_as_one_that_was_not_forked(serve_all, machine) -> None:
     started = serve_all("".join(tables), wait=False)
     for name in NAMES:
         started.stderr.wait_for_line(rf"\[{name}\] Application startup complete", 60)
-    until(lambda: all(facts(machine, name)["forked"] for name in NAMES), 60)
+    until(lambda: all(facts(machine, name)["forked"] for name in NAMES), 120)
     assert started.terminate() == 0
     for name in NAMES:
         started.stdout.wait_for_line(f"{name} has ended")
