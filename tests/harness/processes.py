@@ -5,18 +5,29 @@ import select
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 PROC = Path("/proc")
 
 
+class Process(NamedTuple):
+    """A living process."""
+
+    pid: int
+    parent: int
+    session: int
+    started: int
+    """In ticks from the boot on."""
+
+
 def children(pid: int) -> list[int]:
     """The living children of a process, the oldest first."""
-    return sorted(each for each, parent, _ in _living() if parent == pid)
+    return [each.pid for each in _living() if each.parent == pid]
 
 
 def in_session(session: int) -> list[int]:
-    """The living processes of a session: a process stays in it whichever its parent becomes."""
-    return sorted(each for each, _, its_session in _living() if its_session == session)
+    """The living processes of a session, the oldest first: a process stays in it whichever its parent becomes."""
+    return [each.pid for each in _living() if each.session == session]
 
 
 def wait_for_exit(pid: int, timeout: float) -> bool:
@@ -26,13 +37,20 @@ def wait_for_exit(pid: int, timeout: float) -> bool:
     except ProcessLookupError:
         return True
     try:
-        ended, _, _ = select.select([descriptor], [], [], timeout)
-        return bool(ended)
+        # Not `select`, which takes no descriptor beyond 1023.
+        end = select.poll()
+        end.register(descriptor, select.POLLIN)
+        return bool(end.poll(timeout * 1000))
     finally:
         os.close(descriptor)
 
 
-def _living() -> Iterator[tuple[int, int, int]]:
+def _living() -> list[Process]:
+    """In the order of their starts, which is not that of pids: those begin anew after the highest."""
+    return sorted(_seen(), key=lambda each: (each.started, each.pid))
+
+
+def _seen() -> Iterator[Process]:
     for entry in PROC.iterdir():
         if not entry.name.isdigit():
             continue
@@ -41,9 +59,9 @@ def _living() -> Iterator[tuple[int, int, int]]:
         except (FileNotFoundError, ProcessLookupError):
             continue
         # The command between the parentheses may itself hold spaces and parentheses.
-        state, parent, _group, session = stat.rpartition(")")[2].split()[:4]
-        if state not in "ZX":
-            yield int(entry.name), int(parent), int(session)
+        fields = stat.rpartition(")")[2].split()
+        if fields[0] not in "ZX":
+            yield Process(int(entry.name), int(fields[1]), int(fields[3]), int(fields[19]))
 
 
 def wait_until_asleep(pid: int, timeout: float = 20) -> None:
