@@ -522,3 +522,29 @@ def test_applications_that_begin_asleep_wait_neither_for_a_template_nor_for_each
     assert time.monotonic() - began < 25
     until(lambda: processes.children(started.pid) == [])
     assert all(machine.get(name).startswith(name) for name in names)
+
+
+def written(pid: int) -> int:
+    """KB that a process has written to and has not given back, once that does not change any more."""
+    found: list[int] = []
+    for _ in range(40):
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        found.append(int(rollup.partition("Private_Dirty:")[2].split()[0]))
+        if len(found) >= 3 and len(set(found[-3:])) == 1:
+            break
+        time.sleep(0.5)
+    return found[-1]
+
+
+def test_a_supervisor_gives_back_what_its_start_took_though_no_worker_has_been_started(
+    serve_all, machine
+) -> None:
+    names = [f"app{number}" for number in range(8)]
+    started = serve_all("start-asleep = true", *names, wait=False)
+    for name in names:
+        started.stderr.wait_for_line(rf"\[{name}\] Asleep, until the first request", 40)
+    asleep = written(started.pid)
+    assert machine.get(names[0]).startswith(names[0])
+    started.stderr.wait_for_line(rf"\[{names[0]}\] Application startup complete", 40)
+    # It always did after the first start of a worker.
+    assert asleep < 1.4 * written(started.pid)

@@ -91,7 +91,13 @@ impl Budgeting {
         })
     }
 
-    fn look(&mut self, applications: &[Application<'_>], now: Instant) -> Vec<Action> {
+    fn look(
+        &mut self,
+        applications: &[Application<'_>],
+        templates: u64,
+        now: Instant,
+    ) -> Vec<Action> {
+        self.budget.makes(templates, false);
         let mut seen = self.see(applications);
         let mut actions = self.budget.look(&seen, None, now);
         let is_up = |own: &Seen| own.stage != Stage::Down || own.asks.is_some();
@@ -100,6 +106,7 @@ impl Budgeting {
         if actions.is_empty()
             && let Some(measured) = self.measure(is_awake, now)
         {
+            self.budget.makes(templates, true);
             seen = self.see(applications);
             actions = self.budget.look(&seen, Some(measured), now);
         }
@@ -132,7 +139,9 @@ impl Supervisor<'_> {
             return;
         };
         self.applications.iter_mut().for_each(Application::budget);
-        let actions = budgeting.look(&self.applications, now);
+        let templates = self.fleet.iter().flat_map(|fleet| &fleet.templates);
+        let made = templates.filter(|own| own.borrow().is_making());
+        let actions = budgeting.look(&self.applications, made.count() as u64, now);
         let (used, limit) = (budgeting.budget.used(), budgeting.budget.limit());
         let room = budgeting.budget.room();
         for application in &mut self.applications {

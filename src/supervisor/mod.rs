@@ -198,11 +198,13 @@ impl Supervisor<'_> {
                     return Ok(exit);
                 }
             }
-            // A start, its own too, or a swap is over: what that took is not needed to wait.
+            // A start, its own too, a swap, or reading settings is over: what that took is not needed to wait.
             let mut is_unsettled = self.jobs.take_unsettled();
             for application in &mut self.applications {
                 is_unsettled |= application.take_unsettled();
             }
+            let fleet = self.fleet.as_mut();
+            is_unsettled |= fleet.is_some_and(Fleet::take_unsettled);
             if is_unsettled {
                 startup::forget_own();
             }

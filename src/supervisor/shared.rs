@@ -164,6 +164,11 @@ impl Shared {
         self.guests.len() > 1 || self.template.is_some()
     }
 
+    /// Whether it is being made.
+    pub(super) fn is_making(&self) -> bool {
+        self.template.is_some() && !self.is_ready
+    }
+
     fn is_of_python(&self) -> bool {
         matches!(self.key.origin, Origin::Python(_))
     }

@@ -290,6 +290,8 @@ impl<'a> Application<'a> {
                     self.has_settled = true;
                     self.refusing = None;
                 }
+                // The start is over, though no worker has been ready.
+                self.is_unsettled |= matches!(notice, Notice::BeginsAsleep);
                 if matches!(notice, Notice::Asleep(_)) {
                     self.workforce.end_isolated();
                 }

@@ -63,6 +63,8 @@ pub(super) struct Budget {
     known: BTreeMap<Key, Known>,
     over: Option<Over>,
     pressed_at: Option<Instant>,
+    /// Templates that are being made, or were when everything was weighed last.
+    templates: u64,
 }
 
 /// The budget is exceeded.
@@ -90,7 +92,14 @@ impl Budget {
             known: BTreeMap::new(),
             over: None,
             pressed_at: None,
+            templates: 0,
         }
+    }
+
+    /// So many templates are being made. Each counts as an application that starts, until it has been weighed.
+    pub(super) fn makes(&mut self, templates: u64, is_weighed: bool) {
+        let before = if is_weighed { 0 } else { self.templates };
+        self.templates = before.max(templates);
     }
 
     /// Another limit holds from now on.
@@ -208,16 +217,20 @@ impl Budget {
             Stage::Up => !own.is_measured,
             Stage::Down | Stage::Falling => false,
         });
-        self.used + coming.map(|(key, _)| self.need(*key)).sum::<u64>()
+        let coming: u64 = coming.map(|(key, _)| self.need(*key)).sum();
+        self.used + coming + self.templates * self.average()
+    }
+
+    /// The memory of an application, on average.
+    fn average(&self) -> u64 {
+        let weights: Vec<u64> = self.known.values().filter_map(|own| own.weight).collect();
+        weights.iter().sum::<u64>() / (weights.len() as u64).max(1)
     }
 
     /// The memory that an application will need.
     fn need(&self, key: Key) -> u64 {
         let known = self.known.get(&key).and_then(|own| own.weight);
-        known.unwrap_or_else(|| {
-            let weights: Vec<u64> = self.known.values().filter_map(|own| own.weight).collect();
-            weights.iter().sum::<u64>() / (weights.len() as u64).max(1)
-        })
+        known.unwrap_or_else(|| self.average())
     }
 
     /// The memory that will be free once those have ended that fall asleep.

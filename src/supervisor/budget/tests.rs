@@ -332,6 +332,30 @@ fn one_that_is_ready_counts_before_it_is_measured() {
     assert_eq!(world.budget.room(), 5 * MB);
 }
 
+#[test]
+fn a_template_in_the_making_counts_until_it_is_weighed() {
+    let mut world = World::of(100, 7).with_asleep();
+    world.measure();
+    world.budget.makes(1, false);
+    assert_eq!(world.budget.room(), 15 * MB);
+    world.knock(7);
+    assert_eq!(world.look(), [Action::Wake(Key(7))]);
+    world.is_ready(7, 10 * MB);
+    // It is ready, and has not been weighed: what does not fit beside it waits.
+    world.budget.makes(0, false);
+    assert_eq!(world.budget.room(), 5 * MB);
+    let mut world = world.with_asleep();
+    world.knock(8);
+    assert_eq!(world.look(), sleeps(&[0]));
+    world.has_ended(0);
+    assert_eq!(world.look(), [Action::Wake(Key(8))]);
+    world.is_ready(8, 10 * MB);
+    world.rest += 10 * MB;
+    world.budget.makes(0, true);
+    world.measure();
+    assert_eq!(world.budget.room(), 5 * MB);
+}
+
 /// Knuth's generator; its upper bits are the good ones.
 struct Chance(u64);
 

@@ -17,6 +17,7 @@ impl Supervisor<'_> {
         let Some(fleet) = &mut self.fleet else {
             return;
         };
+        fleet.is_unsettled = true;
         let new = match fleet.catalog.read() {
             Ok(new) => new,
             Err(wrong) => {

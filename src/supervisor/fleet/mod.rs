@@ -68,6 +68,8 @@ pub(super) struct Fleet<'a> {
     routing: Routing,
     /// The whole server should end.
     pub is_stopping: bool,
+    /// The files have just been read.
+    is_unsettled: bool,
 }
 
 impl<'a> Fleet<'a> {
@@ -88,6 +90,7 @@ impl<'a> Fleet<'a> {
             joined: 0,
             routing: Routing::open(fleet.shared.as_ref())?,
             is_stopping: false,
+            is_unsettled: true,
         })
     }
 
@@ -296,6 +299,11 @@ impl<'a> Supervisor<'a> {
 }
 
 impl Fleet<'_> {
+    /// Whether the files have been read since the last call, which takes memory that is not needed to wait.
+    pub(super) fn take_unsettled(&mut self) -> bool {
+        std::mem::take(&mut self.is_unsettled)
+    }
+
     /// The descriptors to wait on; nothing is read any more once the server ends.
     pub(super) fn source(&self) -> Option<BorrowedFd<'_>> {
         (!self.is_stopping).then(|| self.files.as_fd())
