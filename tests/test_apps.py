@@ -525,11 +525,11 @@ def test_applications_that_begin_asleep_wait_neither_for_a_template_nor_for_each
 
 
 def written(pid: int) -> int:
-    """KB that a process has written to and has not given back, once that does not change any more."""
+    """KB of a process that are no file's, once that does not change any more."""
     found: list[int] = []
     for _ in range(40):
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        found.append(int(rollup.partition("Private_Dirty:")[2].split()[0]))
+        found.append(int(rollup.partition("Anonymous:")[2].split()[0]))
         if len(found) >= 3 and len(set(found[-3:])) == 1:
             break
         time.sleep(0.5)
