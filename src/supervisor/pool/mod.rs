@@ -14,7 +14,9 @@
 //! first time, the first that fails ends the server: then the application is at fault, and trying again
 //! would hide it.
 
+mod draining;
 mod due;
+mod ending;
 mod reloading;
 mod sleeping;
 mod stopping;
@@ -28,14 +30,12 @@ use std::time::{Duration, Instant};
 use self::due::Due;
 use self::sleeping::Sleeping;
 use self::stopping::Urgency;
-use self::swap::{Role, Swapping};
+use self::swap::Swapping;
 pub use self::types::{
     Action, Asleep, Cause, Event, Notice, Reason, Recycled, Settings, Weighing, WorkerId,
 };
 pub use self::view::View;
 use self::worker::{State, Worker};
-use super::restart::Verdict;
-use crate::control::Drain;
 use crate::exit::Exit;
 use crate::sys::process::Ending;
 
@@ -205,68 +205,6 @@ impl Pool {
         self.ready_in_swap(id, now);
     }
 
-    fn ended(&mut self, id: WorkerId, ending: Ending, now: Instant) {
-        let Some(at) = self.workers.iter().position(|worker| worker.id == id) else {
-            return;
-        };
-        let ended = self.workers.remove(at);
-        let failed = ending != Ending::Code(0);
-        if failed
-            && matches!(
-                ended.state,
-                State::Draining { .. } | State::Dozing { .. } | State::Quitting { .. }
-            )
-        {
-            self.say(Notice::DiedStopping(id, ending));
-        }
-        if self.ended_in_swap(&ended, ending, now) == Role::Settled {
-            return;
-        }
-        if ended.is_dozing() {
-            return self.dozed_off(&ended, now);
-        }
-        let served = match ended.state {
-            State::Abandoned { .. }
-            | State::Draining { .. }
-            | State::Dozing { .. }
-            | State::Quitting { .. }
-            | State::Killed {
-                was_starting: false,
-            } => return,
-            State::Ready { since, .. } => Some(now - since),
-            State::Waiting { .. } | State::Starting { .. } | State::Killed { .. } => None,
-        };
-        match self.phase {
-            Phase::Stopping { .. } | Phase::Ended => {}
-            _ if self.is_waking() && served.is_none() => self.failed_to_wake(id, ending, now),
-            _ if self.must_change(served) => self.await_change(id, ending),
-            Phase::Opening => {
-                self.say(Notice::NeverReady(id, ending));
-                self.stop(verdict_of(ending), Urgency::Prompt, now);
-            }
-            Phase::Serving => self.respawn(&ended, ending, served, now),
-        }
-    }
-
-    fn respawn(&mut self, dead: &Worker, ending: Ending, served: Option<Duration>, now: Instant) {
-        let is_served = self.workers.iter().any(Worker::is_ready);
-        let mut restart = dead.restart;
-        let delay = match restart.died(served) {
-            Verdict::After(delay) => delay,
-            // The others still serve: better some workers than none.
-            Verdict::CannotStart(_) if is_served => restart.delay(),
-            Verdict::CannotStart(starts) => {
-                self.say(Notice::CannotStart(dead.id, ending, starts));
-                return self.stop(Exit::CouldNotStart, Urgency::Prompt, now);
-            }
-        };
-        self.say(Notice::Died(dead.id, ending, delay));
-        let new = self.add(now + delay);
-        if let Some(new) = self.worker(new) {
-            new.restart = restart;
-        }
-    }
-
     /// Brings the number of workers to what is wanted and goes on with replacing.
     fn balance(&mut self, now: Instant) {
         match self.phase {
@@ -347,19 +285,6 @@ impl Pool {
         }
     }
 
-    /// A successor is the only one in its place now.
-    fn lose_predecessor(&mut self, id: WorkerId) {
-        let asked = self.settings.startup;
-        if let Some(Worker {
-            state: State::Starting { deadline, .. },
-            ..
-        }) = self.worker(id)
-            && asked.is_none()
-        {
-            *deadline = None;
-        }
-    }
-
     fn expire(&mut self, now: Instant) {
         for id in self.ids() {
             match self.worker(id).map(|worker| worker.state) {
@@ -400,64 +325,6 @@ impl Pool {
         id
     }
 
-    /// The end: idle connections are closed.
-    fn drain(&mut self, id: WorkerId, interrupted: bool, now: Instant) {
-        let grace = self.settings.grace;
-        let delay = match interrupted {
-            true => Duration::ZERO,
-            false => self.settings.drain_delay,
-        };
-        let deadline = now + delay + grace + DRAIN_MARGIN;
-        let action = Action::Drain(id, Drain::stopping(grace, delay, interrupted));
-        self.set(id, State::Draining { deadline }, action);
-    }
-
-    /// Its place or the server goes on: connections move to another worker.
-    fn drain_to(&mut self, id: WorkerId, other: Option<WorkerId>, now: Instant) {
-        let grace = self.settings.recycle.grace;
-        let deadline = now + grace + DRAIN_MARGIN;
-        let action = Action::HandOver(id, other, Drain::recycling(grace));
-        self.set(id, State::Draining { deadline }, action);
-    }
-
-    /// Its place is empty until it has gone, and no other worker serves.
-    fn drain_alone(&mut self, id: WorkerId, now: Instant) {
-        let drain = Drain::blocking();
-        let deadline = now + drain.requests + self.settings.grace + DRAIN_MARGIN;
-        let action = Action::HandOver(id, None, drain);
-        self.set(id, State::Draining { deadline }, action);
-    }
-
-    fn drain_to_others(&mut self, id: WorkerId, now: Instant) {
-        let other = self.other_ready(id);
-        self.drain_to(id, other, now);
-    }
-
-    /// A worker that serves besides this one.
-    fn other_ready(&self, id: WorkerId) -> Option<WorkerId> {
-        let mut workers = self.workers.iter();
-        let other = workers.find(|worker| worker.is_ready() && worker.id != id);
-        other.map(|other| other.id)
-    }
-
-    /// A ready worker ends at once, in the way that the action says.
-    fn quit(&mut self, id: WorkerId, way: Action, now: Instant) {
-        let deadline = now + QUIT_PATIENCE;
-        self.set(id, State::Quitting { deadline }, way);
-    }
-
-    /// Gives up a worker that is not ready yet and has nothing to drain.
-    fn abandon(&mut self, id: WorkerId, now: Instant) {
-        let deadline = now + QUIT_PATIENCE;
-        self.set(id, State::Abandoned { deadline }, Action::Quit(id));
-    }
-
-    fn kill(&mut self, id: WorkerId) {
-        let is_starting = |worker: &mut Worker| matches!(worker.state, State::Starting { .. });
-        let was_starting = self.worker(id).is_some_and(is_starting);
-        self.set(id, State::Killed { was_starting }, Action::Kill(id));
-    }
-
     /// Changes a worker's state together with the action that makes it true.
     fn set(&mut self, id: WorkerId, state: State, action: Action) {
         if let Some(worker) = self.worker(id) {
@@ -476,14 +343,6 @@ impl Pool {
 
     fn worker(&mut self, id: WorkerId) -> Option<&mut Worker> {
         self.workers.iter_mut().find(|worker| worker.id == id)
-    }
-}
-
-/// The server's exit code when a worker ends before the first one was ready.
-fn verdict_of(ending: Ending) -> Exit {
-    match ending {
-        Ending::Code(1) => Exit::ImportRaised,
-        _ => Exit::CouldNotStart,
     }
 }
 

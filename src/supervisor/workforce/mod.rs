@@ -1,6 +1,8 @@
 //! The live worker processes: what the policy decided, done.
 
 mod forked;
+mod seen;
+mod telling;
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,20 +15,20 @@ use rustix::process::Pid;
 use tracing::{error, warn};
 
 use super::isolated::IsolatedTemplate;
-use super::pool::{Weighing, WorkerId};
+use super::pool::WorkerId;
 use super::sharer::Sharer;
 use super::template::{Purpose, Template};
 use super::warm::Warm;
 use super::worker_config::worker_config;
 use crate::config::{Config, WorkerConfig};
-use crate::control::{Drain, FromWorker, Received, SupervisorEnd, ToWorker, socket_pair};
+use crate::control::{FromWorker, Received, SupervisorEnd, ToWorker};
 use crate::launch::Launch;
 use crate::monitor::Tally;
 use crate::net::Listeners;
 use crate::routes::Routes;
+use crate::sys::fork;
 use crate::sys::process::{self, Ending};
 use crate::sys::shared_page::SharedPage;
-use crate::sys::{fork, weight};
 
 /// A started process until it is reaped.
 #[derive(Debug)]
@@ -281,68 +283,9 @@ impl Workforce {
         &self.listeners
     }
 
-    /// Sends a message. A worker that is gone or does not read is left to its deadline.
-    pub(super) fn tell(&self, id: WorkerId, message: &ToWorker) {
-        self.tell_with(id, message, &[]);
-    }
-
-    /// Tells a worker to end at once, in this way. One that has no process yet does so now.
-    pub(super) fn end(&mut self, id: WorkerId, way: &ToWorker) {
-        if !self.cancel_unstarted(id, Ending::Code(0)) {
-            self.tell(id, way);
-        }
-    }
-
-    /// Has a worker drain into another, or into a socket that keeps its connections until another
-    /// is ready. Should there be no sockets, it drains as at the end, and what is idle is closed.
-    pub(super) fn hand_over(&mut self, old: WorkerId, new: Option<WorkerId>, drain: Drain) {
-        match socket_pair() {
-            Ok((olds, news)) => {
-                match new {
-                    Some(new) => self.tell_with(new, &ToWorker::Adopt, &[news.as_fd()]),
-                    None => self.waiting.push(news),
-                }
-                self.tell_with(old, &ToWorker::Drain(drain), &[olds.as_fd()]);
-            }
-            Err(reason) => {
-                error!("Cannot hand connections over: {reason}");
-                self.tell(old, &ToWorker::Drain(drain));
-            }
-        }
-    }
-
-    /// Gives a worker that has become ready the connections that wait for one.
-    pub(super) fn adopt_waiting(&mut self, id: WorkerId) {
-        for connections in std::mem::take(&mut self.waiting) {
-            self.tell_with(id, &ToWorker::Adopt, &[connections.as_fd()]);
-        }
-    }
-
-    /// Has a worker take over what comes out of this end; gives it back if the worker is gone.
-    pub(super) fn adopt(&self, id: WorkerId, end: OwnedFd) -> Result<(), OwnedFd> {
-        let process = self.process(id);
-        let control = process.and_then(|process| process.control.as_ref());
-        match control.map(|control| control.send(&ToWorker::Adopt, &[end.as_fd()])) {
-            Some(Ok(())) => Ok(()),
-            Some(Err(_)) | None => Err(end),
-        }
-    }
-
     /// The workers' configuration.
     pub(super) fn worker_config(&self) -> &WorkerConfig {
         &self.worker
-    }
-
-    pub(super) fn tell_with(
-        &self,
-        id: WorkerId,
-        message: &ToWorker,
-        descriptors: &[BorrowedFd<'_>],
-    ) {
-        let process = self.process(id);
-        if let Some(control) = process.and_then(|process| process.control.as_ref()) {
-            let _ = control.send(message, descriptors);
-        }
     }
 
     /// Ends its process; one that has none yet has waited too long for the template.
@@ -362,80 +305,9 @@ impl Workforce {
         }
     }
 
-    /// The pid, for log lines; 0 for a worker that never had a process.
-    pub(super) fn pid(&self, id: WorkerId) -> i32 {
-        let reaped = self.reaped.filter(|(reaped, _)| *reaped == id);
-        let template = || self.template.as_ref().and_then(Template::pid);
-        let live = self
-            .process(id)
-            .and_then(|process| process.pid.or_else(template));
-        live.or(reaped.map(|(_, pid)| pid))
-            .map_or(0, |pid| pid.as_raw_nonzero().get())
-    }
-
-    /// How much memory it has, and how much there is for another.
-    pub(super) fn weigh(&self, id: WorkerId) -> Weighing {
-        Weighing {
-            own: self
-                .process(id)
-                .and_then(|process| weight::own(process.pid?)),
-            room: weight::room(),
-        }
-    }
-
-    /// A worker's place.
-    pub(super) fn slot(&self, id: WorkerId) -> Option<usize> {
-        self.process(id)?.slot
-    }
-
-    /// Has a worker log the stacks of its threads.
-    pub(super) fn ask_for_stacks(&self, id: WorkerId) {
-        if let Some(pid) = self.process(id).and_then(|process| process.pid) {
-            process::ask_for_stacks(pid);
-        }
-    }
-
-    /// When a request was last answered, by [`crate::sys::clock::monotonic`], if they count.
-    pub(super) fn last_use(&self) -> Option<Duration> {
-        let pages = self.processes.iter().filter_map(|own| own.page.as_ref());
-        let live = pages.filter_map(|page| page.last_use());
-        live.chain(self.last_use).max()
-    }
-
-    /// Where a worker counts.
-    pub(super) fn page(&self, id: WorkerId) -> Option<&Arc<SharedPage>> {
-        self.process(id)?.page.as_ref()
-    }
-
-    /// The process, if it has one.
-    pub(super) fn own_pid(&self, id: WorkerId) -> Option<i32> {
-        let pid = self.process(id)?.pid?;
-        Some(pid.as_raw_nonzero().get())
-    }
-
-    /// The memory that a worker has written to.
-    pub(super) fn weight(&self, id: WorkerId) -> Option<u64> {
-        weight::own(self.process(id)?.pid?)
-    }
-
-    /// The weight of all of its processes, each page that is shared in parts.
-    pub(super) fn pss(&self) -> Option<u64> {
-        let pids = self.processes.iter().filter_map(|process| process.pid);
-        let weights = pids.map(|pid| weight::weigh(pid).map(|weight| weight.pss));
-        weights.sum()
-    }
-
     /// `module:attribute`
     pub(super) fn application(&self) -> &str {
         &self.worker.application.path
-    }
-
-    /// The weight of the one worker, if there is only one.
-    pub(super) fn weight_of_only_one(&self) -> Option<u64> {
-        match self.processes.as_slice() {
-            [only] => weight::own(only.pid?),
-            _ => None,
-        }
     }
 
     /// Everything the workers have said since the last call.
@@ -465,14 +337,6 @@ impl Workforce {
         let workers = workers.filter_map(|process| process.control.as_ref());
         let isolated = self.isolated.iter().flat_map(|own| own.sources());
         workers.chain(template).map(AsFd::as_fd).chain(isolated)
-    }
-
-    /// Whose process this is, if it is a worker's.
-    pub(super) fn id(&self, pid: Pid) -> Option<WorkerId> {
-        self.processes
-            .iter()
-            .find(|process| process.pid == Some(pid))
-            .map(|process| process.id)
     }
 
     /// A worker's process has ended: its place is free, and what it has counted is kept.

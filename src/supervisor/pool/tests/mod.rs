@@ -7,6 +7,7 @@ mod walks;
 
 use super::*;
 use crate::config::{Recycle, RecycleMode};
+use crate::control::Drain;
 
 const GRACE: Duration = Duration::from_secs(30);
 const KILLED: Ending = Ending::Signal(9);
