@@ -53,8 +53,9 @@ def test_a_loop_runs_within_itself(server: Start, tmp_path: Path, way: str, loop
         assert started.get("/plain").text == "plain"
         assert started.post("/body", b"x" * 100_000).status == 200
     assert started.terminate() == 0
-    assert "enter context" not in started.stderr.text
-    assert "Traceback" not in started.stderr.text
+    output = started.stderr.wait_for_end()
+    assert "enter context" not in output
+    assert "Traceback" not in output
 
 
 def test_other_requests_are_served_within_a_nested_loop(server: Start, tmp_path: Path) -> None:
@@ -88,7 +89,7 @@ def test_one_that_comes_late_runs_what_is_asyncios(server: Start, tmp_path: Path
         assert started.get("/").text == "nestednested"
         assert started.get("/plain").text == "plain"
     assert started.terminate() == 0
-    assert "Traceback" not in started.stderr.text
+    assert "Traceback" not in started.stderr.wait_for_end()
 
 
 def test_a_handle_has_what_asyncios_has(server: Start, tmp_path: Path) -> None:

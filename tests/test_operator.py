@@ -171,7 +171,7 @@ def test_without_a_place_the_server_goes_without_but_not_without_one_that_was_na
     assert not missing.exists()
     named = server("hello:app", "--operator-socket", str(missing / "x.sock"), wait=False)
     assert named.wait() == CANNOT
-    assert f"Cannot open the operator socket {missing}" in named.stderr.text
+    assert f"Cannot open the operator socket {missing}" in named.stderr.wait_for_end()
 
 
 def test_off_is_off(server, runtime, tmp_path) -> None:

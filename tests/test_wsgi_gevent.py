@@ -66,4 +66,4 @@ def test_the_worker_ends_in_time_and_is_replaced(server: Any) -> None:
     began = time.monotonic()
     assert serving.terminate() == 0
     assert time.monotonic() - began < 20
-    assert "Traceback" not in serving.stderr
+    assert "Traceback" not in serving.stderr.wait_for_end()
