@@ -129,12 +129,12 @@ async fn finished(server: &Rc<Server<Hosted>>, control: &Control, drain: Drain) 
         return waited;
     }
     server.end_streams(drain.endless_from);
-    let waited = until(idle(server), control, begin + drain.deaf).await;
+    let farewell = end - drain.requests / FAREWELL_PART;
+    let waited = until(idle(server), control, farewell.min(begin + drain.deaf)).await;
     if waited != Waited::TimeIsUp {
         return waited;
     }
     give_up_streams();
-    let farewell = end - drain.requests / FAREWELL_PART;
     let waited = until(idle(server), control, farewell).await;
     if waited != Waited::TimeIsUp {
         return waited;

@@ -12,8 +12,8 @@ const FOR_SHUTDOWN: Duration = Duration::from_secs(2);
 /// comes back.
 const EVENTS: Duration = Duration::from_secs(2);
 
-/// How long a stream has that was told to end: one whose application does not listen is cut then. `docker
-/// stop` should be over within 4 s.
+/// How long a stream has that was told to end when all others wait for it: one whose application does not listen is cut
+/// then. `docker stop` should be over within 4 s.
 const LISTENING: Duration = Duration::from_millis(750);
 
 /// Responses without a length that have gone on for so long are taken for streams without an end
@@ -31,7 +31,8 @@ pub struct Drain {
     pub delay: Duration,
     /// When event streams are told to end.
     pub endless: Duration,
-    /// When those are cut that have not ended.
+    /// When those are cut that have not ended: with all others where another worker serves, since a stream may
+    /// have an end of its own (an answer that is written word by word).
     pub deaf: Duration,
     /// Responses without a length are told, too, when they have gone on for so long.
     pub endless_from: Option<Duration>,
@@ -45,11 +46,13 @@ impl Drain {
     /// The server stops, and has so long for it, lifespan shutdown included.
     #[must_use]
     pub fn stopping(grace: Duration, delay: Duration, interrupted: bool) -> Self {
+        let drain = Self::recycling(grace);
         Self {
             delay,
+            deaf: drain.endless + LISTENING.min(drain.requests / 4),
             endless_from: Some(ENDLESS_FROM),
             interrupted,
-            ..Self::recycling(grace)
+            ..drain
         }
     }
 
@@ -57,11 +60,10 @@ impl Drain {
     #[must_use]
     pub fn recycling(grace: Duration) -> Self {
         let requests = grace - FOR_SHUTDOWN.min(grace / 4);
-        let endless = EVENTS.min(requests / 2);
         Self {
             delay: Duration::ZERO,
-            endless,
-            deaf: endless + LISTENING.min(requests / 4),
+            endless: EVENTS.min(requests / 2),
+            deaf: requests,
             endless_from: None,
             requests,
             interrupted: false,
@@ -95,6 +97,7 @@ mod tests {
             assert!(drain.endless <= drain.requests / 2);
             // Before all others are told.
             assert!(drain.deaf <= drain.requests / 4 * 3);
+            assert_eq!(Drain::recycling(grace).deaf, drain.requests);
         }
     }
 }
