@@ -337,10 +337,11 @@ def recycle(supervisor: int, times: int) -> None:
 
 @dataclass
 class Answers:
-    """Milliseconds of requests: as the client sees them, and without the time that worker and client waited for a
-    processor."""
+    """Milliseconds of requests: as the client sees them, without the time for which it waited for a processor itself (it
+    would have another machine), and without that of the worker, too."""
 
     seen: list[float] = field(default_factory=list)
+    served: list[float] = field(default_factory=list)
     own: list[float] = field(default_factory=list)
 
 
@@ -381,7 +382,8 @@ def calls(asked: argparse.Namespace) -> None:
     )
     for name, one, two in (
         ("as the client sees them", alone.seen, beside.seen),
-        ("without waits for a processor", alone.own, beside.own),
+        ("without the client's waits for a processor", alone.served, beside.served),
+        ("without the worker's, too", alone.own, beside.own),
     ):
         cells = [f"{percentile(times, at):.2f}" for at in (50, 99) for times in (one, two)]
         print(
@@ -412,13 +414,15 @@ def answers(address: str, worker: int, into: Answers, over: threading.Event, wit
     end = time.monotonic() + within
     connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=within)
     while not over.is_set() and time.monotonic() < end:
-        before = waited(worker) + waited("thread-self")
+        worker_before, client_before = waited(worker), waited("thread-self")
         begun = time.perf_counter()
         connection.request("GET", "/")
         connection.getresponse().read()
         took = (time.perf_counter() - begun) * 1000
+        served = took - (waited("thread-self") - client_before)
         into.seen.append(took)
-        into.own.append(max(took - (waited(worker) + waited("thread-self") - before), 0.001))
+        into.served.append(max(served, 0.001))
+        into.own.append(max(served - (waited(worker) - worker_before), 0.001))
         time.sleep(0.01)
     connection.close()
 

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from harness import APPS, REPOSITORY, Server, processes, run
+from harness import APPS, REPOSITORY, Server, processes, run, scheduling
 
 ENVIRONMENT = {"PYTHONPATH": str(REPOSITORY / "python")}
 NAMED = ("--isolated-template", "isolated_functions,decimal")
@@ -242,6 +242,19 @@ def test_requests_go_before_calls(server, flags, nice: int, start) -> None:
         assert own["session_niceness"] == above + nice
     score = int(Path("/proc/self/oom_score_adj").read_text())
     assert own["oom_score"] == min(score + 500, 1000)
+
+
+@pytest.mark.parametrize("start", [(), ("--preload",)])
+def test_a_worker_has_short_turns_on_the_processor_once_it_makes_calls(server, start) -> None:
+    usual = scheduling.turn()
+    if not usual:
+        pytest.skip("the kernel is older than 6.12")
+    found = os.pathsep.join(str(REPOSITORY / each) for each in ("python", "tests"))
+    serving = server("isolated_calls_app:app", *start, env={"PYTHONPATH": found})
+    worker = serving.get("/worker").json()["pid"]
+    assert scheduling.turn(worker) == usual
+    assert call(serving, "turn") == usual
+    assert scheduling.turn(worker) == 100_000
 
 
 def test_a_thread_of_wsgi_has_it_too(server) -> None:

@@ -7,7 +7,7 @@ with Server("hello:app", "--workers", "2") as server:
         assert client.read_response().status == 200
 """
 
-from harness import processes
+from harness import processes, scheduling
 from harness.lines import Lines
 from harness.raw_client import RawClient, Response
 from harness.server import APPS, REPOSITORY, Finished, Server, command_line, run
@@ -23,4 +23,5 @@ __all__ = [
     "command_line",
     "processes",
     "run",
+    "scheduling",
 ]

@@ -71,4 +71,11 @@ mod _core {
     fn cache(py: Python<'_>) -> PyResult<crate::cache::Classes<'_>> {
         Ok(crate::cache::classes(py))
     }
+
+    /// Has this process compute for a short time at once, so that it comes sooner to its turn beside its isolated calls
+    /// (`lowmem_serve.isolated.turns`).
+    #[pyfunction]
+    fn shorten_turns() -> PyResult<()> {
+        Ok(lowmem_base::sys::turns::shorten()?)
+    }
 }

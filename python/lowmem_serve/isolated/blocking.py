@@ -4,7 +4,7 @@ import select
 import threading
 import time
 
-from lowmem_serve.isolated import child, forked, outcome, output
+from lowmem_serve.isolated import child, forked, outcome, output, turns
 from lowmem_serve.isolated.fresh import Fresh
 from lowmem_serve.isolated.output import Output
 from lowmem_serve.isolated.process import Process
@@ -72,6 +72,7 @@ def _take(slots: Slots, call, end: float | None) -> None:
 
 def _process(call, end: float | None, lines: Output | None) -> Process:
     """From a template if there is one that answers, else a fresh interpreter."""
+    turns.shorten()
     into = lines.theirs if lines else None
     asked = forked.ask(into)
     if asked:

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from lowmem_serve.isolated import child, forked, outcome, output
+from lowmem_serve.isolated import child, forked, outcome, output, turns
 from lowmem_serve.isolated.fresh import Fresh
 from lowmem_serve.isolated.output import Output
 from lowmem_serve.isolated.process import GONE, Process
@@ -69,6 +69,7 @@ async def _end(process: Process) -> None:
 
 async def _process(call, end: float | None, lines: Output | None) -> Process:
     """From a template if there is one that answers, else a fresh interpreter."""
+    turns.shorten()
     into = lines.theirs if lines else None
     asked = forked.ask(into)
     if asked:

@@ -20,6 +20,7 @@ pub mod shared_page;
 pub mod startup;
 pub mod stop_signals;
 pub mod title;
+pub mod turns;
 pub mod user;
 pub mod want;
 pub mod watch;
