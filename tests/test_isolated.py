@@ -271,9 +271,13 @@ def test_a_process_whose_caller_has_gone_before_it_began_ends_at_once() -> None:
             process.wait()
 
 
-def test_the_number_of_calls_is_an_option(server) -> None:
-    started = server("isolated_app:app", "--isolated-concurrent", "7", env=PACKAGE)
-    assert started.get("/concurrent").body == b"7"
+@pytest.mark.parametrize(
+    ("flags", "count"),
+    [(("--isolated-concurrent", "7"), 7), ((), max(len(os.sched_getaffinity(0)) - 1, 1))],
+)
+def test_the_number_of_calls_is_an_option_and_leaves_a_processor_to_requests(server, flags, count) -> None:
+    started = server("isolated_app:app", *flags, env=PACKAGE)
+    assert int(started.get("/concurrent").body) == count
 
 
 def test_the_loop_goes_on_while_a_process_gives_its_memory_back(monkeypatch: pytest.MonkeyPatch) -> None:

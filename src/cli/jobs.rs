@@ -53,8 +53,8 @@ pub struct Jobs {
         env = "LOWMEM_QUEUE_START"
     )]
     pub queue_start: StartWord,
-    /// Isolated calls of a worker (lowmem_serve.isolated) that run at once; others wait [default: as
-    /// many as there are processors]
+    /// Isolated calls of a worker (lowmem_serve.isolated) that run at once; others wait [default: one
+    /// less than there are processors, and one at least]
     #[arg(long, value_name = "N", value_parser = values::at_least(1usize))]
     #[arg(env = "LOWMEM_ISOLATED_CONCURRENT")]
     pub isolated_concurrent: Option<usize>,

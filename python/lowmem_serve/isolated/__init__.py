@@ -217,9 +217,10 @@ def size(text: str | int | None) -> int | None:
 
 
 def concurrent() -> int:
-    """How many calls run at once: what `--isolated-concurrent` says, else as many as there are processors."""
+    """How many calls run at once: what `--isolated-concurrent` says, else one less than there are processors, so that one
+    is left to requests, and one at least."""
     named = os.environ.get(CONCURRENT_VARIABLE)
-    return max(int(named), 1) if named else len(os.sched_getaffinity(0))
+    return max(int(named) if named else len(os.sched_getaffinity(0)) - 1, 1)
 
 
 async def _asynchronous(call: _Call) -> Any:
