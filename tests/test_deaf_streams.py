@@ -252,6 +252,13 @@ def read_to_the_end(client: RawClient) -> None:
         pass
 
 
+def stop(server: Server, client: RawClient) -> None:
+    """The server stops in order, and so does the response that this client has begun to read."""
+    server.send_signal(signal.SIGTERM)
+    read_to_the_end(client)
+    assert server.wait(60) == 0
+
+
 def printed(server: Server) -> list[str]:
     """What the application has printed: all but access lines."""
     return [line for line in server.stdout.wait_for_end().splitlines() if "HTTP/" not in line]
@@ -262,9 +269,7 @@ def printed(server: Server) -> list[str]:
 def test_one_that_only_sends_is_cancelled_and_ends_in_order(serve, path: str, flags) -> None:
     started = serve(ASGI, *flags)
     with listen(started, path) as client:
-        started.send_signal(signal.SIGTERM)
-        read_to_the_end(client)
-        assert started.wait(60) == 0
+        stop(started, client)
     told = "cancelled: Task cancelled, its stream did not end when the server stopped"
     assert printed(started)[-3:] == [told, "cleaned up", "shutdown runs"]
     started.stderr.wait_for_line(ENDED)
@@ -309,9 +314,7 @@ def test_one_whose_client_has_gone_holds_up_nothing(serve) -> None:
 def test_one_without_asyncio_is_closed(serve) -> None:
     started = serve(LIGHT)
     with listen(started, "/") as client:
-        started.send_signal(signal.SIGTERM)
-        read_to_the_end(client)
-        assert started.wait(60) == 0
+        stop(started, client)
     assert printed(started)[-1] == "cleaned up"
     assert "Traceback" not in started.stderr.text
 
@@ -334,9 +337,7 @@ def test_a_worker_that_is_replaced_lets_it_go_on_and_ends_it_at_last(serve) -> N
 def test_wsgi_is_asked_for_no_more_events_and_closed(serve, path: str) -> None:
     started = serve(WSGI)
     with listen(started, path) as client:
-        started.send_signal(signal.SIGTERM)
-        read_to_the_end(client)
-        assert started.wait(60) == 0
+        stop(started, client)
     assert printed(started) == ["closed"]
     assert "Traceback" not in started.stderr.text
 
@@ -355,9 +356,7 @@ def test_an_ordinary_wsgi_request_is_not_cut_with_a_stream(serve) -> None:
 def test_a_wsgi_thread_that_waits_for_its_next_event_is_not_waited_for(serve) -> None:
     started = serve(WSGI)
     with listen(started, "/stuck") as client:
-        started.send_signal(signal.SIGTERM)
-        read_to_the_end(client)
-        assert started.wait(60) == 0
+        stop(started, client)
     started.stderr.wait_for_line(ENDED)
     started.stderr.wait_for_line(r"1 WSGI request\(s\) did not end in time, and are given up")
 
@@ -367,7 +366,5 @@ def test_those_of_frameworks_end_by_themselves(serve, name: str) -> None:
     pytest.importorskip(name)
     started = serve(FRAMEWORKS[name])
     with listen(started, "/") as client:
-        started.send_signal(signal.SIGTERM)
-        read_to_the_end(client)
-        assert started.wait(60) == 0
+        stop(started, client)
     assert "cleaned up" in printed(started)

@@ -3,6 +3,7 @@
 import os
 import sys
 
+from lowmem_serve import entered
 from lowmem_serve.__main__ import become
 
 
@@ -29,10 +30,7 @@ def run(app: object, **settings: object) -> None:
 
 def in_a_process_of_the_server() -> bool:
     """Whether this is a worker, its template, or the process of a job."""
-    core = sys.modules.get("lowmem_serve._core")
-    # A worker is entered by its shared object, which no import has loaded there.
-    is_worker = core is not None and getattr(core.__spec__, "loader", None) is None
-    return is_worker or "lowmem_serve.running" in sys.modules
+    return entered.core() is not None or "lowmem_serve.running" in sys.modules
 
 
 def directory(app: str, settings: dict[str, object]) -> list[str]:
