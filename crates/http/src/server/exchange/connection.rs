@@ -3,7 +3,7 @@
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::{Arrival, Ending, Exchange, Peer, View, wake};
+use super::{Arrival, Ending, Exchange, Peer, View, part, wake};
 use crate::asgi::http::{Framing, Response, Version};
 use crate::own_body::OwnBody;
 use crate::server::body::{BodyDecoder, BodyRefused};
@@ -230,13 +230,7 @@ impl Exchange {
             return false;
         }
         self.fail(&mut state, 504, "Gateway Timeout");
-        state.peer = Peer::Gone;
-        let mut waiting = state.receivers_if(true);
-        waiting.append(&mut state.senders);
-        let connection = state.connection.take();
-        drop(state);
-        waiting.into_iter().for_each(Waker::wake);
-        wake(connection);
+        part(state);
         true
     }
 

@@ -360,6 +360,17 @@ pub(super) fn wake(waker: Option<Waker>) {
     }
 }
 
+/// For the application its client is gone from now on; all that wait here are woken.
+fn part(mut state: MutexGuard<'_, State>) {
+    state.peer = Peer::Gone;
+    let mut waiting = state.receivers_if(true);
+    waiting.append(&mut state.senders);
+    let connection = state.connection.take();
+    drop(state);
+    waiting.into_iter().for_each(Waker::wake);
+    wake(connection);
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Weak;

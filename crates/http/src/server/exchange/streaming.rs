@@ -1,9 +1,8 @@
 //! Responses that are sent in pieces: which of them have no end of their own.
 
-use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use super::{Arrival, Ending, Exchange, Peer, State, wake};
+use super::{Arrival, Ending, Exchange, Peer, State, part};
 use crate::asgi::http::Framing;
 use crate::server::response::{Content, Piece, ResponseHead};
 
@@ -82,13 +81,7 @@ impl Exchange {
         if !state.response.is_complete() {
             state.ending = Ending::Cut;
         }
-        state.peer = Peer::Gone;
-        let mut waiting = state.receivers_if(true);
-        waiting.append(&mut state.senders);
-        let connection = state.connection.take();
-        drop(state);
-        waiting.into_iter().for_each(Waker::wake);
-        wake(connection);
+        part(state);
         true
     }
 
