@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness import Server, processes, run
+from harness import Server, processes, run, scheduling
 from harness.server import REPOSITORY
 
 FAILED, CANNOT, WRONG = 5, 3, 2
@@ -96,7 +96,7 @@ def test_a_run_inherits_nothing_of_the_servers_and_has_a_session_of_its_own(jobs
     # The one socket is its own, over which it was told what to run; its other end is closed.
 
 
-@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="the kernel has no autogroup")
+@pytest.mark.skipif(scheduling.session_niceness() is None, reason="the kernel has no autogroup")
 @pytest.mark.parametrize("start", ["fresh", "template"])
 def test_the_session_of_a_run_is_as_nice_as_the_run(jobs, start: str) -> None:
     """The kernel may schedule sessions against each other; then a niceness counts within one."""
@@ -105,11 +105,9 @@ def test_the_session_of_a_run_is_as_nice_as_the_run(jobs, start: str) -> None:
     assert "has been started" in command(started, "run", "wait")
     [(_, pid, *_)] = wait_for(lambda: jobs.marks("wait"))
 
-    def niceness(process: int | str) -> int:
-        return int(Path(f"/proc/{process}/autogroup").read_text().split()[-1])
-
-    wait_for(lambda: niceness(pid) == niceness(started.pid) + 7)
-    assert niceness(started.worker_pids()[0]) == niceness(started.pid)
+    above = scheduling.session_niceness(started.pid)
+    wait_for(lambda: scheduling.session_niceness(pid) == above + 7)
+    assert scheduling.session_niceness(started.worker_pids()[0]) == above
 
 
 def test_a_job_runs_on_demand_and_its_end_is_the_commands(jobs) -> None:

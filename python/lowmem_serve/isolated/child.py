@@ -130,7 +130,8 @@ def _lower_session(nice: int) -> None:
     niceness of a process counts within its session only, and this process has one for itself."""
     try:
         with open(f"/proc/{os.getppid()}/autogroup") as file:
-            above = int(file.read().rpartition(" ")[2])
+            # "/autogroup-73 nice 0"; empty for a process that was started without any session of its own, as by init.
+            above = int(file.read().rpartition(" ")[2] or 0)
         with open("/proc/self/autogroup", "w") as file:
             file.write(str(min(above + nice, HIGHEST_NICE)))
     except (OSError, ValueError):
