@@ -6,11 +6,11 @@ use std::process::ExitCode;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Stopped as asked (SIGTERM, SIGINT, SIGQUIT), gracefully or not.
+    /// Stopped as requested (SIGTERM, SIGINT, SIGQUIT), gracefully or not.
     Stopped = 0,
     /// Importing the application raised; the traceback is on stderr.
     ImportRaised = 1,
-    /// The command line or the environment makes no sense.
+    /// The command line, the environment or the settings file is invalid.
     Usage = 2,
     /// It could not start: no Python, address in use, application not found, lifespan startup
     /// failed, a worker that dies before it is ready. Once a worker has served, failed starts are retried.
@@ -24,7 +24,7 @@ pub enum Exit {
 /// The same for `--help`.
 pub const HELP: &str = "\
 Exit codes:
-  0  stopped as asked
+  0  stopped as requested
   1  importing the application raised
   2  wrong usage
   3  could not start (environment, address, application, lifespan)

@@ -120,13 +120,13 @@ def test_a_watch_for_stalls_that_an_included_file_asks_for_later_is_kept(serve_a
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(machine.socket("one"))
         client.send(b"GET /spin HTTP/1.1\r\nhost: a\r\n\r\n")
-        started.stderr.wait_for_line(r"\[one\] Worker \(pid \d+\) has not come round for", 60)
+        started.stderr.wait_for_line(r"\[one\] Worker \(pid \d+\) has been stalled for", 60)
 
         def is_ill() -> bool:
             ill = run("health", str(started.pid))
             return ill.returncode == 3 and "stalled: worker" in ill.stderr
 
-        # On a busy machine another has not come round for a moment, and has by now.
+        # On a busy machine another may have been stalled for a moment.
         until(is_ill)
         for worker in started.worker_pids():
             with contextlib.suppress(ProcessLookupError):

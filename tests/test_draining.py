@@ -68,5 +68,5 @@ def test_what_it_raises_is_logged_and_the_worker_ends_in_order(server, tmp_path:
     started = server("told:app", "--app-dir", str(tmp_path))
     assert started.terminate() == 0
     said = started.stderr.wait_for_end()
-    assert 'Exception in what "lowmem_serve.draining" names' in said
+    assert 'Exception in the function under "lowmem_serve.draining"' in said
     assert "Application shutdown complete" in said

@@ -208,7 +208,7 @@ def test_a_learned_template_takes_the_calls_of_workers_that_it_has_forked(server
     serving = server("isolated_calls_app:app", *watched, env=ENVIRONMENT)
     first = worker(serving)
     assert call(serving, "surroundings")[0]["parent"] == first
-    learned = r"Imported what the application uses of others \[(\d+)\]"
+    learned = r"Imported the packages that the application uses \[(\d+)\]"
     serving.stderr.wait_for_line(learned)
     (tmp_path / "changed.py").write_text("")
     until(lambda: worker(serving) != first, "the worker is another")

@@ -17,7 +17,7 @@ from harness import REPOSITORY, Server, processes
 SOON = 40.0
 """Seconds after which a reload is taken to hang."""
 
-TEMPLATE = r"Imported what the application uses of others \[(\d+)\]"
+TEMPLATE = r"Imported the packages that the application uses \[(\d+)\]"
 
 GOAL = 0.3
 """Seconds from saving the Quart example to its first answer, on a machine that is not busy."""

@@ -164,7 +164,7 @@ def test_the_object_that_streams_look_for_ends_them_at_once(serve) -> None:
             "concurrent.futures.ThreadPoolExecutor().submit(work)",
             'thread "ThreadPoolExecutor-0_0"',
         ),
-        ("atexit", "atexit.register(work)", "what the main thread does"),
+        ("atexit", "atexit.register(work)", "the main thread"),
         ("asyncio", "asyncio.get_running_loop().run_in_executor(None, work)", 'thread "asyncio_0"'),
     ],
 )

@@ -1,4 +1,4 @@
-"""`--timeout-worker-stall`: a worker that does not come round is told of, or replaced."""
+"""`--timeout-worker-stall`: a stalled worker is logged, or replaced."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ def test_the_stack_of_a_view_that_sleeps_is_in_the_log(server) -> None:
     with started.connect() as client:
         ask_and_wait_for_nothing(client, "/sleep")
         before = time.monotonic()
-        started.stderr.wait_for_line(rf"Worker \(pid {worker}\) has not come round for")
+        started.stderr.wait_for_line(rf"Worker \(pid {worker}\) has been stalled for")
         started.stderr.wait_for_line("in forgetful_view")
         # Within a second of the limit, and as much as a busy machine may take: the view sleeps for a minute.
         assert time.monotonic() - before < 20
@@ -58,7 +58,7 @@ def test_wsgi_threads_are_stalled_when_none_is_left(server) -> None:
     with started.connect() as one, started.connect() as other:
         ask_and_wait_for_nothing(one, "/sleep")
         ask_and_wait_for_nothing(other, "/sleep")
-        started.stderr.wait_for_line("has not come round for")
+        started.stderr.wait_for_line("has been stalled for")
         started.stderr.wait_for_line("in waiting_view", times=2)
         for worker in started.worker_pids():
             os.kill(worker, signal.SIGKILL)
@@ -73,7 +73,7 @@ def test_busy_is_not_stalled(server, loop: str) -> None:
         assert idle.get("/").status == 200
         while time.monotonic() < deadline:
             assert started.get("/").status == 200
-    assert "has not come round" not in started.stderr.text
+    assert "has been stalled" not in started.stderr.text
 
 
 def test_too_short_a_limit_is_refused() -> None:

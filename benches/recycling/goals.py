@@ -64,7 +64,7 @@ def missed_by_clients(tally: Tally, style: Style, start_seconds: float) -> Itera
     if style is Style.CRASH:
         pause = start_seconds + MAX_PAUSE_SECONDS + tally.excused(tally.longest_silence)
         if tally.longest_silence > pause:
-            yield f"nobody served for {tally.longest_silence:.3f} s, at most {pause:.3f} s"
+            yield f"no client served for {tally.longest_silence:.3f} s, at most {pause:.3f} s"
         return
     stall, kind = tally.worst
     limit = MAX_STALL_SECONDS + tally.excused(stall)

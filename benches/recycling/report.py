@@ -71,7 +71,7 @@ def line(outcome: Outcome) -> str:
     stall, kind = tally.worst
     return (
         f"{name}: {outcome.swaps} swaps, {tally.exchanges} exchanges, {tally.failures} failed, "
-        f"longest stall {_seconds(stall)} ({kind}), nobody served for {_seconds(tally.longest_silence)}, "
+        f"longest stall {_seconds(stall)} ({kind}), no client served for {_seconds(tally.longest_silence)}, "
         f"load generator late {_seconds(tally.own_lag)}, PSS {_memory(outcome)} MB"
     )
 

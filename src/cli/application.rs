@@ -7,7 +7,7 @@ use clap::builder::BoolishValueParser;
 
 use super::values;
 
-/// They wait for each other long before: one interpreter lock is theirs together.
+/// Far more than one interpreter lock can keep busy.
 const MOST_THREADS: usize = 10_000;
 
 /// Options about the application and its Python.
@@ -51,7 +51,7 @@ pub struct Application {
     pub gc_freeze: Option<bool>,
     #[arg(long, hide = true, overrides_with = "gc_freeze")]
     pub no_gc_freeze: bool,
-    /// Put imports off until they are used: auto, off, or packages (docs/lazy-imports.md)
+    /// Defer imports until they are used: auto, off, or packages (docs/lazy-imports.md)
     #[arg(long, value_name = "auto|off|PKG,…", default_value = "off")]
     #[arg(env = "LOWMEM_LAZY_IMPORTS", allow_hyphen_values = true)]
     pub lazy_imports: String,

@@ -10,20 +10,20 @@ use super::{
 /// A first word that is no application.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve on every interface, also an application that is named by its file, or found in the usual ones
+    /// Serve on every interface; APP may also be a file, or be looked for in main.py, app.py and the like
     #[command(alias = "serve")]
     Run(Box<Flags>),
-    /// The same on 127.0.0.1, with --reload
+    /// As run, but on 127.0.0.1 and with --reload
     Dev(Box<Flags>),
-    /// Show the settings that these flags, the environment and the file come to, and check them
+    /// Check the settings of flags, environment and settings file, and show them with their origin
     Config(Box<Flags>),
-    /// Serve the application, ask for pages, and weigh it: against a budget, or a recorded weight
+    /// Measure the memory of an application while it is served; against a budget, or a recorded weight
     Weigh(Box<Weigh>),
-    /// Serve the application, ask for pages, and show what its imports cost and which of them were used
+    /// Measure the imports of an application: memory, time, and which of them requests use
     Imports(Box<Imports>),
     /// Show the jobs of a running server, and run, stop or look at one (see --job)
     Jobs(JobsCommand),
-    /// Ask running workers what has grown in them since the last look (see --growth)
+    /// Show the memory that running workers have gained since the last look (see --growth)
     Growth(Growth),
     /// Show running servers: their applications, workers and memory
     Status(Asked),
@@ -31,16 +31,16 @@ pub enum Command {
     Health(Named),
     /// Watch running servers in the terminal
     Top(Top),
-    /// Tell a running server what to do
+    /// Control a running server: recycle, sleep, wake, more or fewer workers
     #[command(subcommand)]
     Ctl(Control),
     /// Show the caches on disk (lowmem_serve.cache), or empty one
     Cache(CacheCommand),
-    /// Show the applications of a running server, or tell it what to do with one
+    /// Show the applications of a running server; reload, stop, start, wake one or let it sleep
     Apps(Apps),
-    /// Run a Python program that calls uvicorn.run, and serve what it would serve
+    /// Run a Python program that calls uvicorn.run, and serve its application in its place
     Exec(Exec),
-    /// Show what a command line or a file of another server is here (gunicorn, Uvicorn, uWSGI, …)
+    /// Translate a command line or a file of another server (gunicorn, Uvicorn, uWSGI, …)
     Migrate(Migrate),
     /// Write the completions of a shell to stdout
     Completions {

@@ -12,10 +12,10 @@ const MOST_FRAMES: u16 = 100;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Diagnosis")]
 pub struct Diagnosis {
-    /// Let `lowmem-serve growth` ask the workers what has grown
+    /// Let `lowmem-serve growth` ask the workers for the memory that they have gained
     #[arg(long, env = "LOWMEM_GROWTH", value_parser = BoolishValueParser::new())]
     pub growth: bool,
-    /// The same, with the lines that allocated it (slower); FRAMES callers of each [default: 1]
+    /// As --growth, with the lines that allocated it (slower); FRAMES callers of each [default: 1]
     #[arg(long, value_name = "FRAMES", env = "LOWMEM_TRACE_MEMORY")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "1")]
     #[arg(value_parser = values::number(1..=MOST_FRAMES))]

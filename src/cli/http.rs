@@ -15,7 +15,7 @@ const MOST_STREAMS: u32 = 0x7fff_ffff;
 #[command(next_help_heading = "HTTP")]
 #[expect(missing_docs)]
 pub struct Http {
-    /// Versions of HTTP: 1, 2 or what the client wants (auto)
+    /// Versions of HTTP: 1, 2, or both (auto)
     #[arg(
         long,
         value_name = "VERSIONS",
@@ -49,7 +49,7 @@ pub struct Http {
     #[arg(long = "header", value_name = "NAME:VALUE", action = ArgAction::Append)]
     #[arg(env = "LOWMEM_HEADERS")]
     pub headers: Vec<String>,
-    /// Give each request an x-request-id, unless it brings one; application and client are told it
+    /// Give each request an x-request-id, unless it has one, for the application, the response and the log
     #[arg(long, env = "LOWMEM_REQUEST_ID", value_parser = BoolishValueParser::new())]
     pub request_id: bool,
     /// Send a server header (--no-server-header)

@@ -44,8 +44,8 @@ pub struct Jobs {
     /// Kill a task whose own memory exceeds 300M, 1G [default: no limit]
     #[arg(long, value_name = "SIZE", value_parser = values::size, env = "LOWMEM_QUEUE_MAX_MEMORY")]
     pub queue_max_memory: Option<u64>,
-    /// What the process of a task begins as: a fresh interpreter, or a fork of the template of --preload,
-    /// --reload or --keep-template, where there is one
+    /// Start a task in a fresh interpreter, or as a fork of the template of --preload, --reload or
+    /// --keep-template, where there is one
     #[arg(
         long,
         value_name = "WORD",

@@ -12,7 +12,7 @@ use crate::operator::find::Target;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Operation")]
 pub struct Operation {
-    /// Where `lowmem-serve status` and `ctl` reach the server; `off` is nowhere [default:
+    /// Where `lowmem-serve status` and `ctl` reach the server; `off` for none [default:
     /// lowmem-serve/PID.sock in $RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR, /run, or in /tmp/lowmem-serve-UID]
     #[arg(long, value_name = "PATH|off", env = "LOWMEM_OPERATOR_SOCKET")]
     pub operator_socket: Option<PathBuf>,
@@ -22,7 +22,7 @@ pub struct Operation {
     /// Let the page recycle, add and remove workers, with the token in this file
     #[arg(long, value_name = "FILE", env = "LOWMEM_STATUS_CONTROL")]
     pub status_control: Option<PathBuf>,
-    /// Seconds after which a worker whose event loop, or whose threads, do not come round is stalled:
+    /// Seconds without a turn of its event loop, or of its busy WSGI threads, after which a worker is stalled:
     /// the stacks of its threads are logged [default: none]
     #[arg(long, value_name = "S", value_parser = values::seconds)]
     #[arg(env = "LOWMEM_TIMEOUT_WORKER_STALL")]
@@ -103,7 +103,7 @@ pub enum Control {
     },
     /// Add (+1) or remove (-1) workers
     Workers {
-        /// How many more or fewer: +1, -2
+        /// The difference: +1, -2
         #[arg(value_name = "+N|-N", value_parser = change, allow_hyphen_values = true)]
         change: i16,
         #[command(flatten)]

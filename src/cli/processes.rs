@@ -14,7 +14,7 @@ pub struct Processes {
     #[arg(long, value_name = "N", value_parser = values::at_least(0usize))]
     #[arg(env = "LOWMEM_WORKERS")]
     pub workers: Option<usize>,
-    /// What stands in place of lowmem-serve in the titles of processes, as ps shows them
+    /// The name of the processes in ps, in place of lowmem-serve
     #[arg(long, value_name = "NAME", env = "LOWMEM_PROCESS_NAME", value_parser = values::process_name)]
     pub process_name: Option<String>,
     /// Import the application once, in a process that workers are forked from
@@ -29,7 +29,7 @@ pub struct Processes {
     #[arg(long, value_name = "S", value_parser = values::seconds)]
     #[arg(env = "LOWMEM_TIMEOUT_GRACEFUL_SHUTDOWN")]
     pub timeout_graceful_shutdown: Option<Duration>,
-    /// Seconds to serve on after SIGTERM, until load balancers have heard of it
+    /// Seconds to serve on after SIGTERM, until load balancers have noticed it
     #[arg(long, value_name = "S", default_value = "0", value_parser = values::seconds)]
     #[arg(env = "LOWMEM_DRAIN_DELAY")]
     pub drain_delay: Duration,

@@ -22,7 +22,7 @@ pub struct Proxies {
     /// Trusted proxies: addresses, networks, unix: or * [default: 127.0.0.1,::1]
     #[arg(long, value_name = "LIST", env = "LOWMEM_FORWARDED_ALLOW_IPS")]
     pub forwarded_allow_ips: Option<String>,
-    /// Which header fields they write: X-Forwarded-For and -Proto, or Forwarded (RFC 7239)
+    /// The header fields that they write: X-Forwarded-For and -Proto, or Forwarded (RFC 7239)
     #[arg(
         long,
         value_name = "FIELD",

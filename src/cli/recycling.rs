@@ -13,7 +13,7 @@ pub struct Recycling {
     /// Replace a worker that has served for 90s, 30m, 6h, 1d2h [default: never]
     #[arg(long, value_name = "TIME", value_parser = values::lifetime, env = "LOWMEM_TTL")]
     pub ttl: Option<Duration>,
-    /// Shorten each worker's time by up to this part of it
+    /// Shorten each worker's --ttl by up to this part of it
     #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = values::jitter)]
     #[arg(env = "LOWMEM_TTL_JITTER")]
     pub ttl_jitter: u8,
@@ -21,7 +21,7 @@ pub struct Recycling {
     #[arg(long, value_name = "N", value_parser = values::at_least(1u64))]
     #[arg(visible_alias = "limit-max-requests", env = "LOWMEM_MAX_REQUESTS")]
     pub max_requests: Option<u64>,
-    /// Add up to N requests to that, another number for each worker
+    /// Add up to N requests to --max-requests, another number for each worker
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = values::at_least(0u64))]
     #[arg(
         visible_alias = "limit-max-requests-jitter",

@@ -27,11 +27,11 @@ pub struct Reload {
     #[arg(long = "reload-exclude", value_name = "GLOB", action = ArgAction::Append)]
     #[arg(env = "LOWMEM_RELOAD_EXCLUDES")]
     pub reload_excludes: Vec<String>,
-    /// Seconds for which changes that follow each other are one, at most
+    /// Longest time for which changes that follow each other count as one, in seconds
     #[arg(long, value_name = "S", default_value = "0.25", value_parser = values::seconds)]
     #[arg(env = "LOWMEM_RELOAD_DELAY")]
     pub reload_delay: Duration,
-    /// Look through directories for changes: where the filesystem tells of none (auto), always, never
+    /// Poll directories for changes: where the filesystem does not report them (auto), always (on), never (off)
     #[arg(
         long,
         value_name = "auto|on|off",

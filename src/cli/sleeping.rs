@@ -34,7 +34,7 @@ pub struct Sleeping {
     /// several with commas between
     #[arg(long, value_name = "HOURS", env = "LOWMEM_AWAKE")]
     pub awake: Option<String>,
-    /// The time zone of these hours, like Europe/Berlin
+    /// The time zone of --awake, like Europe/Berlin
     #[arg(
         long,
         value_name = "ZONE",
@@ -42,8 +42,8 @@ pub struct Sleeping {
         env = "LOWMEM_TIMEZONE"
     )]
     pub timezone: String,
-    /// How long a process that workers are forked from outlives the last worker. Without --preload, keep
-    /// one that has imported what the application used of others' modules [default with --preload: 1h]
+    /// Keep the process that workers are forked from for so long after the last worker. Without --preload, one
+    /// that has imported the packages that the application used [default with --preload: 1h]
     #[arg(long, value_name = "TIME", value_parser = values::lifetime, env = "LOWMEM_KEEP_TEMPLATE")]
     pub keep_template: Option<Duration>,
     /// Have each worker request this path of itself before it is ready; may be given several times

@@ -15,7 +15,7 @@ pub struct Tls {
     /// Serve TLS with this certificate, in PEM, those that issued it after it
     #[arg(long, value_name = "FILE", env = "LOWMEM_SSL_CERTFILE")]
     pub ssl_certfile: Option<PathBuf>,
-    /// Its private key [default: in the same file]
+    /// The private key of --ssl-certfile [default: in the same file]
     #[arg(long, value_name = "FILE", env = "LOWMEM_SSL_KEYFILE")]
     pub ssl_keyfile: Option<PathBuf>,
     /// The password of the key; other users can see arguments, so prefer the variable
@@ -24,7 +24,7 @@ pub struct Tls {
     /// Roots of clients' certificates
     #[arg(long, value_name = "FILE", env = "LOWMEM_SSL_CA_CERTS")]
     pub ssl_ca_certs: Option<PathBuf>,
-    /// Whether clients show certificates (0, 1, 2)
+    /// Certificates of clients: not requested, optional or required (0, 1, 2)
     #[arg(
         long,
         value_name = "WORD",

@@ -26,7 +26,7 @@ pub struct OnTrial {
     /// Ask for /path, or 'DELETE /path', repeatable [default: /]
     #[arg(long = "request", value_name = "REQUEST")]
     pub requests: Vec<Request>,
-    /// How often to ask for each
+    /// The number of requests for each
     #[arg(long, value_name = "N", default_value_t = 10)]
     #[arg(value_parser = values::at_least(1u32))]
     pub count: u32,

@@ -8,7 +8,7 @@ use super::values;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "WebSockets")]
 pub struct WebSocket {
-    /// auto, or none to serve what asks for a WebSocket as plain HTTP
+    /// auto, or none: serve the handshake of a WebSocket as plain HTTP
     #[arg(long, value_name = "WORD", default_value = "auto", env = "LOWMEM_WS")]
     pub ws: String,
     /// Largest message in bytes; beyond it the WebSocket is closed with 1009

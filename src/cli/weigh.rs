@@ -21,13 +21,13 @@ pub struct Weigh {
     /// Exit with 4 if it weighs more than it did when FILE was recorded
     #[arg(long, value_name = "FILE")]
     pub against: Option<PathBuf>,
-    /// By how much it may exceed the record
+    /// The part by which it may exceed the record
     #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = values::tolerance)]
     pub tolerance: u8,
     /// The figure that is compared: private dirty memory, or PSS
     #[arg(long, value_name = "FIGURE", default_value = "private")]
     pub figure: Figure,
-    /// Start it so often; the lightest counts
+    /// The number of starts; the lightest counts
     #[arg(long, value_name = "N", default_value_t = 2)]
     #[arg(value_parser = values::at_least(1u32))]
     pub starts: u32,

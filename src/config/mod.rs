@@ -112,7 +112,7 @@ impl Config {
 /// `--timeout-worker-stall`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stall {
-    /// How long a worker may take to come round.
+    /// The time without a turn after which a worker is stalled.
     pub after: Duration,
     /// One that takes longer is replaced.
     pub recycles: bool,

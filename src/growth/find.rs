@@ -42,10 +42,10 @@ pub fn workers(target: Option<&Target>) -> Result<Vec<u32>, NotFound> {
         None if enabled.is_empty() => return Err(NotFound::NoWorker),
         None => return Ok(enabled.into_iter().collect()),
         Some(Target::Process(pid)) if !is_alive(*pid) => return Err(NotFound::Process(*pid)),
-        Some(Target::Process(pid)) => (descendants(*pid), format!("Process {pid}")),
+        Some(Target::Process(pid)) => (descendants(*pid), format!("process {pid}")),
         Some(Target::Port(port, typed)) => match listeners(*port) {
             listeners if listeners.is_empty() => return Err(NotFound::Address(typed.clone())),
-            listeners => (listeners, format!("What listens on {typed}")),
+            listeners => (listeners, format!("the server on {typed}")),
         },
     };
     let found: Vec<u32> = enabled

@@ -26,7 +26,7 @@ pub(super) fn items(server: Server, words: &[Word]) -> Vec<Item> {
         if !text.starts_with('-') || text.len() == 1 {
             let is_flags = *expands && text.starts_with('$');
             let effects = match is_flags {
-                true => unknown("may hold flags of that server: migrate what is in it, too"),
+                true => unknown("may hold flags of that server: migrate its contents, too"),
                 false => server.positional(text),
             };
             items.push(Item {

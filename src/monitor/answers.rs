@@ -16,10 +16,10 @@ use super::orders::Order;
 use super::view::Monitor;
 use crate::operator::{self, Serving};
 
-/// How long the supervisor's loop may take to come round; it never waits for anything.
+/// The longest turn of the supervisor's loop; it never waits for anything.
 const LIVE_WITHIN: Duration = Duration::from_secs(2);
 
-/// Between two looks whether it has. It mostly has at the first.
+/// The pause between two looks at it. The first mostly suffices.
 const LOOK: Duration = Duration::from_millis(1);
 
 const PAGE: &str = include_str!("page.html");
@@ -62,14 +62,14 @@ impl Monitor {
         }
     }
 
-    /// Whether the supervisor's loop comes round, and no worker is stalled.
+    /// Whether the supervisor's loop runs, and no worker is stalled.
     async fn lives(&self) -> Result<(), String> {
         let before = self.board.turns();
         self.orderer.give(Order::Turn);
         let mut waited = Duration::ZERO;
         while self.board.turns() == before {
             if waited >= LIVE_WITHIN {
-                return Err("the supervisor does not come round".to_owned());
+                return Err("the supervisor's loop is blocked".to_owned());
             }
             sleep(LOOK).await;
             waited += LOOK;

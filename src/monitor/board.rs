@@ -20,11 +20,11 @@ const MOST_MARKS: usize = 200;
 #[derive(Debug, Default)]
 pub struct Board {
     published: Mutex<Option<Arc<Published>>>,
-    /// How often the supervisor's loop has come round.
+    /// The number of turns of the supervisor's loop.
     turns: AtomicU64,
 }
 
-/// How everything was when the supervisor's loop had come round.
+/// The state of everything after a turn of the supervisor's loop.
 #[derive(Debug)]
 pub struct Published {
     /// How everything is.
@@ -108,7 +108,7 @@ pub struct Mark {
 }
 
 impl Board {
-    /// The supervisor's loop has come round, and this is how everything is.
+    /// Publishes the state of everything after a turn of the supervisor's loop.
     pub fn publish(&self, published: Published) {
         *lock(&self.published) = Some(Arc::new(published));
         self.turns.fetch_add(1, Ordering::Release);
@@ -120,7 +120,7 @@ impl Board {
         lock(&self.published).clone()
     }
 
-    /// How often the supervisor's loop has come round.
+    /// The number of turns of the supervisor's loop.
     #[must_use]
     pub fn turns(&self) -> u64 {
         self.turns.load(Ordering::Acquire)

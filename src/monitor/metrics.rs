@@ -169,7 +169,7 @@ fn workers(text: &mut Exposition, scrape: &Scrape<'_>) {
 }
 
 fn memory(text: &mut Exposition, scrape: &Scrape<'_>) {
-    let help = "Memory of a worker: its share of all pages that it has, what it has written to and shares with no other process, and what it may have.";
+    let help = "Memory of a worker: pss is its share of all its pages, private the pages that it has written to and shares with no other process, limit is --max-rss.";
     text.family("lowmem_worker_memory_bytes", Kind::Gauge, help);
     for own in &scrape.applications {
         for worker in &own.status.workers {
@@ -252,8 +252,7 @@ fn crashes(text: &mut Exposition, scrape: &Scrape<'_>) {
             text.sample(&[app, ("signal", signal)], count);
         }
     }
-    let help =
-        "Workers whose event loop or threads did not come round in time (--timeout-worker-stall).";
+    let help = "Workers whose event loop or threads made no turn in time (--timeout-worker-stall).";
     text.family("lowmem_worker_stalls_total", Kind::Counter, help);
     for own in &scrape.applications {
         text.sample(&[("app", own.label)], own.counted.stalls);

@@ -101,7 +101,7 @@ pub struct Served {
     pub recycles: u64,
     /// Workers that ended and should not have.
     pub crashes: u64,
-    /// Workers that did not come round.
+    /// Workers that were found stalled.
     pub stalls: u64,
 }
 
@@ -144,7 +144,7 @@ pub struct WorkerStatus {
     pub requests: Option<u64>,
     /// Connections that it has.
     pub connections: Option<u64>,
-    /// It does not come round.
+    /// It is stalled.
     pub is_stalled: bool,
 }
 

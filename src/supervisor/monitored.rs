@@ -85,7 +85,7 @@ impl Supervisor<'_> {
                 Order::Turn => continue,
                 Order::Application(name, order) => {
                     if let Reply::Refused(why) = self.order(&name, order) {
-                        warn!("The status page has ordered what cannot be done: {why}");
+                        warn!("An order from the status page cannot be carried out: {why}");
                     }
                     continue;
                 }

@@ -236,6 +236,7 @@ pub(super) fn say(notice: Notice, banner: &Banner, workforce: &Workforce) {
             event = "wake_failed",
             worker_pid = pid(id),
             reason = ending_word(ending),
+            pause_s = pause.as_secs_f64(),
             "Worker (pid {}) {ending}, and the application stays asleep; requests are answered with \
              503. The first one after {} s tries again.",
             pid(id),

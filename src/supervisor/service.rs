@@ -32,7 +32,7 @@ pub(super) struct Seen<'a> {
     pub is_stopping: bool,
     /// Every worker is being replaced, as was asked for.
     pub is_reloading: bool,
-    /// A worker does not come round.
+    /// A worker is stalled.
     pub is_stalled: bool,
     /// CLOCK_MONOTONIC.
     pub monotonic: Duration,

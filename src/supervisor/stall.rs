@@ -1,6 +1,6 @@
-//! Whether a worker comes round: a pure judgement of what it counts and when.
+//! Whether a worker is stalled: a pure judgement of its counters and their times.
 //!
-//! Busy is not dead. A worker is stalled when it should have come round and has not for the whole time:
+//! Busy is not dead. A worker is stalled when it should have made a turn and has not for the whole time:
 //! its event loop while it is busy or has requests or connections, or, of a WSGI application, its
 //! threads while none of them is left for what waits and none has ended a view.
 
@@ -33,9 +33,9 @@ pub(super) struct Watch {
 pub(super) enum Verdict {
     /// As before.
     Unchanged,
-    /// It has not come round for this long.
+    /// It has made no turn for this long.
     Stalled(Duration),
-    /// It comes round again.
+    /// It makes turns again.
     Recovered,
 }
 

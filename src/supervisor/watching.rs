@@ -1,4 +1,4 @@
-//! Looking after an application's workers: which of them do not come round.
+//! The watch for stalled workers of an application.
 
 use std::time::Instant;
 
@@ -34,7 +34,7 @@ impl Watching {
         self.due
     }
 
-    /// Whether a worker did not come round when it was last looked at.
+    /// Whether a worker was stalled at the last look.
     pub(super) fn is_stalled(&self, id: WorkerId) -> bool {
         let mut watches = self.watches.iter();
         watches.any(|(watched, watch)| *watched == id && watch.is_stalled())

@@ -228,7 +228,7 @@ impl Looker {
             Err(error) => {
                 self.looks.replace(Some(looks));
                 Python::attach(|py| {
-                    report::exception(py, "Cannot count what is in memory", &error);
+                    report::exception(py, "Cannot count the objects in memory", &error);
                 });
                 return Err("counting failed; its log says why".to_owned());
             }

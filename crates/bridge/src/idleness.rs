@@ -125,6 +125,8 @@ pub fn name_what_ends(package: Option<&Path>) {
              should go on is for a job (docs/jobs.md), or for stay_awake (docs/sleep.md).",
             named.join(", ")
         ),
-        Err(error) => tracing::debug!("Cannot tell what ends with the worker: {error}"),
+        Err(error) => tracing::debug!(
+            "Cannot list the tasks, threads and processes that end with the worker: {error}"
+        ),
     }
 }

@@ -46,7 +46,7 @@ impl Notice {
             Err(error) => {
                 report::exception(
                     py,
-                    "Exception in what \"lowmem_serve.draining\" names",
+                    "Exception in the function under \"lowmem_serve.draining\"",
                     &error,
                 );
                 false

@@ -69,7 +69,7 @@ fn end(code: i32) -> ! {
     process::leave(code);
 }
 
-/// `thread "name" in app.py:12 (function)`, for each that Python waits for; or what the main thread does.
+/// `thread "name" in app.py:12 (function)`, for each that Python waits for; else the main thread.
 fn culprits(py: Python<'_>) -> PyResult<Vec<String>> {
     let threading = py.import("threading")?;
     let frames = py.import("sys")?.call_method0("_current_frames")?;
@@ -87,7 +87,7 @@ fn culprits(py: Python<'_>) -> PyResult<Vec<String>> {
     }
     if found.is_empty() {
         let place = place(&frames, &main)?;
-        found.push(format!("what the main thread does{place}"));
+        found.push(format!("the main thread{place}"));
     }
     Ok(found)
 }

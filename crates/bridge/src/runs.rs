@@ -52,7 +52,9 @@ pub fn start(py: Python<'_>, config: &WorkerConfig, descriptors: Vec<OwnedFd>) -
             let _ = Status::over(status).send(&pid.as_raw_nonzero().get(), &[]);
             // Only now, as the first run waits for its pid: the processes of later runs have it.
             if let Err(error) = package::import(py, config.start.package.as_deref(), MODULE) {
-                tracing::error!("Runs have to import what they begin with: {error}");
+                tracing::error!(
+                    "Cannot import the modules of runs; each run imports them itself: {error}"
+                );
             }
             None
         }

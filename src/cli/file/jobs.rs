@@ -66,7 +66,7 @@ fn job(name: &str, settings: &DeTable<'_>) -> Result<String, String> {
     }
     let target = target.ok_or_else(|| {
         format!(
-            "jobs.{name}: what should it run? Write run = \"module:function\", or command = [\"…\"]"
+            "jobs.{name}: run or command is missing: run = \"module:function\", or command = [\"…\"]"
         )
     })?;
     let text = format!("{name}={target} {}", words.join(" "));
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(lines.len(), 5, "{wrong}");
         for (line, part) in lines.iter().zip([
             ":1: jobs.a: \"x\" is no function",
-            ":3: jobs.b: what should it run?",
+            ":3: jobs.b: run or command is missing",
             ":5: jobs.c: evry: there is no such setting",
             ":9: there is no setting queue.threads",
             ":10: queue-concurrent = \"0\"",

@@ -36,7 +36,7 @@ pub(in crate::supervisor) struct Parts<'a> {
     pub(super) clock: Option<Clock>,
     /// It should always be awake.
     pub(super) keeps_awake: bool,
-    /// The workers that do not come round, if they should be reported.
+    /// The watch for stalled workers, if there should be one.
     pub(in crate::supervisor) watching: Option<Watching>,
 }
 

@@ -109,7 +109,7 @@ impl Application<'_> {
         self.workforce.ask_for_stacks(id);
     }
 
-    /// Whether a worker did not come round when it was last looked at.
+    /// Whether a worker was stalled at the last look.
     pub(in crate::supervisor) fn is_stalled(&self) -> bool {
         self.parts
             .watching

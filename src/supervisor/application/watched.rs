@@ -1,4 +1,4 @@
-//! Workers that do not come round: reported, and replaced if that is wished.
+//! Stalled workers: reported, and replaced if `--stall-action` says so.
 
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ impl Application<'_> {
                 Verdict::Unchanged => {}
                 Verdict::Stalled(still) => self.stalled(id, still),
                 Verdict::Recovered => {
-                    info!("Worker (pid {}) comes round again.", self.pid(id));
+                    info!("Worker (pid {}) is no longer stalled.", self.pid(id));
                 }
             }
         }
@@ -46,7 +46,7 @@ impl Application<'_> {
         };
         let pid = self.pid(id);
         let seconds = still.as_secs_f32();
-        let text = format!("Worker (pid {pid}) has not come round for {seconds:.1} s");
+        let text = format!("Worker (pid {pid}) has been stalled for {seconds:.1} s");
         warn!("{text}; the stacks of its threads follow. {remedy}");
         self.ask_for_stacks(id, text);
         if recycles {

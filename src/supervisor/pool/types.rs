@@ -189,7 +189,7 @@ pub enum Reason {
     Signal,
     /// The source has changed.
     Change,
-    /// It did not come round in time.
+    /// It is stalled.
     Stall,
     /// There is a template that it is not from.
     Template,

@@ -51,7 +51,7 @@ pub struct Page {
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Now {
-    /// How often the event loop has come round, or the sweep of the connections.
+    /// Turns of the event loop, or sweeps of the connections.
     pub turns: AtomicU64,
     /// The event loop does something; it is 0 while it waits for something to do.
     pub is_busy: AtomicU64,

@@ -114,7 +114,7 @@ fn warm_up(
         startup::forget();
     }
     tracing::debug!(
-        "Imported what the application uses of others [{}]",
+        "Imported the packages that the application uses [{}]",
         paint::cyan(std::process::id())
     );
     let (control, callers) =

@@ -80,7 +80,9 @@ pub(super) fn work(
         result.set(serving.await);
         overdue::watch(result.get());
         if let Err(error) = event_loop::end_all().await {
-            Python::attach(|py| report::exception(py, "Cannot end what still runs", &error));
+            Python::attach(|py| {
+                report::exception(py, "Cannot end the tasks that are left", &error)
+            });
         }
     });
     let ended = if is_wsgi {
@@ -333,7 +335,7 @@ fn report_imports(config: &WorkerConfig, control: &Control) {
     let imported = Python::attach(|py| warm::imported(py, config).map(Box::new));
     let imported = imported.map_err(io::Error::from);
     if let Err(error) = imported.and_then(|found| control.send(&FromWorker::Imported(found))) {
-        tracing::debug!("Cannot tell what has been imported: {error}");
+        tracing::debug!("Cannot report the imported modules: {error}");
     }
 }
 

@@ -187,9 +187,7 @@ impl Response {
         drop(state);
         // A line may be a record of Python's logging, whose handlers are the application's.
         if excess {
-            tracing::error!(
-                "Response content longer than Content-Length: what was more is not sent"
-            );
+            tracing::error!("Response content longer than Content-Length: the rest is not sent");
         }
         Ok(())
     }

@@ -249,7 +249,7 @@ impl<A: Application> Server<A> {
         }
     }
 
-    /// The sweep has come round, and was due then.
+    /// A sweep has been made, which was due then.
     fn tell_sweep(&self, now: Instant) {
         if let Some(page) = self.shared.page {
             let late = self.shared.connections.due().map(|due| now - due);

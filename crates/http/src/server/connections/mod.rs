@@ -60,7 +60,7 @@ pub(super) struct Connections {
     /// Those of them that wait for a connection to end.
     full: RefCell<Vec<Waker>>,
     interval: Duration,
-    /// When the sweep was due that has come round last, unless it was brought forward.
+    /// When the last sweep was due, unless it was brought forward.
     due: Cell<Option<Instant>>,
     /// How long a client may take nothing of what is written to it.
     write: Option<Duration>,
@@ -284,7 +284,7 @@ impl Connections {
         self.due.set(crowd.is_err().then_some(due));
     }
 
-    /// When the sweep was due that has come round last, unless it was brought forward.
+    /// When the last sweep was due, unless it was brought forward.
     pub(super) fn due(&self) -> Option<Instant> {
         self.due.get()
     }
