@@ -34,7 +34,7 @@ const SHORT: [&str; 22] = [
 /// The last lines of `-h`.
 const SHORT_END: &str = "lowmem-serve --help shows all options, and the exit codes.";
 
-/// An ASGI application server that embeds CPython in little memory.
+/// An ASGI and WSGI application server that embeds CPython in little memory.
 #[derive(Debug, Parser)]
 #[command(name = "lowmem-serve", version, about, after_help = SHORT_END, after_long_help = exit::HELP, args_override_self = true)]
 #[command(
