@@ -92,8 +92,24 @@ def test_a_run_inherits_nothing_of_the_servers_and_has_a_session_of_its_own(jobs
     started = jobs.start("--job", "look=job_functions:look_around nice 5", app="hello:app")
     assert "done" in command(started, "run", "look", "--wait")
     own = int(Path(f"/proc/{started.pid}/oom_score_adj").read_text())
-    started.stderr.wait_for_line(rf"sockets=1 oom={min(own + 500, 1000)} own_session=True nice=5 job=look")
+    nice = min(niceness(started.pid) + 5, 19)
+    looked = rf"sockets=1 oom={min(own + 500, 1000)} own_session=True nice={nice} job=look"
+    started.stderr.wait_for_line(looked)
     # The one socket is its own, over which it was told what to run; its other end is closed.
+
+
+def niceness(pid: int) -> int:
+    return os.getpriority(os.PRIO_PROCESS, pid)
+
+
+@pytest.mark.parametrize("nice", [7, 19])
+def test_a_run_is_nicer_than_its_server_which_may_be_nice_itself(jobs, nice: int) -> None:
+    started = jobs.start("--job", f"wait=job_functions:linger nice {nice}")
+    above = min(niceness(started.pid) + 3, 19)
+    os.setpriority(os.PRIO_PROCESS, started.pid, above)
+    assert "has been started" in command(started, "run", "wait")
+    [(_, pid, *_)] = wait_for(lambda: jobs.marks("wait"))
+    assert niceness(int(pid)) == min(above + nice, 19)
 
 
 @pytest.mark.skipif(scheduling.session_niceness() is None, reason="the kernel has no autogroup")

@@ -110,10 +110,14 @@ impl Run {
         let pid = match &order.target {
             Target::Command(words) => {
                 let directory = &order.config.worker.application.directory;
-                launch.start_program(words, directory, &variables, theirs, writer)?
+                let pid = launch.start_program(words, directory, &variables, theirs, writer)?;
+                session::lower(pid, order.limits.nice);
+                pid
             }
             Target::Function(_) => {
                 let (pid, control) = launch.start_run(&variables, theirs, writer)?;
+                // Before it begins with its work.
+                session::lower(pid, order.limits.nice);
                 tell(pid, &control, order.config.clone())?;
                 pid
             }
@@ -130,13 +134,13 @@ impl Run {
                 .collect(),
             ..order.config.clone()
         };
+        session::lower(pid, order.limits.nice);
         tell(pid, &parts.control, config)?;
         Ok(Self::of(order, pid, parts.output, parts.lifeline, began))
     }
 
     fn of(order: &Order, pid: Pid, output: Output, lifeline: OwnedFd, now: Now) -> Self {
         let nice = order.limits.nice;
-        session::lower(pid, nice);
         Self {
             to_lower: (nice != 0).then_some(nice),
             name: order.run.clone(),

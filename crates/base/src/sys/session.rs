@@ -14,7 +14,8 @@ use std::process::{Command, Stdio};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
-    Pid, Signal, getpid, kill_process, kill_process_group, setpriority_process, setsid,
+    Pid, Signal, getpid, getpriority_process, kill_process, kill_process_group,
+    setpriority_process, setsid,
 };
 
 use super::process::tie_to;
@@ -90,17 +91,25 @@ pub fn start(
     Ok(Pid::from_child(&child))
 }
 
-/// Makes a process, and what it will start, the first to be killed when memory is short, and nicer.
-/// Refusals (a lower niceness, a container without /proc) leave it as it is.
+/// Makes a process, and what it will start, the first to be killed when memory is short, and nicer than this
+/// process, whose own niceness it may have been started with. Refusals (a lower niceness, a container without
+/// /proc) leave it as it is.
 pub fn lower(process: Pid, nice: i32) {
     let own = fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
     let own: i32 = own.trim().parse().unwrap_or(0);
     let score = (own + OOM_SCORE).min(HIGHEST_OOM_SCORE);
     let number = process.as_raw_nonzero();
     let _ = fs::write(format!("/proc/{number}/oom_score_adj"), score.to_string());
-    if nice != 0 {
-        let _ = setpriority_process(Some(process), nice);
+    if nice != 0
+        && let Ok(own) = getpriority_process(None)
+    {
+        let _ = setpriority_process(Some(process), nicer(own, nice));
     }
+}
+
+/// A niceness above another, as far as the kernel has any.
+fn nicer(own: i32, nice: i32) -> i32 {
+    own.saturating_add(nice).clamp(LOWEST_NICE, HIGHEST_NICE)
 }
 
 /// Makes a session nicer than this process's. Where the kernel schedules sessions against each other
@@ -119,7 +128,7 @@ pub fn lower_session(leader: Pid, nice: i32) -> bool {
     // "/autogroup-73 nice 0"
     let own = own.trim_end().rsplit(' ').next();
     let own: i32 = own.and_then(|own| own.parse().ok()).unwrap_or(0);
-    let nice = (own + nice).clamp(LOWEST_NICE, HIGHEST_NICE);
+    let nice = nicer(own, nice);
     let written = fs::write(format!("/proc/{number}/autogroup"), nice.to_string());
     !written.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
@@ -174,6 +183,14 @@ mod tests {
             assert!(Instant::now() < end, "it does not happen");
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    #[test]
+    fn a_niceness_is_counted_from_this_processs_within_what_the_kernel_has() {
+        assert_eq!(nicer(0, 5), 5);
+        assert_eq!(nicer(10, 5), 15);
+        assert_eq!(nicer(3, -5), -2);
+        assert_eq!((nicer(15, 10), nicer(-15, -20)), (19, -20));
     }
 
     #[test]
