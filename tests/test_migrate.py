@@ -213,6 +213,41 @@ def test_the_name_of_processes_in_a_file_is_moved(place: Path) -> None:
     assert "--process-name shop" in run("migrate", "gunicorn.conf.py", cwd=place).stdout
 
 
+def test_placeholders_of_uwsgi_are_filled_in(place: Path) -> None:
+    (place / "site.ini").write_text(
+        textwrap.dedent(
+            """
+            [uwsgi]
+            project = main
+            base = /srv/sites
+            chdir = %(base)/%(project)
+            module = %(project):app
+            socket = /run/%(project).sock
+            home = $(VENV)
+            processes = 2
+            lazy-apps = true
+            harakiri = 30
+            http-websockets = true
+            """
+        )
+    )
+    ended = run("migrate", "site.ini", cwd=place)
+    assert ended.stdout == (
+        "lowmem-serve main:app --app-dir /srv/sites/main --bind unix:/run/main.sock --workers 2\n"
+    )
+    told = missing(ended.stderr)
+    assert [line.split(" = ")[0] for line in told] == ["home", "harakiri"] and "--timeout-request" in told[1]
+    assert "--preload" not in ended.stderr, "each worker has imported the application by itself there, too"
+
+
+@pytest.mark.parametrize(
+    ("named", "told"), [("gunicorn.py", "gunicorn.py is no file here"), (".", ". is a directory")]
+)
+def test_a_file_that_is_not_there_is_told(place: Path, named: str, told: str) -> None:
+    ended = run("migrate", named, cwd=place)
+    assert (ended.returncode, ended.stdout) == (2, "") and told in ended.stderr
+
+
 @pytest.mark.parametrize(
     "theirs",
     [

@@ -48,7 +48,12 @@ fn commands(asked: &Migrate, around: &Surroundings) -> Result<Migrated, String> 
     if let [one] = asked.what.as_slice() {
         let path = around.directory.join(one);
         if !path.is_file() {
-            return Ok(vec![(None, migration::of_line(one, &read)?)]);
+            let command = migration::of_line(one, &read).map_err(|why| match one.trim() {
+                word if word.is_empty() || word.contains(char::is_whitespace) => why,
+                _ if path.is_dir() => format!("{one} is a directory; name a file in it"),
+                _ => format!("{one} is no file here, and no command line: {why}"),
+            })?;
+            return Ok(vec![(None, command)]);
         }
         let text = fs::read_to_string(&path).map_err(|error| format!("{one}: {error}"))?;
         let found = migration::in_file(one, &text)?;
@@ -97,23 +102,22 @@ fn read(
 
 /// Pairs of a settings file.
 fn items(server: Server, pairs: &[(String, String)]) -> Vec<Item> {
-    let one = |(name, value): &(String, String)| {
-        let about = format!("{name} = {value}");
-        let is_placeholder =
-            server == Server::Uwsgi && (value.contains("%(") || value.contains("$("));
-        let effects = if is_placeholder {
-            let why = "uWSGI puts a value in its place: write that";
-            vec![Effect::Note(Weight::Missing, why.to_owned())]
-        } else {
-            server.of_setting(name, value)
+    let one = |setting: migration::Setting| {
+        let effects = match setting.value {
+            Some(value) => server.of_setting(&setting.name, &value),
+            None => {
+                let why = "uWSGI puts a value in its place: write that";
+                vec![Effect::Note(Weight::Missing, why.to_owned())]
+            }
         };
         Item {
-            about,
+            about: format!("{} = {}", setting.name, setting.written),
             effects,
             expands: false,
         }
     };
-    pairs.iter().map(one).collect()
+    let settings = migration::settings(server, pairs).into_iter();
+    settings.map(one).collect()
 }
 
 /// A variable of a program; none where it is no setting.

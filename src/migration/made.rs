@@ -164,11 +164,11 @@ impl Made {
         if server == Server::Uvicorn {
             return;
         }
-        let said: Vec<_> = self
-            .flags
-            .iter()
-            .map(|(name, value, _)| Effect::Flag(name, value.clone()))
-            .collect();
+        let flags = self.flags.iter();
+        let flags = flags.map(|(name, value, _)| Effect::Flag(name, value.clone()));
+        let notes = self.notes.iter();
+        let notes = notes.map(|note| Effect::Note(note.weight, note.why.clone()));
+        let said: Vec<_> = flags.chain(notes).collect();
         for effect in server.unasked(&said) {
             self.take("", effect, false);
         }

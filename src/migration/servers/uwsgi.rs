@@ -7,6 +7,7 @@ use crate::migration::effect::{Effect, Effects, Weight, but};
 
 const JOBS: &str = "jobs run apart from requests: docs/jobs.md";
 const SLEEP: &str = "--sleep-after takes the workers of an application that is not used; the number of workers stays";
+const LAZY: &str = "each worker imports the application by itself";
 const FOREGROUND: &str = "it stays in the foreground, for systemd or a container";
 
 pub(super) const OPTIONS: &[Opt] = &[
@@ -52,8 +53,6 @@ pub(super) const OPTIONS: &[Opt] = &[
         &[
             "--enable-threads",
             "--single-interpreter",
-            "--lazy-apps",
-            "--lazy",
             "--need-app",
             "--no-orphans",
             "--strict",
@@ -63,9 +62,13 @@ pub(super) const OPTIONS: &[Opt] = &[
         Nothing,
         "always so",
     ),
+    so(&["--lazy-apps", "--lazy"], Nothing, LAZY),
     so(
         &[
             "--thunder-lock",
+            "--http-websockets",
+            "--tcp-nodelay",
+            "--reuse-port",
             "--ignore-sigpipe",
             "--ignore-write-errors",
             "--disable-write-exception",
@@ -94,6 +97,10 @@ pub(super) const OPTIONS: &[Opt] = &[
             "--http-processes",
             "--async",
             "--ugreen",
+            "--chunked-input-limit",
+            "--chunked-input-timeout",
+            "--min-worker-lifetime",
+            "--threads-stacksize",
         ],
         Value,
         "nothing here needs it",
@@ -111,7 +118,8 @@ pub(super) const OPTIONS: &[Opt] = &[
     no(
         &["--harakiri"],
         Value,
-        "a request is not ended from outside; --timeout-worker-stall S replaces a worker whose event loop hangs",
+        "--timeout-request S answers a late request with 504, --timeout-worker-stall S replaces a worker whose event loop \
+         hangs",
     ),
     by(&["--max-requests"], |n| {
         values::unless_zero("--max-requests", n)
@@ -238,6 +246,7 @@ pub(super) const OPTIONS: &[Opt] = &[
             "--mules",
             "--farm",
             "--attach-daemon",
+            "--attach-daemon2",
             "--smart-attach-daemon",
         ],
         Value,
@@ -247,6 +256,21 @@ pub(super) const OPTIONS: &[Opt] = &[
         &["--gevent", "--gevent-monkey-patch", "--asyncio"],
         Value,
         "call gevent.monkey.patch_all() at the top of the application's module, and its views are greenlets",
+    ),
+    no(
+        &["--import", "--shared-import"],
+        Value,
+        "import it in the application's module",
+    ),
+    no(
+        &["--master-fifo"],
+        Value,
+        "lowmem-serve ctl gives orders to a running server",
+    ),
+    no(
+        &["--show-config"],
+        Nothing,
+        "lowmem-serve config lists the settings in effect",
     ),
     by(&["--ini"], values::settings_file),
     no(
@@ -292,7 +316,8 @@ pub(super) fn positional(text: &str) -> Effects {
 pub(super) fn unasked(effects: &[Effect]) -> Effects {
     let has_workers =
         |effect: &Effect| matches!(effect, Effect::Flag("--workers", Some(n)) if n != "1");
-    if !effects.iter().any(has_workers) {
+    let lazy = Effect::Note(Weight::Needless, LAZY.to_owned());
+    if !effects.iter().any(has_workers) || effects.contains(&lazy) {
         return Vec::new();
     }
     let why = "uWSGI imports the application before it forks, unless lazy-apps is set; --preload does so here";
