@@ -43,6 +43,8 @@ def tree(tmp_path: Path) -> Path:
         ("shop.asgi", "shop.asgi:app"),
         ("app:application", "app:app"),
         ("app:API", "app:api"),
+        ("app.api", "app:api"),
+        ("shop", "shop:app"),
     ],
 )
 def test_what_cannot_be_served_is_answered_with_what_can(server, tree: Path, typed: str, meant: str) -> None:
@@ -108,6 +110,14 @@ def test_nothing_is_suggested_where_nothing_is_there(tmp_path: Path) -> None:
     ended = run("nowhere.py", "--port", "0", cwd=tmp_path)
     assert ended.returncode == 3
     assert "Did you mean" not in ended.stderr
+    assert f"There is no file nowhere.py in {tmp_path}." in ended.stderr
+
+
+def test_a_package_is_run_by_the_module_that_has_its_application(server, tree: Path) -> None:
+    (tree / "shop" / "__init__.py").write_text("")
+    (tree / "shop" / "asgi.py").rename(tree / "shop" / "main.py")
+    started = server("run", "shop", cwd=tree)
+    assert started.get("/").status == 200
 
 
 def test_alone_it_says_what_is_missing_and_what_is_there(tmp_path: Path) -> None:

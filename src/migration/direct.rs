@@ -74,7 +74,7 @@ fn found<'a>(
     })
 }
 
-/// Whether a short option with several meanings has this server's.
+/// Whether an option with several meanings has this server's.
 fn fits(server: Server, name: &str, value: &str) -> bool {
     let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
     match (name, server) {
@@ -91,6 +91,8 @@ fn fits(server: Server, name: &str, value: &str) -> bool {
         // A user, or a Unix socket.
         ("-u", Server::Daphne) => value.contains('/'),
         ("-u", _) => !value.contains('/'),
+        // The length of a queue with uWSGI, a place with Waitress.
+        ("--listen", Server::Uwsgi) => is_number,
         _ => true,
     }
 }
@@ -174,6 +176,8 @@ mod tests {
                 "--bind :8000 pkg:app --port 2",
             ),
             ("a:b --http 1", "a:b --http 1"),
+            ("a:b --listen :80", "a:b --bind :80"),
+            ("a:b --listen 100", "a:b --backlog 100"),
             ("a:b --nope 3", "a:b --nope 3"),
             (
                 "--interface asginl a:b",

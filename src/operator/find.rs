@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::place;
@@ -36,7 +37,8 @@ pub enum NotFound {
 /// There is none.
 pub fn sockets(target: Option<&Target>) -> Result<Vec<PathBuf>, NotFound> {
     let listed = fs::read_to_string("/proc/net/unix").unwrap_or_default();
-    let running = running_in(&listed);
+    let mut running = running_in(&listed);
+    running.retain(|_, path| is_here(path));
     let meant = match target {
         Some(Target::Socket(path)) => return Ok(vec![path.clone()]),
         None if running.is_empty() => return Err(NotFound::None),
@@ -86,6 +88,13 @@ fn running_in(listed: &str) -> BTreeMap<u32, PathBuf> {
         Some((place::pid_in(&path)?, path)).filter(|_| listens)
     });
     lines.collect()
+}
+
+/// Whether a socket could be connected to by its name. The list has those of all processes in the same network: also of a
+/// container that shares it and has files of its own, and of a server whose file was removed.
+fn is_here(path: &Path) -> bool {
+    let is_gone = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
+    place::without_file(path).is_some() || !fs::symlink_metadata(path).is_err_and(is_gone)
 }
 
 /// A process, its parent, and so on.
@@ -169,6 +178,14 @@ mod tests {
             assert_eq!(text.parse(), Ok(expected), "{text}");
         }
         assert!("app:app".parse::<Target>().is_err());
+    }
+
+    #[test]
+    fn sockets_of_other_places_are_passed_over() {
+        let here = std::env::temp_dir();
+        assert!(is_here(&here));
+        assert!(!is_here(&here.join("lowmem-serve-nowhere/42.sock")));
+        assert!(is_here(&place::nameless(42).unwrap()));
     }
 
     #[test]

@@ -18,6 +18,9 @@ const USUAL_FILES: [&str; 9] = [
     "src/app.py",
 ];
 
+/// Where it is in a package that is named alone.
+const FILES_OF_PACKAGES: [&str; 5] = ["__init__.py", "main.py", "app.py", "asgi.py", "wsgi.py"];
+
 /// The classes and functions that make an application, in common frameworks.
 const MAKERS: [&str; 14] = [
     "FastAPI",
@@ -67,7 +70,7 @@ impl fmt::Display for Meant {
 }
 
 /// The arguments that would start what `typed` seems to mean, where that is no `module:attribute`:
-/// the path of a file, or a module alone.
+/// the path of a file, a module or a package alone, or a dot in place of the colon.
 pub fn meant_instead(typed: &str, directory: &Path) -> Option<Meant> {
     let (place, attribute) = match typed.rsplit_once(':') {
         Some((place, attribute)) if !attribute.is_empty() => (place, Some(attribute)),
@@ -82,6 +85,24 @@ pub fn meant_instead(typed: &str, directory: &Path) -> Option<Meant> {
         return None;
     };
     arguments(&path, attribute, directory)
+        .or_else(|| in_package(&path.with_extension(""), directory).filter(|_| attribute.is_none()))
+        .or_else(|| {
+            let (module, attribute) = place.rsplit_once('.').filter(|_| attribute.is_none())?;
+            let path = Path::new(&module.replace('.', "/")).with_extension("py");
+            arguments(&path, Some(attribute), directory)
+        })
+}
+
+/// The arguments that would start the application of a package, if one is seen in it.
+fn in_package(package: &Path, directory: &Path) -> Option<Meant> {
+    let mut files = FILES_OF_PACKAGES.iter().map(|file| package.join(file));
+    let file = files.find(|file| is_served(&directory.join(file)))?;
+    arguments(&file, None, directory)
+}
+
+/// Whether something that could be an application is seen in a file.
+fn is_served(file: &Path) -> bool {
+    made_in(file).is_some() || usual_in(file).is_some() || has_factory(file)
 }
 
 /// The arguments that would start an application in this directory, if one of the usual files has one.
@@ -93,11 +114,8 @@ pub fn found_in(directory: &Path) -> Option<Meant> {
     });
     made.or_else(|| {
         let mut files = USUAL_FILES.iter().map(Path::new);
-        let is_served = |path: &&Path| {
-            let file = directory.join(path);
-            usual_in(&file).is_some() || has_factory(&file)
-        };
-        arguments(files.find(is_served)?, None, directory)
+        let file = files.find(|path| is_served(&directory.join(path)))?;
+        arguments(file, None, directory)
     })
 }
 
@@ -134,7 +152,10 @@ fn arguments(path: &Path, attribute: Option<&str>, directory: &Path) -> Option<M
             }
         }
     }
-    let module = names.pop()?;
+    let module = match names.pop()? {
+        "__init__" => names.pop()?,
+        module => module,
+    };
     let folder = names.join("/");
     // A folder that is a package is part of the module's name; `src` is a place to look in.
     let is_package = folder.is_empty() || directory.join(&folder).join("__init__.py").is_file();
@@ -239,7 +260,10 @@ mod tests {
             ("site/__init__.py", ""),
             ("site/wsgi.py", "application = get_wsgi_application()\n"),
         ];
-        let root = tree("paths", &files);
+        let files = files
+            .into_iter()
+            .chain([("package/__init__.py", "api = FastAPI()\n")]);
+        let root = tree("paths", &files.collect::<Vec<_>>());
         for (typed, meant) in [
             ("app.py", "app:app"),
             ("./app.py", "app:app"),
@@ -254,11 +278,15 @@ mod tests {
             ("src/api", "--app-dir src api:server"),
             ("site/wsgi.py", "site.wsgi:application"),
             ("site.wsgi", "site.wsgi:application"),
+            ("site", "site.wsgi:application"),
+            ("package/", "package:api"),
+            ("web.server", "web:server"),
+            ("site.wsgi.other", "site.wsgi:other"),
         ] {
             let instead = meant_instead(typed, &root).map(|meant| meant.to_string());
             assert_eq!(instead.as_deref(), Some(meant), "{typed}");
         }
-        for typed in ["nowhere.py", "nowhere", ":app", ""] {
+        for typed in ["nowhere.py", "nowhere", "no.where", ":app", ""] {
             assert_eq!(meant_instead(typed, &root), None, "{typed}");
         }
         fs::remove_dir_all(root).unwrap();

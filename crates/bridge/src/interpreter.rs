@@ -118,7 +118,7 @@ fn import(py: Python<'_>, config: &WorkerConfig) -> Result<Py<PyAny>, LoadError>
             return Err(named(format!(
                 "Import string \"{}\" must be in format \"<module>:<attribute>\".{}",
                 config.application.path,
-                instead(config)
+                no_module(config)
             )));
         }
     };
@@ -163,6 +163,19 @@ fn instead(config: &WorkerConfig) -> String {
     match import_string::meant_instead(&config.application.path, &config.application.directory) {
         Some(arguments) => format!("\nDid you mean: lowmem-serve {arguments}"),
         None => String::new(),
+    }
+}
+
+/// The same, or why there is none, where the application is named by a path.
+fn no_module(config: &WorkerConfig) -> String {
+    let (path, directory) = (&config.application.path, &config.application.directory);
+    match instead(config) {
+        hint if !hint.is_empty() => hint,
+        _ if !path.ends_with(".py") && !path.contains('/') => String::new(),
+        _ if directory.join(path).is_dir() => {
+            format!("\n{path} is a directory in which no application is seen.")
+        }
+        _ => format!("\nThere is no file {path} in {}.", directory.display()),
     }
 }
 
