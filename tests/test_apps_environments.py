@@ -254,3 +254,14 @@ def test_a_run_that_starts_from_the_template_is_in_its_environment(server, machi
         return any(own[2] == "False" for own in ran)
 
     until(is_run_forked)
+
+
+def test_those_with_lazy_imports_share_the_standard_library_too(server, machine) -> None:
+    for name in NAMES:
+        environment(machine, name, python("3.11"))
+        late = "import wave\ndef use():\n    return wave\n"
+        (machine.directory / name / f"{name}_app.py").write_text(late + IMPORTS + STATE.read_text())
+    lazy = {name: f'lazy-imports = "auto,{name}_app"' for name in NAMES[:2]}
+    serve(server, machine, "".join(table(machine, name, lazy.get(name, "")) for name in NAMES), *NAMES)
+    found = until_forked(machine, *NAMES)
+    assert ["wave" in found[name]["modules"] for name in NAMES] == [False, False, True]

@@ -15,11 +15,16 @@ import sys
 OWN = __name__.partition(".")[0]
 """This package, which a template has without being told."""
 
+LAZY = f"{OWN}.lazy"
+"""What makes imports lazy: a template that several applications share has it if two of them do."""
+
 Variables = list[tuple[str, str | None]]
 """Variables of the environment; None is one that is not set."""
 
 PATCHING = {"gevent.monkey", "eventlet.patcher"}
 """An application has them change other modules before it imports what uses those; a template would come too early."""
+
+INSTALLED = ("site-packages", "dist-packages")
 
 _prepared = 0
 """How many modules the template has that this process was forked from."""
@@ -35,7 +40,7 @@ def imported(is_shared: bool) -> tuple[list[str], list[tuple[str, int]], Variabl
     directories: dict[str, int] = {}
     modules = []
     for name, file in _modules(_prepared if is_shared else 0):
-        if name.partition(".")[0] != OWN:
+        if name.partition(".")[0] != OWN or (is_shared and name.startswith(LAZY)):
             number = directories.setdefault(os.path.dirname(file), len(directories))
             modules.append((name, number))
     if not is_shared:
@@ -48,13 +53,15 @@ def prepare(
     directories: list[str],
     application: frozenset[str],
     variables: Variables,
+    is_shared: bool,
     is_of_python: bool,
 ) -> tuple[str | None, str] | None:
     """Imports the modules; if a template cannot be made of them, says at which one, if it is known, and why.
 
     `directories` are those that the modules come from, `application` are the names of the application's
-    own. The application's directory, the first on `sys.path`, is not looked into. A template of Python alone, for
-    several environments, has nothing that depends on one.
+    own. The application's directory, the first on `sys.path`, is not looked into. A template that several applications
+    share imports at once what waits in workers with lazy imports, if it is installed. One of Python alone, for several
+    environments, has nothing that depends on one.
     """
     if is_of_python:
         from lowmem_serve import venv
@@ -71,18 +78,26 @@ def prepare(
     _set(variables)
     try:
         for name in modules:
-            if name not in sys.modules and (why := _import(name) or _unfit(application)):
+            if name in sys.modules:
+                continue
+            count = len(sys.modules)
+            if why := _import(name) or _unfit(application) or (is_shared and _strange(count, directories)):
                 return name, why
     finally:
         _set(before)
         sys.path.insert(0, first)
     global _prepared
     known = frozenset(directories)
-    for name, file in _modules():
+    for name, file in () if is_shared else _modules():
         if os.path.dirname(file) not in known and name.partition(".")[0] != OWN:
             return None, f"{name} is imported, which the application did not do"
     _prepared = len(sys.modules)
     return None
+
+
+def packages() -> list[str]:
+    """The modules and packages that are imported, without the parts of packages, and without this one."""
+    return sorted({name.partition(".")[0] for name, _ in _modules()} - {OWN})
 
 
 def files() -> list[str]:
@@ -152,6 +167,19 @@ def _unfit(application: frozenset[str]) -> str | None:
         return f"it imports {min(own)}, which is the application's or its environment's"
     if _threads() > 1:
         return "it starts a thread"
+    return None
+
+
+def _strange(count: int, directories: list[str]) -> str | None:
+    """A module beyond so many that an application may not have: it is neither installed nor beside what workers have
+    imported.
+    """
+    known = {*directories, *_standard()}
+    for name, file in _modules(count):
+        directory = os.path.dirname(file)
+        is_there = directory in known or any(f"/{each}/" in file for each in INSTALLED)
+        if not is_there and not any(directory.startswith(f"{each}/") for each in _standard()):
+            return f"it imports {name}, which is not installed"
     return None
 
 

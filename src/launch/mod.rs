@@ -58,8 +58,8 @@ impl Launch {
     pub fn start(&self) -> io::Result<(Pid, SupervisorEnd)> {
         let (ours, theirs) = SupervisorEnd::pair()?;
         let command = self.command(&theirs);
-        let pid = process::start(command, theirs, self.user.clone())?;
-        Ok((pid, ours))
+        let pid = process::start(command, theirs, self.user.clone());
+        Ok((pid.map_err(|error| self.explained(error))?, ours))
     }
 
     /// Starts a process for a run, in a session of its own, with further variables. It waits for its
@@ -73,8 +73,8 @@ impl Launch {
         let (ours, theirs) = SupervisorEnd::pair()?;
         let mut command = self.command(&theirs);
         command.envs(variables.iter().map(|(name, value)| (name, value)));
-        let pid = session::start(command, Some(theirs), lifeline, output, self.user.clone())?;
-        Ok((pid, ours))
+        let pid = session::start(command, Some(theirs), lifeline, output, self.user.clone());
+        Ok((pid.map_err(|error| self.explained(error))?, ours))
     }
 
     /// Starts another program for a run, in the same way.
@@ -92,6 +92,32 @@ impl Launch {
         self.surround(&mut command);
         command.envs(variables.iter().map(|(name, value)| (name, value)));
         session::start(command, None, lifeline, output, self.user.clone())
+    }
+
+    /// Names the directory that keeps its user from starting Python, if it is that.
+    fn explained(&self, error: io::Error) -> io::Error {
+        let Some(user) = &self.user else {
+            return error;
+        };
+        if error.kind() != io::ErrorKind::PermissionDenied {
+            return error;
+        }
+        let python = &self.environment.python;
+        let real = python.canonicalize().ok();
+        let programs = [Some(python.as_path()), real.as_deref()];
+        let programs = programs.into_iter().flatten().filter_map(Path::parent);
+        let mut directories = programs.chain(self.directory.as_deref());
+        match directories.find_map(|directory| user.reaches(directory).err()) {
+            Some(closed) => io::Error::new(
+                error.kind(),
+                format!(
+                    "user {} may not enter {}; give it the right to (chown or chmod), or choose another user",
+                    user.name,
+                    closed.display()
+                ),
+            ),
+            None => error,
+        }
     }
 
     fn command(&self, control: &OwnedFd) -> Command {

@@ -95,6 +95,8 @@ impl Shared {
                 directory: "/".into(),
                 argv: Vec::new(),
                 isolated_template: Vec::new(),
+                // What it has is in memory once, so that nothing in it need wait.
+                lazy_imports: Vec::new(),
                 ..worker.application.clone()
             },
             server: ServerSettings {
@@ -175,7 +177,8 @@ impl Shared {
 
     /// Finds out whether an application would be another than without the template.
     fn look_at(&mut self, application: u32) {
-        let packages = self.warm.packages();
+        let mut packages = self.warm.packages();
+        packages.extend(self.template.iter().flat_map(Template::packages));
         let Some(guest) = self.guests.get(&application) else {
             return;
         };

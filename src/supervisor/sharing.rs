@@ -15,6 +15,9 @@ use crate::control::Imported;
 /// one until the last worker has been replaced.
 const WORTH_RENEWING: usize = 16;
 
+/// Our own package, of which workers tell what all of them have from the same place.
+const OURS: &str = "lowmem_serve";
+
 /// How many applications have to import a module.
 const COMMON: usize = 2;
 
@@ -71,7 +74,8 @@ impl Sharing {
             let Some(directory) = imported.directories.get(at) else {
                 continue;
             };
-            if self.is_of_python && !is_standard(directory, &imported.standard) {
+            let is_everyones = is_standard(directory, &imported.standard) || package(&name) == OURS;
+            if self.is_of_python && !is_everyones {
                 let others = self.others.entry(application).or_default();
                 others.insert(package(&name).to_owned());
                 continue;

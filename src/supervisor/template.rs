@@ -60,6 +60,8 @@ struct Process {
     pid: Pid,
     control: SupervisorEnd,
     ready: Option<Instant>,
+    /// The modules and packages that it has, if it has told.
+    packages: Vec<String>,
     /// Workers that it was asked to fork, in this order.
     asked: VecDeque<WorkerId>,
     /// Of those that it was asked for first, so many are now wanted of another template.
@@ -130,6 +132,12 @@ impl Template {
         self.purpose == Purpose::Preload || process.is_some_and(|own| own.ready.is_some())
     }
 
+    /// The modules and packages that it has, if it has told.
+    pub(super) fn packages(&self) -> impl Iterator<Item = &str> {
+        let packages = self.process.iter().flat_map(|own| &own.packages);
+        packages.map(String::as_str)
+    }
+
     /// Asks for the process of a run, if the template is ready: an answer comes over the second of these
     /// descriptors, or it is closed. One that was replaced, and waits for its successor, is not asked: what
     /// it has imported is outdated.
@@ -159,6 +167,7 @@ impl Template {
             pid,
             control,
             ready: None,
+            packages: Vec::new(),
             asked: VecDeque::new(),
             disowned: 0,
         });
@@ -204,9 +213,10 @@ impl Template {
         let mut outcomes = Vec::new();
         while let Ok(Received::Message(message, _)) = process.control.receive() {
             match message {
-                FromWorker::Preloaded => {
+                FromWorker::Preloaded(packages) => {
                     debug!("The template (pid {}) is ready", process.pid);
                     process.ready = Some(Instant::now());
+                    process.packages = packages;
                     // The socket of the one before it closes, which ends it.
                     self.previous = None;
                 }

@@ -106,6 +106,19 @@ pub fn own(package: Option<&Path>) {
     }
 }
 
+/// Ends the companion, if there is one; another is started at need.
+pub fn end_companion(py: Python<'_>) {
+    py.detach(|| {
+        let is_apart = {
+            let compiler = COMPILER.lock().unwrap_or_else(PoisonError::into_inner);
+            matches!(compiler.place, Place::Apart(_))
+        };
+        if is_apart {
+            set(Place::Here(HERE));
+        }
+    });
+}
+
 fn set(place: Place) {
     let old = {
         let mut compiler = COMPILER.lock().unwrap_or_else(PoisonError::into_inner);

@@ -13,6 +13,7 @@ use lowmem_base::config::{Place, WorkerConfig};
 use lowmem_base::control::{Imported, SharedBy, ToImport, Unfit};
 use lowmem_base::sys::inventory;
 
+use crate::compiling;
 use crate::package;
 
 const MODULE: &str = "warm";
@@ -58,9 +59,12 @@ pub fn prepare(
         PyList::new(py, directories)?,
         PyFrozenSet::new(py, &import.application)?,
         &import.variables,
+        import.shared_by != SharedBy::Application,
         import.shared_by == SharedBy::Python,
     );
     let unfit = module(py, config)?.call_method1("prepare", arguments)?;
+    // Its socket is no import's.
+    compiling::end_companion(py);
     if let Some((module, why)) = unfit.extract()? {
         return Ok(Some(Unfit { module, why }));
     }
@@ -70,6 +74,14 @@ pub fn prepare(
         module: None,
         why: format!("it opens {socket}"),
     }))
+}
+
+/// The modules and packages that this process has, without the parts of packages.
+///
+/// # Errors
+/// Our package was not found, or raised.
+pub fn packages(py: Python<'_>, config: &WorkerConfig) -> PyResult<Vec<String>> {
+    module(py, config)?.call_method0("packages")?.extract()
 }
 
 /// The files that were imported, as they were.

@@ -169,7 +169,7 @@ impl<'a> Application<'a> {
                     self.workforce.imported(*imported);
                     continue;
                 }
-                FromWorker::Preloaded | FromWorker::Forked(_) | FromWorker::Unfit(_) => continue,
+                FromWorker::Preloaded(_) | FromWorker::Forked(_) | FromWorker::Unfit(_) => continue,
             };
             self.on(event);
         }

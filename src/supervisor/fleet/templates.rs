@@ -44,7 +44,7 @@ impl Fleet<'_> {
         let origin = Origin::Environment(environment.python.clone());
         let template = self.template(origin, &worker, launch);
         let sharer = Sharer::new(template, self.joined, guest);
-        match shared::base(&worker, launch) {
+        match shared::base(launch) {
             Ok(base) => Some(sharer.or(self.template(Origin::Python(base), &worker, launch))),
             Err(why) => {
                 debug!("It shares nothing with applications that have another environment: {why}");

@@ -31,7 +31,6 @@ pub(super) struct Key {
     core: PathBuf,
     package: Option<PathBuf>,
     user: Option<User>,
-    lazy_imports: Vec<String>,
     gc_freeze: bool,
     merges_pages: bool,
     pub(super) log: LogSettings,
@@ -48,13 +47,10 @@ pub(in crate::supervisor) fn may_share(worker: &WorkerConfig, launch: &Launch) -
 }
 
 /// The Python whose standard library an application shares with those that have other environments.
-pub(in crate::supervisor) fn base(worker: &WorkerConfig, launch: &Launch) -> Result<Base, String> {
+pub(in crate::supervisor) fn base(launch: &Launch) -> Result<Base, String> {
     let mut set = OF_THE_LIBRARY.iter();
     if let Some(name) = set.find(|name| std::env::var_os(name).is_some()) {
         return Err(format!("{name} is set"));
-    }
-    if !worker.application.lazy_imports.is_empty() {
-        return Err("its imports are lazy".to_owned());
     }
     launch.environment.base()
 }
@@ -75,7 +71,6 @@ impl Key {
             core: launch.core.clone(),
             package: launch.package.clone(),
             user: launch.user.clone(),
-            lazy_imports: worker.application.lazy_imports.clone(),
             gc_freeze: worker.application.gc_freeze,
             merges_pages: worker.application.merges_pages,
             log: LogSettings {

@@ -104,7 +104,9 @@ fn warm_up(
         return Ok(0);
     }
     let files = warm::Files::imported(py, config)?;
+    let mut packages = Vec::new();
     if is_shared {
+        packages = warm::packages(py, config)?;
         shared_heap::settle(py, config)?;
     } else {
         if config.application.gc_freeze {
@@ -118,7 +120,7 @@ fn warm_up(
         paint::cyan(std::process::id())
     );
     let (control, callers) =
-        match template::fork_workers(py, control, config, || files.are_current())? {
+        match template::fork_workers(py, control, config, packages, || files.are_current())? {
             None => return Ok(0),
             Some(Forked::Worker(control, callers)) => (control, callers),
             Some(Forked::Call(call)) => {
@@ -129,8 +131,10 @@ fn warm_up(
                 let Some(run) = run.begin(py)? else {
                     return Ok(0);
                 };
-                settle_in(py, &run.worker, imports.shared_by)?;
-                return runs::run(py, &run);
+                return match settle_in(py, &run.worker, imports.shared_by)? {
+                    Ok(()) => runs::run(py, &run),
+                    Err(code) => Ok(code),
+                };
             }
         };
     let Some((ToWorker::Start(config), descriptors)) = py.detach(|| control.wait())? else {
@@ -139,19 +143,28 @@ fn warm_up(
     if config.start.place.is_some() {
         telemetry::name_lines(config.log.application.as_deref().map(Into::into));
     }
-    settle_in(py, &config, imports.shared_by)?;
+    if let Err(code) = settle_in(py, &config, imports.shared_by)? {
+        return Ok(code);
+    }
     // A call would be forked without the worker's environment: it starts an interpreter of its own.
     let callers = (imports.shared_by != SharedBy::Python).then_some(callers);
     start_serving(py, control, *config, descriptors, callers)
 }
 
 /// The first thing in a process that a template has forked: it is its application's from then on. A template of
-/// several applications has renewed its caches itself.
-fn settle_in(py: Python<'_>, config: &WorkerConfig, shared_by: SharedBy) -> PyResult<()> {
-    match &config.start.place {
-        Some(place) => warm::take_place(py, config, place, shared_by),
-        None => warm::renew(py, config),
-    }
+/// several applications has renewed its caches itself, and has no lazy imports: those are each application's own. The
+/// exit code, if it cannot serve.
+fn settle_in(
+    py: Python<'_>,
+    config: &WorkerConfig,
+    shared_by: SharedBy,
+) -> PyResult<Result<(), i32>> {
+    let Some(place) = &config.start.place else {
+        warm::renew(py, config)?;
+        return Ok(Ok(()));
+    };
+    warm::take_place(py, config, place, shared_by)?;
+    Ok(make_lazy(py, config))
 }
 
 /// Imports the application and makes workers of it. Returns in the template, at its end, and in
@@ -181,7 +194,8 @@ fn preload(py: Python<'_>, control: WorkerEnd, config: &WorkerConfig) -> PyResul
         "Imported the application for all workers [{}]",
         paint::cyan(std::process::id())
     );
-    let (control, callers) = match template::fork_workers(py, control, config, || true)? {
+    let (control, callers) = match template::fork_workers(py, control, config, Vec::new(), || true)?
+    {
         None => return Ok(0),
         Some(Forked::Worker(control, callers)) => (control, callers),
         Some(Forked::Call(call)) => return call.run(py, config),
