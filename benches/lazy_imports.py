@@ -126,7 +126,7 @@ def _measure(configuration: Configuration, options: argparse.Namespace) -> None:
 
 
 def _ask(port: int, path: str) -> int | None:
-    """Return the status of the answer; None while nobody listens."""
+    """Return the status of the answer; None while no server listens."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=READY_SECONDS)
     try:
         connection.request("GET", path, headers={"Connection": "close"})

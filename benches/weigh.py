@@ -116,7 +116,7 @@ def weigh_process(pid: int) -> Weight:
     except (FileNotFoundError, ProcessLookupError):
         return NOTHING
     if not lines:
-        return NOTHING  # it has ended, and nobody has asked about it yet
+        return NOTHING  # it has ended, and was not reaped yet
     kib = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
     return Weight(
         pss=kib["Pss"],

@@ -13,7 +13,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What the files below a place may not name.
+/// Names that the files below a place may not use.
 struct Rule {
     room: &'static str,
     but_not_below: &'static [&'static str],
@@ -45,7 +45,7 @@ const RULES: &[Rule] = &[
         room: "src/cli",
         but_not_below: &[],
         forbidden: &["crate::config", "crate::commands", "crate::supervisor"],
-        why: "what was typed is read before anybody asks what it means",
+        why: "the settings as typed are read before their meaning is known",
     },
     Rule {
         room: "src/migration",

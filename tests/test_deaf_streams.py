@@ -7,23 +7,21 @@ from pathlib import Path
 import pytest
 
 from harness import RawClient, Server
+from harness.programs import LIFESPAN
 
 LONG = ("--timeout-graceful-shutdown", "300")
 """What is not ended for its own sake goes on for far longer than a test waits."""
 ENDED = r"Ended 1 stream\(s\) whose applications do not notice that they should end"
 
-ASGI = """
+ASGI = (
+    LIFESPAN
+    + """
 import asyncio
 
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
-        await receive()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        print("shutdown runs", flush=True)
-        await send({"type": "lifespan.shutdown.complete"})
-        return
+        return await lifespan(receive, send)
     kind = b"text/event-stream" if scope["path"] != "/slow" else b"text/plain"
     head = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]}
     event = {"type": "http.response.body", "body": b"data: 1\\n\\n", "more_body": True}
@@ -49,6 +47,7 @@ async def app(scope, receive, send):
 
 ended = asyncio.Event()
 """
+)
 
 LIGHT = """
 async def app(scope, receive, send):

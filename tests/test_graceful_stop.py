@@ -7,22 +7,20 @@ from pathlib import Path
 import pytest
 
 from harness import RawClient, Server
+from harness.programs import LIFESPAN
 
 DOCKER_STOP = 10.0
 """Seconds until `docker stop` kills."""
 
-APP = """
+APP = (
+    LIFESPAN
+    + """
 import asyncio
 
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
-        await receive()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        print("shutdown runs", flush=True)
-        await send({"type": "lifespan.shutdown.complete"})
-        return
+        return await lifespan(receive, send)
     kind = b"text/event-stream" if scope["path"] == "/events" else b"text/plain"
     head = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]}
     match scope["path"]:
@@ -47,6 +45,7 @@ async def disconnected(receive):
     while (await receive())["type"] != "http.disconnect":
         pass
 """
+)
 
 
 @pytest.fixture

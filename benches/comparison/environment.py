@@ -22,7 +22,7 @@ VENV_PYTHON = VENV / "bin" / "python"
 
 CERTIFICATE = VENV / "localhost.pem"
 KEY = VENV / "localhost-key.pem"
-"""Of nobody's authority, for the rows over TLS."""
+"""Self-signed, for the rows over TLS."""
 
 
 class CannotPrepare(Exception):

@@ -42,7 +42,7 @@ LOOK_EVERY = 0.1
 """The share of the load between two looks at its connections."""
 
 STALLED_FOR = 0.5
-"""Who has received nothing for this share of the load has stalled. Shorter pauses are in the latencies."""
+"""A connection that has received nothing for this share of the load has stalled. Shorter pauses are in the latencies."""
 
 STALLED_SECONDS = 0.9
 """But not for less than this: servers on a busy machine pause for longer than half of a second. It is just

@@ -40,7 +40,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What is to be named."""
+    """A point with a name."""
 
     x: float
     y: float
@@ -71,7 +71,7 @@ class Label:
 
 
 def place(points: Sequence[Point], area: Box) -> list[Label]:
-    """Return a place within the area for each point's name; who comes first chooses first."""
+    """Return a place within the area for each point's name; the first one chooses first."""
     taken = [point.box for point in points]
     labels = []
     for point in points:

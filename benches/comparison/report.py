@@ -34,7 +34,7 @@ def markdown(comparison: Comparison) -> str:
 
 
 def _tables(lines: list[Line]) -> list[str]:
-    """Return the tables of one workload, and what is to be known of their rows."""
+    """Return the tables of one workload, and the notes to their rows."""
     of_servers = [line for line in lines if line.family != FLOOR]
     parts = [table(_columns_of(WEIGHT, of_servers), of_servers)] if of_servers else []
     parts.append(table(_columns_of(RATE, lines), lines))

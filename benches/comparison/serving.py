@@ -89,7 +89,7 @@ def start(
 
 @contextlib.contextmanager
 def reserved_port() -> Iterator[int]:
-    """A TCP port of 127.0.0.1 that a server can listen on, and that nobody else gets meanwhile.
+    """A TCP port of 127.0.0.1 that a server can listen on, and that no other process gets meanwhile.
 
     It is held by a socket that is bound and does not listen. Beside that Linux lets another be bound and
     listen if both have SO_REUSEADDR, as every server's has; who asks for any port, to listen or to

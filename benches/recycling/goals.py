@@ -33,7 +33,7 @@ RESTART = 1012
 """The close code "service restart": clients know that they may come back at once."""
 
 CRASHES = {Failure.UNANSWERED, Failure.CUT, Failure.CLOSED_IDLE}
-"""A killed worker loses what it held. Nobody else may notice: none is refused, late or wrong."""
+"""A killed worker loses what it held. No other client may notice: none is refused, late or wrong."""
 
 SEQUENTIAL_PEAK = 1.1
 """Heaviest over usual private dirty memory of the tree: two workers at once would make it nearly 2.

@@ -35,7 +35,7 @@ class Answer:
         self._changed = asyncio.Event()
 
     def changed(self) -> None:
-        """Wake whoever waits."""
+        """Wake the waiters."""
         self._changed.set()
 
     async def more(self) -> None:

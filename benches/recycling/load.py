@@ -96,7 +96,7 @@ async def run(
 def _clients(field: clients.Field, mix: Mix, websockets: bool) -> list:
     pause = HANDSHAKE_PAUSE if field.endpoint.tls else PER_REQUEST_PAUSE
     if field.endpoint.transport.is_http2:
-        # Here, so that only who speaks HTTP/2 needs the packages for it.
+        # Here, so that only the clients of HTTP/2 need its packages.
         from recycling import http2
 
         return http2.all_clients(field, mix, pause)

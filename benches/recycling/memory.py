@@ -29,7 +29,7 @@ class Supervisor:
     pss_kib: int
     descriptors: int
     zombies: int
-    """Ended children that nobody has asked about."""
+    """Ended children that were not reaped."""
 
 
 @dataclass(frozen=True, slots=True)

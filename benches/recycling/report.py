@@ -59,7 +59,7 @@ SUMMARY = (
     Column("scenario", lambda trial: trial.scenario.name),
     *(column for column in COLUMNS if column.title not in ("event streams end", "zombies")),
 )
-"""For those who read no more than one table."""
+"""The summary, as one table."""
 
 
 def line(outcome: Outcome) -> str:

@@ -19,7 +19,7 @@ LEAK_KIB_PER_SECOND = 10 * 1024
 
 
 class Drive(Enum):
-    """Who says that it is time."""
+    """The trigger of a replacement."""
 
     ITSELF = auto()
     """The server, by its flags."""
@@ -35,7 +35,7 @@ class Style(Enum):
     """What may be expected of a swap."""
 
     OVERLAP = auto()
-    """Nobody waits."""
+    """No client waits."""
     SEQUENTIAL = auto()
     """Requests wait while the successor starts."""
     SEQUENTIAL_OPEN = auto()

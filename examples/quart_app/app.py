@@ -151,7 +151,7 @@ async def countdown(start: int) -> Response:
 
 @app.get("/events")
 async def events() -> Response:
-    """Each new note, as it is written, to whoever is listening (server-sent events)."""
+    """Each new note, as it is written, to all listeners (server-sent events)."""
 
     async def stream() -> AsyncIterator[str]:
         with audience.listen() as heard:

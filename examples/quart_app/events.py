@@ -1,4 +1,4 @@
-"""Who is listening to the live events of this process."""
+"""The listeners to the live events of this process."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

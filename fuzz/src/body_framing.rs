@@ -5,7 +5,7 @@ use lowmem_http::server::{BodyDecoder, BodyLength, BodyRefused};
 
 const LIMIT: u64 = 1000;
 
-/// What is decoded of `bytes` in steps of so many, how many were consumed, and whether that was all.
+/// The decoded part of `bytes` in steps of so many, the count of consumed ones, and whether that was all.
 fn decode(bytes: &[u8], step: usize, room: usize) -> Result<(Vec<u8>, usize, bool), BodyRefused> {
     let mut decoder = BodyDecoder::new(BodyLength::Chunked, LIMIT)?;
     let (mut body, mut consumed) = (Vec::new(), 0);
@@ -47,7 +47,7 @@ fn encoded(bytes: &[u8]) {
     }
     coded.extend_from_slice(b"0\r\n\r\n");
     let length = coded.len();
-    // What follows belongs to the next request.
+    // The rest belongs to the next request.
     coded.extend_from_slice(bytes);
     assert_eq!(decode(&coded, 5, 11), Ok((body.to_vec(), length, true)));
 }

@@ -1,4 +1,4 @@
-//! What requests for static files say: `accept-encoding`, `range`, conditions, paths.
+//! Fields of requests for static files: `accept-encoding`, `range`, conditions, paths.
 
 use std::path::Component;
 

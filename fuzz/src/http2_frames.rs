@@ -7,7 +7,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 const STREAMS: u32 = 5;
 
-/// What came, with the DATA of a stream as one, and the code that ended it.
+/// The events, with the DATA of a stream as one, and the code that ended it.
 type Outcome = (Vec<Came>, Option<u32>, Vec<u8>);
 
 /// The first byte says whether the connection has begun, and how its bytes are cut.
@@ -81,7 +81,7 @@ fn join(all: &mut Vec<Came>, came: Came) {
     all.push(came);
 }
 
-/// What a server writes are whole frames, none larger than a client has to take.
+/// A server writes whole frames, none larger than a client must accept.
 fn check(mut written: &[u8]) {
     while let Some(head) = written.first_chunk::<9>() {
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;

@@ -1,4 +1,4 @@
-//! The PROXY protocol and the fields in which proxies tell of the client.
+//! The PROXY protocol and the fields in which proxies describe the client.
 
 use lowmem_base::config::{ForwardedField, Trusted};
 use lowmem_http::server::fuzzing::proxy::{Preamble, forwarded, preamble};

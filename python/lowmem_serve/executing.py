@@ -208,7 +208,7 @@ def stand_in() -> None:
 
 
 def said(kind: type, config: Any) -> dict[str, Any]:
-    """What a configuration says that is not said by default."""
+    """The settings of a configuration that differ from the defaults."""
     settings = {}
     for name, parameter in inspect.signature(kind.__init__).parameters.items():
         value = getattr(config, name, parameter.default)

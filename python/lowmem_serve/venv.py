@@ -64,7 +64,7 @@ def enter(python: str) -> None:
 
     sys.executable = python
     sys.orig_argv = [python, *(word for word in sys.orig_argv[1:] if word != "-S")]
-    # What Python's own start has put there, without the application's and without the finder of this package.
+    # The entries of Python's own start, without the application's and without the finder of this package.
     application = sys.path.pop(0)
     own = [finder for finder in sys.meta_path if type(finder).__module__ == OWN]
     sys.meta_path[:] = [finder for finder in sys.meta_path if finder not in own]

@@ -1,5 +1,5 @@
 //! Options of other servers that are typed here: those with one clear meaning are taken with a notice,
-//! those without a counterpart are told together.
+//! those without a counterpart are reported together.
 
 use std::ffi::OsString;
 

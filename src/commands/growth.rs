@@ -8,7 +8,7 @@ use crate::growth::{ask, find};
 use crate::surroundings::Surroundings;
 use lowmem_base::growth::{Question, Since};
 
-/// Asks the workers and shows what they answer. One that has ended meanwhile is told on stderr.
+/// Asks the workers and shows what they answer. A worker that has ended meanwhile is named on stderr.
 pub(super) fn run(asked: &Growth, around: &Surroundings) -> Exit {
     let workers = match find::workers(asked.target.as_ref()) {
         Ok(workers) => workers,

@@ -7,7 +7,7 @@ use crate::figures::{Age, Megabytes};
 use crate::operator::{ApplicationStatus, Reply, Request, Status, client, find};
 use crate::surroundings::Surroundings;
 
-/// Asks the servers and shows what they answer. One that does not is told on stderr.
+/// Asks the servers and shows what they answer. A server that does not answer is named on stderr.
 pub(super) fn run(asked: &Asked, around: &Surroundings) -> Exit {
     let (all, unanswered) = match ask(asked, around) {
         Ok(answered) => answered,

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::Caches;
 use crate::surroundings::Surroundings;
 
-/// Whose caches they are, so that another application that opens one is told.
+/// The application that the caches belong to, so that another one that opens one gets an error.
 const OWNER: &str = "LOWMEM_SERVE_CACHE_OWNER";
 
 /// The terms of caches by their names, as JSON.

@@ -46,7 +46,7 @@ pub fn fleet(
         Ok(shared) => (shared, Vec::new()),
         Err(wrong) => (None, wrong),
     };
-    // Mistakes in it are told; that it is there decides about the applications.
+    // Mistakes in it are reported; that it is there decides about the applications.
     let is_shared = typed.shared.is_some();
     let mut fleet = Fleet {
         applications: Vec::new(),

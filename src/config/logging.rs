@@ -41,7 +41,7 @@ pub(super) fn access(
     let file = typed.access_log_file.as_ref();
     let file = file.map(|file| around.directory.join(file));
     if let Some(file) = &file {
-        // Now, so that a wrong path is told before anything starts.
+        // Now, so that a wrong path is reported before anything starts.
         let opened = std::fs::File::options()
             .append(true)
             .create(true)

@@ -96,7 +96,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Whether it differs in nothing but what workers are told, and what the operator is.
+    /// Whether it differs only in the workers' configuration and in notices.
     #[must_use]
     pub fn is_like_but_for_workers(&self, other: &Self) -> bool {
         let like = Self {

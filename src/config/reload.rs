@@ -72,7 +72,7 @@ struct Name {
 }
 
 impl Reload {
-    /// The rules by which an application's own files are told from others', where none are watched.
+    /// The rules that separate an application's own files from others', where none are watched.
     #[must_use]
     pub fn of_application(directory: &Path) -> Self {
         let directory = real(directory.to_owned());

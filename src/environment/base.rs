@@ -1,4 +1,4 @@
-//! What a virtual environment has in common with others, and whether its start does no more than find packages.
+//! The Python that a virtual environment is of, and whether its start does no more than find packages.
 //!
 //! A process of one Python can enter any virtual environment of that Python, as long as nothing runs at the start of one
 //! that has to run before the standard library is imported. All of it is read from files.

@@ -4,9 +4,12 @@
 mod socket;
 
 use std::collections::VecDeque;
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
+
+use rustix::event::epoll;
 
 use crate::control::{Moved, Peers, ServerAddress, Stage};
 pub(crate) use socket::{has_ended, tell};
@@ -32,6 +35,22 @@ pub(crate) const EXHAUSTED: Duration = Duration::from_millis(100);
 
 /// So many entries of the queue that mean nothing are not worth a look at all of them.
 const LEAST_FORGOTTEN: usize = 64;
+
+/// The events of a held connection: bytes, or the end of the client's side, once each.
+pub(crate) const OF_CONNECTION: epoll::EventFlags = epoll::EventFlags::IN
+    .union(epoll::EventFlags::RDHUP)
+    .union(epoll::EventFlags::ET);
+
+/// Adds a source to the holder's epoll instance; its events come with `data`.
+pub(crate) fn watch(
+    instance: &OwnedFd,
+    source: BorrowedFd<'_>,
+    data: u64,
+    events: epoll::EventFlags,
+) -> io::Result<()> {
+    let data = epoll::EventData::new_u64(data);
+    Ok(epoll::add(instance, source, data, events)?)
+}
 
 /// A connection without its descriptor.
 #[derive(Debug)]

@@ -82,7 +82,7 @@ impl Page<'_> {
             .map_or(Ok(()), |advice| self.advice(advice))
     }
 
-    /// A list of siblings; those that are too small are told together.
+    /// A list of siblings; those that are too small are summed.
     fn level(&mut self, siblings: &[usize], indent: &str, depth: usize) -> fmt::Result {
         let is_shown = |at: &usize| self.tree.module(*at).bytes >= self.style.threshold;
         let (shown, rest): (Vec<usize>, Vec<usize>) = siblings.iter().partition(|at| is_shown(at));

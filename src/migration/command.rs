@@ -142,7 +142,7 @@ fn behind_shell(words: &[Word], read: ReadSettings<'_>) -> Result<Command, Strin
         );
     };
     let mut inner = of_line(script, read)?;
-    // What stands before the server in the script is a part of it.
+    // The words before the server in the script are a part of it.
     let mut program = std::mem::take(&mut inner.before);
     program.append(&mut inner.program);
     inner.program = program;

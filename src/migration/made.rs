@@ -1,4 +1,4 @@
-//! What several options of another server come to together, in this server's words.
+//! Options of another server that have a meaning only together, in this server's words.
 
 use super::effect::{Effect, Note, Weight};
 use super::items::{Item, ReadSettings};

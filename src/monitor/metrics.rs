@@ -2,7 +2,7 @@
 //!
 //! Names are those of OpenTelemetry's semantic conventions as Prometheus spells them, and of
 //! Prometheus' own client libraries for processes; ours begin with `lowmem_`. No label comes from a
-//! client but the method, of which ten are told apart. A part of the server that has figures of its own
+//! client but the method, of which ten are counted apart. A part of the server that has figures of its own
 //! adds a function to [`FAMILIES`].
 
 mod apart;
@@ -31,9 +31,9 @@ pub struct Seen<'a> {
     pub label: &'a str,
     /// How it is.
     pub status: &'a ApplicationStatus,
-    /// What the supervisor has counted.
+    /// The supervisor's counts.
     pub counted: Counted,
-    /// What its workers have counted.
+    /// The counts of its workers.
     pub counts: Counts,
     /// The places of its workers, and their figures of this moment.
     pub gauges: Vec<(usize, Gauges)>,
@@ -89,7 +89,7 @@ impl<'a> Seen<'a> {
         }
     }
 
-    /// What `of` takes of the figures of all its workers, added up.
+    /// The sum of `of` over the figures of all its workers.
     fn sum(&self, of: impl Fn(&Gauges) -> u64) -> u64 {
         self.gauges.iter().map(|(_, now)| of(now)).sum()
     }

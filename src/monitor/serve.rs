@@ -195,7 +195,7 @@ fn attend<S: AsyncRead + AsyncWrite + Unpin + 'static>(
             .header_read_timeout(PATIENCE)
             .max_buf_size(16 * 1024)
             .serve_connection(TokioIo::new(stream), service);
-        // A client that breaks off is its own affair.
+        // A client may break off; that is no fault.
         let _ = timeout(LONGEST, connection).await;
         drop(place);
         monitor.rest.used();

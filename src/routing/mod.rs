@@ -57,7 +57,7 @@ pub struct Target {
 /// How long clients may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// To say whom they want.
+    /// For a client to name its application.
     pub head: Duration,
     /// To say something again.
     pub keep_alive: Duration,

@@ -103,7 +103,7 @@ pub struct Work {
     pub launch: Launch,
 }
 
-/// Serves an application until the server is told to stop or cannot go on.
+/// Serves an application until the server is stopped or cannot go on.
 pub fn run(members: Vec<Member>, work: Work, reread: &Reread<'_>) -> io::Result<Exit> {
     let parent = Parent::of(&members);
     let config = &work.config;
@@ -125,7 +125,7 @@ pub fn run(members: Vec<Member>, work: Work, reread: &Reread<'_>) -> io::Result<
     supervisor.serve()
 }
 
-/// Serves several applications until the server is told to stop.
+/// Serves several applications until the server is stopped.
 pub fn run_fleet(
     fleet: &config::Fleet,
     whole: &Config,
@@ -159,7 +159,7 @@ struct Supervisor<'a> {
     jobs: EveryJob,
     /// How much memory everything may take, if that is bounded.
     budgeting: Option<Box<Budgeting>>,
-    /// It was told to.
+    /// On request.
     is_stopping: bool,
     began: Instant,
     /// Where it is seen from, with `--status-bind`.

@@ -147,7 +147,7 @@ impl Operator {
         let callers = self.callers.iter().map(|caller| {
             let flags = match caller.state {
                 State::Asking { .. } => PollFlags::IN,
-                // Its end is told without being asked for.
+                // epoll and poll report a hang-up without a request for it.
                 State::Waiting => PollFlags::empty(),
                 State::Answering { .. } => PollFlags::OUT,
             };

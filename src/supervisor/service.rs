@@ -57,7 +57,7 @@ impl Service {
         [self.beat_due, self.status_due].into_iter().flatten().min()
     }
 
-    /// Whether the memory is told, which takes the kernel a while to find out.
+    /// Whether the status has the memory, which takes the kernel a while to count.
     pub(super) fn is_status_due(&self, now: Instant) -> bool {
         self.status_due.is_none_or(|due| due <= now)
     }

@@ -293,7 +293,7 @@ mod tests {
         assert_eq!(names(&next), ["json", "one", "two", "late"]);
     }
 
-    /// What an application with an environment of its own tells.
+    /// The report of an application with an environment of its own.
     fn of_environment(number: u32, standard: &[&str], others: &[&str]) -> Imported {
         let installed = format!("/python/lib/{number}/site-packages").into();
         let standard = standard.iter().map(|name| ((*name).to_owned(), 0));

@@ -29,7 +29,7 @@ pub(super) enum Own {
     Watched(Reload, PathBuf),
     /// Those in the directories of the applications that share it.
     Applications(Vec<PathBuf>),
-    /// All but the standard library, of which alone it is told.
+    /// All but the standard library; the others are not reported to it.
     AllOthers,
 }
 

@@ -1,4 +1,4 @@
-//! What the workers of an application are started with.
+//! The configuration that the workers of an application are started with.
 
 use crate::config::{Config, StartFacts, TellsImports, WorkerConfig};
 use crate::launch::Launch;

@@ -175,7 +175,7 @@ impl WhenDone for Exchange {
     }
 }
 
-/// The response ends here, and the operator is told.
+/// Ends the response here, and logs why.
 fn finish(py: Python<'_>, exchange: &Exchange, result: PyResult<Bound<'_, PyAny>>) {
     let finish = exchange.finish();
     let cancelled = tasks::was_cancelled(Request::of(exchange));
@@ -202,7 +202,7 @@ fn finish(py: Python<'_>, exchange: &Exchange, result: PyResult<Bound<'_, PyAny>
     }
 }
 
-/// The WebSocket ends here, if it has not, and the operator is told.
+/// Ends the WebSocket here, if it has not ended, and logs why.
 fn finish_conversation(
     py: Python<'_>,
     conversation: &Conversation,
@@ -232,7 +232,7 @@ fn finish_conversation(
     }
 }
 
-/// The operator is told where a coroutine was that took too long: its traceback ends there. One that was
+/// Logs where a coroutine was that took too long: its traceback ends there. One that was
 /// closed, without asyncio, has none.
 fn tell_where(py: Python<'_>, error: &PyErr) {
     let what = "Task cancelled, timeout request exceeded";

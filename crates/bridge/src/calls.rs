@@ -84,7 +84,7 @@ impl Calls {
         }
     }
 
-    /// Waits until the supervisor has said something or there is a packet; tells of each call that ends.
+    /// Waits for a message of the supervisor or a packet; reports each call that ends.
     pub fn wait(&mut self, control: &WorkerEnd) -> io::Result<()> {
         loop {
             let (own, ended): (Vec<bool>, Vec<bool>) = {
@@ -225,7 +225,7 @@ impl Call {
     pub fn run(self, py: Python<'_>, config: &WorkerConfig) -> PyResult<i32> {
         session::begin(self.lifeline.as_fd())?;
         if has_hung_up(self.lifeline.as_fd()) {
-            // The caller went before the kernel was told to watch it.
+            // The caller went before the kernel watched it.
             return Ok(0);
         }
         rustix::stdio::dup2_stdin(File::open("/dev/null")?).map_err(io::Error::from)?;

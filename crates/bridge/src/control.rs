@@ -85,7 +85,7 @@ impl Control {
         self.end.send(message, &[])
     }
 
-    /// Whether the worker was told to stop while it started.
+    /// Whether the order to stop came while the worker started.
     pub fn is_over(&self) -> bool {
         match self.end.receive() {
             Ok(Received::Message(message, _)) => {

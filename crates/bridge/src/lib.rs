@@ -38,6 +38,7 @@ mod runs;
 mod runtime;
 mod scope;
 mod served_inside;
+mod shared_bytes;
 mod shared_fields;
 mod shared_heap;
 mod signals;

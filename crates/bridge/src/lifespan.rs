@@ -213,7 +213,7 @@ impl WhenDone for Shared {
         }
     }
 
-    /// It ends after the drain, when it is told to.
+    /// It ends after the drain, on request.
     fn holds_up_drain(&self) -> bool {
         false
     }

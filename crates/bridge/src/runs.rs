@@ -73,7 +73,7 @@ impl Run {
     pub fn begin(self, py: Python<'_>) -> PyResult<Option<RunConfig>> {
         session::begin(self.lifeline.as_fd())?;
         if has_hung_up(self.lifeline.as_fd()) {
-            // The supervisor has given up before the kernel was told to watch the lifeline.
+            // The supervisor has given up before the kernel watched the lifeline.
             return Ok(None);
         }
         let nothing = File::open("/dev/null")?;

@@ -74,7 +74,7 @@ pub fn take_back() -> PyResult<()> {
     Ok(stop_signals::take_back()?)
 }
 
-/// The worker begins to drain: what waits for it is told, and the application's handler called.
+/// The worker begins to drain: waiting objects are notified, and the application's handler is called.
 pub fn draining(py: Python<'_>, interrupted: bool) {
     if let Some(seen) = SEEN.get(py) {
         seen.get().should_exit.store(true, Ordering::Relaxed);

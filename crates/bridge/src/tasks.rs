@@ -86,7 +86,7 @@ impl Maker {
     }
 }
 
-/// Calls `make` in a context of its own, and starts what it returns there; `done` is told when that
+/// Calls `make` in a context of its own, and starts what it returns there; `done` is called when that
 /// has ended.
 ///
 /// # Errors

@@ -16,7 +16,8 @@ use lowmem_http::server::{
 };
 
 use crate::awaitable::Pending;
-use crate::http::{self, SHARED_FROM, SharedBytes};
+use crate::http;
+use crate::shared_bytes::{SHARED_FROM, SharedBytes};
 
 create_exception!(
     lowmem_serve,

@@ -8,7 +8,7 @@ Words = list[str]
 
 
 class Refused(Exception):
-    """What was asked for cannot be done here, and why."""
+    """A request that cannot be served here, with the reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What was typed, on the command line, in the environment and in the settings file, as the server itself reads them."""
+"""The settings of command line, environment and settings file, read as the server itself reads them."""
 
 import os
 import tomllib
@@ -57,7 +57,7 @@ def gather(arguments: list[str], environment: Mapping[str, str], directory: Path
 
 
 def command_line(arguments: list[str]) -> Settings:
-    """What the command line says."""
+    """The settings on the command line."""
     settings = Settings()
     rest = list(arguments)
     while rest:

@@ -28,7 +28,7 @@ RETURNED, RAISED, ITEM, END = b"R", b"X", b"I", b"E"
 """To the caller."""
 
 NICE_VARIABLE = "LOWMEM_SERVE_ISOLATED_NICE"
-"""What `--isolated-nice` says."""
+"""Names the variable with the value of `--isolated-nice`."""
 
 NICE = 5
 """Without it. A worker beside calls that compute waits less for its turn then."""

@@ -1,4 +1,4 @@
-"""What a call writes to its standard output and error, where the worker names requests (`--request-id`).
+"""The standard output and error of a call, where the worker names requests (`--request-id`).
 
 Its lines go through a pipe into the worker's log, with the function, the request's name and its trace. Everywhere else a
 call has the caller's own output.

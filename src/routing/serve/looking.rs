@@ -11,7 +11,7 @@ use tracing::{debug, error};
 
 use super::{CONNECTION, Serving};
 use crate::control::Moved;
-use crate::held::{Held, Kept, LINGER, has_ended, tell};
+use crate::held::{self, Held, Kept, LINGER, has_ended, tell};
 use crate::routing::Target;
 use crate::routing::judge::{Known, Verdict, judge};
 use crate::routing::refusal::Refusal;
@@ -56,11 +56,11 @@ impl Serving {
         if !self.look(number, false, now) {
             return;
         }
-        let edge = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
+        let data = CONNECTION | number as u64;
         let watched = self
             .held
             .get(number)
-            .map(|(socket, _)| self.watch(socket, CONNECTION | number as u64, edge));
+            .map(|(socket, _)| held::watch(&self.ready, socket, data, held::OF_CONNECTION));
         if let Some(Err(reason)) = watched {
             error!("Cannot hold a connection: {reason}");
             self.held.take(number);
@@ -164,7 +164,7 @@ impl Serving {
         let Some((socket, _)) = self.held.get(number) else {
             return;
         };
-        // What has come is taken first: closed with something unread, the answer would be lost.
+        // The bytes that have come are read first: closed with something unread, the answer would be lost.
         let is_over = has_ended(socket);
         if tell(socket, &refusal.bytes()) && !is_over {
             let _ = shutdown(socket, Shutdown::Write);
@@ -187,7 +187,7 @@ impl Serving {
         }
     }
 
-    /// It has not said in time whom it wants.
+    /// It has not named its application in time.
     pub(super) fn give_up(&mut self, number: usize, now: Instant) {
         let count = match self.peek(number) {
             Seen::Bytes(count) => count,

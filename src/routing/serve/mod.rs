@@ -3,7 +3,7 @@
 mod looking;
 
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -16,7 +16,7 @@ use tracing::{error, warn};
 
 use super::{News, Table};
 use crate::control::{Moved, Received, Stage};
-use crate::held::{EVENTS, EXHAUSTED, Held, Kept, Places, SWEEP_EVERY, TURN};
+use crate::held::{self, EVENTS, EXHAUSTED, Held, Kept, Places, SWEEP_EVERY, TURN};
 use crate::net::{Accepted, Listeners, is_exhausted};
 use crate::sys::limits;
 use looking::PEEK;
@@ -60,26 +60,21 @@ impl Serving {
             next_sweep: Instant::now(),
             peeked: vec![0; PEEK].into(),
         };
-        serving.watch(serving.wake.as_fd(), NEWS, epoll::EventFlags::IN)?;
+        held::watch(
+            &serving.ready,
+            serving.wake.as_fd(),
+            NEWS,
+            epoll::EventFlags::IN,
+        )?;
         serving.watch_table()?;
         Ok(serving)
-    }
-
-    fn watch(
-        &self,
-        source: BorrowedFd<'_>,
-        data: u64,
-        events: epoll::EventFlags,
-    ) -> io::Result<()> {
-        let data = epoll::EventData::new_u64(data);
-        Ok(epoll::add(&self.ready, source, data, events)?)
     }
 
     fn watch_table(&self) -> io::Result<()> {
         self.watch_places()?;
         for (number, target) in self.table.targets.iter().enumerate() {
             let data = APPLICATION | number as u64;
-            self.watch(target.end.as_fd(), data, epoll::EventFlags::IN)?;
+            held::watch(&self.ready, target.end.as_fd(), data, epoll::EventFlags::IN)?;
         }
         Ok(())
     }
@@ -88,7 +83,8 @@ impl Serving {
         let places = self.table.places.iter();
         let sockets = places.flat_map(|place| place.descriptors());
         for (number, socket) in sockets.enumerate() {
-            self.watch(socket, PLACE | number as u64, epoll::EventFlags::IN)?;
+            let data = PLACE | number as u64;
+            held::watch(&self.ready, socket, data, epoll::EventFlags::IN)?;
         }
         Ok(())
     }
@@ -159,7 +155,7 @@ impl Serving {
     }
 
     fn go_by(&mut self, table: Table, now: Instant) {
-        // What is on its way back from an application that goes is taken first.
+        // Connections on their way back from an application that goes are taken first.
         for number in 0..self.table.targets.len() {
             self.hear(number, now);
         }

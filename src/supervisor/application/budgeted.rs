@@ -189,7 +189,7 @@ impl Application<'_> {
     }
 
     /// It begins asleep, because the others leave no room for it. One that has been started before, and has
-    /// failed, is started as ever.
+    /// failed, is started as without a budget.
     pub(in crate::supervisor) fn begin_asleep(&mut self) {
         if self.exit.is_none() && self.pool.is_empty() {
             self.pool = Pool::new(Settings {

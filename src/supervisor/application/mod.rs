@@ -321,7 +321,7 @@ impl<'a> Application<'a> {
         let follower = self.parts.follower.as_deref().and_then(Follower::due);
         let refusing = self.refusing.as_deref().and_then(Refusing::deadline);
         let always = [follower, refusing];
-        // What nothing is done about before it has begun would wake the supervisor without end.
+        // Deadlines that nothing is done about before it has begun would wake the supervisor without end.
         let begun = self.has_begun().then(|| {
             let keeper = self.keeper.as_deref().and_then(Keeper::next_deadline);
             let clock = self.parts.clock.as_ref().map(Clock::deadline);

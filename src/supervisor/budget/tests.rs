@@ -1,4 +1,4 @@
-//! The policy, told by a fake clock and scales that say what they are told; and stories by chance.
+//! The policy, with a fake clock and fake scales; and random walks.
 
 use super::*;
 

@@ -1,7 +1,7 @@
 //! Several applications under one supervisor: which there are, by their files, and which of them may
 //! start now.
 //!
-//! The files are read again when one of them changes and with SIGHUP. What is wrong in a file is told,
+//! The files are read again when one of them changes and with SIGHUP. Mistakes in a file are logged,
 //! and what was read from it before stays in effect. Starts, recycling among them, are limited to the
 //! number of processors at a time.
 
@@ -142,7 +142,7 @@ impl<'a> Supervisor<'a> {
     /// Does what is due for the applications together.
     pub(super) fn turn_fleet(&mut self) {
         let now = Instant::now();
-        self.bury();
+        self.drop_ended();
         let Some(fleet) = &mut self.fleet else {
             return;
         };
@@ -229,7 +229,7 @@ impl<'a> Supervisor<'a> {
         let most = thread::available_parallelism().map_or(1, usize::from);
         let busy = self.applications.iter().filter(|own| own.is_busy(now));
         let mut room = most.saturating_sub(busy.count());
-        // What should be awake comes first, while there is memory for it.
+        // Applications that should be awake come first, while there is memory for them.
         let (awake, others): (Vec<_>, Vec<_>) = self
             .applications
             .iter_mut()

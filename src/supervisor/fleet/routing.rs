@@ -68,9 +68,9 @@ fn opened(place: &Listen, shared: &Shared) -> io::Result<(Listen, Arc<Listeners>
 }
 
 impl Supervisor<'_> {
-    /// Drops the applications of which nothing is left. What one of them has not taken is asked once
-    /// more whom it wants.
-    pub(super) fn bury(&mut self) {
+    /// Drops the applications of which nothing is left. Connections that one of them has not taken go
+    /// back to the router.
+    pub(super) fn drop_ended(&mut self) {
         let before = self.applications.len();
         let router = self
             .fleet

@@ -1,4 +1,4 @@
-//! What there is to wait for.
+//! The descriptors and deadlines of jobs that the supervisor's loop waits for.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;

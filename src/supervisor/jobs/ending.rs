@@ -54,7 +54,7 @@ impl Jobs {
             begun.attempt -= 1;
         }
         plan.add(record.clone());
-        // Before it is told: whatever follows the line finds the record.
+        // Before it is logged: a reader of the line finds the record.
         self.keep(&self.plans[at]);
         tell(name, &record, None);
         if self.plans[at].is_leaving {

@@ -50,7 +50,7 @@ impl EveryJob {
         })
     }
 
-    /// Runs what these settings say from now on. Why that is not possible is told, and it is tried again.
+    /// Runs the jobs of these settings from now on. Where that is not possible, the reason is logged, and it is tried again.
     pub(in crate::supervisor) fn put(&mut self, owner: Option<&str>, work: Work) {
         self.speak_of(owner);
         self.unprepared.retain(|(own, ..)| own.as_deref() != owner);

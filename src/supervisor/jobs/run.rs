@@ -40,7 +40,7 @@ pub(super) struct Order {
     pub run: String,
     pub attempt: u32,
     pub due: Option<Timestamp>,
-    /// Without a target of its own: what the process is told.
+    /// The process's message, without a target of its own.
     pub config: RunConfig,
 }
 

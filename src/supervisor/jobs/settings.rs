@@ -1,4 +1,4 @@
-//! What the settings name: it is opened with the server, and others may hold later.
+//! The settings of jobs and their state directory, which is opened with the server.
 
 use std::io;
 use std::sync::Arc;

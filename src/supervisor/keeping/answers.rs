@@ -100,7 +100,7 @@ impl Keeper {
         let Some((socket, _)) = self.places.get(number) else {
             return false;
         };
-        // What was looked at is there, so this takes all of it.
+        // The peeked bytes are there, so this reads all of them.
         let head = &mut self.peeked[..check.length];
         let taken = recv(socket, head, RecvFlags::DONTWAIT);
         let is_whole = matches!(taken, Ok((count, _)) if count == check.length);

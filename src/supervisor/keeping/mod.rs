@@ -1,7 +1,7 @@
 //! The connections of an application that sleeps.
 //!
 //! Its workers have handed over what was idle, and the supervisor accepts in their place. A connection
-//! is a descriptor in an epoll instance of the keeper's own, and who is at its ends. Nothing is read
+//! is a descriptor in an epoll instance of the keeper's own, and the addresses of its ends. Nothing is read
 //! from it: the first byte is looked at where it is (MSG_PEEK) and *knocks*, which wakes the
 //! application; the next worker that is ready gets the connection and reads the request. Only a health
 //! check is read and answered here ([`health`]), because it should wake nothing.
@@ -27,7 +27,7 @@ use tracing::{error, warn};
 use super::pool::Cause;
 use crate::config::{BoundListener, WorkerConfig};
 use crate::control::{HandOver, LaneEnd, Stage};
-use crate::held::{EVENTS, EXHAUSTED, Kept, Places, SWEEP_EVERY, TURN};
+use crate::held::{self, EVENTS, EXHAUSTED, Kept, Places, SWEEP_EVERY, TURN};
 use crate::net::{Accepted, Listeners, is_exhausted};
 use crate::sys::limits;
 use moving_in::free_place;
@@ -133,7 +133,8 @@ impl Keeper {
 
     fn begin_to_accept(&self, listeners: &Listeners) -> io::Result<Accepting> {
         for (number, listener) in listeners.descriptors().iter().enumerate() {
-            self.watch(*listener, LISTENER | number as u64, epoll::EventFlags::IN)?;
+            let data = LISTENER | number as u64;
+            held::watch(&self.ready, *listener, data, epoll::EventFlags::IN)?;
         }
         Ok(Accepting::Yes)
     }
@@ -159,20 +160,10 @@ impl Keeper {
     /// Takes what a worker that drains sends through its end of the pair.
     pub(super) fn take_in(&mut self, end: OwnedFd) -> io::Result<()> {
         let number = free_place(&mut self.handovers);
-        let level = epoll::EventFlags::IN;
-        self.watch(end.as_fd(), HANDOVER | number as u64, level)?;
+        let data = HANDOVER | number as u64;
+        held::watch(&self.ready, end.as_fd(), data, epoll::EventFlags::IN)?;
         self.handovers[number] = Some(HandOver::over(end));
         Ok(())
-    }
-
-    fn watch(
-        &self,
-        source: BorrowedFd<'_>,
-        data: u64,
-        events: epoll::EventFlags,
-    ) -> io::Result<()> {
-        let data = epoll::EventData::new_u64(data);
-        Ok(epoll::add(&self.ready, source, data, events)?)
     }
 
     /// Whether it holds nothing, and will not.
@@ -276,8 +267,8 @@ impl Keeper {
             return;
         }
         let number = self.places.reserve();
-        let edge = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
-        match self.watch(socket.as_fd(), CONNECTION | number as u64, edge) {
+        let data = CONNECTION | number as u64;
+        match held::watch(&self.ready, socket.as_fd(), data, held::OF_CONNECTION) {
             Ok(()) => self.places.put(number, socket, kept),
             Err(reason) => {
                 error!("Cannot keep a connection: {reason}");

@@ -9,7 +9,7 @@ use tracing::error;
 
 use super::{Keeper, LANE};
 use crate::control::{LaneEnd, Moved, Received, Stage};
-use crate::held::{Kept, TURN};
+use crate::held::{self, Kept, TURN};
 use crate::net::Listeners;
 use crate::supervisor::pool::Cause;
 
@@ -23,8 +23,8 @@ impl Keeper {
                 Ok(Received::Message(_, ends)) => {
                     for lane in ends {
                         let free = free_place(&mut self.lanes);
-                        let data = epoll::EventData::new_u64(LANE | free as u64);
-                        match epoll::add(&self.ready, &lane, data, epoll::EventFlags::IN) {
+                        let (data, lane_end) = (LANE | free as u64, lane.as_fd());
+                        match held::watch(&self.ready, lane_end, data, epoll::EventFlags::IN) {
                             Ok(()) => self.lanes[free] = Some(LaneEnd::over(lane)),
                             Err(reason) => error!("Cannot keep connections: {reason}"),
                         }

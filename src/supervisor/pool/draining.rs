@@ -1,4 +1,4 @@
-//! How a worker is told to end.
+//! The order to a worker to end.
 
 use std::time::{Duration, Instant};
 

@@ -31,12 +31,12 @@ pub(super) struct Due {
 impl Pool {
     /// Every worker that has begun to import is due: what it imported may be outdated.
     pub(super) fn recycle_all(&mut self, reason: Reason, now: Instant) {
-        // The operator may have mended what kept the successor from starting.
+        // The operator may have repaired the fault of the successor.
         self.swapping.retry_at = None;
         self.awaits_change = false;
         self.hope_again(now);
         for worker in &mut self.workers {
-            // One that is told to sleep may still go on serving.
+            // A worker with the order to sleep may still go on serving.
             if matches!(
                 worker.state,
                 State::Starting { .. } | State::Ready { .. } | State::Dozing { .. }

@@ -43,7 +43,7 @@ use crate::sys::process::Ending;
 /// all is over before `docker stop` kills.
 const DRAIN_MARGIN: Duration = Duration::from_millis(1_500);
 
-/// How long a worker that was told to stop at once may take: time to cut its connections and to end
+/// How long a worker with the order to stop at once may take: time to cut its connections and to end
 /// its processes, and little enough that a second signal need not be followed by a third. A worker that
 /// is still importing does not read the order at all.
 const QUIT_PATIENCE: Duration = Duration::from_secs(2);
@@ -91,7 +91,7 @@ impl Pool {
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
-            // No start can fail before somebody wants one.
+            // No start can fail before one is needed.
             phase: match settings.begins_asleep {
                 true => Phase::Serving,
                 false => Phase::Opening,

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Workers report when they are idle and when they are no longer. Once all of them are idle, and none
-//! should be replaced, they are told to sleep: they drain, and the supervisor keeps their connections.
+//! should be replaced, they receive the order to sleep: they drain, and the supervisor keeps their connections.
 //! A worker that has been given a request in the meantime answers that it is busy, and goes on. The
 //! first byte on a connection is a *knock*. It wakes the application, also while its old workers still
 //! drain, unless workers are replaced one after the other.
@@ -116,7 +116,7 @@ impl Pool {
         self.sleep_if_idle(now);
     }
 
-    /// A worker has something to do again. One that was told to sleep goes on serving.
+    /// A worker has something to do again. One with the order to sleep goes on serving.
     pub(super) fn busy(&mut self, id: WorkerId) {
         let Some(worker) = self.worker(id) else {
             return;
@@ -159,7 +159,7 @@ impl Pool {
         }
     }
 
-    /// Whether it has no worker before somebody wants one.
+    /// Whether it has no worker before the first request.
     #[must_use]
     pub fn begins_asleep(&self) -> bool {
         self.sleeping.is_new
@@ -214,7 +214,7 @@ impl Pool {
         self.sleeping.rest = Rest::FallingAsleep { ended, wakes: None };
     }
 
-    /// A worker that was told to sleep has ended.
+    /// A worker with the order to sleep has ended.
     pub(super) fn dozed_off(&mut self, worker: &Worker, now: Instant) {
         let is_last = !self.workers.iter().any(Worker::is_dozing);
         let Rest::FallingAsleep { ended, wakes } = &mut self.sleeping.rest else {

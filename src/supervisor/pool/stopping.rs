@@ -45,7 +45,7 @@ impl Pool {
             return;
         };
         match (worker.state, urgency) {
-            // One that is told to sleep may be about to refuse.
+            // A worker with the order to sleep may be about to refuse.
             (State::Ready { .. } | State::Dozing { .. }, Graceful) => self.drain(id, false, now),
             (State::Ready { .. } | State::Dozing { .. }, Interrupted) => {
                 self.drain(id, true, now);

@@ -129,7 +129,7 @@ pub enum Notice {
     NeverReady(WorkerId, Ending),
     /// A worker ended; another is started after this time.
     Died(WorkerId, Ending, Duration),
-    /// A worker that was told to stop failed meanwhile.
+    /// A worker with the order to stop failed meanwhile.
     DiedStopping(WorkerId, Ending),
     /// The number of starts that failed in a row, after which the server stops.
     CannotStart(WorkerId, Ending, u32),

@@ -6,7 +6,7 @@ use super::{Reason, WorkerId};
 use crate::control::Account;
 use crate::supervisor::restart::Restart;
 
-/// The time after which a start is told of that has not ended; then after three times as long, and so on.
+/// The time after which an unfinished start is logged; then after three times as long, and so on.
 /// Most applications start within a second, and the heaviest within several.
 const SLOW_START: Duration = Duration::from_secs(10);
 
@@ -25,7 +25,7 @@ pub(super) struct Worker {
     pub account: Option<Account>,
     /// How those before it in its place have died.
     pub restart: Restart,
-    /// How long its start may take before the operator is told that it still starts.
+    /// How long its start may take before a line says that it still starts.
     pub patience: Duration,
 }
 

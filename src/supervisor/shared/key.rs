@@ -1,4 +1,4 @@
-//! What applications must have in common to be forked from the same template.
+//! The properties that applications must share to be forked from the same template.
 
 use std::fmt;
 use std::path::PathBuf;

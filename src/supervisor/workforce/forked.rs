@@ -76,7 +76,7 @@ impl Workforce {
                 self.make_template(next);
             }
             Outcome::Forked(id, pid) => {
-                // One that is wanted no more finds its socket closed, and ends.
+                // A process that is no longer needed finds its socket closed, and ends.
                 if let Some(process) = self.process_mut(id) {
                     process.pid = Some(pid);
                 }
@@ -206,7 +206,7 @@ impl Workforce {
         }
     }
 
-    /// Ends the template; the next worker that is wanted from one starts another.
+    /// Ends the template; the next worker that needs one starts another.
     pub(in crate::supervisor) fn drop_template(&mut self) {
         if let Some(warm) = &mut self.warm {
             warm.lost(true);

@@ -201,7 +201,7 @@ impl Workforce {
         self.lost.pop_front()
     }
 
-    /// The next workers are told what this configuration says.
+    /// The next workers receive this configuration.
     pub(super) fn take(&mut self, config: &Config) {
         self.launch.variables.clone_from(&config.environment);
         let mut worker = Box::new(worker_config(config, &self.launch, &self.listeners, false));

@@ -1,4 +1,4 @@
-//! What there is to see of the workers: their pids, places, counts and weights.
+//! The state of the workers: their pids, places, counts and weights.
 
 use std::sync::Arc;
 use std::time::Duration;

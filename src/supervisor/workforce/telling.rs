@@ -1,4 +1,4 @@
-//! What workers are told, and what they are given with it.
+//! The messages to workers, and the descriptors that go with them.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

@@ -1,4 +1,4 @@
-//! Whether a worker tells of its memory.
+//! The settings of `--growth` and `--trace-memory`.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! The words of the configuration: what a worker is told, in its meaning. Knows no flag.
+//! The configuration of a worker, as values with a meaning. Knows no flag.
 
 mod access_format;
 mod application;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ApplicationSettings, Growth, LogSettings, ServerSettings};
 
-/// Everything a worker is told, sent as the first message on its control socket. By default no time and
+/// A worker's whole configuration, sent as the first message on its control socket. By default no time and
 /// no size is allowed for anything: its maker says what is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerConfig {

@@ -1,4 +1,4 @@
-//! The terms on which a worker drains: which streams are told to end, and when open requests are cancelled.
+//! The terms on which a worker drains: which streams should end, and when open requests are cancelled.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ const WHILE_OTHERS_WAIT: Duration = Duration::from_secs(2);
 pub struct Drain {
     /// How long it first serves on as before, but for `connection: close`.
     pub delay: Duration,
-    /// When event streams are told to end.
+    /// When event streams are asked to end.
     pub endless: Duration,
     /// When those are cut that have not ended: with all others where another worker serves, since a stream may
     /// have an end of its own (an answer that is written word by word).

@@ -94,7 +94,7 @@ pub enum FromWorker {
     Idle,
     /// It has something to do again, or still.
     Busy,
-    /// It has served as many requests as it is meant to, and goes on until it is told to drain.
+    /// It has served `--max-requests`, and goes on until the order to drain.
     LimitReached,
     /// The answer to [`ToWorker::WindDown`].
     WoundDown,

@@ -20,7 +20,7 @@ pub use caches::{CacheCounts, Cached};
 pub use counts::{Counts, Gauges, Histogram};
 pub use key::Key;
 
-/// Kinds of requests that are told apart: method, status, version and scheme. An application has a
+/// Kinds of requests that are counted apart: method, status, version and scheme. An application has a
 /// dozen; what is beyond these is counted together.
 pub const SERIES: usize = 96;
 

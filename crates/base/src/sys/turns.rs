@@ -10,7 +10,7 @@ use std::mem::size_of;
 /// The shortest turn that the kernel grants, in nanoseconds. Without a choice it is some 3 ms.
 const SHORTEST: u64 = 100_000;
 
-/// What a thread starts has the usual turns (`SCHED_FLAG_RESET_ON_FORK`).
+/// Threads and processes that a thread starts have the usual turns (`SCHED_FLAG_RESET_ON_FORK`).
 const NOT_INHERITED: u64 = 1;
 
 /// `struct sched_attr` in its first version (`sched_setattr(2)`).

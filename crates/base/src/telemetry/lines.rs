@@ -22,7 +22,7 @@ use crate::config::{LogFormat, LogLevel, LogSettings};
 /// `CRITICAL: ` is the longest; every level is padded to it.
 const PREFIX_WIDTH: usize = 10;
 
-/// A line with this field tells of an event: its fields are for programs, and say again what its words say.
+/// A line with this field reports an event: its fields repeat its text for programs.
 const EVENT: &str = "event";
 
 /// An error with this field is critical.

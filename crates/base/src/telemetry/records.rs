@@ -33,7 +33,7 @@ pub fn redirect(records: Option<Arc<dyn Records>>) {
     drop(before);
 }
 
-/// Whether somebody else writes.
+/// Whether another writer takes the lines.
 pub fn is_redirected() -> bool {
     REDIRECTED.load(Ordering::Relaxed)
 }

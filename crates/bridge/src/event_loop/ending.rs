@@ -58,7 +58,7 @@ fn gather<'py>(py: Python<'py>, tasks: &[Py<PyAny>]) -> PyResult<Bound<'py, PyAn
         .call_method("gather", PyTuple::new(py, tasks)?, Some(&arguments))
 }
 
-/// Tasks that raised rather than end are told to the loop's exception handler.
+/// Tasks that raised are reported to the loop's exception handler.
 fn report_failed(py: Python<'_>, tasks: &[Py<PyAny>]) -> PyResult<()> {
     for task in tasks {
         let task = task.bind(py);

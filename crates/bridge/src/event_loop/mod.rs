@@ -222,7 +222,7 @@ impl FirstStep {
 }
 
 /// Calls `make`, and keeps the first callback that it gives to `call_soon` for the caller to run.
-/// In debug mode, and with a loop that is not ours, the callback is queued as ever.
+/// In debug mode, and with a loop that is not ours, the callback is queued as asyncio does it.
 ///
 /// # Errors
 /// The exception that `make` raised.

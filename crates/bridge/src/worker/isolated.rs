@@ -65,7 +65,7 @@ pub(super) fn template(
 /// the reason has been logged.
 pub(super) fn check(py: Python<'_>, config: &WorkerConfig) -> Result<(), i32> {
     for name in &config.application.isolated_template {
-        // What cannot be told is found out by the import.
+        // The import decides where this cannot.
         if !is_there(py, name).unwrap_or(true) {
             tracing::error!(
                 "--isolated-template: there is no module {name} for the application's Python; install it, or \
@@ -85,7 +85,7 @@ fn is_there(py: Python<'_>, name: &str) -> PyResult<bool> {
     for end in ends.chain([name.len()]) {
         let is_inner = end > name.find('.').unwrap_or(name.len());
         if is_inner && path.is_none() {
-            // What is in front of it is a module and no package.
+            // The part before the dot is a module and no package.
             return Ok(false);
         }
         let spec = find.call1((&name[..end], &path))?;

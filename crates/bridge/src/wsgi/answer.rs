@@ -19,7 +19,7 @@ use crate::report;
 
 const NO_SOCKET: &str = "WebSockets over WSGI are not served";
 
-/// Answers a request. Whatever happens, its connection is told of the end.
+/// Answers a request. Its connection learns of the end in any case.
 pub fn answer(py: Python<'_>, shared: &Arc<Shared>, request: &Request) {
     let answered = catch_unwind(AssertUnwindSafe(|| {
         // Requests do not see what an earlier one on this thread has set.
@@ -133,7 +133,7 @@ fn close(pieces: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(())
 }
 
-/// The operator is told once what went wrong.
+/// Logs the failure once.
 fn tell(py: Python<'_>, exchange: &Exchange, result: PyResult<()>, finish: Finish) {
     match (result, finish) {
         (Err(error), _)

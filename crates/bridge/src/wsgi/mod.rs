@@ -1,6 +1,6 @@
 //! WSGI applications (PEP 3333).
 //!
-//! The server's one thread reads requests and writes responses as ever, but does not hold the
+//! The server's one thread reads requests and writes responses as for ASGI, but does not hold the
 //! interpreter: it attaches only to start, to run signal handlers, and to end. Each request goes as
 //! a plain value ([`request::Request`]) to a pool of threads ([`lowmem_http::threads`]), which the first request
 //! starts. A thread of the pool is attached for as long as it lives, so that its thread-locals are
@@ -47,8 +47,8 @@ use lowmem_http::server::{Exchange, RequestHead};
 use lowmem_http::tasks;
 use lowmem_http::threads::Next;
 
-use crate::http;
 use crate::imports;
+use crate::shared_bytes;
 pub use request::Link;
 use request::Request;
 use shared::Shared;
@@ -266,8 +266,8 @@ pub fn tell_counters() {
 /// Frees the pieces that have been written to clients. Called before the server's thread waits: a Python
 /// object that is dropped while no thread is attached is freed when one attaches, and none may do so.
 pub fn let_go_of_written() {
-    if http::is_any_dropped() && unfinished() == 0 {
-        http::forget_dropped();
+    if shared_bytes::is_any_dropped() && unfinished() == 0 {
+        shared_bytes::forget_dropped();
         Python::attach(|_| ());
     }
 }

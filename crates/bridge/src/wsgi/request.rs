@@ -6,7 +6,7 @@ use lowmem_http::asgi::http::Version;
 use lowmem_http::peers::Peers;
 use lowmem_http::server::{Exchange, Forwarded, RequestHead};
 
-/// A connection, as its requests are told of it.
+/// The facts of a connection that its requests show.
 pub struct Link {
     pub peers: Peers,
     /// It is encrypted.

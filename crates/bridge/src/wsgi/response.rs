@@ -14,7 +14,7 @@ use lowmem_http::server::{Exchange, Piece, Refused, ResponseHead};
 
 use super::shared::Shared;
 use super::wait;
-use crate::http::{SHARED_FROM, SharedBytes};
+use crate::shared_bytes::{SHARED_FROM, SharedBytes};
 
 /// The response of one request. The object itself is `start_response`.
 #[pyclass(frozen, module = "lowmem_serve")]

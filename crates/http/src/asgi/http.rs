@@ -163,7 +163,7 @@ impl std::fmt::Display for Refusal {
 }
 
 impl Response {
-    /// Whether what is sent of the body goes nowhere.
+    /// Whether the body is discarded.
     #[must_use]
     pub fn is_bodiless(&self) -> bool {
         let Self::Body { framing, .. } = self else {

@@ -173,7 +173,7 @@ impl<A: Application> Server<A> {
         self.reclaim.borrow_mut().given_back(memory::resident());
     }
 
-    /// Whether the server has something to do by and by, though no connection is open.
+    /// Whether the server has periodic work, though no connection is open.
     #[must_use]
     pub fn is_unsettled(&self) -> bool {
         self.reclaim.borrow().is_unsettled(Instant::now())

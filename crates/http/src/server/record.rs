@@ -29,7 +29,7 @@ pub(super) struct OwnedRecord {
     method: String,
     target: Vec<u8>,
     version: Version,
-    /// It is told as a WebSocket's handshake.
+    /// It is logged as a WebSocket's handshake.
     handshake: bool,
     started: Instant,
     /// The fields that the log's format names.

@@ -41,7 +41,7 @@ pub(super) struct Owner {
     told: Vec<Waker>,
     /// Wakes them; there while it waits for some.
     messenger: Option<Waker>,
-    /// It was told something since it last was about to wait: jobs get done.
+    /// It was notified since it last was about to wait: jobs get done.
     pub(super) is_news: bool,
     /// Threads that wait for what it reads or writes.
     awaited_by: usize,

@@ -113,7 +113,7 @@ fn threads_that_find_the_interpreter_free_have_others_started() {
     thread::park_timeout(PATIENCE);
     while pool.grow() != Next::Start {}
     start(&pool);
-    // The pool is not looked after any more.
+    // The pool has no owner any more.
     for (begun, _) in &seen[1..] {
         begun.recv().unwrap();
     }

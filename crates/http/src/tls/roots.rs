@@ -18,7 +18,7 @@ pub(super) fn verifier(tls: &Tls) -> Result<Arc<dyn ClientCertVerifier>, BadFile
     let Some(path) = &tls.client_roots else {
         return Ok(Arc::new(NoClientAuth));
     };
-    // Read even where they are not asked for: a wrong file is told of now.
+    // Read even where they are not used: a wrong file is reported now.
     let roots = Arc::new(roots(path)?);
     let provider = Arc::new(ring::default_provider());
     let builder = WebPkiClientVerifier::builder_with_provider(roots, provider);

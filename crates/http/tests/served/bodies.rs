@@ -140,7 +140,7 @@ fn a_client_that_takes_nothing_is_given_up() {
         let (response, _) = sender.send_request(request, true).unwrap();
         let mut body = response.await.unwrap().into_body();
         let error = loop {
-            // What is read is not granted again.
+            // The bytes that were read are not granted again.
             match body.data().await.unwrap() {
                 Ok(_) => {}
                 Err(error) => break error,

@@ -165,7 +165,7 @@ fn what_is_wrong_with_certificates_is_said_at_once() {
     let missing = Path::new("/does/not/exist");
     let mut tls = files(missing, None);
     tls.client_roots = Some(missing.to_owned());
-    // The missing file is told once, though it is that of the certificate and of its key.
+    // The missing file is reported once, though it is that of the certificate and of its key.
     assert_eq!(load(&tls).unwrap_err().lines().count(), 2);
     let own = folder.write("certificate.pem", certificate());
     for (text, part) in [

@@ -15,7 +15,7 @@ use tokio::task::LocalSet;
 
 use crate::application::Paths;
 
-/// No test waits for longer: what takes its time is told to be quick.
+/// No test waits for longer: slow parts have short limits here.
 const LONGEST: Duration = Duration::from_secs(9);
 
 /// Runs a test on a runtime like a worker's.

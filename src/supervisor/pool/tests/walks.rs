@@ -9,9 +9,9 @@ use super::*;
 #[derive(Debug, Clone, Copy, Default)]
 struct Process {
     is_ready: bool,
-    /// It was told to end, in whatever way.
+    /// It has the order to end, in whatever way.
     is_told: bool,
-    /// It was told to sleep, which it may refuse.
+    /// It has the order to sleep, which it may refuse.
     is_dozing: bool,
     is_killed: bool,
     /// It has been asked to wind down, and has not answered.

@@ -80,7 +80,7 @@ fn trailers_come_once_where_they_were_promised_behind_the_body() {
     assert!(!response.is_complete());
     assert_eq!(response.trailers(false), Ok(Framing::Chunked));
     assert_eq!(response.trailers(false), Err(Refusal::AlreadyComplete));
-    // To a client that does not take them the body goes as ever.
+    // A client that does not take them receives the body alone.
     let mut response = started(length(3));
     response.promise_trailers();
     let step = response.body(GET, 3, false);

@@ -2,7 +2,7 @@
 
 use crate::server::head::Target;
 
-/// Whom a request names.
+/// The host and the path that a request names.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::server) struct Named<'a> {
     /// The host, with its port.

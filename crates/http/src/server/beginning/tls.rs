@@ -10,7 +10,7 @@ pub(super) fn look(bytes: &[u8]) -> Beginning {
     let mut acceptor = Acceptor::default();
     let mut rest = bytes;
     loop {
-        // What it takes at once is bounded.
+        // It takes a bounded part at once.
         match acceptor.read_tls(&mut rest) {
             Ok(0) => return Beginning::Unfinished,
             Ok(_) => {}

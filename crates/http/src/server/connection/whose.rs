@@ -24,7 +24,7 @@ impl<A: Application> Connection<'_, A> {
             return Whose::Own;
         }
         let is_decided = std::mem::take(&mut self.decided);
-        // What cannot be read is refused with its head.
+        // A head that cannot be read is refused later.
         let Ok(Some(named)) = request::read(&self.input.unused()[head.clone()]) else {
             self.root = 0;
             return Whose::Own;

@@ -1,11 +1,8 @@
-//! The open connections: what each is doing, and what can end it from outside.
-//!
-//! Deadlines are swept, not armed: a request only stores an instant, where a timer per request
-//! would cost two turns of the timer wheel. The sweep runs while there are connections and is
-//! late by a quarter of the shortest limit at most.
+//! The open connections: the state of each, and the ways to end it from outside.
 
 mod calls;
 mod eviction;
+mod sweep;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -18,19 +15,7 @@ use tokio::sync::Notify;
 
 pub(super) use calls::Call;
 pub(super) use eviction::Waiting;
-
-/// Between two sweeps.
-const MIN_INTERVAL: Duration = Duration::from_millis(25);
-const MAX_INTERVAL: Duration = Duration::from_millis(500);
-
-/// How long a connection is idle before it is parked. Clients in a conversation come back sooner,
-/// and parking costs two system calls.
-const PARK_AFTER: Duration = Duration::from_millis(200);
-
-/// So many idle connections are enough to be worth the two system calls sooner: what each holds until
-/// then adds up, and what was taken for all of them is not given back while some of it is used.
-const CROWD: usize = 64;
-const PARK_IN_CROWD_AFTER: Duration = Duration::from_millis(25);
+use sweep::{CROWD, interval};
 
 /// All open connections of a worker.
 #[derive(Debug)]
@@ -38,7 +23,7 @@ pub(super) struct Connections {
     slots: RefCell<Vec<Option<Rc<Entry>>>>,
     free: RefCell<Vec<usize>>,
     open: Cell<usize>,
-    /// How many of them are WebSockets within an HTTP/2 connection.
+    /// The number of them that are WebSockets within an HTTP/2 connection.
     streams: Cell<usize>,
     /// How many are WebSockets.
     sessions: Cell<usize>,
@@ -143,7 +128,7 @@ impl Connections {
             waiting: RefCell::default(),
             listening: RefCell::default(),
             full: RefCell::default(),
-            interval: (shortest / 4).clamp(MIN_INTERVAL, MAX_INTERVAL),
+            interval: interval(shortest),
             due: Cell::new(None),
             write,
             draining: Cell::new(false),
@@ -207,7 +192,7 @@ impl Connections {
         }
     }
 
-    /// Adds a WebSocket within an HTTP/2 connection, which is told what connections are.
+    /// Adds a WebSocket within an HTTP/2 connection, which takes part in the sweep and in drains.
     pub(super) fn add_stream(self: &Rc<Self>) -> Guard {
         self.streams.set(self.streams.get() + 1);
         let mut guard = self.add();
@@ -262,70 +247,6 @@ impl Connections {
         })
         .await;
     }
-
-    /// Waits until there are connections, or [`Self::wake_sweep`], and then for the next sweep.
-    pub(super) async fn next_sweep(&self, needed: impl Fn() -> bool) {
-        poll_fn(|cx| {
-            if self.open.get() > 0 || needed() {
-                return Poll::Ready(());
-            }
-            *self.sweep.borrow_mut() = Some(cx.waker().clone());
-            Poll::Pending
-        })
-        .await;
-        // A drain brings deadlines forward.
-        let interval = if self.draining.get() || self.crowded.get() {
-            MIN_INTERVAL
-        } else {
-            self.interval
-        };
-        let due = Instant::now() + interval;
-        let crowd = tokio::time::timeout(interval, self.crowd.notified()).await;
-        self.due.set(crowd.is_err().then_some(due));
-    }
-
-    /// When the last sweep was due, unless it was brought forward.
-    pub(super) fn due(&self) -> Option<Instant> {
-        self.due.get()
-    }
-
-    /// There is something to sweep.
-    pub(super) fn wake_sweep(&self) {
-        if let Some(waker) = self.sweep.take() {
-            waker.wake();
-        }
-    }
-
-    /// Tells connections whose time is up, or that may be parked.
-    pub(super) fn sweep(&self, now: Instant) {
-        let entries = self.entries();
-        let idle = entries.iter().filter(|entry| entry.idles());
-        self.crowded.set(idle.count() >= CROWD);
-        self.added.set(0);
-        let park_after = if self.crowded.get() {
-            PARK_IN_CROWD_AFTER
-        } else {
-            PARK_AFTER
-        };
-        for entry in entries {
-            let expired = entry.deadline.get().is_some_and(|deadline| deadline <= now);
-            if expired {
-                entry.expired.set(true);
-            }
-            if let Some(since) = entry.idle.get() {
-                entry.rests.set(now.duration_since(since) >= park_after);
-            }
-            if entry.is_stuck(self.write, now) {
-                entry.cut.set(true);
-            }
-            if expired || entry.rests() || entry.is_cut() {
-                entry.wake();
-            }
-        }
-        if !self.full.borrow().is_empty() && self.has_spare(now) {
-            self.full.take().into_iter().for_each(Waker::wake);
-        }
-    }
 }
 
 impl Entry {
@@ -363,21 +284,10 @@ impl Entry {
         }
     }
 
-    /// Whether its client has taken nothing for too long.
-    fn is_stuck(&self, limit: Option<Duration>, now: Instant) -> bool {
-        let stalled = limit.zip(self.stalled.get());
-        stalled.is_some_and(|(limit, since)| now.saturating_duration_since(since) >= limit)
-    }
-
     /// The connection is idle since then, or no longer.
     pub(super) fn set_idle(&self, since: Option<Instant>) {
         self.idle.set(since);
         self.rests.set(false);
-    }
-
-    /// Whether it is idle, and has not been told to rest yet.
-    fn idles(&self) -> bool {
-        self.idle.get().is_some() && !self.rests()
     }
 
     /// Whether it was idle for long enough to be parked at the last sweep.
@@ -452,6 +362,3 @@ impl Drop for Guard {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -4,7 +4,7 @@ use super::{Exchange, Peer, State, fields, wake};
 use crate::asgi::http::{Framing, Refusal, Version};
 use crate::server::response::{Piece, Refused, ResponseHead};
 
-/// Hints that may wait to be sent over HTTP/2. What they tell is told again by the response: further ones
+/// Hints that may wait to be sent over HTTP/2. The response repeats their links, so further ones
 /// are left out.
 const MAX_HINTS: usize = 16;
 

@@ -130,7 +130,7 @@ struct State {
     was_empty: bool,
     /// The response is sent in pieces.
     streaming: Option<Streaming>,
-    /// Its application was told to end it.
+    /// Its application was asked to end it.
     is_dismissed: bool,
 }
 
@@ -399,8 +399,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_a_client_leaves_behind_is_dropped_without_the_lock() {
+    /// The exchange of a plain request.
+    pub(super) fn exchange() -> Exchange {
         let request = Request {
             head: false,
             version: Version::Http11,
@@ -413,7 +413,12 @@ mod tests {
             fields: Vec::new(),
             closing: false.into(),
         });
-        let exchange = Arc::new(Exchange::new(defaults, request, true, Vec::new()));
+        Exchange::new(defaults, request, true, Vec::new())
+    }
+
+    #[test]
+    fn pieces_that_a_client_has_not_taken_are_dropped_without_the_lock() {
+        let exchange = Arc::new(exchange());
         let head = ResponseHead::new(Vec::new(), 200);
         exchange.start(head).unwrap();
         let piece = Bytes::from_owner(Asking(Arc::downgrade(&exchange)));

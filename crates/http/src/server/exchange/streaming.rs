@@ -49,7 +49,7 @@ impl Exchange {
     }
 
     /// Whether something would be lost if the worker ended now: the response is not written yet, and
-    /// is no event stream, which ends when it is told to.
+    /// is no event stream, which ends on request.
     pub(in crate::server) fn would_lose(&self) -> bool {
         let state = self.lock();
         let is_written = state.response.is_complete() && state.taken + state.out.len() == 0;
@@ -114,34 +114,15 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
+    use super::super::tests::exchange;
     use super::*;
-    use crate::asgi::http::{Request, Version};
-    use crate::server::response::{Defaults, Outgoing};
-
-    fn exchange() -> Exchange {
-        let request = Request {
-            head: false,
-            version: Version::Http11,
-            trailers: false,
-            hints: false,
-        };
-        let defaults = Arc::new(Defaults {
-            server: false,
-            date: false,
-            fields: Vec::new(),
-            closing: false.into(),
-        });
-        let exchange = Exchange::new(defaults, request, true, Vec::new());
-        exchange.arrive(b"", true);
-        let _ = exchange.poll_receive(None);
-        exchange
-    }
+    use crate::server::response::Outgoing;
 
     /// A response of this type has begun, and goes on.
     fn streams(kind: &[u8]) -> Exchange {
         let exchange = exchange();
+        exchange.arrive(b"", true);
+        let _ = exchange.poll_receive(None);
         let mut head = ResponseHead::new(exchange.begin().unwrap(), 200);
         head.field(b"content-type", kind).unwrap();
         exchange.start(head).unwrap();
@@ -158,13 +139,16 @@ mod tests {
     #[test]
     fn an_event_stream_whose_application_does_not_listen_ends_in_order() {
         let exchange = streams(b"text/event-stream");
-        assert!(exchange.wants_more() && !exchange.give_up(), "nobody asked");
+        assert!(
+            exchange.wants_more() && !exchange.give_up(),
+            "not asked to end"
+        );
         sent(&exchange);
         exchange.dismiss_endless(None, Instant::now());
         assert!(!exchange.wants_more());
         assert!(exchange.give_up());
         assert_eq!(sent(&exchange), ("0\r\n\r\n".to_owned(), Ending::Close));
-        // Once; and what is sent later goes nowhere.
+        // Once; and pieces that are sent later are discarded.
         assert!(!exchange.give_up());
         exchange.body(Piece::Small(b"data: 2\n\n"), true).unwrap();
         assert_eq!(sent(&exchange), (String::new(), Ending::Close));

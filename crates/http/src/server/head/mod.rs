@@ -67,7 +67,7 @@ pub struct RequestHead<'a> {
     pub keep_alive: bool,
     /// The client asked to change the protocol.
     pub upgrade: bool,
-    /// It has fields in which a proxy tells of the client.
+    /// It has fields in which a proxy describes the client.
     pub proxied: bool,
     /// The client takes fields behind a body, and the version can say them.
     pub trailers: bool,

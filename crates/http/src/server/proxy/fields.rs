@@ -1,4 +1,4 @@
-//! The client that a request's header fields tell of.
+//! The client, as a request's header fields describe it.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -60,7 +60,7 @@ impl Proxies {
     }
 }
 
-/// Says that what a peer tells of its client does not count, and how it would.
+/// Warns that a peer's fields about its client are ignored, and names the flag that trusts it.
 fn warn_of(field: ForwardedField, peer: Option<SocketAddr>, headers: &[Header<'_>]) {
     let (name, other) = match field {
         ForwardedField::XForwarded => ("X-Forwarded-", false),

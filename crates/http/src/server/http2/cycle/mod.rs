@@ -135,7 +135,7 @@ impl<A: Application> Cycle<A> {
         }
     }
 
-    /// Keeps what the request says that is wanted later.
+    /// Keeps the parts of the request that are needed later.
     pub(super) fn note(
         &mut self,
         head: &RequestHead<'_>,

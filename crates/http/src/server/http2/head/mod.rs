@@ -87,7 +87,7 @@ pub(super) fn read<R>(
     Ok(then(&mut head, framing))
 }
 
-/// The pseudo-headers, what the fields say to the server, and those that the application is told.
+/// The pseudo-headers, the facts for the server, and the fields for the application.
 fn sort(fields: &FieldList) -> Result<(Control<'_>, Regular<'_>, Vec<Header<'_>>), Bad> {
     let mut headers = Vec::with_capacity(fields.len() + 1);
     let mut control = Control::default();
@@ -251,7 +251,7 @@ struct Regular<'a> {
 }
 
 impl<'a> Regular<'a> {
-    /// Says whether the application is told of the field as it is.
+    /// Returns whether the application receives the field unchanged.
     fn notice(&mut self, field: &Header<'a>) -> Result<bool, Bad> {
         let Header { name, value } = *field;
         // The length tells most fields apart without comparing them.

@@ -93,7 +93,7 @@ enum Stage {
     Ending,
 }
 
-/// How a client is told to go (RFC 9113 section 6.8).
+/// The steps in which a connection is closed (RFC 9113 section 6.8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Farewell {
     /// It has been sent GOAWAY, with the largest number that a stream can have.

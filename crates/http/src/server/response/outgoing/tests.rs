@@ -1,4 +1,4 @@
-//! What is queued for a client, and how it comes out.
+//! The order and form in which queued pieces are written.
 
 use super::*;
 

@@ -76,7 +76,7 @@ impl Conversation {
         wakers.wake();
     }
 
-    /// The client broke the protocol or a limit, or is silent: it is told, and not listened to.
+    /// The client broke the protocol or a limit, or is silent: it is sent the code, and no longer read from.
     pub(in crate::server::websocket) fn fail(&self, violation: Violation) {
         let close = Close {
             code: violation.code,
@@ -85,7 +85,7 @@ impl Conversation {
         self.peer_closed(close);
     }
 
-    /// The worker stops: the client is told to come back, and the application that it is gone.
+    /// The worker stops: the client is sent 1012, and the application receives the disconnect.
     pub(in crate::server::websocket) fn restart(&self) {
         let mut state = self.lock();
         if state.session == Session::Accepted {

@@ -1,8 +1,10 @@
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::Context;
 
 use tokio::runtime::Builder;
 
+use super::super::Guard;
 use super::*;
 
 /// Connections that are idle since then.
