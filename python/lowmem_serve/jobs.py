@@ -209,6 +209,10 @@ def _write(file: str, text: str) -> None:
         while data:
             data = data[os.write(descriptor, data) :]
         os.fsync(descriptor)
+    except BaseException:
+        # On a full disk it would take what is left.
+        os.unlink(file)
+        raise
     finally:
         os.close(descriptor)
 

@@ -4,6 +4,7 @@ The process imports the function's module with its imports, and nothing else of 
 """
 
 import atexit
+import contextlib
 import json
 import os
 import sys
@@ -112,9 +113,15 @@ def _read(file: str) -> Json:
 def _write(file: str, content: Json) -> None:
     """Writes a file in one step: a reader sees all of it."""
     beside = f"{file}.{os.getpid()}"
-    with open(beside, "w", encoding="utf-8") as stream:
-        json.dump(content, stream)
-    os.replace(beside, file)
+    try:
+        with open(beside, "w", encoding="utf-8") as stream:
+            json.dump(content, stream)
+        os.replace(beside, file)
+    except BaseException:
+        # On a full disk it would take what is left.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)
+        raise
 
 
 def _name(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -109,7 +110,17 @@ impl Search {
 fn look(candidate: &Path) -> Result<Environment, String> {
     match python_at(candidate) {
         Some(python) => inspect(&python),
-        None => Err("no Python there".to_owned()),
+        None => Err(absence(candidate.metadata().err())),
+    }
+}
+
+/// Why there is no Python: a directory that may not be entered hides one.
+fn absence(error: Option<io::Error>) -> String {
+    match error {
+        Some(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            format!("{error}; the server's user must be able to enter its directories")
+        }
+        _ => "no Python there".to_owned(),
     }
 }
 
@@ -178,6 +189,15 @@ mod tests {
         ] {
             assert!(said.contains(part), "{said}");
         }
+    }
+
+    #[test]
+    fn one_that_may_not_be_looked_at_is_not_called_absent() {
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        assert!(absence(Some(denied)).starts_with("permission denied; "));
+        let missing = io::Error::from(io::ErrorKind::NotFound);
+        assert_eq!(absence(Some(missing)), "no Python there");
+        assert_eq!(absence(None), "no Python there");
     }
 
     #[test]

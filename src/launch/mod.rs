@@ -94,8 +94,12 @@ impl Launch {
         session::start(command, None, lifeline, output, self.user.clone())
     }
 
-    /// Names the directory that keeps its user from starting Python, if it is that.
+    /// Names the directory that keeps its user from starting Python, or the place that this executable is started again
+    /// by, if it is that.
     fn explained(&self, error: io::Error) -> io::Error {
+        if error.kind() == io::ErrorKind::NotFound && !Path::new("/proc/self").exists() {
+            return io::Error::other("/proc is not mounted, and the server needs it");
+        }
         let Some(user) = &self.user else {
             return error;
         };

@@ -171,6 +171,7 @@ struct Supervisor<'a> {
 impl Supervisor<'_> {
     /// One that serves nothing yet.
     fn new(parent: Parent, operator: Option<&OperatorSocket>) -> io::Result<Self> {
+        telemetry::hurry();
         Ok(Self {
             applications: Vec::new(),
             fleet: None,

@@ -8,17 +8,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{
-    SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2,
+    SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGXFSZ,
 };
 
 use super::pool::Event;
+use crate::sys::process;
 
 /// One Ctrl-C may arrive twice: from the terminal, whose whole group receives it, and from a wrapper that passes it on
 /// (npm, honcho, a shell script). Both come within milliseconds; a person takes longer.
 const ECHO: Duration = Duration::from_millis(200);
 
 /// A signal and what it means. Order matters where several arrive together.
-const MEANINGS: [(i32, Option<Event>); 9] = [
+const MEANINGS: [(i32, Option<Event>); 10] = [
     // An init system or `docker stop`. The terminal's Ctrl-C, perhaps more than once.
     (SIGTERM, Some(Event::Stop)),
     (SIGINT, Some(Event::Interrupt)),
@@ -34,6 +35,8 @@ const MEANINGS: [(i32, Option<Event>); 9] = [
     // Scripts written for other servers; by default they would end this one.
     (SIGUSR1, None),
     (SIGUSR2, None),
+    // A log that is a file and has reached `ulimit -f`: its lines are lost, and the server goes on, as Python's.
+    (SIGXFSZ, None),
 ];
 
 /// The pipe that handlers write to, and which signals they saw. Handlers, unlike ignored or blocked
@@ -55,6 +58,8 @@ pub(super) struct Arrived {
 impl Signals {
     /// Installs the handlers.
     pub(super) fn install() -> io::Result<Self> {
+        // A parent that blocks signals passes that on to what it starts.
+        process::unblock_signals()?;
         let (pipe, handlers_end) = UnixStream::pair()?;
         pipe.set_nonblocking(true)?;
         let seen = std::array::from_fn(|_| Arc::new(AtomicBool::new(false)));

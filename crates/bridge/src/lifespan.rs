@@ -258,7 +258,9 @@ impl LifespanCycle {
             }
         };
         let why = match message.get_item(intern!(py, "message"))? {
-            Some(why) => why.to_string(),
+            Some(why) => why
+                .str()
+                .map_or_else(|_| why.to_string(), |why| report::text(&why)),
             None => String::new(),
         };
         let message = match kind.as_str() {

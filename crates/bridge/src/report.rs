@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyBytes, PyString, PyType};
 
 use crate::lazy_imports;
 use crate::records;
@@ -17,12 +17,28 @@ pub fn traceback(py: Python<'_>, error: &PyErr) -> String {
     let formatted = py
         .import(intern!(py, "traceback"))
         .and_then(|module| module.call_method1(intern!(py, "format_exception"), parts))
-        .and_then(|lines| lines.extract::<Vec<String>>());
+        .and_then(|lines| lines.extract::<Vec<Bound<'_, PyString>>>());
     match formatted {
-        Ok(lines) => with_title(lines.concat().trim_end()),
+        Ok(lines) => {
+            let lines: Vec<_> = lines.iter().map(text).collect();
+            with_title(lines.concat().trim_end())
+        }
         // No memory, or a broken __str__: the type says more than nothing.
         Err(_) => name(&error.get_type(py)),
     }
+}
+
+/// What UTF-8 cannot have is escaped, as Python's stderr has it: the name of a file may hold such characters.
+pub fn text(text: &Bound<'_, PyString>) -> String {
+    if let Ok(text) = text.to_str() {
+        return text.to_owned();
+    }
+    let escaped = text.call_method1(intern!(text.py(), "encode"), ("utf-8", "backslashreplace"));
+    let escaped = escaped.and_then(|bytes| Ok(bytes.cast_into::<PyBytes>()?));
+    escaped.map_or_else(
+        |_| text.to_string_lossy().into_owned(),
+        |bytes| String::from_utf8_lossy(bytes.as_bytes()).into_owned(),
+    )
 }
 
 /// A syntax error without a frame comes without the line that people and programs look for.

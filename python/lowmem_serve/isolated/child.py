@@ -46,13 +46,15 @@ def main() -> None:
     """For `python -c`: the descriptors are the arguments, and the function, for lists of processes."""
     connection, lifeline = (int(word) for word in sys.argv[1:3])
     tie(lifeline)
-    serve(socket.socket(fileno=connection))
+    with socket.socket(fileno=connection) as caller:
+        serve(caller)
 
 
 def forked(connection: int, show: Callable[[str], None]) -> None:
     """In a process that was forked from a template, whose lifeline is tied."""
     after_fork.renew()
-    serve(socket.socket(fileno=connection), show)
+    with socket.socket(fileno=connection) as caller:
+        serve(caller, show)
     after_fork.leave(0)
 
 
@@ -205,11 +207,11 @@ def _answer(connection: socket.socket, kind: bytes, content: object) -> None:
     after_fork.flush()
     try:
         wire.send(connection, kind, content)
-    except OSError:
+    except (BrokenPipeError, ConnectionResetError):
         # The caller has gone.
         return
     except Exception as error:
-        # The function's result, or exception, cannot be pickled.
+        # The function's result, or exception, cannot be pickled, or is more than a memory file may hold.
         wire.send(connection, RAISED, raised(error))
 
 

@@ -6,6 +6,7 @@ descriptor goes with the header: they are written once, and the other side maps 
 """
 
 import array
+import errno
 import mmap
 import os
 import pickle
@@ -114,6 +115,9 @@ class Reader:
         return kind, pickle.loads(parts[0], buffers=parts[1:])
 
     def _mapped(self, lengths: list[int]) -> list[memoryview]:
+        if not self._files:
+            # The kernel drops what a process has no descriptor for.
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         file = self._files.pop(0)
         try:
             mapped = memoryview(mmap.mmap(file, sum(lengths)))

@@ -110,6 +110,20 @@ pub fn start(mut command: Command, control: OwnedFd, user: Option<User>) -> io::
     Ok(Pid::from_child(&child))
 }
 
+/// Has this thread, and the processes that it starts, receive all signals.
+pub fn unblock_signals() -> io::Result<()> {
+    // SAFETY: all-zero is a valid set, which the first call initialises; the second reads it, and stores none.
+    let error = unsafe {
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut())
+    };
+    match error {
+        0 => Ok(()),
+        number => Err(io::Error::from_raw_os_error(number)),
+    }
+}
+
 /// Has `work` done by a copy of this process, which ends with it: what it allocates, decrypts or
 /// maps leaves no trace here. Says what it returned.
 ///

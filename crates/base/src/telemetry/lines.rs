@@ -3,7 +3,6 @@
 //! Spans are accepted and ignored: nothing here measures, and a line carries its own fields.
 
 use std::fmt::{self, Write as _};
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -16,6 +15,7 @@ use super::json::Object;
 use super::name;
 use super::paint::RESET;
 use super::records;
+use super::stderr;
 use super::time::Rfc3339;
 use crate::config::{LogFormat, LogLevel, LogSettings};
 
@@ -69,6 +69,17 @@ impl Lines {
         }
         line
     }
+
+    fn put(&self, line: &[u8]) {
+        stderr::write(line, |lost| {
+            let message = format!("{lost} line(s) of the log were lost: its reader took none.");
+            let said = Said {
+                message,
+                ..Said::default()
+            };
+            self.line(Level::WARN, &said, SystemTime::now())
+        });
+    }
 }
 
 impl Lines {
@@ -88,8 +99,7 @@ impl Lines {
             ..Said::default()
         };
         let line = self.line(level, &said, SystemTime::now());
-        // There is nowhere to report that stderr is closed.
-        let _ = std::io::stderr().write_all(&line);
+        self.put(&line);
     }
 }
 
@@ -109,8 +119,7 @@ impl Lines {
             return records.event(LogLevel::Info, &said.text());
         }
         let line = self.line(Level::INFO, &said, SystemTime::now());
-        // There is nowhere to report that stderr is closed.
-        let _ = std::io::stderr().write_all(&line);
+        self.put(&line);
     }
 }
 
@@ -142,8 +151,7 @@ impl Subscriber for Lines {
             return;
         }
         let line = self.line(*event.metadata().level(), &said, SystemTime::now());
-        // There is nowhere to report that stderr is closed.
-        let _ = std::io::stderr().write_all(&line);
+        self.put(&line);
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

@@ -12,6 +12,7 @@ pub mod paint;
 mod printable;
 mod records;
 mod response;
+mod stderr;
 mod time;
 mod trace;
 
@@ -26,6 +27,7 @@ pub use name::name_lines;
 pub use printable::printable;
 pub use records::{Records, is_redirected, redirect};
 pub use response::AccessLine;
+pub use stderr::hurry;
 pub use trace::Trace;
 
 /// Starts logging in this process. Fails when something has already set a subscriber.
