@@ -1,8 +1,8 @@
 //! The status of a running server over HTTP: `--status-bind`.
 //!
 //! The server is hyper, on a thread of its own with a Tokio runtime of its own: another implementation
-//! than the one that serves the application, so that a fault of that does not blind its probes. It
-//! never talks to a worker. What it shows is on the [`board`], to which the supervisor publishes
+//! than the one that serves the application, so that a fault of that does not affect its probes. It
+//! never talks to a worker. Its data are on the [`board`], to which the supervisor publishes
 //! after each of its turns, and in the workers' pages of counters ([`crate::counters`]), which can be
 //! read while a worker hangs. The only thing that it waits for is the supervisor's loop: `/livez`
 //! has it turn once.

@@ -1,4 +1,4 @@
-//! Places that several applications share: whose a connection is, by what it begins with.
+//! Places that several applications share: which of them a connection is for, by its first bytes.
 //!
 //! A thread of the supervisor's process, which exists only where there are such places. It accepts,
 //! looks at the first bytes where they are (MSG_PEEK), and sends the descriptor to the application that
@@ -6,7 +6,7 @@
 //! TLS the next request may name another application: then the worker sends the connection back, with
 //! what it has read. TLS is the worker's, too: the router reads the name in the ClientHello.
 //!
-//! The supervisor tells it of places, routes and applications ([`Table`]), and is never asked: an
+//! The supervisor sends it places, routes and applications ([`Table`]), and is never asked: an
 //! application's end of a socket pair is there whether its workers run, sleep, are replaced or fail.
 
 mod judge;

@@ -2,14 +2,14 @@
 //! `--keep-template`.
 //!
 //! It is a process like a worker's, started in the same way, with a control socket of its own; the
-//! supervisor stays without Python. A worker that is wanted waits here until the template has
-//! imported the application; then the template is asked to fork, tells the pid, and the worker, a
+//! supervisor stays without Python. A worker that is needed waits here until the template has
+//! imported the application; then the template forks, reports the pid, and the worker, a
 //! child of the supervisor's like any other ([`crate::sys::fork`]), gets its configuration. Before
 //! that it does nothing, so that none can end unnoticed.
 //!
 //! A template that ends before it is ready takes the workers that wait with it: to the pool they
-//! ended as it did, and an import that raises is told as it is without a template. One that ends
-//! later is started again: at once if it had lived for a while, else when the next worker is wanted.
+//! ended as it did, and an import that raises is logged as without a template. One that ends
+//! later is started again: at once if it had lived for a while, else when the next worker is needed.
 //! Serving workers do not need it. SIGHUP renews it, since what it has imported may be outdated; the
 //! old one stays until the new one is ready, and makes workers again if that cannot import the application.
 //!

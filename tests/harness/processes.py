@@ -64,14 +64,6 @@ def _seen() -> Iterator[Process]:
             yield Process(int(entry.name), int(fields[1]), int(fields[3]), int(fields[19]))
 
 
-def wait_until_asleep(pid: int, timeout: float = 20) -> None:
-    """Until the process waits for something to happen: what it has just told of may not be over yet."""
-    deadline = time.monotonic() + timeout
-    while (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "S":
-        assert time.monotonic() < deadline, f"process {pid} is still busy"
-        time.sleep(0.005)
-
-
 def is_reaped(pid: int, timeout: float) -> bool:
     """Whether an ended process stops being a zombie in time. Only its parent is told; we must ask."""
     deadline = time.monotonic() + timeout

@@ -5,9 +5,9 @@
 //! its end in its environment; `lowmem_serve/isolated/forked.py` sends a packet into it for each call, with three descriptors:
 //! the connection of the call, a socket for its status, and its lifeline; and with `--request-id` a fourth, which its
 //! output goes into. The template forks a process for it,
-//! a child of its own, and tells over the status socket its pid, later how it has ended. What the function is
-//! goes from the caller to the process itself, and only once the caller knows of it: a packet that waits while
-//! the template stands still is of no effect any more when the caller has given up.
+//! a child of its own, and reports over the status socket its pid, later how it has ended. The caller sends
+//! the function to the process itself, and only once it knows the pid: a packet that waits while the template is
+//! stopped has no effect any more when the caller has given up.
 //!
 //! A template that declines closes the status socket. A call that runs when the template ends goes on: its
 //! lifeline is the caller's.

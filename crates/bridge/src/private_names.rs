@@ -1,4 +1,4 @@
-//! Everything here that leans on what CPython does not promise: names that a new version may lack.
+//! All uses of names that CPython does not promise, and that a new version may lack.
 //!
 //! * C functions outside the stable ABI of 3.11, for which this library is built. They are looked up
 //!   when a worker starts ([`load`]); without one no worker can serve.

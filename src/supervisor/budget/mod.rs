@@ -10,9 +10,9 @@
 //!                                        for their end, but not for longer than `wake-timeout`
 //! ```
 //!
-//! Nothing is put to sleep that has a request open, nor what should stay awake. What an application
-//! will need is what it had when it was last awake; for one that is new, what the others have on
-//! average. One application may always be awake, however small the budget: a budget that is too small
+//! No application with an open request is put to sleep, and none that should stay awake. An application
+//! is expected to need the memory that it had when it was last awake; a new one, the average of the
+//! others. One application may always be awake, however small the budget: a budget that is too small
 //! must not keep everything from being served.
 
 mod known;

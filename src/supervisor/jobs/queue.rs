@@ -1,10 +1,10 @@
 //! The queue: tasks as files, which applications write and this process runs.
 //!
 //! ```text
-//! tasks/DUE-ID-ATTEMPTS.json   what waits or runs; DUE in milliseconds, so that names sort by it
+//! tasks/DUE-ID-ATTEMPTS.json   waiting and running tasks; DUE in milliseconds, so that names sort by it
 //! keys/HASH                    the same file by its key, for as long as the task is here
-//! results/ID.json              what came of it, for a day; ID.error is that of an attempt that failed
-//! dead/ID.json                 what was given up
+//! results/ID.json              the result, for a day; ID.error is the error of a failed attempt
+//! dead/ID.json                 tasks that were given up
 //! tmp/                         files that are being written
 //! ```
 //! Each step is one rename or one unlink, so that a task is never lost, whatever ends in between; it
