@@ -53,7 +53,7 @@ impl Process {
         loop {
             self.stage = match (self.control.receive(), self.stage) {
                 (Ok(Received::Nothing), _) => return,
-                (Ok(Received::Message(FromWorker::Preloaded(_), _)), Stage::Importing) => {
+                (Ok(Received::Message(FromWorker::Preloaded, _)), Stage::Importing) => {
                     debug!(
                         "The template for isolated calls (pid {}) is ready",
                         self.pid

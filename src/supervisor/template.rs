@@ -213,10 +213,10 @@ impl Template {
         let mut outcomes = Vec::new();
         while let Ok(Received::Message(message, _)) = process.control.receive() {
             match message {
-                FromWorker::Preloaded(packages) => {
+                FromWorker::Packages(packages) => process.packages = packages,
+                FromWorker::Preloaded => {
                     debug!("The template (pid {}) is ready", process.pid);
                     process.ready = Some(Instant::now());
-                    process.packages = packages;
                     // The socket of the one before it closes, which ends it.
                     self.previous = None;
                 }

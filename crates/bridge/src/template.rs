@@ -98,8 +98,8 @@ pub enum Forked {
 }
 
 /// Forks a worker, or the process of a run, whenever the supervisor asks for one, and a process for each
-/// isolated call, as long as the template `is_current`. The supervisor is told which `packages` it has, if it should know.
-/// Returns in each of them, and nothing in the template, when the supervisor needs it no more.
+/// isolated call, as long as the template `is_current`. Returns in each of them, and nothing in the template, when the supervisor needs it
+/// no more.
 ///
 /// # Errors
 /// The supervisor can't be understood.
@@ -107,12 +107,11 @@ pub fn fork_workers(
     py: Python<'_>,
     control: WorkerEnd,
     config: &WorkerConfig,
-    packages: Vec<String>,
     is_current: impl Fn() -> bool,
 ) -> PyResult<Option<Forked>> {
     let (mut calls, callers) = Calls::pair()?;
     // A supervisor that is gone closes the socket, which is the end here, too.
-    let mut told = control.send(&FromWorker::Preloaded(packages), &[]);
+    let mut told = control.send(&FromWorker::Preloaded, &[]);
     while told.is_ok() {
         py.detach(|| calls.wait(&control))?;
         if let Some(call) = calls.start(py, config, &is_current) {
@@ -166,7 +165,7 @@ pub fn fork_calls(
     config: &WorkerConfig,
     mut calls: Calls,
 ) -> PyResult<Option<Call>> {
-    control.send(&FromWorker::Preloaded(Vec::new()), &[])?;
+    control.send(&FromWorker::Preloaded, &[])?;
     loop {
         py.detach(|| calls.wait(&control))?;
         // Its end first: one that is replaced forks nothing more of what it has imported.

@@ -169,7 +169,10 @@ impl<'a> Application<'a> {
                     self.workforce.imported(*imported);
                     continue;
                 }
-                FromWorker::Preloaded(_) | FromWorker::Forked(_) | FromWorker::Unfit(_) => continue,
+                FromWorker::Preloaded
+                | FromWorker::Packages(_)
+                | FromWorker::Forked(_)
+                | FromWorker::Unfit(_) => continue,
             };
             self.on(event);
         }

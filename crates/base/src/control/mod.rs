@@ -79,9 +79,11 @@ pub struct SleepOrder {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FromWorker {
-    /// A template has imported its modules. One that several applications share names the modules and
-    /// packages that it has, without the parts of packages: more than it was told, as these import others.
-    Preloaded(Vec<String>),
+    /// A template has imported its modules.
+    Preloaded,
+    /// Before that, from a template that several applications share: the modules and packages that it has, without
+    /// the parts of packages. They are more than it was told, as these import others.
+    Packages(Vec<String>),
     /// A template cannot be made of this.
     Unfit(Unfit),
     /// A template has forked a worker with this pid, or could not.

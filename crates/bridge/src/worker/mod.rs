@@ -104,9 +104,10 @@ fn warm_up(
         return Ok(0);
     }
     let files = warm::Files::imported(py, config)?;
-    let mut packages = Vec::new();
     if is_shared {
-        packages = warm::packages(py, config)?;
+        // Before the holes of the heap are filled: what this leaves would be new ones. It fails without a supervisor,
+        // whose end is seen below.
+        let _ = control.send(&FromWorker::Packages(warm::packages(py, config)?), &[]);
         shared_heap::settle(py, config)?;
     } else {
         if config.application.gc_freeze {
@@ -120,7 +121,7 @@ fn warm_up(
         paint::cyan(std::process::id())
     );
     let (control, callers) =
-        match template::fork_workers(py, control, config, packages, || files.are_current())? {
+        match template::fork_workers(py, control, config, || files.are_current())? {
             None => return Ok(0),
             Some(Forked::Worker(control, callers)) => (control, callers),
             Some(Forked::Call(call)) => {
@@ -194,8 +195,7 @@ fn preload(py: Python<'_>, control: WorkerEnd, config: &WorkerConfig) -> PyResul
         "Imported the application for all workers [{}]",
         paint::cyan(std::process::id())
     );
-    let (control, callers) = match template::fork_workers(py, control, config, Vec::new(), || true)?
-    {
+    let (control, callers) = match template::fork_workers(py, control, config, || true)? {
         None => return Ok(0),
         Some(Forked::Worker(control, callers)) => (control, callers),
         Some(Forked::Call(call)) => return call.run(py, config),
