@@ -134,7 +134,7 @@ def together(kind, directory, count):
 
 
 def heavier(kind, directory, megabytes):
-    """What the process of a large cache gains; in a process of its own."""
+    """The memory that the process of a large cache gains; in a process of its own."""
     command = [sys.executable, __file__, "--weigh", kind.__name__, str(directory), str(megabytes)]
     found = subprocess.run(command, capture_output=True, text=True, check=True)
     return tuple(map(float, found.stdout.split()))

@@ -148,7 +148,7 @@ def _measured(name: str, count: int, arguments: argparse.Namespace) -> float:
         place = Place(Path(temporary), count, arguments.python.absolute(), arguments.own_environments)
         with SERVERS[name](place) as pids:
             _ask_all(place)
-            # What was asked may have been replaced by a fork of a template, which has answered nothing.
+            # The worker that was asked may have been replaced by a fork of a template, which has answered nothing.
             _come_to_rest(pids)
             _ask_all(place)
             time.sleep(arguments.settle)

@@ -74,7 +74,7 @@ Ask = Callable[[str], object]
 
 @contextlib.contextmanager
 def served(binary: Path, *flags: str) -> Iterator[Ask]:
-    """What asks a server with a template."""
+    """The client of a server with a template."""
     command = [
         binary,
         "isolated_served:app",
@@ -132,7 +132,7 @@ def descriptors(pids: list[int]) -> tuple[int, int]:
 
 
 def ends(binary: Path, count: int) -> None:
-    """What calls that are cancelled or killed leave behind."""
+    """The remains of calls that are cancelled or killed."""
     with served(binary, "--preload") as ask:
         for path in ("/cancelled", "/killed"):
             ask(f"{path}?3")
@@ -161,7 +161,7 @@ def private() -> float:
 
 
 async def heavy(calls: int, megabytes: int) -> float:
-    """What calls that take memory leave in the caller, in MB."""
+    """The memory that large calls leave in the caller, in MB."""
     await isolated(functions.take, megabytes)
     before = private()
     for _ in range(calls):

@@ -1,4 +1,4 @@
-"""What `isolated.py` serves: calls that start from a template, and calls that are cancelled or killed."""
+"""The application that `isolated.py` serves: calls that start from a template, and calls that are cancelled or killed."""
 
 import asyncio
 import json

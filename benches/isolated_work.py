@@ -1,4 +1,4 @@
-"""What `isolated.py` calls; it imports nothing else."""
+"""The functions that `isolated.py` calls; nothing else is imported."""
 
 import os
 import signal

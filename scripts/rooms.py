@@ -46,7 +46,7 @@ CHILD_PATH = re.compile(r"(?<![\w:])[a-z_]\w*(?:::\w+)+")
 
 
 class Source:
-    """What one file names."""
+    """The names that one file uses."""
 
     def __init__(self, crate: Path, file: Path) -> None:
         parts = [*file.relative_to(crate).parts[:-1], file.stem]

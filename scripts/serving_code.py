@@ -59,15 +59,15 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What a worker is asked for."""
+    """The requests to a worker."""
 
     takes: str
     """For the comment above its functions."""
     application: str
     opening: bytes = b""
-    """What each connection says first."""
+    """The first bytes of each connection."""
     messages: Callable[[int], tuple[bytes, ...]] = lambda _: HTTP
-    """What it says in each round; every one is answered."""
+    """The bytes of each round; every one is answered."""
     is_encrypted: bool = False
 
 

@@ -42,7 +42,7 @@ def main(target: Path) -> int:
 
 
 def _pattern(line: str) -> re.Pattern[str]:
-    """What any of a line's patterns matches; `*` is the only wildcard in them."""
+    """A pattern for any of a line's patterns; `*` is the only wildcard in them."""
     return re.compile("|".join(re.escape(pattern).replace(r"\*", ".*") for pattern in line.split()))
 
 

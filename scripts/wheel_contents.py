@@ -1,4 +1,4 @@
-"""What the ELF files of a wheel ask of a system, and whether its name promises that."""
+"""The requirements of a wheel's ELF files, and whether its name promises that."""
 
 import io
 import re
@@ -19,7 +19,7 @@ TAG = re.compile(r"(manylinux|musllinux)_(\d+)_(\d+)_(\w+)")
 
 @dataclass(frozen=True)
 class Binary:
-    """What an ELF file asks of the system that it runs on."""
+    """The requirements of an ELF file on the system that it runs on."""
 
     machine: str
     interpreter: str | None

@@ -1,4 +1,4 @@
-"""What the server makes of messages that are wrong, and of applications that fail."""
+"""Wrong messages of applications, and applications that fail."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What an application sends, and what the client gets."""
+"""The messages of an application, and the response that the client receives."""
 
 import re
 import time

@@ -10,7 +10,7 @@ from harness import RawClient, Server
 from harness.programs import LIFESPAN
 
 LONG = ("--timeout-graceful-shutdown", "300")
-"""What is not ended for its own sake goes on for far longer than a test waits."""
+"""A stream that is not ended early goes on for far longer than a test waits."""
 ENDED = r"Ended 1 stream\(s\) whose applications do not notice that they should end"
 
 ASGI = (
@@ -259,7 +259,7 @@ def stop(server: Server, client: RawClient) -> None:
 
 
 def printed(server: Server) -> list[str]:
-    """What the application has printed: all but access lines."""
+    """The application's output: all but access lines."""
     return [line for line in server.stdout.wait_for_end().splitlines() if "HTTP/" not in line]
 
 

@@ -1,4 +1,4 @@
-"""What a person sees who types it for the first time, or mistypes it."""
+"""First steps: the output at a first start, and after mistyped command lines."""
 
 import re
 import signal

@@ -1,4 +1,4 @@
-"""What a worker weighs: at rest, after a burst, and when nothing has been compiled before."""
+"""The weight of a worker: at rest, after a burst, and when nothing has been compiled before."""
 
 import resource
 import sys

@@ -1,4 +1,4 @@
-"""What an isolated call writes, and the request that it belongs to, with `--request-id` (docs/isolated.md)."""
+"""The output of an isolated call, and the request that it belongs to, with `--request-id` (docs/isolated.md)."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What a client may cost: sizes, times and numbers, each with the answer that names it."""
+"""Limits on clients: sizes, times and numbers, each with the answer that names it."""
 
 import socket
 import time

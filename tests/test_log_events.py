@@ -1,4 +1,4 @@
-"""What programs read of the log: events in JSON, the journal's priorities, traces."""
+"""The log for programs: events in JSON, the journal's priorities, traces."""
 
 import json
 import os

@@ -238,7 +238,7 @@ def test_a_connection_behind_a_proxy_moves_to_the_successor_as_it_is(behind_prox
         moved = client.get("/").json()
         assert moved["client"] == ["192.0.2.1", 56324]
         assert moved["pid"] != first
-        # Who has not said anything is not waited for.
+        # A silent connection is not waited for.
         assert unread.is_closed_by_server()
 
 

@@ -1,4 +1,4 @@
-"""What systemd is told (`Type=notify`), and `lowmem-serve health` and `top`."""
+"""The notifications to systemd (`Type=notify`), and `lowmem-serve health` and `top`."""
 
 import os
 import re

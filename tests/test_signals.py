@@ -1,4 +1,4 @@
-"""What an application has to do with the signals that stop its worker."""
+"""An application and the signals that stop its worker."""
 
 import errno
 import os

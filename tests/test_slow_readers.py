@@ -1,4 +1,4 @@
-"""What a client that does not read makes a worker hold of the response: of one, and of one connection's together."""
+"""The memory that clients which do not read make a worker hold: of one response, and of a connection's together."""
 
 import socket
 import sys

@@ -1,4 +1,4 @@
-"""What the benches' commands have in common: which lowmem-serve with which Python, and how they end."""
+"""The common parts of the benches' commands: which lowmem-serve with which Python, and how they end."""
 
 from __future__ import annotations
 

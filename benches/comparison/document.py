@@ -1,4 +1,4 @@
-"""What was found out in one run, and the JSON file that keeps it."""
+"""The results of one run, and the JSON file that keeps them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes the load: wrk for HTTP/1.1, h2load for HTTP/2, a client of our own for WebSockets."""
+"""The load generators: wrk for HTTP/1.1, h2load for HTTP/2, a client of our own for WebSockets."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What a load generator tells."""
+    """The report of a load generator."""
 
     requests: int
     seconds: float

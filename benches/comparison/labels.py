@@ -52,7 +52,7 @@ class Point:
 
     @property
     def box(self) -> Box:
-        """What the dot covers."""
+        """The area that the dot covers."""
         return Box(self.x - self.radius, self.y - self.radius, self.x + self.radius, self.y + self.radius)
 
 
@@ -64,7 +64,7 @@ class Label:
     y: float
     """Of the base line."""
     anchor: str
-    """What of the text is at `x`: its start, middle or end."""
+    """The part of the text at `x`: its start, middle or end."""
     box: Box
     apart: bool
     """So far from its point that a line has to lead there."""

@@ -24,7 +24,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What one run of load measured; None where the load generator does not say."""
+    """The measurements of one run of load; None where the load generator does not say."""
 
     requests_per_second: float
     p50_us: float | None
@@ -34,7 +34,7 @@ class LoadResult:
     client_cpu_share: float
     """CPU time of the load generator over what its threads could have used: near 1, it was the limit."""
     errors: dict[str, int]
-    """What went wrong, by kind and counted; without what did not happen."""
+    """The number of errors of each kind that occurred."""
 
 
 def apply_load(server: Running, workload: Workload, client: Client, duration_seconds: float) -> LoadResult:

@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""The machine that the figures were measured on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import weigh
 
 PYTHON_FILES = ("libpython", "/python3")
-"""What the paths of Python's code have in them."""
+"""Parts of the paths of Python's code."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PICTURED = ("hello", "quart", "fastapi", "django")
-"""What tells the story. The other workloads are in the tables, and in a picture only where none of these was run."""
+"""The workloads in the picture. The other workloads are in the tables, and in a picture only where none of these was run."""
 
 MOST_PANELS, COLUMNS = 4, 2
 
@@ -183,7 +183,7 @@ class Scale:
         )
 
     def figures(self, x: float, y: float) -> tuple[float, float]:
-        """What memory and rate are at a pixel."""
+        """The memory and the rate at a pixel."""
         memory = (x - PLOT.left) / (PLOT.right - PLOT.left) * self.memory_top
         return memory, (PLOT.bottom - y) / (PLOT.bottom - PLOT.top) * self.rate_top
 

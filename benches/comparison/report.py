@@ -16,7 +16,7 @@ PACKAGES = (
     *("gunicorn", "gunicorn-h1c", "gunicorn_h1c", "fastpysgi", "node"),
     *("quart", "fastapi", "starlette", "django", "flask", "wrk"),
 )
-"""What the header names, of all that is installed."""
+"""The installed packages that the header names."""
 
 
 def markdown(comparison: Comparison) -> str:

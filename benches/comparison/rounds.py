@@ -16,7 +16,7 @@ from comparison.workloads import Workload
 
 @dataclass(slots=True)
 class Row:
-    """What was measured of one server with one workload, a sample for each round."""
+    """The measurements of one server with one workload, a sample for each round."""
 
     server: Server
     workload: Workload

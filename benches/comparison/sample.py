@@ -38,7 +38,7 @@ class Sample:
 
     figures: dict[str, float] = field(default_factory=dict)
     errors: dict[str, int] = field(default_factory=dict)
-    """What went wrong, by kind and placement; any of it disqualifies the row."""
+    """The errors, by kind and placement; any of it disqualifies the row."""
     failure: str | None = None
     """Why the server could not be measured at all."""
     remarks: list[str] = field(default_factory=list)

@@ -34,21 +34,21 @@ class Server:
 
     name: str
     family: str
-    """What the best of several configurations is chosen within."""
+    """The group within which the best of several configurations is chosen."""
     command: Command
     hold_idle: tuple[str, ...] = ()
     """Further arguments that make it hold many idle connections for a while."""
     only: tuple[str, ...] = ()
     """Names of the only workloads that it can serve; all of its interfaces' when empty."""
     interfaces: tuple[str, ...] = ("asgi",)
-    """What applications can speak to it."""
+    """The interfaces of applications that it serves."""
     transports: dict[str, tuple[str, ...]] = field(default_factory=lambda: HTTP)
-    """What clients can speak to it, and the further arguments that it needs for that."""
+    """The protocols of clients that it speaks, and the further arguments that it needs for that."""
     websockets: bool = True
     missing: Callable[[], str | None] = lambda: None
     """Says why it cannot be run here; None when it can."""
     note: str = ""
-    """What a reader has to know of the configuration."""
+    """Notes on the configuration for the reader."""
 
     def serves(self, workload: Workload) -> bool:
         """Whether this server can run the workload at all."""

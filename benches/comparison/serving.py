@@ -42,7 +42,7 @@ class Running:
     ready_seconds: float
     """From just before the spawn to the first complete head of a 200 response."""
     fault: str | None
-    """What was wrong with the rest of that first answer; None when nothing was."""
+    """The fault in the rest of that first answer; None when there was none."""
 
 
 @contextlib.contextmanager

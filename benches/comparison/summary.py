@@ -51,7 +51,7 @@ class Line:
     server: str
     family: str
     note: str
-    """What a reader has to know of the configuration."""
+    """Notes on the configuration for the reader."""
     figures: dict[str, Spread]
     disqualified: str | None
     """Why its figures do not count; None when they do."""

@@ -30,7 +30,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one run came to."""
+    """The result of one run."""
 
     round_trips: int
     seconds: float

@@ -1,4 +1,4 @@
-"""What is served and how it is asked for."""
+"""The applications that are served, and the requests to them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Workload:
     body_bytes: int = 0
     connections: int = 64
     interface: str = "asgi"
-    """What the application speaks: asgi or wsgi."""
+    """The interface of the application: asgi or wsgi."""
     transport: str = "http"
-    """What the client speaks: http, tls (HTTP/1.1 on it), or h2c (HTTP/2 by prior knowledge)."""
+    """The protocol of the client: http, tls (HTTP/1.1 on it), or h2c (HTTP/2 by prior knowledge)."""
     client: str = "wrk"
-    """What makes the load: wrk, h2load or websocket."""
+    """The load generator: wrk, h2load or websocket."""
     streams: int = 1
     """Requests at once on an HTTP/2 connection."""
 

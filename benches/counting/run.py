@@ -44,7 +44,7 @@ class Served(Protocol):
 
 @dataclass
 class Outcome:
-    """What clients have seen, and what was counted."""
+    """The counts of the clients, and those of the server."""
 
     tally: Tally
     counted: Counter[Kind] = field(default_factory=Counter)

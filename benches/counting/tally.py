@@ -1,4 +1,4 @@
-"""What the clients have asked and seen."""
+"""The requests and responses of the clients."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Tally:
         self.ends: list[tuple[float, Kind]] = []
         """When responses were read."""
         self.lost: Counter[Asked] = Counter()
-        """What was in flight when its worker was killed."""
+        """The requests in flight when their worker was killed."""
         self.again = 0
         """Requests that were pipelined behind the last response of a connection, or in a stream beyond the
         last that a worker takes. They are asked again."""

@@ -26,7 +26,7 @@ CONTENT_LENGTH = re.compile(rb"(?i)^content-length: *(\d+)", re.MULTILINE)
 
 @dataclass(slots=True)
 class Request:
-    """What has come of a connection's request."""
+    """The received part of a connection's request."""
 
     connection: socket.socket
     body_bytes: int = 0

@@ -24,7 +24,7 @@ class Python:
 
     @property
     def name(self) -> str:
-        """What its figures are recorded under."""
+        """The name that its figures are recorded under."""
         return f"CPython {self.version}, {'shared' if self.shared else 'static'}"
 
 

@@ -1,4 +1,4 @@
-"""What lowmem-serve has to reach, and why it is that much."""
+"""The goals of lowmem-serve, with their reasons."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Unprocessed(Exception):
 
 
 class Answer:
-    """What has come on one stream."""
+    """The received part of one stream."""
 
     def __init__(self, began: float) -> None:
         self.first_byte_at = began
@@ -67,7 +67,7 @@ class Connection(asyncio.Protocol):
         self._wire: Wire
         self._answers: dict[int, Answer] = {}
         self._last_stream: int | None = None
-        """What GOAWAY says."""
+        """The last stream that GOAWAY names."""
         self._ended: str | None = None
 
     @classmethod

@@ -84,7 +84,7 @@ class Sampler:
 
     @property
     def usual_pss_kib(self) -> int:
-        """What it weighed half of the time."""
+        """The median of its weights."""
         return round(median(sample.pss_kib for sample in self.samples)) if self.samples else 0
 
     @property

@@ -1,4 +1,4 @@
-"""What makes the servers recycle, how often, and with which application."""
+"""The triggers of recycling, their frequency, and the applications."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Drive(Enum):
 
 
 class Style(Enum):
-    """What may be expected of a swap."""
+    """The expectations of a swap."""
 
     OVERLAP = auto()
     """No client waits."""
@@ -41,7 +41,7 @@ class Style(Enum):
     SEQUENTIAL_OPEN = auto()
     """The same, and while what is open without an end is ended."""
     CRASH = auto()
-    """What the worker held is lost, and the rest waits."""
+    """Connections of the worker are lost, and the others wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Scenario:
     period: float
     """About how long (s) from one swap to the next, at the soonest."""
     flags: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """What each server is told. For Drive.ITSELF the others do not take part."""
+    """The flags of each server. For Drive.ITSELF the others do not take part."""
     style: Style = Style.OVERLAP
     workers: int = 1
     import_seconds: float = 0.3

@@ -31,7 +31,7 @@ def table(reports: list[Path]) -> str:
 
 def _row(trial: dict, versions: dict[str, str]) -> list[str]:
     what = trial["trigger"]
-    # What the trigger alone does not tell from others.
+    # Scenarios that the trigger alone does not distinguish from others.
     if trial["scenario"] in ("slow-import", "workers", "failing-successor", "endurance"):
         what = f"{trial['scenario']}: {what}"
     server = trial["server"]

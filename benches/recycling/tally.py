@@ -1,4 +1,4 @@
-"""What the clients saw."""
+"""The observations of the clients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONG_STALL_SECONDS = 0.1
 
 
 class Kind(StrEnum):
-    """What a client does."""
+    """The kinds of client."""
 
     KEEP_ALIVE = "keep-alive"
     PER_REQUEST = "connection per request"

@@ -25,7 +25,7 @@ SETTLE_SECONDS = GRACE_SECONDS + 5.0
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What came of it."""
+    """The result."""
 
     server: str
     scenario: Scenario

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 
 class Transport(Enum):
-    """What the exchanges go over."""
+    """The transports of exchanges."""
 
     PLAIN = auto()
     TLS = auto()
@@ -54,7 +54,7 @@ class Endpoint:
 
     @property
     def over(self) -> dict[str, Any]:
-        """What `create_connection` is told besides the address."""
+        """The arguments of `create_connection` besides the address."""
         return {"ssl": self.tls, "server_hostname": "localhost"} if self.tls else {}
 
 
@@ -83,7 +83,7 @@ class Failed(Exception):
 
 
 class Stage(Enum):
-    """What the client waits for."""
+    """The stages of an exchange, by the event that the client waits for."""
 
     IDLE = auto()
     ASKED = auto()
@@ -98,7 +98,7 @@ LET_DOWN = {
     Stage.ASKED: Failure.UNANSWERED,
     Stage.ANSWERING: Failure.CUT,
 }
-"""What the end of a connection means in each stage."""
+"""The meaning of the end of a connection in each stage."""
 
 
 @dataclass(frozen=True, slots=True)

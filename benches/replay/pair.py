@@ -30,7 +30,7 @@ class Half:
 
     name: str
     data: float
-    """What the rows take in memory, MB of 1024²."""
+    """The memory of the rows, MB of 1024²."""
     rate: float
     """Requests per second."""
 

@@ -26,7 +26,7 @@ JOB = "reindex=indexer:rebuild every {every}"
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What all states share: the interpreter, the server, the data, and how many requests are sent."""
+    """The common settings of all states: the interpreter, the server, the data, and how many requests are sent."""
 
     python: Path
     binary: Path
@@ -56,14 +56,14 @@ class State:
     is_step: bool = True
     """One of the staircase; else a peer beside it."""
     parts: str | None = None
-    """What is done the old way, for `between`."""
+    """The parts that are done the old way, for `between`."""
     has_daemon: bool = False
     sleeps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """What a state weighed in MB of 1024² (PSS of the process tree), and how long its answers took in ms."""
+    """The weight of a state in MB of 1024² (PSS of the process tree), and how long its answers took in ms."""
 
     name: str
     is_step: bool

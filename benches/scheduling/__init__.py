@@ -1,1 +1,1 @@
-"""What `benches/jobs.py` runs, ours and that of the peers."""
+"""The programs that `benches/jobs.py` runs, ours and those of the peers."""

@@ -13,7 +13,7 @@ CALLERS = os.cpu_count() or 1
 
 
 def private() -> float:
-    """What this process has written to and shares with no other, in MB."""
+    """The private dirty memory of this process, in MB."""
     rollup = Path("/proc/self/smaps_rollup").read_text()
     return sum(int(kb) for kb in re.findall(r"Private_Dirty: +(\d+) kB", rollup)) / 1024
 

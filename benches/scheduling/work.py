@@ -1,4 +1,4 @@
-"""What the job runners of `benches/jobs.py` import and run: an empty application, and a function that marks its time."""
+"""The module that the job runners of `benches/jobs.py` import and run: an empty application, and a function that marks its time."""
 
 from quart import Quart
 

@@ -1,4 +1,4 @@
-"""What the cases are made of: a name, what is sent, and what comes of it."""
+"""The parts of a case: a name, the bytes that are sent, and the outcome."""
 
 from collections.abc import Callable
 from typing import Any

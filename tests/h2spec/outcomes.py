@@ -1,4 +1,4 @@
-"""What comes of a case: what the server sends, to where it is plain how it took the case."""
+"""The outcomes of a case: the frames that the server sends, up to the one that decides."""
 
 from collections.abc import Callable, Iterator
 
@@ -21,7 +21,7 @@ MARK = b"the mark"
 
 
 def frames(client: Http2Client) -> Iterator[Frame]:
-    """What the server sends, to the end of the connection."""
+    """The frames of the server, to the end of the connection."""
     try:
         while True:
             yield client.read()

@@ -1,4 +1,4 @@
-"""What the tests speak with: a server that runs for real, and a client that sees every byte.
+"""The tools of the tests: a server that runs for real, and a client that sees every byte.
 
 with Server("hello:app", "--workers", "2") as server:
     response = server.get("/")

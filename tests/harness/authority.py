@@ -33,7 +33,7 @@ class Authority:
         return ("--ssl-certfile", self.certificate, "--ssl-keyfile", self.key)
 
     def trusting(self, certificate: tuple[str, str] | None = None) -> ssl.SSLContext:
-        """What a client needs that trusts the authority, and shows a certificate."""
+        """The context of a client that trusts the authority, and shows a certificate."""
         context = ssl.create_default_context(cafile=self.roots)
         if certificate:
             context.load_cert_chain(*certificate)

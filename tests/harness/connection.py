@@ -1,4 +1,4 @@
-"""What the clients have in common: one socket, plain or encrypted, and the ways to leave."""
+"""The common part of the clients: one socket, plain or encrypted, and the ways to leave."""
 
 import socket
 import ssl

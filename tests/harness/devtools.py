@@ -47,7 +47,7 @@ class Page:
             self.wrong.append(parameters["entry"]["text"])
 
     def run(self, script: str) -> Any:
-        """What an expression of JavaScript comes to."""
+        """The value of an expression of JavaScript."""
         result = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")

@@ -28,7 +28,7 @@ F = TypeVar("F", bound=Frame)
 
 @dataclass
 class Stream:
-    """What has come on one stream."""
+    """The received part of one stream."""
 
     interim: list[Pairs] = field(default_factory=list)
     headers: Pairs = field(default_factory=list)
@@ -70,7 +70,7 @@ class Http2Client(Connection):
         self.streams: defaultdict[int, Stream] = defaultdict(Stream)
         self.goaways: list[GoAwayFrame] = []
         self.windows: dict[int, int] = {}
-        """What has been granted on top of the initial windows."""
+        """The sum of the grants on top of the initial windows."""
         self.settings: dict[int, int] = {}
         self._opens_windows = opens_windows
         self._answers_pings = answers_pings
@@ -105,7 +105,7 @@ class Http2Client(Connection):
         return self.response(self.request("GET", path, more))
 
     def response(self, stream: int) -> Stream:
-        """What came on a stream, once it has ended or been reset."""
+        """The received stream, once it has ended or been reset."""
         found = self.streams[stream]
         while not found.ended and found.reset is None:
             self.read()

@@ -1,4 +1,4 @@
-"""What a WSGI application of the tests has noted, `tests/apps/wsgi_app.py`, and waiting for it."""
+"""The notes of the WSGI application `tests/apps/wsgi_app.py`, and waiting for them."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from harness.server import Server
 
 
 def until(condition: Callable[[], Any], timeout: float = 40) -> Any:
-    """What the condition comes to, once that is true."""
+    """The value of the condition, once it is true."""
     deadline = time.monotonic() + timeout
     while not (value := condition()):
         assert time.monotonic() < deadline, "it did not come true"
@@ -17,5 +17,5 @@ def until(condition: Callable[[], Any], timeout: float = 40) -> Any:
 
 
 def journal(server: Server, name: str) -> list[Any]:
-    """What was noted under a name."""
+    """The note under a name."""
     return server.get(f"/journal/{name}").json()

@@ -1,4 +1,4 @@
-"""What a server with --reload has said and done."""
+"""The reloads of a server, as its log shows them."""
 
 from __future__ import annotations
 

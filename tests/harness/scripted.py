@@ -46,7 +46,7 @@ class Script:
         self.headers = {"x-id": self._id, "x-script": quote(repr([self._step(step) for step in steps]))}
 
     def journal(self) -> list[Any]:
-        """What came of every step, once the script has ended."""
+        """The result of every step, once the script has ended."""
         return self._ask(f"/journal/{self._id}")
 
     def reached(self, entries: int) -> list[Any]:

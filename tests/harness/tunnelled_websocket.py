@@ -25,7 +25,7 @@ class TunnelledWebSocket(WebSocketClient):
         return self.http2.streams[self.number]
 
     def answer(self) -> Stream:
-        """What has come of the stream, once the handshake is answered."""
+        """The received stream, once the handshake is answered."""
         while not self.stream.headers and self.stream.reset is None:
             self.http2.read()
         return self.stream
@@ -46,7 +46,7 @@ class TunnelledWebSocket(WebSocketClient):
         return data
 
     def read_until_close(self) -> bytes:
-        """What is still to come before the server ends its side."""
+        """The rest of the stream, until the server ends its side."""
         body = self.http2.response(self.number).body
         rest, self._at = body[self._at :], len(body)
         assert self.stream.ended

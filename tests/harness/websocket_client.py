@@ -31,7 +31,7 @@ class Frame:
 
     @property
     def code(self) -> int | None:
-        """What a close frame says, if it says anything."""
+        """The code and reason of a close frame, if it has any."""
         return struct.unpack("!H", self.payload[:2])[0] if self.payload else None
 
     @property
