@@ -51,7 +51,7 @@ pub(super) const OPTIONS: &[Opt] = &[
     so(
         &["--application-close-timeout"],
         Value,
-        "an application whose client has gone is told, and may end by itself",
+        "an application whose client has gone receives http.disconnect, and may end by itself",
     ),
     is(&["--root-path"], "--root-path"),
     on(&["--proxy-headers"], "--proxy-headers"),

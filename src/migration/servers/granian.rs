@@ -57,7 +57,7 @@ pub(super) const OPTIONS: &[Opt] = &[
     by(&["--backpressure"], |number| {
         but(
             flag("--limit-concurrency", number),
-            "what is beyond it is answered with 503, and does not wait",
+            "further requests are answered with 503, and do not wait",
         )
     }),
     is(&["--http1-buffer-size"], "--max-head-size"),

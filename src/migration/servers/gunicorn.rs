@@ -29,8 +29,8 @@ pub(super) const OPTIONS: &[Opt] = &[
         &["-t", "--timeout"],
         Value,
         "a worker that is busy is not killed; --timeout-request S answers a late request with 504, \
-         --timeout-worker-stall S replaces a worker whose event loop hangs, and --timeout-worker-startup S limits a \
-         start",
+         --timeout-worker-stall S with --stall-action recycle replaces a worker whose event loop hangs, and \
+         --timeout-worker-startup S limits a start",
     ),
     is(&["--graceful-timeout"], "--timeout-graceful-shutdown"),
     is(&["--keep-alive"], "--timeout-keep-alive"),
@@ -54,7 +54,7 @@ pub(super) const OPTIONS: &[Opt] = &[
     no(
         &["--spew"],
         Nothing,
-        "python -X importtime and lowmem-serve imports show what is executed",
+        "python -X importtime and lowmem-serve imports show the imports",
     ),
     no(
         &["--check-config", "--print-config"],
@@ -101,7 +101,7 @@ pub(super) const OPTIONS: &[Opt] = &[
     so(
         &["--capture-output", "-R", "--enable-stdio-inheritance"],
         Nothing,
-        "what is printed goes to stdout and stderr",
+        "output of the application goes to stdout and stderr",
     ),
     no(
         &["--logger-class"],
@@ -127,7 +127,7 @@ pub(super) const OPTIONS: &[Opt] = &[
             "--log-syslog-facility",
         ],
         Value,
-        "stderr is what systemd and containers read; --log-config can have a SysLogHandler",
+        "systemd and containers read stderr; --log-config can have a SysLogHandler",
     ),
     is(&["-n", "--name"], "--process-name"),
     by(&["--pythonpath"], values::python_path),
@@ -171,7 +171,7 @@ pub(super) const OPTIONS: &[Opt] = &[
     so(
         &["--header-map"],
         Value,
-        "fields with an underscore reach WSGI as themselves",
+        "fields with an underscore are left out of a WSGI environ, as by default there",
     ),
     no(
         &["--forwarder-headers", "--secure-scheme-headers"],

@@ -118,8 +118,8 @@ pub(super) const OPTIONS: &[Opt] = &[
     no(
         &["--harakiri"],
         Value,
-        "--timeout-request S answers a late request with 504, --timeout-worker-stall S replaces a worker whose event loop \
-         hangs",
+        "--timeout-request S answers a late request with 504, --timeout-worker-stall S with --stall-action recycle replaces \
+         a worker whose event loop hangs",
     ),
     by(&["--max-requests"], |n| {
         values::unless_zero("--max-requests", n)
@@ -136,7 +136,7 @@ pub(super) const OPTIONS: &[Opt] = &[
     no(
         &["--reload-on-as", "--limit-as"],
         Value,
-        "--max-rss counts what is really used",
+        "--max-rss counts private memory, not address space",
     ),
     is(
         &["--worker-reload-mercy", "--reload-mercy"],

@@ -141,7 +141,7 @@ pub(super) fn worker_class(value: &str) -> Effects {
     let class = value.rsplit('.').next().unwrap_or(value);
     match class {
         "UvicornH11Worker" | "UvicornWorker" | "asgi" | "ASGIWorker" | "sync" | "asyncio"
-        | "SyncWorker" => needless("ASGI and WSGI are told apart (--interface)"),
+        | "SyncWorker" => needless("ASGI and WSGI are detected (--interface)"),
         "gthread" | "ThreadWorker" => {
             needless("WSGI applications are called on threads (--wsgi-threads)")
         }

@@ -44,7 +44,7 @@ impl Keeper {
     fn look(&mut self, listeners: &Listeners, number: usize, now: Instant) -> Option<Cause> {
         loop {
             let (socket, kept) = self.places.get(number)?;
-            // Where there are no health checks to be told apart, one byte is enough.
+            // Where no health checks have to be recognised, one byte is enough.
             let most = match self.terms.health.is_empty() {
                 true => 1,
                 false => PEEK,
