@@ -549,7 +549,7 @@ def test_mistakes_are_told_with_their_place(machine) -> None:
         ('paths = ["admin"]', 'paths: "admin": a path begins with /'),
         ('paths = ["/a/../b"]', "none that is . or .."),
         ('paths = ["/a"]\nroot-path = "/b"', "paths: not together with root-path"),
-        ('hosts = ["a"]\nproxy-protocol = true', "hosts: not together with proxy-protocol"),
+        ('hosts = ["a"]\nproxy-protocol = true', "Give the application a bind of its own in place of hosts"),
     ):
         assert part in told(f"{bind}[apps.one]\n{one}{table}\n"), table
     both = told(

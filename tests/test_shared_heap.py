@@ -104,6 +104,24 @@ def test_a_fork_writes_to_a_third_of_what_a_worker_by_itself_has_at_most(serve_a
     assert max(weights) < weight(machine, "alone") / 3
 
 
+def test_applications_that_name_their_modules_alike_are_forked_whatever_leads_to_them(
+    serve_all, machine
+) -> None:
+    places = {"alpha": "apps/../alpha", "beta": "current", "gamma": "gamma"}
+    (machine.directory / "current").symlink_to("beta")
+    for name, place in places.items():
+        (machine.directory / name).mkdir()
+        (machine.directory / name / "main.py").write_text(f"NAME = {name!r}\n{BARE}")
+        (machine.directory / "apps" / f"{name}.toml").write_text(
+            f'app = "main:app"\ndirectory = "{machine.directory}/{place}"\nbind = ["unix:{machine.socket(name)}"]\n'
+        )
+    started = serve_all('include = ["apps/*.toml"]', wait=False)
+    for name in NAMES:
+        started.stderr.wait_for_line(rf"\[{name}\] Application startup complete", 60)
+    until(lambda: all(facts(machine, name)["forked"] for name in NAMES), 60)
+    assert "Not forked" not in started.output
+
+
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
 def test_what_a_template_has_imported_is_counted_as_this_python_can(serve_all, machine, version: str) -> None:
     forked = served(machine, serve_all, BARE, f'python = "{interpreter(version)}"')

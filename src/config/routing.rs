@@ -93,7 +93,8 @@ pub(super) fn routes(typed: &cli::Member, is_shared: bool) -> Result<Vec<Route>,
         wrong.push(("--paths", why.to_owned()));
     }
     if typed.flags.proxies.proxy_protocol {
-        let why = "not together with proxy-protocol: a shared place has no PROXY protocol";
+        let why = "not together with proxy-protocol: a shared place has no PROXY protocol. Give the application a \
+                   bind of its own in place of hosts and paths, or have the proxy send X-Forwarded-For";
         wrong.push((option, why.to_owned()));
     }
     let mut read = |option: &'static str, text: &str, why: String| {

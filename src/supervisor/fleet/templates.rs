@@ -31,11 +31,11 @@ impl Fleet<'_> {
             return None;
         }
         let environment = &launch.environment;
+        // Modules are told by the path that they were found at, and looked for where it leads.
+        let own = [&member.directory, &worker.application.directory];
+        let real = own.into_iter().filter_map(|path| path.canonicalize().ok());
         let guest = Guest {
-            own: vec![
-                member.directory.clone(),
-                worker.application.directory.clone(),
-            ],
+            own: own.into_iter().cloned().chain(real).collect(),
             first: worker.application.directory.clone(),
             environment: environment.clone(),
             unfit: None,

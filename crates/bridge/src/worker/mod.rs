@@ -48,7 +48,9 @@ pub fn main(py: Python<'_>, control: OwnedFd) -> PyResult<i32> {
             isolated::template(py, control, &config, descriptors)
         }
         Some((ToWorker::Run(run), _)) => run::once(py, &run),
-        _ => Err(out_of_place()),
+        // It is wanted no more, or its supervisor has gone.
+        None => Ok(0),
+        Some(_) => Err(out_of_place()),
     }
 }
 
@@ -138,8 +140,11 @@ fn warm_up(
                 };
             }
         };
-    let Some((ToWorker::Start(config), descriptors)) = py.detach(|| control.wait())? else {
-        return Err(out_of_place());
+    let (config, descriptors) = match py.detach(|| control.wait())? {
+        Some((ToWorker::Start(config), descriptors)) => (config, descriptors),
+        // It is wanted no more.
+        None => return Ok(0),
+        Some(_) => return Err(out_of_place()),
     };
     if config.start.place.is_some() {
         telemetry::name_lines(config.log.application.as_deref().map(Into::into));
@@ -206,8 +211,11 @@ fn preload(py: Python<'_>, control: WorkerEnd, config: &WorkerConfig) -> PyResul
             };
         }
     };
-    let Some((ToWorker::Start(config), mut descriptors)) = py.detach(|| control.wait())? else {
-        return Err(out_of_place());
+    let (config, mut descriptors) = match py.detach(|| control.wait())? {
+        Some((ToWorker::Start(config), descriptors)) => (config, descriptors),
+        // It is wanted no more.
+        None => return Ok(0),
+        Some(_) => return Err(out_of_place()),
     };
     let stop = begin(py, &config)?;
     place::take(py, &config, &mut descriptors, Some(callers))?;
