@@ -203,7 +203,7 @@ fn thousands_are_delivered_over_as_many_lanes_as_it_takes() {
 
 #[test]
 fn a_kept_connection_takes_little() {
-    assert!(size_of::<Option<(OwnedFd, Kept)>>() <= 112);
+    assert!(size_of::<Option<(OwnedFd, held::Kept)>>() <= 112);
 }
 
 fn idle(left: Option<Duration>) -> Moved {
