@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -120,6 +121,46 @@ def test_applications_that_name_their_modules_alike_are_forked_whatever_leads_to
         started.stderr.wait_for_line(rf"\[{name}\] Application startup complete", 60)
     until(lambda: all(facts(machine, name)["forked"] for name in NAMES), 60)
     assert "Not forked" not in started.output
+
+
+NEEDS = "import os\nos.environ['KIT']\n"
+NEEDY = """
+import os
+os.environ["KIT"]
+import kit.first, kit.second, kit.third, json, sys
+
+def facts():
+    names = list(sys.modules)
+    own = names.index("lowmem_serve.rehearsal") if "lowmem_serve.rehearsal" in names else 0
+    return {"forked": own > 0, "shared": [name for name in names[:own] if name.startswith("kit")]}
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": json.dumps(facts()).encode()})
+"""
+
+
+def test_modules_that_need_what_an_application_does_first_keep_no_others_from_being_shared(
+    serve_all, machine
+) -> None:
+    """As Django's models need the settings."""
+    kit = machine.directory / "common" / "site-packages" / "kit"
+    kit.mkdir(parents=True)
+    for name, text in {"__init__": "", "first": NEEDS, "second": "", "third": NEEDS}.items():
+        (kit / f"{name}.py").write_text(text)
+    tables = []
+    own = 'env = { KIT = "there" }'
+    for name in NAMES:
+        machine.module(name, NEEDY)
+        tables.append(f"[apps.{name}]\n{machine.table(name, own)}")
+    started = serve_all("".join(tables), wait=False, env={"PYTHONPATH": str(kit.parent)})
+    for name in NAMES:
+        started.stderr.wait_for_line(rf"\[{name}\] Application startup complete", 60)
+    until(lambda: all(facts(machine, name)["forked"] for name in NAMES), 120)
+    assert all(facts(machine, name)["shared"] == ["kit", "kit.second"] for name in NAMES)
+    assert re.search(r"is made without kit\.first and 1 more: KeyError", started.output)
 
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])

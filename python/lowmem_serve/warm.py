@@ -55,8 +55,9 @@ def prepare(
     variables: Variables,
     is_shared: bool,
     is_of_python: bool,
-) -> tuple[str | None, str] | None:
-    """Imports the modules; if a template cannot be made of them, says at which one, if it is known, and why.
+) -> tuple[str | None, str, list[str]] | None:
+    """Imports the modules; if a template cannot be made of them, says at which one, if it is known, why, and if that
+    raised, which others do.
 
     `directories` are those that the modules come from, `application` are the names of the application's
     own. The application's directory, the first on `sys.path`, is not looked into. A template that several applications
@@ -70,9 +71,11 @@ def prepare(
         modules = [name for name in modules if not venv.is_kept_out(name)]
         application |= venv.KEPT_OUT
     if patching := PATCHING.intersection(modules):
-        return None, f"{min(patching)} may change other modules"
+        return None, f"{min(patching)} may change other modules", []
     if _threads() > 1:
-        return None, "Python's own start has started a thread"
+        return None, "Python's own start has started a thread", []
+    raised: list[str] = []
+    reason = ""
     first = sys.path.pop(0)
     before = [(name, os.environ.get(name)) for name, _ in variables]
     _set(variables)
@@ -81,16 +84,22 @@ def prepare(
             if name in sys.modules:
                 continue
             count = len(sys.modules)
-            if why := _import(name) or _unfit(application) or (is_shared and _strange(count, directories)):
-                return name, why
+            if why := _import(name):
+                # No template any more; the next one is made without all that raise.
+                raised.append(name)
+                reason = reason or why
+            elif not raised and (why := _unfit(application) or (is_shared and _strange(count, directories))):
+                return name, why, []
     finally:
         _set(before)
         sys.path.insert(0, first)
+    if raised:
+        return raised[0], reason, raised
     global _prepared
     known = frozenset(directories)
     for name, file in () if is_shared else _modules():
         if os.path.dirname(file) not in known and name.partition(".")[0] != OWN:
-            return None, f"{name} is imported, which the application did not do"
+            return None, f"{name} is imported, which the application did not do", []
     _prepared = len(sys.modules)
     return None
 

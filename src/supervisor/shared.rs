@@ -343,8 +343,14 @@ impl Shared {
     fn unfit(&mut self, unfit: &Unfit) {
         telemetry::name_lines(None);
         if let Some(module) = &unfit.module {
+            let more = unfit.raised.len().saturating_sub(1);
+            let more = if more > 0 {
+                format!(" and {more} more")
+            } else {
+                String::new()
+            };
             info!(
-                "The template of {} is made without {module}: {}",
+                "The template of {} is made without {module}{more}: {}",
                 self.key.origin, unfit.why
             );
         }

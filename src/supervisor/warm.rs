@@ -5,9 +5,9 @@
 //! with those imported while it served, so that the next template has them, too. No process that has
 //! served is ever forked. A template imports the modules from directories that are neither watched nor
 //! the application's, and the next worker is forked from it with only the application's own modules left
-//! to import. A module that cannot be forked, or cannot be imported without the application, is left out,
-//! with the modules of the same package that are imported after it; after a few attempts workers are
-//! started without a template.
+//! to import. A module that raises without the application is left out. So is one that cannot be forked, or imports
+//! the application's, with the modules of the same package that are imported after it; after a few attempts workers
+//! are started without a template.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -41,6 +41,8 @@ pub(super) struct Warm {
     last: Option<Imported>,
     /// The modules of the present template.
     made_of: Option<BTreeSet<String>>,
+    /// Modules that raise when they are imported without an application.
+    raised: BTreeSet<String>,
     /// Packages that have failed, and which of their modules can be imported all the same.
     left_out: BTreeMap<String, BTreeSet<String>>,
     failures: u32,
@@ -59,6 +61,7 @@ impl Warm {
             worker: Box::new(worker),
             last: None,
             made_of: None,
+            raised: BTreeSet::new(),
             left_out: BTreeMap::new(),
             failures: 0,
         }
@@ -91,7 +94,9 @@ impl Warm {
         let module = unfit.module.as_deref().unwrap_or("an import");
         self.failures += 1;
         self.made_of = None;
+        self.raised.extend(unfit.raised.iter().cloned());
         match &unfit.module {
+            Some(_) if !unfit.raised.is_empty() => {}
             Some(module) => self.leave_out(module),
             None => self.failures = ATTEMPTS,
         }
@@ -116,7 +121,7 @@ impl Warm {
 
     fn is_left_out(&self, module: &str) -> bool {
         let kept = self.left_out.get(package(module));
-        kept.is_some_and(|kept| !kept.contains(module))
+        self.raised.contains(module) || kept.is_some_and(|kept| !kept.contains(module))
     }
 
     /// The template has ended, or is outdated: the next worker that is ready says what another one
@@ -136,6 +141,7 @@ impl Warm {
     /// The fault that kept a template from being made may have been fixed.
     pub(super) fn forget(&mut self) {
         self.made_of = None;
+        self.raised.clear();
         self.left_out.clear();
         self.failures = 0;
     }
@@ -248,6 +254,7 @@ mod tests {
     fn blame(module: &str) -> Unfit {
         Unfit {
             module: Some(module.to_owned()),
+            raised: Vec::new(),
             why: "it starts a thread".to_owned(),
         }
     }
@@ -288,6 +295,21 @@ mod tests {
         assert_eq!(modules(warm.unfit(&blame("numpy"))), ["json"]);
         let again = [("json", 0), ("numpy", 0), ("numpy.fft", 0), ("csv", 0)];
         assert_eq!(modules(warm.reported(imported(&again))), ["json", "csv"]);
+    }
+
+    #[test]
+    fn modules_that_raise_are_left_out_and_no_others_of_their_package() {
+        let mut warm = warm();
+        let told = ["django", "django.models", "django.urls", "django.admin"];
+        warm.reported(imported(&told.map(|name| (name, 0))));
+        let unfit = Unfit {
+            raised: vec!["django.models".to_owned(), "django.admin".to_owned()],
+            ..blame("django.models")
+        };
+        assert_eq!(modules(warm.unfit(&unfit)), ["django", "django.urls"]);
+        warm.forget();
+        let told = imported(&told.map(|name| (name, 0)));
+        assert_eq!(modules(warm.reported(told)).len(), 4);
     }
 
     #[test]

@@ -65,13 +65,18 @@ pub fn prepare(
     let unfit = module(py, config)?.call_method1("prepare", arguments)?;
     // Its socket is no import's.
     compiling::end_companion(py);
-    if let Some((module, why)) = unfit.extract()? {
-        return Ok(Some(Unfit { module, why }));
+    if let Some((module, why, raised)) = unfit.extract()? {
+        return Ok(Some(Unfit {
+            module,
+            raised,
+            why,
+        }));
     }
     let mut opened = inventory::sockets().into_iter();
     let opened = opened.find(|socket| !sockets.contains(socket));
     Ok(opened.map(|socket| Unfit {
         module: None,
+        raised: Vec::new(),
         why: format!("it opens {socket}"),
     }))
 }

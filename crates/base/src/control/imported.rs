@@ -68,6 +68,8 @@ pub struct ToImport {
 pub struct Unfit {
     /// The module whose import is the cause, where it is one module's.
     pub module: Option<String>,
+    /// If it raised: all that raise, this one first. They need what an application does before it imports them.
+    pub raised: Vec<String>,
     /// The reason.
     pub why: String,
 }
