@@ -6,7 +6,7 @@
 
 musl_base=lowmem-serve-test/musl-python
 # What the server may add to a base image, in bytes.
-most=13000000
+most=12000000
 image=lowmem-serve-test/server
 example=lowmem-serve-test/example
 

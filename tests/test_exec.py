@@ -121,6 +121,7 @@ def test_a_module_of_a_package_is_a_program(server, tmp_path: Path) -> None:
     [
         ((), "the program is missing"),
         (("no-such-program",), "there is no program no-such-program"),
+        (("quiet.py",), "for the script here: lowmem-serve exec -- python quiet.py"),
         (("/bin/ls",), "/bin/ls is no Python program"),
         (("python", "quiet.py"), "has ended and not called uvicorn.run"),
     ],

@@ -96,6 +96,12 @@ def test_an_application_object_is_answered_with_its_name(tmp_path: Path) -> None
     assert "write 'served:app' instead of the function object" in ended.stderr
 
 
+@pytest.mark.parametrize("app", ["5", "None"])
+def test_what_is_no_application_is_not_given_the_name_of_a_constant(tmp_path: Path, app: str) -> None:
+    ended = ends(script(tmp_path, f"import lowmem_serve, signal\nlowmem_serve.run({app})"))
+    assert ended.returncode == 1 and "write 'main:app' instead of the" in ended.stderr
+
+
 def test_a_setting_that_is_none_is_wrong_usage(tmp_path: Path) -> None:
     ended = ends(script(tmp_path, "import lowmem_serve\nlowmem_serve.run('served:app', prot=0)"))
     assert ended.returncode == 2

@@ -168,7 +168,10 @@ def script(name: str) -> str:
     found = name if os.path.sep in name else None
     found = found or (str(beside_python) if beside_python.is_file() else shutil.which(name))
     if not found or not os.path.isfile(found):
-        sys.exit(f"error: there is no program {name} in the environment of {sys.executable}, nor on PATH")
+        here = f"; for the script here: lowmem-serve exec -- python {name}" if os.path.isfile(name) else ""
+        sys.exit(
+            f"error: there is no program {name} in the environment of {sys.executable}, nor on PATH{here}"
+        )
     with open(found, "rb") as file:
         first = file.readline(256)
     if not found.endswith(".py") and not (first.startswith(b"#!") and b"python" in first):

@@ -55,6 +55,9 @@ def meant(app: object) -> str:
     """The name under which a loaded module has the object, as far as that can be seen."""
     import sys
 
+    # Any number may be the value of some constant.
+    if not callable(app):
+        return "main:app"
     for module_name, module in list(sys.modules.items()):
         for name, value in list(getattr(module, "__dict__", {}).items()):
             if value is app and not name.startswith("_"):
