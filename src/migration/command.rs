@@ -142,7 +142,7 @@ fn behind_shell(words: &[Word], read: ReadSettings<'_>) -> Result<Command, Strin
         );
     };
     let mut inner = of_line(script, read)?;
-    // The words before the server in the script are a part of it.
+    // What stands before the server in the script is a part of it.
     let mut program = std::mem::take(&mut inner.before);
     program.append(&mut inner.program);
     inner.program = program;
@@ -253,6 +253,15 @@ mod tests {
                 "lowmem-serve a:app --status-bind 127.0.0.1:9",
             ),
             ("uwsgi --module a --callable b", "lowmem-serve a:b"),
+            (
+                "uwsgi -s site.sock -w a:b",
+                "lowmem-serve a:b --bind unix:site.sock",
+            ),
+            (
+                "gunicorn ${APP:-main:app} -w 2",
+                "lowmem-serve \"${APP:-main:app}\" --workers 2",
+            ),
+            ("gunicorn $M:app", "lowmem-serve \"$M:app\""),
         ] {
             assert_eq!(line(theirs), ours, "{theirs}");
         }

@@ -24,7 +24,9 @@ pub(super) fn items(server: Server, words: &[Word]) -> Vec<Item> {
     let mut words = words.iter();
     while let Some(Word::Plain { text, expands }) = words.next() {
         if !text.starts_with('-') || text.len() == 1 {
-            let is_flags = *expands && text.starts_with('$');
+            // `$MODULE:app` and `${APP:-main:app}` are an application.
+            let is_name = text.replace(":-", "").contains(':');
+            let is_flags = *expands && text.starts_with('$') && !is_name;
             let effects = match is_flags {
                 true => unknown("may hold flags of that server: migrate its contents, too"),
                 false => server.positional(text),

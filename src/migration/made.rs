@@ -1,4 +1,4 @@
-//! Options of another server that have a meaning only together, in this server's words.
+//! What several options of another server come to together, in this server's words.
 
 use super::effect::{Effect, Note, Weight};
 use super::items::{Item, ReadSettings};
@@ -125,7 +125,8 @@ impl Made {
             text,
         };
         let mut arguments: Vec<Word> = self.verb.into_iter().map(Word::plain).collect();
-        arguments.extend(self.application.map(Word::plain));
+        // A name has no `$` of its own.
+        arguments.extend(self.application.map(|name| word(name, true)));
         for (name, value, expands) in self.flags {
             arguments.push(Word::plain(name));
             arguments.extend(value.map(|value| word(value, expands)));

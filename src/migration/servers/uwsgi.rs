@@ -11,13 +11,10 @@ const LAZY: &str = "each worker imports the application by itself";
 const FOREGROUND: &str = "it stays in the foreground, for systemd or a container";
 
 pub(super) const OPTIONS: &[Opt] = &[
-    by(
-        &["--http", "--http-socket", "--http11-socket"],
-        values::bind,
-    ),
+    by(&["--http", "--http-socket", "--http11-socket"], places),
     by(&["-s", "--socket", "--uwsgi-socket"], |place| {
         but(
-            values::bind(place),
+            places(place),
             "HTTP is spoken there, not uWSGI's protocol: proxy_pass in place of uwsgi_pass (docs/proxies.md)",
         )
     }),
@@ -280,6 +277,17 @@ pub(super) const OPTIONS: &[Opt] = &[
     ),
     does(&["--protocol"], |_| Vec::new()),
 ];
+
+/// `host:port`, and the path of a Unix socket, which needs no slash.
+fn places(text: &str) -> Effects {
+    let is_path =
+        |place: &str| place.contains(|c: char| !c.is_ascii_digit()) && !place.contains([':', '$']);
+    let places = text.split(',').map(|place| match place.trim() {
+        path if is_path(path) => format!("unix:{path}"),
+        place => place.to_owned(),
+    });
+    values::bind(&places.collect::<Vec<_>>().join(","))
+}
 
 /// `module:callable`, or the module alone.
 fn module(text: &str) -> Effects {
