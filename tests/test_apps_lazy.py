@@ -91,9 +91,13 @@ def test_a_worker_with_lazy_imports_takes_no_more_of_its_own_than_one_without(se
         machine.module(name, QUART)
     lazy = dict.fromkeys(names[:2], "auto") | dict.fromkeys(names[2:], "off")
     serve(serve_all, machine, lazy)
-    found = weights(machine, *names)
-    with_lazy, without = max(found[name] for name in names[:2]), min(found[name] for name in names[2:])
-    assert with_lazy < without * 1.25, found
+
+    def is_as_light() -> bool:
+        found = weights(machine, *names)
+        return max(found[name] for name in names[:2]) < min(found[name] for name in names[2:]) * 1.25
+
+    # Not all may be from the same template yet.
+    until(is_as_light, 90)
 
 
 def test_imports_of_a_forked_application_itself_wait(serve_all, machine) -> None:
