@@ -134,3 +134,13 @@ def test_a_second_signal_ends_the_delay(serve) -> None:
     started.send_signal(signal.SIGTERM)
     started.stderr.wait_for_line(r"Serving on for 60 s")
     assert started.interrupt_again() == 0
+
+
+def test_a_worker_that_is_being_replaced_has_no_more_time_than_the_server(serve) -> None:
+    started = serve()
+    with begin(started, "/slow?120"):
+        started.stdout.wait_for_line("begun")
+        started.send_signal(signal.SIGHUP)
+        # The first worker, which waits for its request: for 28 s, were it not for the stop.
+        started.stderr.wait_for_line("Waiting for connections to close")
+        assert stop(started) < 20

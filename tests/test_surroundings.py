@@ -245,3 +245,25 @@ def script_on_a_full_disk(text: str, place: Path) -> subprocess.CompletedProcess
     command += [sys.executable, "-c", text]
     surroundings = environment(PACKAGE)
     return subprocess.run(command, env=surroundings, capture_output=True, text=True, timeout=90, check=False)
+
+
+def test_a_call_without_a_pidfd_leaves_no_process_behind() -> None:
+    done = script("""
+import isolated_functions, os
+from lowmem_serve import isolated
+def refuse(pid, flags=0):
+    raise PermissionError(1, "refused")
+os.pidfd_open = refuse
+before = len(os.listdir("/proc/self/fd"))
+for _ in range(3):
+    try:
+        isolated.sync(isolated_functions.sleep, 60)
+    except PermissionError:
+        pass
+try:
+    left = os.waitpid(-1, os.WNOHANG)
+except ChildProcessError:
+    left = None
+print(left, len(os.listdir("/proc/self/fd")) - before)
+""")
+    assert (done.stdout, done.stderr) == ("None 0\n", "")

@@ -73,7 +73,7 @@ pub async fn run(
     };
     let why = match waited {
         Waited::Done => return true,
-        Waited::TimeIsUp => "timeout graceful shutdown exceeded",
+        Waited::TimeIsUp | Waited::Anew(_) => "timeout graceful shutdown exceeded",
         Waited::Ordered(_) => "told to stop at once",
     };
     let cancelled = Python::attach(|py| tasks::cancel_all(py, &format!("Task cancelled, {why}")));
@@ -82,7 +82,8 @@ pub async fn run(
     }
     server.cut_all();
     if waited != Waited::Ordered(Haste::Leave) {
-        waited = until(idle(server), control, Instant::now() + clean_up).await;
+        let haste = async { Waited::Ordered(control.haste().await) };
+        waited = until(idle(server), haste, Instant::now() + clean_up).await;
     }
     waited != Waited::Ordered(Haste::Leave)
 }
@@ -122,25 +123,55 @@ async fn finished(server: &Rc<Server<Hosted>>, control: &Control, drain: Drain) 
     if server.open_connections() > 0 {
         tracing::info!("Waiting for connections to close. (CTRL+C to force quit)");
     }
+    let (mut drain, mut end) = (drain, Instant::now() + drain.requests);
+    loop {
+        match steps(server, control, drain, end).await {
+            // The server stops in the middle of a replacement, or a signal came before the order.
+            Waited::Anew(other) => {
+                let sooner = Instant::now() + other.requests;
+                if sooner < end {
+                    (drain, end) = (other, sooner);
+                }
+            }
+            waited => return waited,
+        }
+    }
+}
+
+/// Ends what is in flight step by step, until `end`.
+async fn steps(
+    server: &Rc<Server<Hosted>>,
+    control: &Control,
+    drain: Drain,
+    end: Instant,
+) -> Waited {
     let begin = Instant::now();
-    let end = begin + drain.requests;
-    let waited = until(idle(server), control, begin + drain.endless).await;
+    let farewell = end - drain.requests / FAREWELL_PART;
+    let until = |deadline| until(idle(server), next(control), deadline);
+    let waited = until(farewell.min(begin + drain.endless)).await;
     if waited != Waited::TimeIsUp {
         return waited;
     }
     server.end_streams(drain.endless_from);
-    let farewell = end - drain.requests / FAREWELL_PART;
-    let waited = until(idle(server), control, farewell.min(begin + drain.deaf)).await;
+    let waited = until(farewell.min(begin + drain.deaf)).await;
     if waited != Waited::TimeIsUp {
         return waited;
     }
     give_up_streams();
-    let waited = until(idle(server), control, farewell).await;
+    let waited = until(farewell).await;
     if waited != Waited::TimeIsUp {
         return waited;
     }
     server.disconnect_all();
-    until(idle(server), control, end).await
+    until(end).await
+}
+
+/// The next order to stop.
+async fn next(control: &Control) -> Waited {
+    match control.stop().await {
+        Stop::Drain(drain, _) => Waited::Anew(drain),
+        Stop::Now(haste) => Waited::Ordered(haste),
+    }
 }
 
 /// Ends the streams that have been told to end and go on: their applications do not listen.
@@ -170,19 +201,25 @@ enum Waited {
     Done,
     TimeIsUp,
     Ordered(Haste),
+    /// On other terms.
+    Anew(Drain),
 }
 
-/// Waits for `done`, at most until `deadline` or the order to stop at once.
-async fn until(done: impl Future<Output = ()>, control: &Control, deadline: Instant) -> Waited {
+/// Waits for `done`, at most until `deadline` or an order.
+async fn until(
+    done: impl Future<Output = ()>,
+    order: impl Future<Output = Waited>,
+    deadline: Instant,
+) -> Waited {
     let mut done = pin!(done);
     let mut time = pin!(sleep_until(deadline));
-    let mut haste = pin!(control.haste());
+    let mut order = pin!(order);
     poll_fn(|cx| {
         if done.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Waited::Done);
         }
-        if let Poll::Ready(haste) = haste.as_mut().poll(cx) {
-            return Poll::Ready(Waited::Ordered(haste));
+        if let Poll::Ready(ordered) = order.as_mut().poll(cx) {
+            return Poll::Ready(ordered);
         }
         time.as_mut().poll(cx).map(|()| Waited::TimeIsUp)
     })

@@ -22,6 +22,7 @@ class Fresh(Process):
         reading, self._lifeline = os.pipe()
         try:
             self._popen = _start(theirs.fileno(), reading, name, output)
+            handle = self._handle()
         except BaseException:
             ours.close()
             os.close(self._lifeline)
@@ -29,8 +30,16 @@ class Fresh(Process):
         finally:
             theirs.close()
             os.close(reading)
-        handle = os.pidfd_open(self._popen.pid)
         super().__init__(self._popen.pid, handle, handle, ours)
+
+    def _handle(self) -> int:
+        """Its pidfd. Where there is none to be had (no descriptor left, or a sandbox that refuses), it is ended."""
+        try:
+            return os.pidfd_open(self._popen.pid)
+        except BaseException:
+            self._popen.kill()
+            self._popen.wait()
+            raise
 
     def kill(self) -> None:
         # The group: it is a child that has not been collected, so that the number is still its own.

@@ -19,6 +19,25 @@ impl Pool {
         self.set(id, State::Draining { deadline }, action);
     }
 
+    /// The end of a worker that drains already, until then.
+    pub(super) fn drain_sooner(
+        &mut self,
+        id: WorkerId,
+        until: Instant,
+        interrupted: bool,
+        now: Instant,
+    ) {
+        let grace = self.settings.grace;
+        let deadline = until.min(now + grace + DRAIN_MARGIN);
+        let state = State::Draining { deadline };
+        if deadline < until && grace < self.settings.recycle.grace {
+            let drain = Drain::stopping(grace, Duration::ZERO, interrupted);
+            self.set(id, state, Action::Drain(id, drain));
+        } else if let Some(worker) = self.worker(id) {
+            worker.state = state;
+        }
+    }
+
     /// Its place or the server goes on: connections move to another worker.
     pub(super) fn drain_to(&mut self, id: WorkerId, other: Option<WorkerId>, now: Instant) {
         let grace = self.settings.recycle.grace;

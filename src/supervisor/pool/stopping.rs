@@ -72,9 +72,12 @@ impl Pool {
                 | State::Quitting { .. },
                 Kill,
             ) => self.kill(id),
+            // One that is replaced has more time than one whose server stops.
+            (State::Draining { deadline }, Graceful | Interrupted) => {
+                self.drain_sooner(id, deadline, urgency == Interrupted, now);
+            }
             // It has been told already.
             (State::Abandoned { .. }, Graceful | Interrupted | Prompt)
-            | (State::Draining { .. }, Graceful | Interrupted)
             | (State::Quitting { .. }, Graceful | Interrupted | Prompt)
             | (State::Waiting { .. } | State::Killed { .. }, _) => {}
         }

@@ -216,6 +216,35 @@ fn a_stop_during_a_swap_stops_both() {
     );
 }
 
+/// The second worker of a server with eight seconds for a stop has just taken the place of the first.
+fn replaced() -> (Story, impl Fn(u64) -> Action) {
+    let grace = Duration::from_secs(8);
+    let (mut story, _) = started(Settings { grace, ..plain() });
+    story.step(Event::Ready(id(0)));
+    story.step(Event::Recycle);
+    let actions = story.step(Event::Ready(id(1)));
+    assert!(actions.contains(&moved(id(0), Some(id(1)))), "{actions:?}");
+    let drain = Drain::stopping(grace, Duration::ZERO, false);
+    (story, move |number| Action::Drain(id(number), drain))
+}
+
+#[test]
+fn a_worker_that_is_replaced_ends_with_the_server() {
+    let (mut story, drained) = replaced();
+    story.after(Duration::from_secs(1));
+    assert_eq!(story.step(Event::Stop), [drained(0), drained(1)]);
+    assert_eq!(story.step(Event::Stop), []);
+    assert_eq!(story.wait().0, Duration::from_secs(8) + DRAIN_MARGIN);
+}
+
+#[test]
+fn a_worker_that_is_replaced_and_has_less_time_left_keeps_it() {
+    let (mut story, drained) = replaced();
+    story.after(GRACE - Duration::from_secs(1));
+    assert_eq!(story.step(Event::Stop), [drained(1)]);
+    assert_eq!(story.wait().0, Duration::from_secs(1) + DRAIN_MARGIN);
+}
+
 #[test]
 fn a_stopping_server_replaces_no_worker() {
     let mut story = serving_with(1, HOURLY);
