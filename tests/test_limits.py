@@ -248,10 +248,13 @@ def test_idle_connections_give_their_descriptors_to_new_ones(server) -> None:
             assert stack.enter_context(started.connect(timeout=40)).get("/").status == 200
 
 
-def test_by_default_some_descriptors_are_left_to_the_application(server) -> None:
-    started = server("mirror:app", command=with_descriptors(96))
+@pytest.mark.parametrize(("descriptors", "connections"), [(96, 48), (160, 96)])
+def test_by_default_some_descriptors_are_left_to_the_application(
+    server, descriptors: int, connections: int
+) -> None:
+    started = server("mirror:app", command=with_descriptors(descriptors))
     with ExitStack() as stack:
-        held, waiting = crowd(started, stack, 32)
+        held, waiting = crowd(started, stack, connections)
         held[0].socket.shutdown(socket.SHUT_RDWR)
         assert waiting.read_response().status == 200
 
