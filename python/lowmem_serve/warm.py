@@ -183,11 +183,12 @@ def _strange(count: int, directories: list[str]) -> str | None:
     """A module beyond so many that an application may not have: it is neither installed nor beside what workers have
     imported.
     """
-    known = {*directories, *_standard()}
+    standard = _standard()
+    known = {*directories, *standard}
     for name, file in _modules(count):
         directory = os.path.dirname(file)
         is_there = directory in known or any(f"/{each}/" in file for each in INSTALLED)
-        if not is_there and not any(directory.startswith(f"{each}/") for each in _standard()):
+        if not is_there and not any(directory.startswith(f"{each}/") for each in standard):
             return f"it imports {name}, which is not installed"
     return None
 
